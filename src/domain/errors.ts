@@ -1,0 +1,65 @@
+/** The kinds of failure that every wire tells apart. */
+export type ErrorKind =
+  | "invalid"
+  | "already_exists"
+  | "not_found"
+  | "precondition"
+  | "unauthenticated"
+  | "forbidden"
+  | "too_large"
+  | "unavailable"
+  | "deadline"
+  | "cancelled"
+  | "internal";
+
+/** Every failure that a caller can meet, with its kind and the message that the caller reads. */
+export const errors = {
+  INVALID_REQUEST: ["invalid", "Invalid request"],
+  INVALID_PAGE_TOKEN: ["invalid", "Invalid page token"],
+  INVALID_ACTING_USER: ["invalid", "The x-acting-user metadata must be the UUID of a user"],
+  CANNOT_BLOCK_SELF: ["invalid", "Cannot block yourself"],
+  CANNOT_MUTE_SELF: ["invalid", "Cannot mute yourself"],
+  CANNOT_FOLLOW_SELF: ["invalid", "Cannot follow yourself"],
+  USER_ALREADY_BLOCKED: ["already_exists", "User already blocked"],
+  USER_ALREADY_MUTED: ["already_exists", "User already muted"],
+  USER_NOT_FOUND: ["not_found", "User not found"],
+  FOLLOW_ACROSS_BLOCK: ["precondition", "A block stands between the two users"],
+  TOKEN_REQUIRED: ["unauthenticated", "Authentication token is required"],
+  TOKEN_MALFORMED: ["unauthenticated", "Malformed token"],
+  TOKEN_INVALID: ["unauthenticated", "Invalid token"],
+  TOKEN_EXPIRED: ["unauthenticated", "Token has expired"],
+  SCOPE_MISSING: ["forbidden", "The token lacks the scope of this method"],
+  REQUEST_TOO_LARGE: ["too_large", "The request is too large"],
+  UNAVAILABLE: ["unavailable", "Temporarily unavailable, try again later"],
+  DEADLINE_EXCEEDED: ["deadline", "The deadline was exceeded"],
+  CANCELLED: ["cancelled", "The call was cancelled"],
+  INTERNAL: ["internal", "Internal server error"],
+} as const satisfies Record<string, readonly [ErrorKind, string]>;
+
+/** The name of a failure; `error_reason.proto` documents each. */
+export type ErrorReason = keyof typeof errors;
+
+/**
+ * The one error that domain, store and service throw on purpose. Its message is written for the caller: it never
+ * holds anything internal. `cause` is for the log alone.
+ */
+export class PrivacyError extends Error {
+  readonly reason: ErrorReason;
+  readonly kind: ErrorKind;
+
+  constructor(reason: ErrorReason, options?: { message?: string; cause?: unknown }) {
+    const [kind, message] = errors[reason];
+    super(options?.message ?? message, { cause: options?.cause });
+    this.name = "PrivacyError";
+    this.reason = reason;
+    this.kind = kind;
+  }
+}
+
+/**
+ * The acting user is unknown. What the caller is told depends on how it named that user, so this never reaches a
+ * wire itself.
+ */
+export class UnknownActorError extends Error {
+  override readonly name = "UnknownActorError";
+}
