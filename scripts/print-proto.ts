@@ -33,11 +33,14 @@ function printEnum(type: EnumDescriptorProto): string {
 }
 
 function printMessage(type: DescriptorProto): string {
-  const inOneof = (field: FieldDescriptorProto) => Object.hasOwn(field, "oneofIndex") && !field.proto3Optional;
+  const inOneof = (field: FieldDescriptorProto) =>
+    Object.hasOwn(field, "oneofIndex") && !field.proto3Optional;
   const oneofs = type.oneofDecl.map((oneof, index) =>
     block(
       `oneof ${oneof.name}`,
-      type.field.filter((field) => inOneof(field) && field.oneofIndex === index).map((field) => printField(field, "")),
+      type.field
+        .filter((field) => inOneof(field) && field.oneofIndex === index)
+        .map((field) => printField(field, "")),
     ),
   );
   const ranges = type.extensionRange.map(

@@ -7,6 +7,7 @@ export type ErrorKind =
   | "unauthenticated"
   | "forbidden"
   | "too_large"
+  | "unsupported"
   | "unavailable"
   | "deadline"
   | "cancelled"
@@ -30,6 +31,7 @@ export const errors = {
   TOKEN_EXPIRED: ["unauthenticated", "Token has expired"],
   SCOPE_MISSING: ["forbidden", "The token lacks the scope of this method"],
   REQUEST_TOO_LARGE: ["too_large", "The request is too large"],
+  UNSUPPORTED: ["unsupported", "The request asks for something that the service does not support"],
   UNAVAILABLE: ["unavailable", "Temporarily unavailable, try again later"],
   DEADLINE_EXCEEDED: ["deadline", "The deadline was exceeded"],
   CANCELLED: ["cancelled", "The call was cancelled"],

@@ -1,0 +1,57 @@
+import { getOption, hasOption, type DescMethod } from "@bufbuild/protobuf";
+import type { HandlerContext } from "@connectrpc/connect";
+import type { JWTPayload } from "jose";
+import { scope } from "../../../gen/nexgate/auth/v1/scope_pb.ts";
+import { PrivacyError } from "../../domain/errors.ts";
+import { parseUserId } from "../../domain/ids.ts";
+import { actorKey, type Principal, principalKey } from "./principal.ts";
+import type { VerifyToken } from "./tokens.ts";
+
+/** Admits a call by its headers alone, before its body is read, or throws a `PrivacyError`. */
+export type Gate = (context: HandlerContext) => Promise<void>;
+
+/** The metadata in which a service names the user for whom it acts. */
+export const actingUserHeader = "x-acting-user";
+/** The scope of the methods that act for a user. */
+const actScope = "users.act";
+
+/** The gate of the public listener: users' tokens only, and only for methods that act for a user. */
+export function userGate(verify: VerifyToken): Gate {
+  return async (context) => {
+    const claims = await verify(context.requestHeader.get("authorization"));
+    const id = parseUserId(claims.sub);
+    if (id === undefined) throw new PrivacyError("TOKEN_INVALID");
+    if (scopeOf(context.method) !== actScope) throw new PrivacyError("SCOPE_MISSING");
+    context.values.set(principalKey, { kind: "user", userId: id });
+    context.values.set(actorKey, { id, whenUnknown: "TOKEN_INVALID" });
+  };
+}
+
+/** The gate of the internal listener: services' tokens only, with the scope of the method. */
+export function serviceGate(verify: VerifyToken): Gate {
+  return async (context) => {
+    const claims = await verify(context.requestHeader.get("authorization"));
+    const principal: Principal = { kind: "service", name: claims.sub, scopes: scopesOf(claims) };
+    const needed = scopeOf(context.method);
+    if (!principal.scopes.has(needed)) throw new PrivacyError("SCOPE_MISSING");
+    context.values.set(principalKey, principal);
+    if (needed === actScope) context.values.set(actorKey, namedActor(context));
+  };
+}
+
+/** The scope that a method's definition asks for. Throws for a method that has none: it must not be served. */
+export function scopeOf(method: DescMethod): string {
+  const needed = hasOption(method, scope) ? getOption(method, scope) : "";
+  if (needed === "") throw new Error(`${method} has no (nexgate.auth.v1.scope)`);
+  return needed;
+}
+
+function namedActor(context: HandlerContext) {
+  const id = parseUserId(context.requestHeader.get(actingUserHeader) ?? "");
+  if (id === undefined) throw new PrivacyError("INVALID_ACTING_USER");
+  return { id, whenUnknown: "USER_NOT_FOUND" } as const;
+}
+
+function scopesOf(claims: JWTPayload): ReadonlySet<string> {
+  return new Set(typeof claims["scope"] === "string" ? claims["scope"].split(" ") : []);
+}

@@ -1,0 +1,139 @@
+import type { DescMessage, DescMethodUnary, DescService, MessageShape } from "@bufbuild/protobuf";
+import {
+  type ConnectRouter,
+  createHandlerContext,
+  createServiceImplSpec,
+  type HandlerContext,
+  type Interceptor,
+  type MethodImplSpec,
+  type ServiceImpl,
+} from "@connectrpc/connect";
+import { invokeUnaryImplementation } from "@connectrpc/connect/protocol";
+import type { Logger } from "pino";
+import type { Gate } from "./auth/gate.ts";
+import { toConnectError } from "./errors.ts";
+import { mapErrors } from "./map-errors.ts";
+import { type Abortable, observe } from "./observe.ts";
+import { validate } from "./validate.ts";
+
+/** A service and its handlers. */
+export interface Service {
+  readonly desc: DescService;
+  readonly impl: Partial<ServiceImpl<DescService>>;
+  /** Needs no token, as health and reflection do. */
+  readonly open?: boolean;
+}
+
+/** Pairs a service with its handlers, type-checked against each other. */
+export function service<Desc extends DescService>(
+  desc: Desc,
+  impl: Partial<ServiceImpl<Desc>>,
+  open = false,
+): Service {
+  return { desc, impl: impl as Service["impl"], open };
+}
+
+/** A unary method with its handler. */
+export type UnaryEndpoint = MethodImplSpec<DescMessage, DescMessage> & { kind: "unary" };
+
+/** What a wire knows of a call when its headers are read. */
+export interface CallStart {
+  readonly protocolName: string;
+  readonly requestMethod: string;
+  readonly url: string;
+  readonly requestHeader: Headers;
+  /** Aborts when the caller goes away. */
+  readonly requestSignal: AbortSignal;
+  /** The caller's deadline, in milliseconds from now. */
+  readonly timeoutMs?: number | undefined;
+}
+
+/** The context of a call. Its wire must end it by `abort`: with the failure, or with `finished`. */
+export type CallContext = HandlerContext & Abortable;
+
+interface CallsOptions {
+  readonly services: readonly Service[];
+  readonly gate: Gate;
+  readonly log: Logger;
+  /** Aborts the context of every call when the process has waited long enough for its end. */
+  readonly shutdownSignal?: AbortSignal;
+}
+
+/**
+ * What every call passes through on its way to a handler, whatever its wire: log, gate, error mapping, validation.
+ * REST and the gRPC fast path make calls here; Connect's adapter is given the same gate and interceptors.
+ */
+export class Calls {
+  readonly services: readonly Service[];
+  readonly interceptors: Interceptor[] = [mapErrors, validate];
+  readonly shutdownSignal: AbortSignal | undefined;
+  readonly #gate: Gate;
+  readonly #log: Logger;
+  readonly #unary = new Map<string, UnaryEndpoint>();
+  readonly #open: ReadonlySet<string>;
+
+  constructor({ services, gate, log, shutdownSignal }: CallsOptions) {
+    this.services = services;
+    this.shutdownSignal = shutdownSignal;
+    this.#gate = gate;
+    this.#log = log;
+    this.#open = new Set(services.filter(({ open }) => open).map(({ desc }) => desc.typeName));
+    for (const { desc, impl } of services) {
+      for (const spec of Object.values(createServiceImplSpec(desc, impl).methods)) {
+        if (spec.kind === "unary") this.#unary.set(`/${desc.typeName}/${spec.method.name}`, spec);
+      }
+    }
+  }
+
+  /** The unary method at an RPC path (`/package.Service/Method`), undefined when there is none. */
+  unary(path: string): UnaryEndpoint | undefined {
+    return this.#unary.get(path);
+  }
+
+  /** Every unary method, for a gateway to bind. */
+  endpoints(): Iterable<UnaryEndpoint> {
+    return this.#unary.values();
+  }
+
+  /** Starts a call: the context that its handler will get. */
+  start(method: DescMethodUnary, call: CallStart): CallContext {
+    const { timeoutMs, ...rest } = call;
+    return createHandlerContext({
+      ...rest,
+      ...(timeoutMs === undefined ? {} : { timeoutMs }),
+      ...(this.shutdownSignal === undefined ? {} : { shutdownSignal: this.shutdownSignal }),
+      service: method.parent,
+      method,
+    });
+  }
+
+  /** Admits a started call, or throws. Runs before the body is read; its shape is Connect's `requestGate`. */
+  readonly admit = async (context: HandlerContext): Promise<void> => {
+    observe(context as CallContext, this.#log);
+    try {
+      if (!this.#open.has(context.service.typeName)) await this.#gate(context);
+    } catch (failure) {
+      throw toConnectError(failure);
+    }
+  };
+
+  /** Runs an admitted call: interceptors, then the handler. `impl` may stand in for the handler. */
+  invoke(
+    endpoint: UnaryEndpoint,
+    context: CallContext,
+    message: MessageShape<DescMessage>,
+    impl?: UnaryEndpoint["impl"],
+  ): Promise<MessageShape<DescMessage>> {
+    return invokeUnaryImplementation(
+      impl ? { ...endpoint, impl } : endpoint,
+      context,
+      message,
+      this.interceptors,
+    );
+  }
+
+  /** Registers the services with a router of Connect. */
+  readonly routes = (router: ConnectRouter): void => {
+    for (const { desc, impl } of this.services) router.service(desc, impl);
+  };
+}

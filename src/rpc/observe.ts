@@ -1,0 +1,73 @@
+import { randomUUID } from "node:crypto";
+import { Code, ConnectError, type HandlerContext } from "@connectrpc/connect";
+import type { Logger } from "pino";
+import { principalKey } from "./auth/principal.ts";
+import { toConnectError } from "./errors.ts";
+
+/** The header and trailer of a failed call that names it in the log. */
+export const requestIdHeader = "x-request-id";
+
+/**
+ * The reason with which our own wires end a call that went well. Sharing one object spares each call the making of
+ * a DOMException with its stack.
+ */
+export const finished = new ConnectError("the call has finished", Code.Canceled);
+
+/** The codes that mean a fault of ours: what lies behind them belongs in the log. */
+const faults = new Set([Code.Internal, Code.Unknown, Code.DataLoss, Code.Unavailable]);
+
+/**
+ * Follows a call to its end and logs it once, whatever it met: a refused token, a body that cannot be parsed, a rule
+ * broken, a failing handler.
+ *
+ * Every wire, Connect's own included, ends a call by `context.abort(reason)` before it writes the reason out. That
+ * makes it the one door that all failures pass, also those that never reach an interceptor; here they get their
+ * `google.rpc.ErrorInfo`, and the request id.
+ */
+export function observe(context: HandlerContext & Abortable, log: Logger): void {
+  const startedAt = performance.now();
+  const abort = context.abort;
+  let ended = false;
+  context.abort = (reason) => {
+    if (!ended) {
+      ended = true;
+      report(context, outcome(context, reason), startedAt, log);
+    }
+    abort.call(context, reason);
+  };
+}
+
+/** What `createHandlerContext` returns beside the context. */
+export interface Abortable {
+  abort(reason?: unknown): void;
+}
+
+function outcome(context: HandlerContext, reason: unknown): ConnectError | undefined {
+  if (reason !== undefined && reason !== finished) return toConnectError(reason);
+  return context.signal.aborted ? toConnectError(context.signal.reason) : undefined;
+}
+
+function report(
+  context: HandlerContext,
+  error: ConnectError | undefined,
+  startedAt: number,
+  log: Logger,
+): void {
+  const requestId = randomUUID();
+  const line = {
+    requestId,
+    protocol: context.protocolName,
+    method: `${context.service.typeName}/${context.method.name}`,
+    code: error === undefined ? "ok" : codeName(error.code),
+    ms: Math.round((performance.now() - startedAt) * 1000) / 1000,
+    principal: context.values.get(principalKey)?.kind,
+  };
+  error?.metadata.set(requestIdHeader, requestId);
+  if (error !== undefined && faults.has(error.code))
+    log.error({ ...line, err: error.cause ?? error }, "call failed");
+  else log.info(line, "call");
+}
+
+function codeName(code: Code): string {
+  return Code[code].replace(/(?<!^)(?=[A-Z])/g, "_").toLowerCase();
+}

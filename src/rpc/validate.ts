@@ -1,0 +1,55 @@
+import type { Interceptor } from "@connectrpc/connect";
+import { Code, ConnectError } from "@connectrpc/connect";
+import type { DescMessage, MessageShape } from "@bufbuild/protobuf";
+import { type Path, pathToString } from "@bufbuild/protobuf/reflect";
+import { createValidator, type Violation } from "@bufbuild/protovalidate";
+import { BadRequestSchema, ErrorInfoSchema } from "../../gen/google/rpc/error_details_pb.ts";
+import { errorDomain } from "./errors.ts";
+
+const validator = createValidator();
+
+/** Holds every request message to the rules of its definition; names all violations at once (AIP-193). */
+export const validate: Interceptor = (next) => (request) => {
+  if (!request.stream) check(request.method.input, request.message);
+  return next(request);
+};
+
+/** Throws `INVALID_ARGUMENT` with `google.rpc.BadRequest` when a message breaks a rule. */
+function check<Desc extends DescMessage>(schema: Desc, message: MessageShape<Desc>): void {
+  const result = validator.validate(schema, message);
+  if (result.kind === "valid") return;
+  if (result.kind === "error") throw result.error;
+  throw invalidRequest(result.violations);
+}
+
+function invalidRequest(violations: readonly Violation[]): ConnectError {
+  return new ConnectError(
+    violations.map(({ field, message }) => `${jsonPath(field)} ${message}`).join("; "),
+    Code.InvalidArgument,
+    undefined,
+    [
+      { desc: ErrorInfoSchema, value: { reason: "INVALID_REQUEST", domain: errorDomain } },
+      {
+        desc: BadRequestSchema,
+        value: {
+          fieldViolations: violations.map(({ field, message }) => ({
+            field: pathToString(field),
+            description: message,
+          })),
+        },
+      },
+    ],
+  );
+}
+
+/** The path of a field as JSON spells it, since people meet the message over REST first. */
+function jsonPath(path: Path): string {
+  return path
+    .map((step) => {
+      if (step.kind === "field") return `.${step.jsonName}`;
+      if (step.kind === "list_sub") return `[${step.index}]`;
+      return pathToString([step]);
+    })
+    .join("")
+    .replace(/^\./, "");
+}
