@@ -1,0 +1,59 @@
+import { sql } from "kysely";
+import type { EdgeRecord, ListPosition } from "../domain/edges.ts";
+import type { UserId } from "../domain/ids.ts";
+import {
+  addEdge,
+  checkRemoved,
+  type EdgeTable,
+  listEdges,
+  readAdded,
+  readList,
+  removeEdge,
+} from "./edges.ts";
+import { lockPair } from "./pair-lock.ts";
+import type { Session } from "./session.ts";
+
+const blocks: EdgeTable = {
+  name: sql.table("blocks"),
+  owner: sql.ref("blocker_id"),
+  target: sql.ref("blocked_id"),
+  already: "USER_ALREADY_BLOCKED",
+};
+
+/** Who blocks whom. Every method throws `UnknownActorError` for an unknown actor, before anything else. */
+export class BlockRepository {
+  readonly #session: Session;
+
+  constructor(session: Session) {
+    this.#session = session;
+  }
+
+  /**
+   * Blocks a user and ends the follows between the two, in either direction; mutes stay. Throws `USER_NOT_FOUND` or
+   * `USER_ALREADY_BLOCKED`.
+   */
+  async block(actor: UserId, target: UserId, signal?: AbortSignal): Promise<EdgeRecord> {
+    const unfollow = sql`, unfollowed as (
+      delete from follows where (follower_id, followee_id) in ((${actor}, ${target}), (${target}, ${actor}))
+    )`;
+    return this.#session.transaction(async (run) => {
+      await run(lockPair(actor, target));
+      return readAdded(blocks, await run(addEdge(blocks, actor, target, unfollow)));
+    }, signal);
+  }
+
+  /** Unblocks a user, blocked or not; brings no follow back. Throws `USER_NOT_FOUND`. */
+  async unblock(actor: UserId, target: UserId, signal?: AbortSignal): Promise<void> {
+    checkRemoved(await this.#session.run(removeEdge(blocks, actor, target), signal));
+  }
+
+  /** Lists at most `limit` of the blocks that the actor made, newest first, those after a position. */
+  async list(
+    actor: UserId,
+    limit: number,
+    after?: ListPosition,
+    signal?: AbortSignal,
+  ): Promise<EdgeRecord[]> {
+    return readList(await this.#session.run(listEdges(blocks, actor, limit, after), signal));
+  }
+}

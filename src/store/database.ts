@@ -1,0 +1,87 @@
+import { sql } from "kysely";
+import type { Backend } from "./backend.ts";
+import { BlockRepository } from "./blocks.ts";
+import { FollowRepository } from "./follows.ts";
+import { pendingMigrations } from "./migrations/migrate.ts";
+import { MuteRepository } from "./mutes.ts";
+import { SettingsRepository } from "./settings.ts";
+import { UserRepository } from "./users.ts";
+
+export { DirectoryInUseError } from "./directory-lock.ts";
+
+/** Where the data is: in the PostgreSQL database of `url`, else in the directory `dataDir`. */
+export interface DatabaseOptions {
+  /** `postgres://user:password@host:port/name`, with any parameters that `pg` knows. */
+  readonly url?: string | undefined;
+  /** The directory of the embedded database; `memory://` keeps everything in memory. */
+  readonly dataDir?: string | undefined;
+  /** Told what the libraries have to say; nothing is written to the console. */
+  readonly log?: ((message: string) => void) | undefined;
+}
+
+/**
+ * The store. Its methods throw `PrivacyError`s for what a caller can meet, `UNAVAILABLE` while the database cannot
+ * answer. Their last parameter ends the wait: they reject with the signal's reason, and a write that was under way
+ * may have taken effect or not, as after `UNAVAILABLE`.
+ */
+export interface Database {
+  readonly kind: "postgresql" | "embedded";
+  readonly users: UserRepository;
+  readonly follows: FollowRepository;
+  readonly blocks: BlockRepository;
+  readonly mutes: MuteRepository;
+  readonly settings: SettingsRepository;
+  /** Returns the secret that signs page tokens, the same for all instances: 32 bytes. */
+  signingKey(signal?: AbortSignal): Promise<Uint8Array>;
+  /** Applies the pending migrations and returns their names. Safe with several instances at once. */
+  migrate(): Promise<string[]>;
+  /** Throws an `Error` for the operator to read when migrations are pending; applies none. */
+  assertMigrated(signal?: AbortSignal): Promise<void>;
+  /** Resolves when the database answers. */
+  ping(signal?: AbortSignal): Promise<void>;
+  /** Names the place of the data for people, without credentials. */
+  describe(): string;
+  /** Waits for the statements under way, and lets go of everything. */
+  close(): Promise<void>;
+}
+
+/** Opens a database. The embedded one throws `DirectoryInUseError` when another instance uses its directory. */
+export async function openDatabase(options: DatabaseOptions): Promise<Database> {
+  return databaseOn(await openBackend(options));
+}
+
+/** The store on an open backend. */
+export function databaseOn(backend: Backend): Database {
+  const { kind, session, description } = backend;
+  return {
+    kind,
+    users: new UserRepository(session),
+    follows: new FollowRepository(session),
+    blocks: new BlockRepository(session),
+    mutes: new MuteRepository(session),
+    settings: new SettingsRepository(session),
+    async signingKey(signal) {
+      const [row] = await session.run(sql<{ key: Uint8Array }>`select key from signing_keys`, signal);
+      if (row === undefined) throw new Error("The database lacks its signing key: run `npm run migrate`");
+      return row.key;
+    },
+    migrate: () => backend.migrate(),
+    async assertMigrated(signal) {
+      const pending = await pendingMigrations(session, signal);
+      if (pending.length === 0) return;
+      throw new Error(`The database ${description} lacks ${pending.join(", ")}: run \`npm run migrate\``);
+    },
+    async ping(signal) {
+      await session.run(sql`select 1`, signal);
+    },
+    describe: () => description,
+    close: () => backend.close(),
+  };
+}
+
+// Imported when used: the other backend's driver is never loaded.
+async function openBackend({ url, dataDir, log = () => {} }: DatabaseOptions): Promise<Backend> {
+  if (url !== undefined) return (await import("./postgresql.ts")).openPostgresql(url, log);
+  if (dataDir !== undefined) return (await import("./embedded.ts")).openEmbedded(dataDir, log);
+  throw new Error("Neither a database URL nor a data directory is given");
+}

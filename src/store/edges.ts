@@ -1,0 +1,117 @@
+import { type RawBuilder, sql } from "kysely";
+import type { EdgeRecord, ListPosition } from "../domain/edges.ts";
+import { type ErrorReason, PrivacyError, UnknownActorError } from "../domain/errors.ts";
+import type { UserId } from "../domain/ids.ts";
+import { publicUserColumns, toUser, type UserRow } from "./user-row.ts";
+
+/** What tells blocks from mutes. */
+export interface EdgeTable {
+  readonly name: RawBuilder<unknown>;
+  /** The column of the user who made the record. */
+  readonly owner: RawBuilder<unknown>;
+  /** The column of the user whom the record is about. */
+  readonly target: RawBuilder<unknown>;
+  /** The failure of a second record about the same user. */
+  readonly already: ErrorReason;
+}
+
+interface RecordRow extends UserRow {
+  readonly record_id: string;
+  readonly micros: string;
+}
+
+type Nullable<T> = { readonly [K in keyof T]: T[K] | null };
+
+type AddedRow = Nullable<RecordRow> & { readonly actor_known: boolean };
+
+const micros = sql`(extract(epoch from created_at) * 1000000)::bigint::text`;
+
+/**
+ * Adds a record unless there is one. `alongside`: further data-modifying parts of the same statement, each beginning
+ * with a comma. `readAdded` reads the answer.
+ */
+export function addEdge(
+  edge: EdgeTable,
+  actor: UserId,
+  target: UserId,
+  alongside: RawBuilder<unknown> = sql``,
+): RawBuilder<AddedRow> {
+  return sql<AddedRow>`
+    with actor as (select id from users where id = ${actor}),
+    other as (select ${publicUserColumns} from users u where u.id = ${target}),
+    added as (
+      insert into ${edge.name} (${edge.owner}, ${edge.target}, id, created_at)
+      select actor.id, other.id, gen_random_uuid(), clock_timestamp() from actor, other
+      on conflict (${edge.owner}, ${edge.target}) do nothing
+      returning id as record_id, ${micros} as micros
+    )${alongside}
+    select exists (select from actor) as actor_known, other.*, added.record_id, added.micros
+    from (values (1)) as always left join other on true left join added on true`;
+}
+
+/** Returns the record that `addEdge` added, or throws why it added none. */
+export function readAdded(edge: EdgeTable, rows: AddedRow[]): EdgeRecord {
+  const [row] = rows;
+  if (!row?.actor_known) throw new UnknownActorError();
+  if (row.id === null) throw new PrivacyError("USER_NOT_FOUND");
+  if (row.record_id === null) throw new PrivacyError(edge.already);
+  return toRecord(row as RecordRow);
+}
+
+interface RemovedRow {
+  readonly actor_known: boolean;
+  readonly target_known: boolean;
+}
+
+/** Removes a record if there is one. `checkRemoved` reads the answer. */
+export function removeEdge(edge: EdgeTable, actor: UserId, target: UserId): RawBuilder<RemovedRow> {
+  return sql<RemovedRow>`
+    with removed as (delete from ${edge.name} where ${edge.owner} = ${actor} and ${edge.target} = ${target})
+    select exists (select from users where id = ${actor}) as actor_known,
+      exists (select from users where id = ${target}) as target_known`;
+}
+
+/** Throws when one of the two users was unknown. */
+export function checkRemoved(rows: RemovedRow[]): void {
+  const [row] = rows;
+  if (!row?.actor_known) throw new UnknownActorError();
+  if (!row.target_known) throw new PrivacyError("USER_NOT_FOUND");
+}
+
+/** Lists at most `limit` records of a user, newest first, those after a position. `readList` reads the answer. */
+export function listEdges(
+  edge: EdgeTable,
+  actor: UserId,
+  limit: number,
+  after?: ListPosition,
+): RawBuilder<Nullable<RecordRow>> {
+  const beyond =
+    after === undefined ? sql`` : sql`and (created_at, id) < (${toTimestamp(after)}, ${after.id})`;
+  return sql<Nullable<RecordRow>>`
+    select ${publicUserColumns}, page.record_id, page.micros
+    from users actor
+    left join (
+      select ${edge.target} as target_id, id as record_id, created_at, ${micros} as micros
+      from ${edge.name}
+      where ${edge.owner} = ${actor} ${beyond}
+      order by created_at desc, id desc
+      limit ${limit}
+    ) page on true
+    left join users u on u.id = page.target_id
+    where actor.id = ${actor}
+    order by page.created_at desc, page.record_id desc`;
+}
+
+/** Returns the records that `listEdges` found, or throws that the acting user is unknown. */
+export function readList(rows: Nullable<RecordRow>[]): EdgeRecord[] {
+  if (rows.length === 0) throw new UnknownActorError();
+  return rows.filter((row): row is RecordRow => row.record_id !== null).map(toRecord);
+}
+
+function toTimestamp({ createdAt }: ListPosition): RawBuilder<unknown> {
+  return sql`timestamptz 'epoch' + ${createdAt.toString()}::bigint * interval '1 microsecond'`;
+}
+
+function toRecord(row: RecordRow): EdgeRecord {
+  return { id: row.record_id, user: toUser(row), createdAt: BigInt(row.micros) };
+}

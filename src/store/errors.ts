@@ -1,0 +1,67 @@
+import { PrivacyError, UnknownActorError } from "../domain/errors.ts";
+
+const unknownActor = new Set([
+  "blocks_blocker_id_foreign",
+  "mutes_muter_id_foreign",
+  "privacy_settings_user_id_foreign",
+]);
+
+const foreignKeyViolation = "23503";
+
+// By class: connection, authorization, resources, operator; then single conditions that pass by themselves.
+const unavailableState = /^(08...|28...|53...|57P..|57014|55P03|40001|40P01|25P03|25006|3D000)$/;
+
+const unavailableSystemCodes = new Set([
+  "ECONNREFUSED",
+  "ECONNRESET",
+  "ECONNABORTED",
+  "EPIPE",
+  "ETIMEDOUT",
+  "EHOSTUNREACH",
+  "ENETUNREACH",
+  "EHOSTDOWN",
+  "ENOTFOUND",
+  "EAI_AGAIN",
+  "ENOENT",
+]);
+
+// The drivers give these no code.
+const unavailableMessages = [
+  "timeout exceeded when trying to connect",
+  "timeout expired",
+  "Connection terminated",
+  "Query read timeout",
+  "Client has encountered a connection error and is not queryable",
+  "Client was closed and is not queryable",
+  "Cannot use a pool after calling end on the pool",
+  "driver has already been destroyed",
+  "PGlite is closed",
+  "PGlite is closing",
+];
+
+/**
+ * What a failed statement means to the layer above: the signal's reason after an abort, an unknown user, or
+ * `UNAVAILABLE`, with the driver's error as the cause. Anything else comes back as it is.
+ */
+export function toStoreError(failure: unknown, signal?: AbortSignal): unknown {
+  if (failure instanceof PrivacyError || failure instanceof UnknownActorError) return failure;
+  if (signal?.aborted) return signal.reason;
+  if (!(failure instanceof Error)) return failure;
+  const { code, constraint } = failure as { code?: unknown; constraint?: unknown };
+  if (code === foreignKeyViolation) {
+    return unknownActor.has(String(constraint))
+      ? new UnknownActorError("the acting user was deleted", { cause: failure })
+      : new PrivacyError("USER_NOT_FOUND", { cause: failure });
+  }
+  return isUnavailable(String(code), failure.message)
+    ? new PrivacyError("UNAVAILABLE", { cause: failure })
+    : failure;
+}
+
+function isUnavailable(code: string, message: string): boolean {
+  return (
+    unavailableState.test(code) ||
+    unavailableSystemCodes.has(code) ||
+    unavailableMessages.some((start) => message.startsWith(start))
+  );
+}

@@ -1,0 +1,70 @@
+import { sql } from "kysely";
+import type { Relationship } from "../domain/edges.ts";
+import { PrivacyError } from "../domain/errors.ts";
+import type { UserId } from "../domain/ids.ts";
+import { lockPair } from "./pair-lock.ts";
+import type { Session } from "./session.ts";
+
+/** Who follows whom. */
+export class FollowRepository {
+  readonly #session: Session;
+
+  constructor(session: Session) {
+    this.#session = session;
+  }
+
+  /**
+   * Records that one user follows another; changes nothing when that is recorded already. Throws `USER_NOT_FOUND`,
+   * or `FOLLOW_ACROSS_BLOCK` when either blocks the other.
+   */
+  async follow(follower: UserId, followee: UserId, signal?: AbortSignal): Promise<void> {
+    await this.#session.transaction(async (run) => {
+      await run(lockPair(follower, followee));
+      const [facts] = await run(sql<{ known: boolean; blocked: boolean }>`
+        with facts as (
+          select
+            exists (select from users where id = ${follower})
+              and exists (select from users where id = ${followee}) as known,
+            exists (
+              select from blocks
+              where (blocker_id, blocked_id) in ((${follower}, ${followee}), (${followee}, ${follower}))
+            ) as blocked
+        ),
+        added as (
+          insert into follows (follower_id, followee_id, created_at)
+          select ${follower}, ${followee}, clock_timestamp() from facts where known and not blocked
+          on conflict (follower_id, followee_id) do nothing
+        )
+        select known, blocked from facts`);
+      if (!facts?.known) throw new PrivacyError("USER_NOT_FOUND");
+      if (facts.blocked) throw new PrivacyError("FOLLOW_ACROSS_BLOCK");
+    }, signal);
+  }
+
+  /** Records that one user does not follow another; the users need not be known. */
+  async unfollow(follower: UserId, followee: UserId, signal?: AbortSignal): Promise<void> {
+    await this.#session.run(
+      sql`delete from follows where follower_id = ${follower} and followee_id = ${followee}`,
+      signal,
+    );
+  }
+
+  /** Returns every fact between two users, all of one moment. Throws `USER_NOT_FOUND` when either is unknown. */
+  async relationship(user: UserId, other: UserId, signal?: AbortSignal): Promise<Relationship> {
+    const [relationship] = await this.#session.run(
+      sql<Relationship>`
+        select
+          exists (select from follows where follower_id = u.id and followee_id = o.id) as "following",
+          exists (select from follows where follower_id = o.id and followee_id = u.id) as "followedBy",
+          exists (select from blocks where blocker_id = u.id and blocked_id = o.id) as "blocking",
+          exists (select from blocks where blocker_id = o.id and blocked_id = u.id) as "blockedBy",
+          exists (select from mutes where muter_id = u.id and muted_id = o.id) as "muting",
+          exists (select from mutes where muter_id = o.id and muted_id = u.id) as "mutedBy"
+        from users u, users o
+        where u.id = ${user} and o.id = ${other}`,
+      signal,
+    );
+    if (relationship === undefined) throw new PrivacyError("USER_NOT_FOUND");
+    return relationship;
+  }
+}

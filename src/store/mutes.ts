@@ -1,0 +1,49 @@
+import { sql } from "kysely";
+import type { EdgeRecord, ListPosition } from "../domain/edges.ts";
+import type { UserId } from "../domain/ids.ts";
+import {
+  addEdge,
+  checkRemoved,
+  type EdgeTable,
+  listEdges,
+  readAdded,
+  readList,
+  removeEdge,
+} from "./edges.ts";
+import type { Session } from "./session.ts";
+
+const mutes: EdgeTable = {
+  name: sql.table("mutes"),
+  owner: sql.ref("muter_id"),
+  target: sql.ref("muted_id"),
+  already: "USER_ALREADY_MUTED",
+};
+
+/** Who mutes whom. Every method throws `UnknownActorError` for an unknown actor, before anything else. */
+export class MuteRepository {
+  readonly #session: Session;
+
+  constructor(session: Session) {
+    this.#session = session;
+  }
+
+  /** Mutes a user. Throws `USER_NOT_FOUND` or `USER_ALREADY_MUTED`. */
+  async mute(actor: UserId, target: UserId, signal?: AbortSignal): Promise<EdgeRecord> {
+    return readAdded(mutes, await this.#session.run(addEdge(mutes, actor, target), signal));
+  }
+
+  /** Unmutes a user, muted or not. Throws `USER_NOT_FOUND`. */
+  async unmute(actor: UserId, target: UserId, signal?: AbortSignal): Promise<void> {
+    checkRemoved(await this.#session.run(removeEdge(mutes, actor, target), signal));
+  }
+
+  /** Lists at most `limit` of the mutes that the actor made, newest first, those after a position. */
+  async list(
+    actor: UserId,
+    limit: number,
+    after?: ListPosition,
+    signal?: AbortSignal,
+  ): Promise<EdgeRecord[]> {
+    return readList(await this.#session.run(listEdges(mutes, actor, limit, after), signal));
+  }
+}

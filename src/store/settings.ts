@@ -1,0 +1,48 @@
+import { sql } from "kysely";
+import { UnknownActorError } from "../domain/errors.ts";
+import type { UserId } from "../domain/ids.ts";
+import { type Audience, defaultAudience, type PrivacySetting } from "../domain/settings.ts";
+import type { Session } from "./session.ts";
+
+/** The audiences that users chose. */
+export class SettingsRepository {
+  readonly #session: Session;
+
+  constructor(session: Session) {
+    this.#session = session;
+  }
+
+  /** Returns the audience of every setting, the default where the actor chose none. Throws `UnknownActorError`. */
+  async get(actor: UserId, signal?: AbortSignal): Promise<Record<PrivacySetting, Audience>> {
+    const rows = await this.#session.run(
+      sql<{ setting: PrivacySetting | null; audience: Audience }>`
+        select p.setting, p.audience
+        from users u left join privacy_settings p on p.user_id = u.id
+        where u.id = ${actor}`,
+      signal,
+    );
+    if (rows.length === 0) throw new UnknownActorError();
+    const audiences: Record<PrivacySetting, Audience> = {
+      last_seen: defaultAudience,
+      profile_picture: defaultAudience,
+      status: defaultAudience,
+      read_receipts: defaultAudience,
+      groups: defaultAudience,
+    };
+    for (const { setting, audience } of rows) if (setting !== null) audiences[setting] = audience;
+    return audiences;
+  }
+
+  /** Chooses the audience of a setting. Throws `UnknownActorError`. */
+  async set(actor: UserId, setting: PrivacySetting, audience: Audience, signal?: AbortSignal): Promise<void> {
+    const rows = await this.#session.run(
+      sql`
+        insert into privacy_settings (user_id, setting, audience)
+        select id, ${setting}, ${audience} from users where id = ${actor}
+        on conflict (user_id, setting) do update set audience = excluded.audience
+        returning user_id`,
+      signal,
+    );
+    if (rows.length === 0) throw new UnknownActorError();
+  }
+}

@@ -1,0 +1,78 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { expect } from "chai";
+import { type Database, DirectoryInUseError, openDatabase } from "../../src/store/database.ts";
+import { failureOf, someUser } from "./suite/store.ts";
+
+const holder = fileURLToPath(new URL("../support/hold-directory.ts", import.meta.url));
+
+describe("the directory of the embedded database", function () {
+  this.timeout(30_000);
+  let parent: string;
+  let dataDir: string;
+  const databases: Database[] = [];
+  const children: ChildProcess[] = [];
+
+  beforeEach(() => {
+    parent = mkdtempSync(join(tmpdir(), "privacy-control-store-"));
+    dataDir = join(parent, "not", "there", "yet");
+  });
+  afterEach(async () => {
+    for (const database of databases.splice(0)) await database.close();
+    for (const child of children.splice(0)) child.kill("SIGKILL");
+    rmSync(parent, { recursive: true, force: true });
+  });
+
+  async function open(): Promise<Database> {
+    const database = await openDatabase({ dataDir });
+    databases.push(database);
+    return database;
+  }
+
+  async function close(): Promise<void> {
+    await databases.pop()?.close();
+  }
+
+  it("is made, keeps the data, and serves again after it was closed", async () => {
+    const first = await open();
+    await first.migrate();
+    const user = someUser();
+    await first.users.upsert([user]);
+    const key = await first.signingKey();
+    await close();
+    const second = await open();
+    await second.assertMigrated();
+    expect(await second.users.find(user.id)).to.eql(user);
+    expect(await second.signingKey()).to.eql(key);
+    expect(second.describe()).to.equal(dataDir);
+  });
+
+  it("is refused to a second opener in the same process, who leaves the first alone", async () => {
+    const first = await open();
+    for (let attempt = 0; attempt < 2; attempt++) {
+      const failure = await failureOf(openDatabase({ dataDir }));
+      expect(failure).to.be.instanceOf(DirectoryInUseError);
+      expect((failure as Error).message).to.contain(dataDir);
+    }
+    await first.ping();
+  });
+
+  it("is refused while another process holds it, and served right after that process was killed", async () => {
+    const child = spawn(process.execPath, [holder, dataDir], { stdio: ["pipe", "pipe", "inherit"] });
+    children.push(child);
+    await once(child.stdout, "data");
+    expect(await failureOf(openDatabase({ dataDir }))).to.be.instanceOf(DirectoryInUseError);
+    const exit = once(child, "exit");
+    child.kill("SIGKILL");
+    await exit;
+    await (await open()).ping();
+  });
+
+  it("is needed when there is no URL", async () => {
+    expect(await failureOf(openDatabase({}))).to.be.instanceOf(Error);
+  });
+});

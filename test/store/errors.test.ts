@@ -1,0 +1,91 @@
+import { expect } from "chai";
+import { type ErrorReason, PrivacyError, UnknownActorError } from "../../src/domain/errors.ts";
+import { toStoreError } from "../../src/store/errors.ts";
+
+const secret = "password=hunter2";
+
+function driverError(facts: { code?: string; constraint?: string; message?: string }): Error {
+  return Object.assign(new Error(facts.message ?? secret), facts);
+}
+
+describe("what a driver's error means", () => {
+  const unavailable = [
+    ..."08000 08006 08P01 28P01 3D000 53300 57P01 57P02 57P03 57014 55P03 40001 40P01 25P03 25006".split(" "),
+    ..."ECONNREFUSED ECONNRESET EPIPE ETIMEDOUT EHOSTUNREACH ENOTFOUND EAI_AGAIN".split(" "),
+  ].map((code) => driverError({ code }));
+  const withoutCode = [
+    "timeout exceeded when trying to connect",
+    "timeout expired",
+    "Connection terminated",
+    "Connection terminated unexpectedly",
+    "Connection terminated due to connection timeout",
+    "Query read timeout",
+    "Client has encountered a connection error and is not queryable",
+    "Client was closed and is not queryable",
+    "Cannot use a pool after calling end on the pool",
+    "driver has already been destroyed",
+    "PGlite is closed",
+  ].map((message) => driverError({ message }));
+
+  for (const failure of [...unavailable, ...withoutCode]) {
+    it(`${(failure as { code?: string }).code ?? failure.message} is UNAVAILABLE`, () => {
+      expectPrivacyError(toStoreError(failure), "UNAVAILABLE", failure);
+    });
+  }
+
+  for (const constraint of [
+    "blocks_blocked_id_foreign",
+    "mutes_muted_id_foreign",
+    "follows_follower_id_foreign",
+    "follows_followee_id_foreign",
+  ]) {
+    it(`a violated ${constraint} is USER_NOT_FOUND`, () => {
+      const failure = driverError({ code: "23503", constraint });
+      expectPrivacyError(toStoreError(failure), "USER_NOT_FOUND", failure);
+    });
+  }
+
+  for (const constraint of [
+    "blocks_blocker_id_foreign",
+    "mutes_muter_id_foreign",
+    "privacy_settings_user_id_foreign",
+  ]) {
+    it(`a violated ${constraint} is an unknown actor`, () => {
+      const failure = toStoreError(driverError({ code: "23503", constraint })) as Error;
+      expect(failure).to.be.instanceOf(UnknownActorError);
+      expect(failure.message).not.to.contain(secret);
+    });
+  }
+
+  for (const code of ["23505", "42P01", "22P02", "XX000", "53", "57014x"]) {
+    it(`${code} passes through`, () => {
+      const failure = driverError({ code });
+      expect(toStoreError(failure)).to.equal(failure);
+    });
+  }
+
+  it("an abort's reason stands for whatever came of it", () => {
+    const reason = "the caller went away";
+    const signal = AbortSignal.abort(reason);
+    expect(toStoreError(driverError({ code: "57014" }), signal)).to.equal(reason);
+    expect(toStoreError(reason, signal)).to.equal(reason);
+  });
+
+  it("what was thrown on purpose passes through, aborted or not", () => {
+    for (const failure of [new PrivacyError("USER_NOT_FOUND"), new UnknownActorError()]) {
+      expect(toStoreError(failure, AbortSignal.abort())).to.equal(failure);
+    }
+  });
+
+  it("a cancellation that nobody asked for is UNAVAILABLE", () => {
+    const failure = driverError({ code: "57014" });
+    expectPrivacyError(toStoreError(failure, new AbortController().signal), "UNAVAILABLE", failure);
+  });
+});
+
+function expectPrivacyError(failure: unknown, reason: ErrorReason, cause: unknown): void {
+  if (!(failure instanceof PrivacyError)) throw failure;
+  expect(failure.reason).to.equal(reason);
+  expect(failure.message).to.equal(new PrivacyError(reason).message);
+  expect(failure.cause).to.equal(cause);
+}

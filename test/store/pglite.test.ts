@@ -1,0 +1,28 @@
+import { MikroORM } from "@mikro-orm/pglite";
+import { expect } from "chai";
+import { openEmbedded } from "../../src/store/embedded.ts";
+import { migrate } from "../../src/store/migrations/migrate.ts";
+import { ormOptions } from "../../src/store/orm-options.ts";
+import { describeStore } from "./suite/index.ts";
+import { type TestStore, testStore } from "./suite/store.ts";
+
+describe("the store on PGlite", () => {
+  let store: TestStore;
+  before(async () => {
+    store = testStore(await openEmbedded("memory://", () => {}));
+    await store.migrate();
+  });
+  after(() => store.close());
+
+  describeStore(() => store);
+
+  it("has the schema that the entities describe", async () => {
+    const orm = await MikroORM.init({ ...ormOptions(() => {}), dbName: "memory://" });
+    try {
+      await migrate(orm);
+      expect(await orm.schema.getUpdateSchemaSQL()).to.equal("");
+    } finally {
+      await orm.close();
+    }
+  });
+});

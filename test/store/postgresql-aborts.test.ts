@@ -1,0 +1,116 @@
+import { expect } from "chai";
+import type { UserId } from "../../src/domain/ids.ts";
+import { onPostgresql } from "./suite/postgresql.ts";
+import { failureOf, someUser, until } from "./suite/store.ts";
+
+const poolSize = 16;
+
+async function expectAll(calls: Promise<unknown>[], reason: Error): Promise<void> {
+  for (const failure of await Promise.all(calls.map(failureOf))) expect(failure).to.equal(reason);
+}
+
+describe("aborts on PostgreSQL", () => {
+  const store = onPostgresql();
+  let [ann, bob]: UserId[] = [];
+  const said: unknown[] = [];
+  const { error } = console;
+
+  beforeEach(async () => {
+    [ann, bob] = await store().newUsers(2);
+    said.length = 0;
+    console.error = (...parts) => said.push(parts);
+  });
+  afterEach(async () => {
+    console.error = error;
+    await store().admin.query("rollback");
+  });
+
+  async function lockRow(): Promise<void> {
+    await store().admin.query("begin");
+    await store().admin.query("select from users where id = $1 for update", [bob]);
+  }
+
+  const untilIdle = () => until(async () => (await store().running()).length === 0);
+
+  it("cancel the statement that waits, and leave the client to the next caller", async () => {
+    await lockRow();
+    const reason = new Error("the caller went away");
+    for (let round = 0; round < 3; round++) {
+      const controllers = Array.from({ length: poolSize }, () => new AbortController());
+      const calls = controllers.map(({ signal }) => store().mutes.mute(ann as UserId, bob as UserId, signal));
+      await store().untilWaiting(poolSize);
+      for (const controller of controllers) controller.abort(reason);
+      await expectAll(calls, reason);
+      await untilIdle();
+    }
+    await store().admin.query("rollback");
+    await Promise.all(Array.from({ length: poolSize * 2 }, () => store().ping()));
+    expect(await store().mutes.list(ann as UserId, 1)).to.eql([]);
+    expect(said).to.eql([]);
+  });
+
+  it("cancel the statement that waits in a transaction, and roll it back", async () => {
+    await lockRow();
+    const reason = new Error("the caller went away");
+    for (let round = 0; round < 2; round++) {
+      const controllers = Array.from({ length: poolSize }, () => new AbortController());
+      const others = await Promise.all(controllers.map(() => store().newUser()));
+      const calls = others.map((other, i) =>
+        store().blocks.block(other, bob as UserId, controllers[i]?.signal),
+      );
+      await store().untilWaiting(poolSize);
+      for (const controller of controllers) controller.abort(reason);
+      await expectAll(calls, reason);
+      await untilIdle();
+    }
+    await store().admin.query("rollback");
+    const { rows } = await store().admin.query(
+      "select from pg_stat_activity where application_name = 'privacy-control' and state like 'idle in %'",
+    );
+    expect(rows).to.eql([]);
+    await store().blocks.block(ann as UserId, bob as UserId);
+    expect(said).to.eql([]);
+  });
+
+  it("end the wait for a connection of the pool", async () => {
+    await lockRow();
+    const holding = new AbortController();
+    const holders = Array.from({ length: poolSize }, () =>
+      store().mutes.mute(ann as UserId, bob as UserId, holding.signal),
+    );
+    await store().untilWaiting(poolSize);
+    const reason = new Error("the caller went away");
+    const controller = new AbortController();
+    const calls = [
+      store().ping(controller.signal),
+      store().follows.follow(ann as UserId, bob as UserId, controller.signal),
+      store().users.upsert([someUser()], controller.signal),
+    ];
+    controller.abort(reason);
+    await expectAll(calls, reason);
+    holding.abort(reason);
+    await expectAll(holders, reason);
+    await store().ping();
+  });
+
+  it("never abort a commit", async () => {
+    const { admin } = store();
+    await admin.query(`
+      create function wait_for_test() returns trigger language plpgsql as $$
+      begin perform pg_advisory_xact_lock(1, 1); return null; end $$`);
+    await admin.query(`
+      create constraint trigger wait_for_test after insert on blocks
+      deferrable initially deferred for each row execute function wait_for_test()`);
+    await admin.query("select pg_advisory_lock(1, 1)");
+    const controller = new AbortController();
+    const block = store().blocks.block(ann as UserId, bob as UserId, controller.signal);
+    await until(async () =>
+      (await store().running()).some(({ query, waits }) => query === "commit" && waits),
+    );
+    controller.abort();
+    await admin.query("select pg_advisory_unlock(1, 1)");
+    const record = await block;
+    await admin.query("drop trigger wait_for_test on blocks");
+    expect(await store().blocks.list(ann as UserId, 10)).to.eql([record]);
+  });
+});

@@ -1,0 +1,135 @@
+import { expect } from "chai";
+import { sql } from "kysely";
+import type { UserId } from "../../src/domain/ids.ts";
+import { openPostgresql } from "../../src/store/postgresql.ts";
+import { type FreezingProxy, startFreezingProxy } from "../support/freezing-proxy.ts";
+import { onPostgresql, withParameters } from "./suite/postgresql.ts";
+import { expectReason, failureOf, type TestStore, tally, testStore, until } from "./suite/store.ts";
+
+const poolSize = 16;
+
+describe("a PostgreSQL server that fails", () => {
+  const store = onPostgresql();
+  const opened: TestStore[] = [];
+  let proxy: FreezingProxy;
+  let [ann, bob]: UserId[] = [];
+
+  before(async () => {
+    proxy = await startFreezingProxy(store().url);
+  });
+  after(() => proxy?.close());
+
+  beforeEach(async () => {
+    [ann, bob] = await store().newUsers(2);
+  });
+  afterEach(async () => {
+    proxy.thaw();
+    await store().admin.query("rollback");
+    for (const other of opened.splice(0)) await other.close();
+  });
+
+  async function openAt(url: string, parameters: Record<string, string | number> = {}): Promise<TestStore> {
+    const other = testStore(await openPostgresql(withParameters(url, parameters), () => {}));
+    opened.push(other);
+    return other;
+  }
+
+  async function lockBob(): Promise<void> {
+    await store().admin.query("begin");
+    await store().admin.query("select from users where id = $1 for update", [bob]);
+  }
+
+  const mute = (other: TestStore) => other.mutes.mute(ann as UserId, bob as UserId);
+  const block = (other: TestStore) => other.blocks.block(ann as UserId, bob as UserId);
+
+  it("is UNAVAILABLE when nothing listens", async () => {
+    const nowhere = await openAt("postgres://postgres@127.0.0.1:1/nothing");
+    await expectReason(nowhere.ping(), "UNAVAILABLE");
+    await expectReason(block(nowhere), "UNAVAILABLE");
+  });
+
+  it("is UNAVAILABLE when it knows no such database, or no such user", async () => {
+    await expectReason((await openAt(new URL("/no_such_database", store().url).href)).ping(), "UNAVAILABLE");
+  });
+
+  it("is UNAVAILABLE when its administrator ends the connections, and served again after", async () => {
+    for (const act of [mute, block]) {
+      await lockBob();
+      for (let round = 0; round < 2; round++) {
+        const outcomes = tally(Array.from({ length: poolSize }, () => act(store())));
+        if (act === mute) await store().untilWaiting(poolSize);
+        else await until(async () => (await store().running()).length === poolSize);
+        await store().endConnections();
+        expect(await outcomes).to.eql({ UNAVAILABLE: poolSize });
+      }
+      await store().admin.query("rollback");
+      await Promise.all(Array.from({ length: poolSize }, () => act(store()).catch(() => {})));
+      await store().ping();
+    }
+  });
+
+  it("is UNAVAILABLE when a lock is not to be had in time", async () => {
+    const hasty = await openAt(store().url, { lock_timeout: 50 });
+    await lockBob();
+    await expectReason(mute(hasty), "UNAVAILABLE");
+    await expectReason(block(hasty), "UNAVAILABLE");
+    await hasty.ping();
+  });
+
+  it("is UNAVAILABLE when a statement takes too long", async () => {
+    const hasty = await openAt(store().url, { statement_timeout: 50 });
+    await expectReason(hasty.query(sql`select pg_sleep(10)`), "UNAVAILABLE");
+    await hasty.ping();
+  });
+
+  it("is UNAVAILABLE when the pool is used up", async () => {
+    await lockBob();
+    const holding = new AbortController();
+    const holders = Array.from({ length: poolSize }, () =>
+      store()
+        .mutes.mute(ann as UserId, bob as UserId, holding.signal)
+        .catch(() => {}),
+    );
+    await store().untilWaiting(poolSize);
+    await expectReason(store().ping(), "UNAVAILABLE");
+    holding.abort();
+    await Promise.all(holders);
+    await store().ping();
+  });
+
+  it("is UNAVAILABLE when it freezes, and its client is not used again", async () => {
+    const hasty = await openAt(proxy.url, { query_timeout: 100 });
+    await hasty.ping();
+    const made = proxy.made();
+    proxy.freeze();
+    await expectReason(hasty.ping(), "UNAVAILABLE");
+    proxy.thaw();
+    await hasty.ping();
+    expect(proxy.made()).to.equal(made + 1);
+  });
+
+  it("does not use up the pool by freezing in a transaction", async () => {
+    const hasty = await openAt(proxy.url, { query_timeout: 100 });
+    for (let round = 0; round < 2; round++) {
+      await Promise.all(Array.from({ length: poolSize }, () => hasty.ping()));
+      proxy.freeze();
+      const outcomes = await tally(Array.from({ length: poolSize }, () => block(hasty)));
+      expect(outcomes).to.eql({ UNAVAILABLE: poolSize });
+      proxy.thaw();
+    }
+    await Promise.all(Array.from({ length: poolSize }, () => hasty.ping()));
+  });
+
+  it("does not keep an aborted transaction waiting when it froze", async function () {
+    this.timeout(5_000);
+    const patient = await openAt(proxy.url);
+    await patient.ping();
+    proxy.freeze();
+    const controller = new AbortController();
+    const call = failureOf(patient.blocks.block(ann as UserId, bob as UserId, controller.signal));
+    await until(() => proxy.holds());
+    const reason = new Error("the caller went away");
+    controller.abort(reason);
+    expect(await call).to.equal(reason);
+  });
+});

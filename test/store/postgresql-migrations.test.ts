@@ -1,0 +1,61 @@
+import { expect } from "chai";
+import { sql } from "kysely";
+import { postgresUrl } from "../support/cluster.ts";
+import { openPostgresStore, type PostgresStore, withParameters } from "./suite/postgresql.ts";
+import { failureOf } from "./suite/store.ts";
+
+describe("migrations on PostgreSQL", () => {
+  let url: string;
+  const open: PostgresStore[] = [];
+  beforeEach(async function () {
+    const created = await postgresUrl();
+    if (created === undefined) return this.skip();
+    url = created;
+  });
+  afterEach(async () => {
+    for (const store of open.splice(0)) await store.close();
+  });
+
+  async function instance(parameters: Record<string, string | number> = {}): Promise<PostgresStore> {
+    const store = await openPostgresStore(withParameters(url, parameters));
+    open.push(store);
+    return store;
+  }
+
+  it("are applied once by instances that start at the same moment", async () => {
+    const stores = await Promise.all(Array.from({ length: 6 }, () => instance()));
+    const applied = await Promise.all(stores.map((store) => store.migrate()));
+    expect(applied.filter((names) => names.length > 0)).to.eql([["0001-initial"]]);
+    const keys = await Promise.all(stores.map((store) => store.signingKey()));
+    for (const key of keys) expect(key).to.eql(keys[0]);
+    for (const store of stores) await store.assertMigrated();
+  });
+
+  it("are all applied or none", async () => {
+    const store = await instance();
+    await store.admin.query("create table privacy_settings ()");
+    await failureOf(store.migrate());
+    const { rows } = await store.admin.query("select tablename from pg_tables where schemaname = 'public'");
+    expect(rows).to.eql([{ tablename: "privacy_settings" }]);
+  });
+
+  it("that are pending are named to the operator, and nothing is changed", async () => {
+    const store = await instance();
+    const failure = await failureOf(store.assertMigrated());
+    expect((failure as Error).message).to.match(/0001-initial.*npm run migrate/);
+    const { rowCount } = await store.admin.query(
+      "select from pg_class where relnamespace = 'public'::regnamespace",
+    );
+    expect(rowCount).to.equal(0);
+  });
+
+  it("wait for each other longer than any statement may take", async () => {
+    const [first, second] = [await instance(), await instance({ statement_timeout: 50, lock_timeout: 50 })];
+    await first.admin.query("begin; select pg_advisory_xact_lock(7001, 1)");
+    const migration = second.migrate();
+    await second.untilWaiting(1);
+    await second.query(sql`select pg_sleep(0.02)`);
+    await first.admin.query("select pg_sleep(0.2); commit");
+    expect(await migration).to.eql(["0001-initial"]);
+  });
+});

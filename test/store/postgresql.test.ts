@@ -1,0 +1,33 @@
+import { MikroORM } from "@mikro-orm/postgresql";
+import { expect } from "chai";
+import { sql } from "kysely";
+import { ormOptions } from "../../src/store/orm-options.ts";
+import { describeStore } from "./suite/index.ts";
+import { onPostgresql } from "./suite/postgresql.ts";
+
+describe("the store on PostgreSQL", () => {
+  const store = onPostgresql();
+
+  describeStore(store);
+
+  it("has the schema that the entities describe", async () => {
+    const orm = await MikroORM.init({ ...ormOptions(() => {}), clientUrl: store().url });
+    try {
+      expect(await orm.schema.getUpdateSchemaSQL()).to.equal("");
+    } finally {
+      await orm.close();
+    }
+  });
+
+  it("describes itself without credentials", () => {
+    expect(store().describe()).to.match(/^[\w.]+:\d+\/\w+$/);
+  });
+
+  it("has the server enforce timeouts, and says who it is", async () => {
+    const [row] = await store().query(sql`
+      select current_setting('statement_timeout') as statement, current_setting('lock_timeout') as lock,
+        current_setting('idle_in_transaction_session_timeout') as idle,
+        current_setting('application_name') as application`);
+    expect(row).to.eql({ statement: "5s", lock: "3s", idle: "10s", application: "privacy-control" });
+  });
+});

@@ -1,0 +1,98 @@
+import { expect } from "chai";
+import type { UserId } from "../../../src/domain/ids.ts";
+import { countFollows, expectReason, type TestStore, unknownId } from "./store.ts";
+
+const nothing = {
+  following: false,
+  followedBy: false,
+  blocking: false,
+  blockedBy: false,
+  muting: false,
+  mutedBy: false,
+};
+
+export function describeFollows(store: () => TestStore): void {
+  describe("follows", () => {
+    let [ann, bob]: UserId[] = [];
+    beforeEach(async () => {
+      [ann, bob] = await store().newUsers(2);
+    });
+    const pair = () => [ann, bob] as [UserId, UserId];
+
+    it("follows once, however often", async () => {
+      const [ann, bob] = pair();
+      await store().follows.follow(ann, bob);
+      await store().follows.follow(ann, bob);
+      expect(await countFollows(store(), ann, bob)).to.equal(1);
+    });
+
+    it("unfollows, however often", async () => {
+      const [ann, bob] = pair();
+      await store().follows.follow(ann, bob);
+      await store().follows.follow(bob, ann);
+      await store().follows.unfollow(ann, bob);
+      await store().follows.unfollow(ann, bob);
+      expect(await store().follows.relationship(ann, bob)).to.eql({ ...nothing, followedBy: true });
+    });
+
+    it("unfollows unknown users", async () => {
+      await store().follows.unfollow(unknownId(), unknownId());
+    });
+
+    it("refuses an unknown user on either side", async () => {
+      const [ann] = pair();
+      await expectReason(store().follows.follow(ann, unknownId()), "USER_NOT_FOUND");
+      await expectReason(store().follows.follow(unknownId(), ann), "USER_NOT_FOUND");
+      await expectReason(store().follows.follow(unknownId(), unknownId()), "USER_NOT_FOUND");
+    });
+
+    it("refuses to follow across a block, in both directions", async () => {
+      const [ann, bob] = pair();
+      await store().blocks.block(ann, bob);
+      await expectReason(store().follows.follow(ann, bob), "FOLLOW_ACROSS_BLOCK");
+      await expectReason(store().follows.follow(bob, ann), "FOLLOW_ACROSS_BLOCK");
+      expect(await store().follows.relationship(ann, bob)).to.eql({ ...nothing, blocking: true });
+    });
+
+    it("follows again after the block", async () => {
+      const [ann, bob] = pair();
+      await store().blocks.block(ann, bob);
+      await store().blocks.unblock(ann, bob);
+      await store().follows.follow(bob, ann);
+      expect(await countFollows(store(), bob, ann)).to.equal(1);
+    });
+
+    it("follows across a mute", async () => {
+      const [ann, bob] = pair();
+      await store().mutes.mute(ann, bob);
+      await store().follows.follow(bob, ann);
+      expect(await countFollows(store(), bob, ann)).to.equal(1);
+    });
+
+    const acts = {
+      following: ["followedBy", (a: UserId, b: UserId) => store().follows.follow(a, b)],
+      blocking: ["blockedBy", (a: UserId, b: UserId) => store().blocks.block(a, b)],
+      muting: ["mutedBy", (a: UserId, b: UserId) => store().mutes.mute(a, b)],
+    } as const;
+    for (const [fact, [mirrored, act]] of Object.entries(acts)) {
+      it(`tells ${fact} from ${mirrored}`, async () => {
+        const [ann, bob] = pair();
+        await act(ann, bob);
+        expect(await store().follows.relationship(ann, bob)).to.eql({ ...nothing, [fact]: true });
+        expect(await store().follows.relationship(bob, ann)).to.eql({ ...nothing, [mirrored]: true });
+      });
+    }
+
+    it("knows nothing between a user and itself, nor between strangers", async () => {
+      const [ann, bob] = pair();
+      expect(await store().follows.relationship(ann, ann)).to.eql(nothing);
+      expect(await store().follows.relationship(ann, bob)).to.eql(nothing);
+    });
+
+    it("has no relationship with an unknown user", async () => {
+      const [ann] = pair();
+      await expectReason(store().follows.relationship(ann, unknownId()), "USER_NOT_FOUND");
+      await expectReason(store().follows.relationship(unknownId(), ann), "USER_NOT_FOUND");
+    });
+  });
+}

@@ -1,0 +1,36 @@
+import { expect } from "chai";
+import { describeAborts } from "./aborts.ts";
+import { describeBlocks } from "./blocks.ts";
+import { describeEdges } from "./edges.ts";
+import { describeErasure } from "./erasure.ts";
+import { describeFollows } from "./follows.ts";
+import { describeLists } from "./lists.ts";
+import { describeSettings } from "./settings.ts";
+import type { TestStore } from "./store.ts";
+import { describeUsers } from "./users.ts";
+
+/** Every promise of the store that does not depend on the backend. `open` returns a store that was just migrated. */
+export function describeStore(open: () => TestStore): void {
+  it("is empty at first", async () => {
+    expect(await open().users.isEmpty()).to.equal(true);
+  });
+
+  it("has one signing key of 32 bytes, whatever else is migrated", async () => {
+    const key = await open().signingKey();
+    expect(key).to.have.length(32);
+    expect(await open().migrate()).to.eql([]);
+    expect(await open().signingKey()).to.eql(key);
+    await open().assertMigrated();
+  });
+
+  it("answers a ping", () => open().ping());
+
+  describeUsers(open);
+  describeFollows(open);
+  describeEdges(open);
+  describeBlocks(open);
+  describeLists(open);
+  describeSettings(open);
+  describeErasure(open);
+  describeAborts(open);
+}

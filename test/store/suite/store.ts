@@ -1,0 +1,100 @@
+import { randomUUID } from "node:crypto";
+import { expect } from "chai";
+import { type RawBuilder, sql } from "kysely";
+import { type ErrorReason, PrivacyError, UnknownActorError } from "../../../src/domain/errors.ts";
+import type { UserId } from "../../../src/domain/ids.ts";
+import type { User } from "../../../src/domain/user.ts";
+import type { Backend } from "../../../src/store/backend.ts";
+import { type Database, databaseOn } from "../../../src/store/database.ts";
+
+/** A store under test, with a way past its methods. */
+export interface TestStore extends Database {
+  query<Row>(statement: RawBuilder<Row>): Promise<Row[]>;
+  /** Stores a user that no other test knows. */
+  newUser(facts?: Partial<User>): Promise<UserId>;
+  newUsers(count: number): Promise<UserId[]>;
+}
+
+/** The store on a backend whose tables are there. */
+export function testStore(backend: Backend): TestStore {
+  const database = databaseOn(backend);
+  return {
+    ...database,
+    query: (statement) => backend.session.run(statement),
+    async newUser(facts) {
+      const user = someUser(facts);
+      await database.users.upsert([user]);
+      return user.id;
+    },
+    async newUsers(count) {
+      const users = Array.from({ length: count }, () => someUser());
+      await database.users.upsert(users);
+      return users.map(({ id }) => id);
+    },
+  };
+}
+
+/** A user that is not stored yet. */
+export function someUser(facts: Partial<User> = {}): User {
+  const id = unknownId();
+  return {
+    id,
+    userName: `user_${id.slice(0, 8)}`,
+    firstName: "First",
+    lastName: "Last",
+    profilePictureUrls: [`https://pictures.example/${id}.jpg`],
+    isVerified: false,
+    ...facts,
+  };
+}
+
+/** The id of no user. */
+export function unknownId(): UserId {
+  return randomUUID() as UserId;
+}
+
+/** What a promise rejects with; fails when it does not. */
+export async function failureOf(promise: Promise<unknown>): Promise<unknown> {
+  const outcome = await promise.then(
+    (value) => ({ value }),
+    (failure: unknown) => ({ failure }),
+  );
+  if ("value" in outcome) expect.fail(`resolved with ${JSON.stringify(outcome.value)}`);
+  return outcome.failure;
+}
+
+/** Expects a rejection with a reason, and with the message that callers read. */
+export async function expectReason(promise: Promise<unknown>, reason: ErrorReason): Promise<void> {
+  const failure = await failureOf(promise);
+  if (!(failure instanceof PrivacyError)) throw failure;
+  expect(failure.reason).to.equal(reason);
+  expect(failure.message).to.equal(new PrivacyError(reason).message);
+}
+
+/** Expects a rejection because the acting user is unknown. */
+export async function expectUnknownActor(promise: Promise<unknown>): Promise<void> {
+  expect(await failureOf(promise)).to.be.instanceOf(UnknownActorError);
+}
+
+/** Counts outcomes: `"ok"`, the reason of a `PrivacyError`, or the text of any other failure. */
+export async function tally(promises: Promise<unknown>[]): Promise<Record<string, number>> {
+  const counts: Record<string, number> = {};
+  for (const outcome of await Promise.allSettled(promises)) {
+    const key = outcome.status === "fulfilled" ? "ok" : (outcome.reason.reason ?? String(outcome.reason));
+    counts[key] = (counts[key] ?? 0) + 1;
+  }
+  return counts;
+}
+
+/** Waits until a condition holds. */
+export async function until(holds: () => boolean | Promise<boolean>): Promise<void> {
+  while (!(await holds())) await new Promise((resolve) => setTimeout(resolve, 5));
+}
+
+/** The number of rows of a table that mention two users, in that order. */
+export async function countFollows(store: TestStore, follower: UserId, followee: UserId): Promise<number> {
+  const rows = await store.query(
+    sql`select from follows where follower_id = ${follower} and followee_id = ${followee}`,
+  );
+  return rows.length;
+}

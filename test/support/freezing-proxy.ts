@@ -1,0 +1,69 @@
+import { once } from "node:events";
+import { type AddressInfo, connect, createServer, type Socket } from "node:net";
+
+/** A TCP proxy that can stop passing anything on, as a server does whose machine hangs. */
+export interface FreezingProxy {
+  /** The same URL, through the proxy. */
+  readonly url: string;
+  /** How many connections were ever made. */
+  readonly made: () => number;
+  freeze(): void;
+  /** Whether something came since it froze. */
+  holds(): boolean;
+  /** Passes on what came in the meantime, and what comes. */
+  thaw(): void;
+  close(): Promise<void>;
+}
+
+/** Starts a proxy before the server of a URL. */
+export async function startFreezingProxy(url: string): Promise<FreezingProxy> {
+  const target = new URL(url);
+  const sockets = new Set<Socket>();
+  const held: { readonly to: Socket; readonly bytes: Buffer | string }[] = [];
+  let made = 0;
+  let frozen = false;
+
+  const server = createServer((near) => {
+    made += 1;
+    const far = connect(Number(target.port || 5432), target.hostname);
+    for (const [socket, other] of [
+      [near, far],
+      [far, near],
+    ] as const) {
+      socket.on("error", () => {});
+      socket.on("close", () => other.destroy());
+      socket.on("data", (bytes) => {
+        if (frozen) held.push({ to: other, bytes });
+        else other.write(bytes);
+      });
+    }
+    sockets.add(near).add(far);
+    near.on("close", () => {
+      sockets.delete(near);
+      sockets.delete(far);
+    });
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+
+  const through = new URL(url);
+  through.hostname = "127.0.0.1";
+  through.port = String((server.address() as AddressInfo).port);
+  return {
+    url: through.href,
+    made: () => made,
+    freeze() {
+      frozen = true;
+    },
+    holds: () => held.length > 0,
+    thaw() {
+      frozen = false;
+      for (const { to, bytes } of held.splice(0)) if (!to.destroyed) to.write(bytes);
+    },
+    async close() {
+      for (const socket of sockets) socket.destroy();
+      server.close();
+      await once(server, "close");
+    },
+  };
+}
