@@ -1,6 +1,6 @@
 import { Code, ConnectError } from "@connectrpc/connect";
-import { type ErrorKind, type ErrorReason, PrivacyError } from "../domain/errors.ts";
 import { ErrorInfoSchema } from "../../gen/google/rpc/error_details_pb.ts";
+import { type ErrorKind, type ErrorReason, PrivacyError } from "../domain/errors.ts";
 
 /** The `domain` of every `google.rpc.ErrorInfo` (AIP-193). */
 export const errorDomain = "privacy.nexgate.com";
@@ -20,6 +20,9 @@ const codes: Record<ErrorKind, Code> = {
   internal: Code.Internal,
 };
 
+/** Codes of errors that nobody raised for the caller to read. */
+const faults = new Set([Code.Unknown, Code.Internal, Code.DataLoss]);
+
 /** The reason of an error that Connect itself raises: it knows codes only. */
 const reasonOfCode = new Map<Code, ErrorReason>([
   [Code.InvalidArgument, "INVALID_REQUEST"],
@@ -27,17 +30,24 @@ const reasonOfCode = new Map<Code, ErrorReason>([
   [Code.Unimplemented, "UNSUPPORTED"],
   [Code.DeadlineExceeded, "DEADLINE_EXCEEDED"],
   [Code.Canceled, "CANCELLED"],
+  [Code.Aborted, "CANCELLED"],
   [Code.Unavailable, "UNAVAILABLE"],
 ]);
 
+/** What Connect calls its own fault though whoever sent the bytes is at fault. */
+const sendersFault = /^(?:parse binary: |received compressed envelope)/;
+
 /**
  * The one mapping from any failure to what goes on a wire. A `PrivacyError` keeps its reason and message; an error
- * of Connect gets the reason of its code; everything else becomes `INTERNAL` and says nothing of itself: its text is
+ * of Connect gets the reason of its code, if it has one; everything else becomes `INTERNAL` and says nothing of itself: its text is
  * in `cause`, for the log.
  */
 export function toConnectError(failure: unknown): ConnectError {
   if (failure instanceof ConnectError) return withReason(failure);
   if (failure instanceof PrivacyError) return fromPrivacyError(failure);
+  // The reason of a signal that was aborted without one: the caller has gone.
+  if (failure instanceof DOMException && failure.name === "AbortError")
+    return fromPrivacyError(new PrivacyError("CANCELLED", { cause: failure }));
   return fromPrivacyError(new PrivacyError("INTERNAL", { cause: failure }));
 }
 
@@ -64,8 +74,12 @@ function fromPrivacyError(error: PrivacyError): ConnectError {
 
 function withReason(error: ConnectError): ConnectError {
   if (reasonOf(error) !== undefined) return error;
+  if (error.code === Code.Internal && sendersFault.test(error.rawMessage)) {
+    return withReason(new ConnectError(error.rawMessage, Code.InvalidArgument, error.metadata));
+  }
+  if (faults.has(error.code)) return fromPrivacyError(new PrivacyError("INTERNAL", { cause: error }));
   const reason = reasonOfCode.get(error.code);
-  if (reason === undefined) return fromPrivacyError(new PrivacyError("INTERNAL", { cause: error }));
+  if (reason === undefined) return error;
   error.details.push({ desc: ErrorInfoSchema, value: { reason, domain: errorDomain } });
   return error;
 }

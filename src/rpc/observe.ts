@@ -31,7 +31,9 @@ export function observe(context: HandlerContext & Abortable, log: Logger): void 
   context.abort = (reason) => {
     if (!ended) {
       ended = true;
-      report(context, outcome(context, reason), startedAt, log);
+      const error = outcome(context, reason);
+      if (reason instanceof ConnectError && reason !== finished && error) replace(reason, error);
+      report(context, error, startedAt, log);
     }
     abort.call(context, reason);
   };
@@ -42,9 +44,16 @@ export interface Abortable {
   abort(reason?: unknown): void;
 }
 
-function outcome(context: HandlerContext, reason: unknown): ConnectError | undefined {
-  if (reason !== undefined && reason !== finished) return toConnectError(reason);
-  return context.signal.aborted ? toConnectError(context.signal.reason) : undefined;
+function outcome({ signal }: HandlerContext, reason: unknown): ConnectError | undefined {
+  const failed = reason !== undefined && reason !== finished;
+  // A plain error comes from reading a request whose sender has gone: what handlers throw is mapped before.
+  if (failed && (reason instanceof ConnectError || !signal.aborted)) return toConnectError(reason);
+  return signal.aborted ? toConnectError(signal.reason) : undefined;
+}
+
+/** Makes the failure that a wire is about to write say what another one says. */
+function replace(written: ConnectError, { code, rawMessage, details, metadata }: ConnectError): void {
+  Object.assign(written, { code, rawMessage, details, metadata });
 }
 
 function report(

@@ -1,4 +1,4 @@
-import { getOption, hasOption, type DescMethod } from "@bufbuild/protobuf";
+import { type DescMethod, getOption, hasOption } from "@bufbuild/protobuf";
 import type { HandlerContext } from "@connectrpc/connect";
 import type { JWTPayload } from "jose";
 import { scope } from "../../../gen/nexgate/auth/v1/scope_pb.ts";
@@ -53,5 +53,5 @@ function namedActor(context: HandlerContext) {
 }
 
 function scopesOf(claims: JWTPayload): ReadonlySet<string> {
-  return new Set(typeof claims["scope"] === "string" ? claims["scope"].split(" ") : []);
+  return new Set(typeof claims.scope === "string" ? claims.scope.split(" ") : []);
 }

@@ -1,0 +1,42 @@
+import type { IncomingHttpHeaders, OutgoingHttpHeaders, ServerHttp2Stream } from "node:http2";
+import { Code, ConnectError } from "@connectrpc/connect";
+
+/** The headers of an HTTP/2 request as handlers see them, without the pseudo-headers. */
+export function requestHeaders(headers: IncomingHttpHeaders): Headers {
+  const result = new Headers();
+  for (const name in headers) {
+    if (name.startsWith(":")) continue;
+    const value = headers[name];
+    if (typeof value === "string") result.append(name, value);
+    else for (const each of value ?? []) result.append(name, each);
+  }
+  return result;
+}
+
+/** Makes the URLs of calls as `URL` spells them. Remembers the last authority: a client sends the same every time. */
+export function urlMaker(): (headers: IncomingHttpHeaders) => string {
+  let lastAuthority: string | undefined;
+  let origin = "";
+  return ({ ":authority": authority, host, ":path": path }) => {
+    const named = authority ?? host ?? "";
+    if (named !== lastAuthority) {
+      origin = new URL(`http://${named}`).origin;
+      lastAuthority = named;
+    }
+    return `${origin}${path}`;
+  };
+}
+
+/** Copies the headers that a handler set. */
+export function copyHeaders(from: Headers, to: OutgoingHttpHeaders): OutgoingHttpHeaders {
+  from.forEach((value, name) => {
+    // The one header that may not be joined with commas (RFC 9110, 5.3).
+    to[name] = name === "set-cookie" ? from.getSetCookie() : value;
+  });
+  return to;
+}
+
+/** What the handler of a call is told whose stream has closed before its answer. */
+export function cancellation(stream: ServerHttp2Stream): ConnectError {
+  return new ConnectError(`the stream was closed with HTTP/2 error code ${stream.rstCode}`, Code.Canceled);
+}

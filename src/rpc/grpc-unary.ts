@@ -1,0 +1,171 @@
+import { constants, type IncomingHttpHeaders, type ServerHttp2Stream } from "node:http2";
+import type { DescMessage, MessageShape } from "@bufbuild/protobuf";
+import { Code, ConnectError } from "@connectrpc/connect";
+import {
+  type Compression,
+  compressionNegotiate,
+  createMethodSerializationLookup,
+  encodeEnvelope,
+  envelopeCompress,
+  transformInvokeImplementation,
+} from "@connectrpc/connect/protocol";
+import { parseTimeout, setTrailerStatus } from "@connectrpc/connect/protocol-grpc";
+import type { CallContext, Calls, UnaryEndpoint } from "./calls.ts";
+import { readBody, readOddBody } from "./grpc-unary-body.ts";
+import { cancellation, copyHeaders, requestHeaders, urlMaker } from "./grpc-unary-http.ts";
+import { finished } from "./observe.ts";
+
+/** The options of Connect's handlers that matter here: both must be given the same. */
+export interface GrpcUnaryOptions {
+  /** The most bytes of a request message. */
+  readonly readMaxBytes: number;
+  /** Compressions in which a client may want its response. */
+  readonly acceptCompression: Compression[];
+  /** The least bytes of a response message that are compressed. */
+  readonly compressMinBytes: number;
+}
+
+/** Serves an HTTP/2 stream, or leaves it alone and returns false. Never throws. */
+export type ServeStream = (stream: ServerHttp2Stream, headers: IncomingHttpHeaders) => boolean;
+
+type Message = MessageShape<DescMessage>;
+
+interface Route {
+  readonly endpoint: UnaryEndpoint;
+  readonly parse: (bytes: Uint8Array) => Message;
+  readonly serialize: (message: Message) => Uint8Array<ArrayBuffer>;
+}
+
+/**
+ * Serves unary gRPC calls whose request is not compressed, with the answers of Connect's own handler but without its
+ * pipeline of async generators, which takes five times as long for each call. Everything else is left to Connect.
+ */
+export function grpcUnary(calls: Calls, options: GrpcUnaryOptions): ServeStream {
+  const server = new GrpcUnary(calls, options);
+  return (stream, headers) => server.take(stream, headers);
+}
+
+class GrpcUnary {
+  readonly #calls: Calls;
+  readonly #options: GrpcUnaryOptions;
+  readonly #routes = new Map<string, Route>();
+  readonly #urlOf = urlMaker();
+
+  constructor(calls: Calls, options: GrpcUnaryOptions) {
+    this.#calls = calls;
+    this.#options = options;
+    const sizes = { readMaxBytes: options.readMaxBytes, writeMaxBytes: Number.POSITIVE_INFINITY };
+    for (const endpoint of calls.endpoints()) {
+      const { method } = endpoint;
+      const formats = createMethodSerializationLookup(method, undefined, undefined, sizes);
+      this.#routes.set(`/${method.parent.typeName}/${method.name}`, {
+        endpoint,
+        parse: formats.getI(true).parse,
+        serialize: formats.getO(true).serialize,
+      });
+    }
+  }
+
+  take(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): boolean {
+    const route = isPlainGrpc(headers) ? this.#routes.get(headers[":path"] ?? "") : undefined;
+    if (route === undefined) return false;
+    stream.on("error", ignore);
+    this.#serve(route, stream, headers).catch(() => {
+      // A handler set a header that HTTP/2 cannot carry.
+      stream.close(constants.NGHTTP2_INTERNAL_ERROR);
+    });
+    return true;
+  }
+
+  async #serve(route: Route, stream: ServerHttp2Stream, headers: IncomingHttpHeaders): Promise<void> {
+    const gone = new AbortController();
+    const onClose = () => gone.abort(cancellation(stream));
+    stream.once("close", onClose);
+
+    const timeout = parseTimeout(headerOf(headers, "grpc-timeout"), Number.MAX_SAFE_INTEGER);
+    const context = this.#calls.start(route.endpoint.method, {
+      protocolName: "grpc",
+      requestMethod: "POST",
+      url: this.#urlOf(headers),
+      requestHeader: requestHeaders(headers),
+      requestSignal: gone.signal,
+      timeoutMs: timeout.timeoutMs,
+    });
+    const compression = responseCompression(this.#options, headers);
+    if (compression !== null) context.responseHeader.set("grpc-encoding", compression.name);
+
+    let frame: Uint8Array | undefined;
+    try {
+      await this.#calls.admit(context);
+      if (timeout.error) throw timeout.error;
+      gone.signal.throwIfAborted();
+      const reply = route.serialize(await this.#invoke(route, stream, context));
+      frame = await encode(reply, compression, this.#options.compressMinBytes);
+      context.abort(finished);
+    } catch (failure) {
+      // The order matters: the end of the call is where a failure gets its details and the request id.
+      context.abort(failure);
+      setTrailerStatus(context.responseTrailer, asConnectError(failure));
+    }
+    stream.off("close", onClose);
+    if (!stream.destroyed && !stream.closed) respond(stream, context, frame);
+  }
+
+  async #invoke(route: Route, stream: ServerHttp2Stream, context: CallContext): Promise<Message> {
+    const { readMaxBytes } = this.#options;
+    const { endpoint, parse } = route;
+    const body = await readBody(stream, readMaxBytes);
+    if ("message" in body) return this.#calls.invoke(endpoint, context, parse(body.message));
+    const messages = readOddBody(stream, body.chunks, readMaxBytes, parse);
+    const invoke = transformInvokeImplementation(endpoint, context, this.#calls.interceptors);
+    for await (const reply of invoke(messages)) return reply;
+    throw new Error("Connect ended a unary call without a reply");
+  }
+}
+
+function isPlainGrpc(headers: IncomingHttpHeaders): boolean {
+  const type = headers["content-type"];
+  if (type !== "application/grpc" && type !== "application/grpc+proto") return false;
+  const encoding = headers["grpc-encoding"];
+  return headers[":method"] === "POST" && (encoding === undefined || encoding === "identity");
+}
+
+function responseCompression(
+  { acceptCompression }: GrpcUnaryOptions,
+  headers: IncomingHttpHeaders,
+): Compression | null {
+  const accepted = headerOf(headers, "grpc-accept-encoding");
+  if (accepted === null || acceptCompression.length === 0) return null;
+  return compressionNegotiate(acceptCompression, null, accepted, "grpc-accept-encoding").response;
+}
+
+async function encode(
+  data: Uint8Array<ArrayBuffer>,
+  compression: Compression | null,
+  compressMinBytes: number,
+): Promise<Uint8Array> {
+  if (compression === null || data.byteLength < compressMinBytes) return encodeEnvelope(0, data);
+  const compressed = await envelopeCompress({ flags: 0, data }, compression, compressMinBytes);
+  return encodeEnvelope(compressed.flags, compressed.data);
+}
+
+function respond(stream: ServerHttp2Stream, context: CallContext, frame: Uint8Array | undefined): void {
+  const head = { ":status": 200, "content-type": "application/grpc+proto" };
+  stream.respond(copyHeaders(context.responseHeader, head), { waitForTrailers: true });
+  stream.once("wantTrailers", () => {
+    stream.sendTrailers(copyHeaders(context.responseTrailer, { "grpc-status": "0" }));
+  });
+  stream.end(frame);
+}
+
+function asConnectError(failure: unknown): ConnectError {
+  if (failure instanceof ConnectError) return failure;
+  return new ConnectError("internal error", Code.Internal, undefined, undefined, failure);
+}
+
+function headerOf(headers: IncomingHttpHeaders, name: string): string | null {
+  const value = headers[name];
+  return value === undefined ? null : String(value);
+}
+
+function ignore(): void {}

@@ -1,0 +1,107 @@
+import { expect } from "chai";
+import { exportJWK, generateKeyPair, SignJWT, UnsecuredJWT } from "jose";
+import { PrivacyError } from "../../../src/domain/errors.ts";
+import { type TokenKeys, tokenVerifier } from "../../../src/rpc/auth/tokens.ts";
+
+const secret = new TextEncoder().encode("a secret of exactly thirty-two b");
+const rules = { issuer: "https://accounts.example", audience: "users", otherAudience: "services" };
+const keys: TokenKeys = { kind: "secret", secret };
+const verify = tokenVerifier(keys, rules);
+const now = Math.floor(Date.now() / 1000);
+const good = { iss: rules.issuer, aud: "users", sub: "someone", exp: now + 600 };
+
+const signed = (claims: Record<string, unknown>, key: Uint8Array = secret, header: object = {}) =>
+  new SignJWT(claims).setProtectedHeader({ alg: "HS256", ...header }).sign(key);
+
+async function refusal(authorization: string | null): Promise<string> {
+  try {
+    await verify(authorization);
+  } catch (failure) {
+    if (failure instanceof PrivacyError) return failure.message;
+    throw failure;
+  }
+  return "accepted";
+}
+
+describe("tokens", () => {
+  it("accepts a good token after Bearer, in any case, and bare", async () => {
+    const token = await signed(good);
+    for (const header of [`Bearer ${token}`, `bearer ${token}`, `BEARER  ${token}`, token]) {
+      expect((await verify(header)).sub).to.equal("someone");
+    }
+  });
+
+  for (const header of [null, "", "Bearer", "Bearer ", "  "]) {
+    it(`asks for a token when the header is ${JSON.stringify(header)}`, async () => {
+      expect(await refusal(header)).to.equal("Authentication token is required");
+    });
+  }
+
+  for (const header of [
+    "Bearer x",
+    "Bearer a.b",
+    "Bearer a.b.c.d",
+    "Bearer a.b.c",
+    "Basic dXNlcjpwYXNz",
+    "Bearer !.!.!",
+    "Bearer eyJhbGciOiJIUzI1NiJ9 . .",
+  ]) {
+    it(`calls ${JSON.stringify(header)} malformed`, async () => {
+      expect(await refusal(header)).to.equal("Malformed token");
+    });
+  }
+
+  const claims: [string, Record<string, unknown>, string][] = [
+    ["expired", { ...good, exp: now - 1 }, "Token has expired"],
+    ["expired long ago", { ...good, exp: 0 }, "Token has expired"],
+    ["without exp", { ...good, exp: undefined }, "Invalid token"],
+    ["with exp as text", { ...good, exp: "tomorrow" }, "Invalid token"],
+    ["without sub", { ...good, sub: undefined }, "Invalid token"],
+    ["with an empty sub", { ...good, sub: "" }, "Invalid token"],
+    ["with a sub that is no text", { ...good, sub: 7 }, "Invalid token"],
+    ["of another issuer", { ...good, iss: "https://evil.example" }, "Invalid token"],
+    ["without an issuer", { ...good, iss: undefined }, "Invalid token"],
+    ["for another audience", { ...good, aud: "services" }, "Invalid token"],
+    ["for both audiences", { ...good, aud: ["users", "services"] }, "Invalid token"],
+    ["without an audience", { ...good, aud: undefined }, "Invalid token"],
+    ["not yet valid", { ...good, nbf: now + 600 }, "Invalid token"],
+    ["expired and for another audience", { ...good, exp: now - 1, aud: "services" }, "Invalid token"],
+  ];
+  for (const [what, payload, message] of claims) {
+    it(`answers a token ${what} with "${message}"`, async () => {
+      expect(await refusal(await signed(payload))).to.equal(message);
+    });
+  }
+
+  it("refuses other keys, other algorithms and none", async () => {
+    const wrongKey = await signed(good, new TextEncoder().encode("another secret of thirty-two byt"));
+    const otherAlgorithm = await new SignJWT(good)
+      .setProtectedHeader({ alg: "HS512" })
+      .sign(Buffer.alloc(64, 1));
+    const { privateKey } = await generateKeyPair("RS256");
+    const asymmetric = await new SignJWT(good).setProtectedHeader({ alg: "RS256" }).sign(privateKey);
+    const unsigned = new UnsecuredJWT(good).encode();
+    const critical = await signed(good, secret, { crit: ["x"], x: 1 }).catch(() => wrongKey);
+    for (const token of [wrongKey, otherAlgorithm, asymmetric, unsigned, critical]) {
+      expect(await refusal(token)).to.equal("Invalid token");
+    }
+  });
+
+  it("does not take a published public key for a shared secret", async () => {
+    const { publicKey } = await generateKeyPair("RS256", { extractable: true });
+    const jwk = await exportJWK(publicKey);
+    const published = tokenVerifier({ kind: "published", getKey: async () => publicKey }, rules);
+    const forged = await signed(good, new TextEncoder().encode(JSON.stringify(jwk)));
+    const failure = await published(forged).catch((reason: unknown) => reason);
+    expect(failure).to.be.instanceOf(PrivacyError).with.property("message", "Invalid token");
+  });
+
+  for (const alg of ["RS256", "PS256", "ES256", "EdDSA"]) {
+    it(`accepts ${alg} when keys are published`, async () => {
+      const { publicKey, privateKey } = await generateKeyPair(alg);
+      const published = tokenVerifier({ kind: "published", getKey: async () => publicKey }, rules);
+      const token = await new SignJWT(good).setProtectedHeader({ alg }).sign(privateKey);
+      expect((await published(`Bearer ${token}`)).sub).to.equal("someone");
+    });
+  }
+});
