@@ -1,0 +1,75 @@
+import type { IncomingMessage } from "node:http";
+import type { Http2ServerRequest } from "node:http2";
+import { PrivacyError } from "../domain/errors.ts";
+import { Refusal } from "./refusal.ts";
+
+/** A request of either version of HTTP. */
+export type HttpRequest = IncomingMessage | Http2ServerRequest;
+
+const utf8 = new TextDecoder("utf-8", { fatal: true });
+
+/**
+ * Reads the JSON body of a request; undefined when it has none, or white space only. Throws REQUEST_TOO_LARGE without
+ * reading on, a `Refusal` for a body that is not JSON, and the reason of `signal`, which aborts the wait.
+ */
+export async function readJsonBody(
+  request: HttpRequest,
+  maxBytes: number,
+  signal: AbortSignal,
+): Promise<unknown> {
+  if (hasNoBody(request)) return undefined;
+  if (Number(request.headers["content-length"] ?? 0) > maxBytes) throw new PrivacyError("REQUEST_TOO_LARGE");
+  const bytes = await readBytes(request, maxBytes, signal);
+  if (bytes.length === 0) return undefined;
+  checkMediaType(request);
+  return parse(bytes);
+}
+
+/** Whether the headers already say that no body follows. */
+export function hasNoBody(request: HttpRequest): boolean {
+  const length = request.headers["content-length"];
+  if (length !== undefined) return Number(length) === 0;
+  return "stream" in request
+    ? request.stream.endAfterHeaders
+    : request.headers["transfer-encoding"] === undefined;
+}
+
+/** Leaving a `for await` over the request would destroy the socket that the answer needs: hence the events. */
+function readBytes(request: HttpRequest, maxBytes: number, signal: AbortSignal): Promise<Buffer> {
+  const { promise, resolve, reject } = Promise.withResolvers<Buffer>();
+  const chunks: Buffer[] = [];
+  let length = 0;
+  const onData = (chunk: Buffer) => {
+    length += chunk.length;
+    if (length > maxBytes) reject(new PrivacyError("REQUEST_TOO_LARGE"));
+    else chunks.push(chunk);
+  };
+  const onEnd = () => resolve(Buffer.concat(chunks));
+  const onError = (cause: Error) => reject(new PrivacyError("CANCELLED", { cause }));
+  const onAbort = () => reject(signal.reason);
+  if (signal.aborted) onAbort();
+  signal.addEventListener("abort", onAbort);
+  request.on("error", onError).on("end", onEnd).on("data", onData);
+  return promise.finally(() => {
+    signal.removeEventListener("abort", onAbort);
+    request.off("error", onError).off("end", onEnd).off("data", onData).pause();
+  });
+}
+
+function checkMediaType({ headers }: HttpRequest): void {
+  const [type, ...parameters] = (headers["content-type"] ?? "").toLowerCase().split(";");
+  const plain = parameters.every((parameter) => /^charset=(?:utf-8|"utf-8")$/.test(parameter.trim()));
+  if (type?.trim() !== "application/json" || !plain)
+    throw new Refusal("media_type", "The body must be application/json in UTF-8");
+  if ((headers["content-encoding"] ?? "identity").toLowerCase() !== "identity")
+    throw new Refusal("media_type", "The body must not be compressed");
+}
+
+function parse(bytes: Buffer): unknown {
+  try {
+    const text = utf8.decode(bytes);
+    return text.trim() === "" ? undefined : JSON.parse(text);
+  } catch {
+    throw new Refusal("malformed", "Malformed JSON body");
+  }
+}

@@ -1,0 +1,128 @@
+import { create, type Message } from "@bufbuild/protobuf";
+import { Code, ConnectError } from "@connectrpc/connect";
+import type { CallContext, Calls, UnaryEndpoint } from "../rpc/calls.ts";
+import { toConnectError } from "../rpc/errors.ts";
+import { finished } from "../rpc/observe.ts";
+import { type HttpRequest, readJsonBody } from "./body.ts";
+import { failureOf } from "./failure.ts";
+import { requestHeaders } from "./headers.ts";
+import { allPages, completePageSize, type ListShape, nextTokenOf, setField } from "./list.ts";
+import { nextPageLink } from "./next-page.ts";
+import { breakOff, type HttpResponse, send, write, writeHead } from "./respond.ts";
+import type { Match } from "./route-table.ts";
+
+/** What all calls of a gateway share. */
+export interface CallSettings {
+  readonly calls: Calls;
+  readonly maxBodyBytes: number;
+  readonly pageDeadlineMs: number;
+  /** The time of an answer, as its `action_time` has it. */
+  readonly time: () => string;
+}
+
+/** A request that has found its route, and its answer. */
+export interface Exchange extends CallSettings, Match {
+  readonly query: string;
+  readonly request: HttpRequest;
+  readonly response: HttpResponse;
+}
+
+/** The statuses that ask the client to try again soon (RFC 9110, 10.2.3). */
+const retryable = new Set([429, 503]);
+
+/** Makes the call of a request and answers it. Nothing of the body is read before the call is admitted. */
+export async function answerCall(exchange: Exchange): Promise<void> {
+  const { calls, route, request, response } = exchange;
+  const context = calls.start(route.endpoint.method, {
+    protocolName: "rest",
+    requestMethod: request.method ?? "",
+    url: request.url ?? "",
+    requestHeader: requestHeaders(request.headers),
+    requestSignal: clientSignal(response),
+  });
+  try {
+    await calls.admit(context);
+    await run(exchange, context);
+  } catch (thrown) {
+    fail(exchange, context, thrown);
+  }
+}
+
+async function run(exchange: Exchange, context: CallContext): Promise<void> {
+  const { calls, route, request, response, maxBodyBytes } = exchange;
+  const { endpoint, binding, list } = route;
+  const message = create(endpoint.method.input) as Message;
+  const path = binding.readPath(exchange.parameters, message);
+  const asked = binding.readQuery(exchange.query, message);
+  binding.readBody(await readJsonBody(request, maxBodyBytes, context.signal), message);
+  const paged = list !== undefined && (asked.has(list.pageSize) || asked.has(list.pageToken));
+  const standIn = list === undefined || paged ? undefined : completeList(exchange, context, list, message);
+  const reply = (await calls.invoke(endpoint, context, message, standIn)) as Message;
+  if (response.headersSent) {
+    context.abort(finished);
+    response.end("]}");
+    return;
+  }
+  const body = render(exchange, reply);
+  const headers = new Headers(context.responseHeader);
+  const nextToken = paged ? nextTokenOf(list, reply) : "";
+  if (list !== undefined && nextToken !== "")
+    headers.set(
+      "link",
+      nextPageLink(list, { segments: route.segments, parameters: path, query: exchange.query }, nextToken),
+    );
+  context.abort(finished);
+  send(request, response, { status: 200, headers }, body, maxBodyBytes);
+}
+
+/** Asks for a list in its largest pages, and for what stands in for its handler: see `allPages`. */
+function completeList(
+  { route, response, time, pageDeadlineMs }: Exchange,
+  context: CallContext,
+  list: ListShape,
+  message: Message,
+): UnaryEndpoint["impl"] {
+  const { endpoint, format, reply, writeData } = route;
+  setField(message, list.pageSize, completePageSize);
+  let separator = "";
+  return allPages(endpoint, list, pageDeadlineMs, async (page) => {
+    const rows = writeData?.(page).slice(1, -1) ?? "";
+    let text = rows === "" ? "" : separator + rows;
+    if (!response.headersSent) {
+      writeHead(response, { status: 200, headers: context.responseHeader });
+      text = `${format.beforeData(reply.successMessage, time())}[${text}`;
+    }
+    if (rows !== "") separator = ",";
+    await write(response, text, context.signal);
+  });
+}
+
+function render({ route, time }: Exchange, message: Message): string {
+  const { format, reply, writeData } = route;
+  if (writeData === undefined) return format.withoutData(reply.successMessage, time());
+  return `${format.beforeData(reply.successMessage, time()) + writeData(message)}}`;
+}
+
+function fail(
+  { route, request, response, time, maxBodyBytes }: Exchange,
+  context: CallContext,
+  thrown: unknown,
+) {
+  const error = toConnectError(thrown);
+  context.abort(error);
+  if (response.headersSent) return breakOff(response);
+  const failure = failureOf(thrown, error);
+  const headers = new Headers(error.metadata);
+  if (retryable.has(failure.status)) headers.set("retry-after", "1");
+  const body = route.format.failure(failure, route.reply, time());
+  send(request, response, { status: failure.status, headers }, body, maxBodyBytes);
+}
+
+/** Aborts when the client goes away before the answer is complete. */
+function clientSignal(response: HttpResponse): AbortSignal {
+  const controller = new AbortController();
+  response.once("close", () => {
+    if (!response.writableEnded) controller.abort(new ConnectError("the client went away", Code.Canceled));
+  });
+  return controller.signal;
+}

@@ -1,0 +1,30 @@
+import type { ConnectError } from "@connectrpc/connect";
+import { reasonOf } from "../rpc/errors.ts";
+import { type Fault, Refusal } from "./refusal.ts";
+import { phraseOf, statusOf } from "./status.ts";
+
+/** A failure on its way into an envelope. */
+export interface Failure {
+  readonly status: number;
+  readonly message: string;
+  /** The reason of the `google.rpc.ErrorInfo`. */
+  readonly reason?: string | undefined;
+  /** What the gateway itself found wrong with the request. */
+  readonly fault?: Fault | undefined;
+}
+
+/** The failure of a call: what was thrown, and what the pipeline made of it. */
+export function failureOf(thrown: unknown, error: ConnectError): Failure {
+  const fault = thrown instanceof Refusal ? thrown.fault : undefined;
+  return {
+    status: fault === "media_type" ? 415 : statusOf(error),
+    message: error.rawMessage,
+    reason: reasonOf(error),
+    fault,
+  };
+}
+
+/** The failure of a request that reaches no method. */
+export function plainFailure(status: number): Failure {
+  return { status, message: phraseOf(status) };
+}

@@ -1,0 +1,78 @@
+import type { Logger } from "pino";
+import type { Calls } from "../rpc/calls.ts";
+import type { HttpRequest } from "./body.ts";
+import { answerCall } from "./call.ts";
+import { isoSeconds } from "./codec.ts";
+import { formatOf } from "./envelopes.ts";
+import { plainFailure } from "./failure.ts";
+import { breakOff, type HttpResponse, send } from "./respond.ts";
+import { RouteTable } from "./route-table.ts";
+import { compileRoutes, type Route } from "./routes.ts";
+
+/** What a gateway needs. */
+export interface RestGatewayOptions {
+  readonly calls: Calls;
+  readonly log: Logger;
+  /** The largest body that is accepted, in bytes. */
+  readonly maxBodyBytes: number;
+  /** Milliseconds since 1970, for the times in replies. */
+  readonly now?: () => number;
+  /** How long one page of a complete list may take, in milliseconds. */
+  readonly pageDeadlineMs?: number;
+}
+
+/** The REST face of services. */
+export interface RestGateway {
+  /** The compiled rules, for documentation. */
+  readonly routes: readonly Route[];
+  /** Whether a route of any HTTP method is at the path of a request target. */
+  owns(target: string): boolean;
+  /** Answers a request of node's HTTP/1.1 or HTTP/2 server; never throws. Unknown paths are 404. */
+  readonly handle: (request: HttpRequest, response: HttpResponse) => void;
+}
+
+/**
+ * Serves the `google.api.http` rules of the services by calls in process. It reads descriptors only: a new rule is a
+ * new route. Throws an `Error` that names the method and the rule which cannot be served.
+ */
+export function createRestGateway(options: RestGatewayOptions): RestGateway {
+  const { calls, log, maxBodyBytes, now = Date.now, pageDeadlineMs = 10_000 } = options;
+  const routes = compileRoutes(calls);
+  const table = new RouteTable(routes);
+  const settings = { calls, maxBodyBytes, pageDeadlineMs, time: () => isoSeconds(now()) };
+
+  async function answer(request: HttpRequest, response: HttpResponse): Promise<void> {
+    const { path, query } = split(request.url ?? "");
+    const match = table.find(request.method ?? "", path);
+    if (match !== undefined) return await answerCall({ ...settings, ...match, query, request, response });
+    const others = table.at(path);
+    const failure = plainFailure(others.length === 0 ? 404 : 405);
+    const headers: [string, string][] =
+      others.length === 0 ? [] : [["allow", others.map(({ rule }) => rule.verb).join(", ")]];
+    const body = formatOf(others[0]?.reply).failure(failure, undefined, settings.time());
+    send(request, response, { status: failure.status, headers }, body, maxBodyBytes);
+  }
+
+  return {
+    routes,
+    owns: (target) => table.at(split(target).path).length > 0,
+    handle: (request, response) => {
+      // A client that goes away shows as an error of either; without a listener it would end the process.
+      request.on("error", ignore);
+      response.on("error", ignore);
+      answer(request, response).catch((err: unknown) => {
+        log.error({ err }, "a REST request could not be answered");
+        breakOff(response);
+      });
+    },
+  };
+}
+
+function split(target: string): { path: string; query: string } {
+  const mark = target.indexOf("?");
+  return mark < 0
+    ? { path: target, query: "" }
+    : { path: target.slice(0, mark), query: target.slice(mark + 1) };
+}
+
+function ignore(): void {}

@@ -1,0 +1,56 @@
+import { Code, type ConnectError } from "@connectrpc/connect";
+import { reasonOf } from "../rpc/errors.ts";
+
+/** The HTTP status of every code, after google.rpc.Code; AlreadyExists and Aborted as the documents have them. */
+const statuses: Record<Code, number> = {
+  [Code.Canceled]: 499,
+  [Code.Unknown]: 500,
+  [Code.InvalidArgument]: 400,
+  [Code.DeadlineExceeded]: 504,
+  [Code.NotFound]: 404,
+  [Code.AlreadyExists]: 400,
+  [Code.PermissionDenied]: 403,
+  [Code.ResourceExhausted]: 429,
+  [Code.FailedPrecondition]: 400,
+  [Code.Aborted]: 409,
+  [Code.OutOfRange]: 400,
+  [Code.Unimplemented]: 501,
+  [Code.Internal]: 500,
+  [Code.Unavailable]: 503,
+  [Code.DataLoss]: 500,
+  [Code.Unauthenticated]: 401,
+};
+
+/** What statuses are called (RFC 9110 and 6585; 499 is nginx's), in the casing of the documents. */
+const phrases = new Map([
+  [200, "OK"],
+  [400, "Bad request"],
+  [401, "Unauthorized"],
+  [403, "Forbidden"],
+  [404, "Not found"],
+  [405, "Method not allowed"],
+  [409, "Conflict"],
+  [413, "Content too large"],
+  [415, "Unsupported media type"],
+  [429, "Too many requests"],
+  [499, "Client closed request"],
+  [500, "Internal server error"],
+  [501, "Not implemented"],
+  [503, "Service unavailable"],
+  [504, "Gateway timeout"],
+]);
+
+/** The HTTP status of a failed call. */
+export function statusOf(error: ConnectError): number {
+  return reasonOf(error) === "REQUEST_TOO_LARGE" ? 413 : statuses[error.code];
+}
+
+/** The phrase of a status: `Bad request`. */
+export function phraseOf(status: number): string {
+  return phrases.get(status) ?? "Internal server error";
+}
+
+/** The name of a status: `BAD_REQUEST`. */
+export function nameOf(status: number): string {
+  return phraseOf(status).toUpperCase().replaceAll(" ", "_");
+}

@@ -1,0 +1,134 @@
+import { create, type Message, toJson } from "@bufbuild/protobuf";
+import { expect } from "chai";
+import { type JsonObject, messageReader } from "../../../src/rest/json-reader.ts";
+import { Refusal } from "../../../src/rest/refusal.ts";
+import { everyType } from "./every-type.ts";
+import { define, Type } from "./protos.ts";
+
+const every = everyType.message("Every");
+const read = messageReader(every);
+
+function fromText(text: string): unknown {
+  const message = create(every) as Message;
+  read(JSON.parse(text) as JsonObject, "", message);
+  return toJson(every, message);
+}
+
+describe("the JSON reader", () => {
+  const good: [string, unknown][] = [
+    ["{}", {}],
+    ['{"text":"é\\u0000"}', { text: "é\0" }],
+    ['{"flag":true}', { flag: true }],
+    ['{"int32":-5}', { int32: -5 }],
+    ['{"int_32":-5}', { int32: -5 }],
+    ['{"sint64":"-9223372036854775808"}', { sint64: "-9223372036854775808" }],
+    ['{"sint64":9007199254740991}', { sint64: "9007199254740991" }],
+    ['{"ratio":1.5,"small":2}', { ratio: 1.5, small: 2 }],
+    ['{"color":"dark_blue"}', { color: "COLOR_DARK_BLUE" }],
+    ['{"at":"2025-12-11T10:30:45.5Z"}', { at: "2025-12-11T10:30:45.500Z" }],
+    [
+      '{"inner":{"nameOf":"x","deep":{"numbers":[1,2]}}}',
+      { inner: { nameOf: "x", deep: { numbers: [1, 2] } } },
+    ],
+    ['{"inner":null,"at":null,"maybeText":null}', {}],
+    ['{"maybeText":"","maybeNumber":0}', { maybeText: "", maybeNumber: 0 }],
+    [
+      '{"manyText":["a","b"],"manyInner":[{},{"name_of":"x"}]}',
+      { manyText: ["a", "b"], manyInner: [{}, { nameOf: "x" }] },
+    ],
+  ];
+  for (const [text, message] of good)
+    it(`reads ${text}`, () => expect(fromText(text)).to.deep.equal(message));
+
+  const int32 = "must be an integer from -2147483648 to 2147483647";
+  const int64 = "must be an integer from -9223372036854775808 to 9223372036854775807";
+  const bad: [string, string, string][] = [
+    ['{"nope":1}', "unknown", "Unknown field: nope"],
+    ['{"Text":"a"}', "unknown", "Unknown field: Text"],
+    ['{"":1}', "unknown", "Unknown field: "],
+    ['{"__proto__":{"text":"a"}}', "unknown", "Unknown field: __proto__"],
+    ['{"constructor":{}}', "unknown", "Unknown field: constructor"],
+    ['{"toString":1}', "unknown", "Unknown field: toString"],
+    ['{"$typeName":"x"}', "unknown", "Unknown field: $typeName"],
+    ['{"inner":{"__proto__":1}}', "unknown", "Unknown field: inner.__proto__"],
+    ['{"manyInner":[{},{"no":1}]}', "unknown", "Unknown field: manyInner[1].no"],
+    ['{"int32":1,"int_32":1}', "misfit", "int32 must be given once"],
+    ['{"inner":{"nameOf":"","name_of":""}}', "misfit", "inner.nameOf must be given once"],
+    ['{"text":1}', "misfit", "text must be a string"],
+    ['{"text":null}', "misfit", "text must be a string"],
+    ['{"text":["a"]}', "misfit", "text must be a string"],
+    ['{"text":"\\ud800"}', "misfit", "text must be a string"],
+    ['{"flag":"true"}', "misfit", "flag must be true or false"],
+    ['{"flag":null}', "misfit", "flag must be true or false"],
+    ['{"int32":"1"}', "misfit", `int32 ${int32}`],
+    ['{"int32":1.5}', "misfit", `int32 ${int32}`],
+    ['{"int32":2147483648}', "misfit", `int32 ${int32}`],
+    ['{"int32":1e999}', "misfit", `int32 ${int32}`],
+    ['{"int32":true}', "misfit", `int32 ${int32}`],
+    ['{"sint64":9007199254740993}', "misfit", `sint64 ${int64}`],
+    ['{"sint64":"1.0"}', "misfit", `sint64 ${int64}`],
+    ['{"sint64":"9223372036854775808"}', "misfit", `sint64 ${int64}`],
+    ['{"ratio":"1"}', "misfit", "ratio must be a number"],
+    ['{"ratio":1e999}', "misfit", "ratio must be a number"],
+    ['{"small":1e39}', "misfit", "small must be a number"],
+    ['{"color":1}', "misfit", "color must be one of red, dark_blue"],
+    ['{"color":"RED"}', "misfit", "color must be one of red, dark_blue"],
+    ['{"color":"COLOR_RED"}', "misfit", "color must be one of red, dark_blue"],
+    ['{"color":"unspecified"}', "misfit", "color must be one of red, dark_blue"],
+    ['{"color":""}', "misfit", "color must be one of red, dark_blue"],
+    ['{"color":null}', "misfit", "color must be one of red, dark_blue"],
+    ['{"color":["red"]}', "misfit", "color must be one of red, dark_blue"],
+    ['{"at":1}', "misfit", "at must be an RFC 3339 time"],
+    ['{"at":"2025-13-11T10:30:45Z"}', "misfit", "at must be an RFC 3339 time"],
+    ['{"inner":[]}', "misfit", "inner must be an object"],
+    ['{"inner":"x"}', "misfit", "inner must be an object"],
+    ['{"inner":{"deep":{"numbers":[1,"2"]}}}', "misfit", `inner.deep.numbers[1] ${int32}`],
+    ['{"manyText":"a"}', "misfit", "manyText must be an array"],
+    ['{"manyText":null}', "misfit", "manyText must be an array"],
+    ['{"manyText":{"0":"a"}}', "misfit", "manyText must be an array"],
+    ['{"manyText":[null]}', "misfit", "manyText[0] must be a string"],
+    ['{"manyInner":[null]}', "misfit", "manyInner[0] must be an object"],
+  ];
+  for (const [text, fault, message] of bad)
+    it(`refuses ${text}`, () => {
+      const refusal = capture(() => fromText(text));
+      expect([refusal.fault, refusal.message]).to.deep.equal([fault, message]);
+    });
+
+  it("knows no field that the path binds", () => {
+    const [text] = every.fields;
+    const reader = messageReader(every, new Set(text ? [text] : []));
+    expect(capture(() => reader({ text: "a" }, "", create(every) as Message)).message).to.equal(
+      "Unknown field: text",
+    );
+  });
+
+  it("cannot be had for a message that contains itself", () => {
+    const { message } = define({
+      messages: { Node: [["next", "message:Link"]], Link: [["node", "message:Node"]] },
+    });
+    expect(() => messageReader(message("Node"))).to.throw(
+      "message test.rest.v1.Node contains itself, which REST does not support",
+    );
+  });
+
+  it("cannot be had for bytes, nor for members of a oneof", () => {
+    const { message } = define({
+      messages: { Raw: [["raw", Type.BYTES]], Either: [["one", Type.STRING, { oneof: true }]] },
+    });
+    for (const name of ["Raw.raw", "Either.one"])
+      expect(() => messageReader(message(name.split(".")[0] as string))).to.throw(
+        `field test.rest.v1.${name} is of a type that REST does not support`,
+      );
+  });
+});
+
+function capture(run: () => unknown): Refusal {
+  try {
+    run();
+  } catch (failure) {
+    if (failure instanceof Refusal) return failure;
+    throw failure;
+  }
+  throw new Error("it was accepted");
+}
