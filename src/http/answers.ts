@@ -1,0 +1,50 @@
+import { type IncomingMessage, type ServerResponse, STATUS_CODES } from "node:http";
+import type { Http2ServerRequest, Http2ServerResponse } from "node:http2";
+
+/** A request of either HTTP version. */
+export type Request = IncomingMessage | Http2ServerRequest;
+/** A response of either HTTP version. */
+export type Response = ServerResponse | Http2ServerResponse;
+
+/** The body of a failure that no method answers, in the documented envelope. */
+export function failureBody(status: number): string {
+  const phrase = STATUS_CODES[status] ?? "Error";
+  const message = phrase.charAt(0) + phrase.slice(1).toLowerCase();
+  return JSON.stringify({
+    success: false,
+    httpStatus: phrase.toUpperCase().replaceAll(/[ -]/g, "_"),
+    message,
+    action_time: `${new Date().toISOString().slice(0, 19)}Z`,
+    data: message,
+  });
+}
+
+/** Answers a failure that no method answers. Does nothing when the response has begun. */
+export function answerFailure(response: Response, status: number, headers?: Record<string, string>): void {
+  if (response.headersSent) return;
+  answerJson(response, status, failureBody(status), headers);
+}
+
+/** Answers with a JSON text. */
+export function answerJson(
+  response: Response,
+  status: number,
+  body: string,
+  headers?: Record<string, string>,
+): void {
+  response.statusCode = status;
+  response.setHeader("content-type", "application/json; charset=utf-8");
+  response.setHeader("content-length", Buffer.byteLength(body));
+  for (const [name, value] of Object.entries(headers ?? {})) response.setHeader(name, value);
+  response.end(body);
+}
+
+/** Answers a gRPC or gRPC-Web request for a method that is not there: status 12 without a body. */
+export function answerUnimplemented(response: Response, contentType: string): void {
+  const web = contentType.startsWith("application/grpc-web");
+  response.statusCode = 200;
+  response.setHeader("content-type", web ? "application/grpc-web+proto" : "application/grpc+proto");
+  response.setHeader("grpc-status", "12");
+  response.setHeader("grpc-message", "no such method");
+  response.end();
+}

@@ -1,0 +1,73 @@
+import { Code, ConnectError, createConnectRouter } from "@connectrpc/connect";
+import type { Compression, UniversalHandler } from "@connectrpc/connect/protocol";
+import {
+  compressionGzip,
+  universalRequestFromNodeRequest,
+  universalResponseToNodeResponse,
+} from "@connectrpc/connect-node";
+import type { Logger } from "pino";
+import type { Calls } from "../rpc/calls.ts";
+import { answerFailure, type Request, type Response } from "./answers.ts";
+
+/** How a listener speaks to RPC clients. */
+export interface RpcOptions {
+  /** The most bytes of a request message, after decompression. */
+  readonly readMaxBytes: number;
+  /**
+   * Compressions that are spoken. A body is decompressed up to `readMaxBytes` once its sender is admitted; where
+   * anyone may connect it is not worth the risk.
+   */
+  readonly acceptCompression: Compression[];
+  /** The least bytes of a response message that are compressed. */
+  readonly compressMinBytes: number;
+}
+
+/** The RPC options of the listener for other services. */
+export const internalRpc = { acceptCompression: [compressionGzip], compressMinBytes: 1024 };
+/** The RPC options of the listener for everyone. */
+export const publicRpc = { acceptCompression: [], compressMinBytes: 1024 };
+
+/** Builds the handlers that serve Connect, gRPC and gRPC-Web, by their path. */
+export function connectHandlers(calls: Calls, options: RpcOptions): ReadonlyMap<string, UniversalHandler> {
+  const router = createConnectRouter({
+    ...options,
+    // Connect drops unknown fields unless told. Here they are refused, as over REST.
+    jsonOptions: { ignoreUnknownFields: false },
+    interceptors: calls.interceptors,
+    requestGate: calls.admit,
+    ...(calls.shutdownSignal === undefined ? {} : { shutdownSignal: calls.shutdownSignal }),
+  });
+  calls.routes(router);
+  return new Map(router.handlers.map((handler) => [handler.requestPath, handler]));
+}
+
+/**
+ * Serves one request by a handler of Connect; the work of `connectNodeAdapter`, which would throw what goes wrong
+ * here out of the process or print it to the console. Never throws or rejects.
+ */
+export async function serveConnect(
+  handler: UniversalHandler,
+  request: Request,
+  response: Response,
+  log: Logger,
+): Promise<void> {
+  try {
+    const answer = await handler(universalRequestFromNodeRequest(request, response, undefined, undefined));
+    if (answer.status >= 400 && answer.body === undefined) refuse(handler, answer.status, response);
+    else await universalResponseToNodeResponse(answer, response);
+  } catch (failure) {
+    if (ConnectError.from(failure).code === Code.Aborted) return;
+    log.error({ err: failure, path: handler.requestPath }, "an RPC could not be answered");
+    if (response.headersSent) response.destroy();
+    else answerFailure(response, 500);
+  }
+}
+
+/** Answers what Connect refuses before there is a call: a wrong method, media type or HTTP version. */
+function refuse(handler: UniversalHandler, status: number, response: Response): void {
+  answerFailure(response, status, {
+    ...(status === 405 ? { allow: handler.allowedMethods.join(", ") } : {}),
+    // A client that expects both directions at once of HTTP/1.1 would wait for ever.
+    ...(status === 505 ? { connection: "close" } : {}),
+  });
+}

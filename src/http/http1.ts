@@ -1,0 +1,91 @@
+import { createServer, type Server, type ServerResponse, STATUS_CODES } from "node:http";
+import type { Socket } from "node:net";
+import type { Duplex } from "node:stream";
+import { answerFailure, failureBody } from "./answers.ts";
+import type { Front } from "./front.ts";
+import type { Limits } from "./limits.ts";
+
+/** The HTTP/1.1 side of a listener. */
+export interface Http1 {
+  /** Serves a connection from its first byte. */
+  serve(socket: Socket): void;
+  /** Closes every connection when it has no request to answer. */
+  drain(): void;
+}
+
+/** Makes an HTTP/1.1 server that listens nowhere: connections are handed to it. */
+export function createHttp1(front: Pick<Front, "handle">, limits: Limits): Http1 {
+  /** The unfinished responses of a connection, in the order in which they go out. */
+  const unfinished = new Map<Duplex, ServerResponse[]>();
+  let draining = false;
+
+  const server = createServer(
+    {
+      headersTimeout: limits.headersMs,
+      requestTimeout: limits.requestMs,
+      keepAliveTimeout: limits.keepAliveMs,
+      maxHeaderSize: limits.headerBytes,
+      connectionsCheckingInterval: limits.sweepMs,
+      // Node would refuse without a body.
+      requireHostHeader: false,
+    },
+    (request, response) => {
+      const { socket } = request;
+      const responses = unfinished.get(socket);
+      if (responses === undefined) unfinished.set(socket, [response]);
+      else responses.push(response);
+      response.once("close", () => {
+        if (unfinished.get(socket)?.length === 1) unfinished.delete(socket);
+        else unfinished.get(socket)?.shift();
+        if (draining) server.closeIdleConnections();
+      });
+      if (draining) response.setHeader("connection", "close");
+      front.handle(request, response);
+    },
+  );
+  server.setTimeout(limits.stalledResponseMs);
+  server.on("checkExpectation", (_request, response) => answerFailure(response, 417));
+  server.on("clientError", (error, socket) => refuse(error, socket, unfinished.get(socket)?.[0]));
+  // Node starts to enforce the timeouts when a server begins to listen, which this one never does.
+  server.emit("listening");
+
+  return {
+    serve: (socket) => void server.emit("connection", socket),
+    drain: () => {
+      draining = true;
+      for (const responses of unfinished.values()) {
+        const last = responses.at(-1);
+        if (last && !last.headersSent) last.setHeader("connection", "close");
+      }
+      stop(server);
+    },
+  };
+}
+
+/** Ends the idle connections and the enforcement timer; `close` throws nothing and calls back with what is no error. */
+function stop(server: Server): void {
+  server.close(() => {});
+}
+
+const statusOf: Record<string, number> = {
+  ERR_HTTP_REQUEST_TIMEOUT: 408,
+  HPE_HEADER_OVERFLOW: 431,
+  HPE_CHUNK_EXTENSIONS_OVERFLOW: 413,
+};
+
+/** Answers what is no HTTP/1.1, unless the bytes would run into a response that has begun. */
+function refuse(error: Error & { code?: string }, socket: Duplex, current: ServerResponse | undefined): void {
+  if (!socket.writable || error.code === "ECONNRESET" || current?.headersSent) {
+    socket.destroy();
+    return;
+  }
+  const status = statusOf[error.code ?? ""] ?? 400;
+  const body = failureBody(status);
+  const head = [
+    `HTTP/1.1 ${status} ${STATUS_CODES[status]}`,
+    "content-type: application/json; charset=utf-8",
+    `content-length: ${Buffer.byteLength(body)}`,
+    "connection: close",
+  ];
+  socket.end(`${head.join("\r\n")}\r\n\r\n${body}`, () => socket.destroy());
+}

@@ -1,0 +1,37 @@
+import type { Logger } from "pino";
+import type { Calls } from "../rpc/calls.ts";
+import { answerFailure } from "./answers.ts";
+import { internalRpc } from "./connect-handlers.ts";
+import { createFront } from "./front.ts";
+import { internalLimits, type Limits } from "./limits.ts";
+import { type Listener, listen } from "./listener.ts";
+
+interface InternalListenerOptions {
+  readonly host: string;
+  readonly port: number;
+  readonly calls: Calls;
+  readonly log: Logger;
+  readonly limits?: Limits;
+  /** False serves unary gRPC by Connect alone. */
+  readonly fastPath?: boolean;
+}
+
+/** Opens the listener for other services: the given calls over gRPC, Connect and gRPC-Web, and nothing else. */
+export function openInternalListener({
+  host,
+  port,
+  calls,
+  log,
+  limits = internalLimits,
+  fastPath = true,
+}: InternalListenerOptions): Promise<Listener> {
+  const rpc = { ...internalRpc, readMaxBytes: limits.messageBytes };
+  const front = createFront({
+    calls,
+    rpc,
+    otherwise: (_request, response) => answerFailure(response, 404),
+    log,
+    fastPath,
+  });
+  return listen({ host, port, front, limits, log });
+}

@@ -1,0 +1,52 @@
+/** What one listener grants to those who connect to it, whoever they are. Times are in milliseconds. */
+export interface Limits {
+  /** To send the first bytes, by which HTTP/1.1 and HTTP/2 are told apart. */
+  readonly sniffMs: number;
+  /** To send the headers of an HTTP/1.1 request. */
+  readonly headersMs: number;
+  /** To send a whole request. Trickling does not extend it. Streaming methods are exempt. */
+  readonly requestMs: number;
+  /** That an HTTP/1.1 connection may rest between two requests. */
+  readonly keepAliveMs: number;
+  /** That an HTTP/2 session may take to open its first stream. */
+  readonly firstStreamMs: number;
+  /** That an HTTP/2 session may rest without an open stream. */
+  readonly idleSessionMs: number;
+  /** That a client may leave a response untaken. */
+  readonly stalledResponseMs: number;
+  /** Between two looks at the clock: the times above are kept to this precision. */
+  readonly sweepMs: number;
+  /** Size of all headers of a request, in bytes. */
+  readonly headerBytes: number;
+  /** Size of a message, after decompression, in bytes. */
+  readonly messageBytes: number;
+  /** Calls in flight on one HTTP/2 session. */
+  readonly concurrentStreams: number;
+  /** Open connections; more are refused. */
+  readonly connections: number;
+}
+
+/** The limits of the public listener. */
+export const publicLimits: Limits = {
+  sniffMs: 10_000,
+  headersMs: 5_000,
+  requestMs: 10_000,
+  // Longer than the 60 s for which common load balancers reuse a connection, so that they close first.
+  keepAliveMs: 65_000,
+  firstStreamMs: 10_000,
+  idleSessionMs: 300_000,
+  stalledResponseMs: 60_000,
+  sweepMs: 1_000,
+  headerBytes: 16 * 1024,
+  messageBytes: 64 * 1024,
+  // The least that RFC 9113, 6.5.2 recommends; no app has more calls in flight.
+  concurrentStreams: 100,
+  connections: 20_000,
+};
+
+/** The limits of the internal listener: few callers, each with many calls and large batches on one session. */
+export const internalLimits: Limits = {
+  ...publicLimits,
+  messageBytes: 1024 * 1024,
+  concurrentStreams: 1_000,
+};

@@ -1,0 +1,80 @@
+import { once } from "node:events";
+import { type AddressInfo, createServer, type Socket } from "node:net";
+import type { Logger } from "pino";
+import type { Front } from "./front.ts";
+import { createHttp1 } from "./http1.ts";
+import { createHttp2 } from "./http2.ts";
+import type { Limits } from "./limits.ts";
+import { sniff } from "./sniff.ts";
+
+/** A port that is open. */
+export interface Listener {
+  readonly port: number;
+  readonly url: string;
+  /**
+   * Accepts no more connections, closes the idle ones, and lets the calls in flight finish for `graceMs`
+   * milliseconds, then destroys what is left. Resolves when every connection is gone.
+   */
+  close(graceMs: number): Promise<void>;
+}
+
+interface ListenOptions {
+  readonly host: string;
+  /** 0 for any free port. */
+  readonly port: number;
+  readonly front: Front;
+  readonly limits: Limits;
+  readonly log: Logger;
+}
+
+/** How soon TCP asks a silent peer whether it still lives, in milliseconds. */
+const keepAliveProbeMs = 60_000;
+
+/** Opens a port that speaks HTTP/1.1 and HTTP/2 without TLS; a connection's first bytes tell which. */
+export async function listen({ host, port, front, limits, log }: ListenOptions): Promise<Listener> {
+  const http1 = createHttp1(front, limits);
+  const http2 = createHttp2(front, limits);
+  const sockets = new Set<Socket>();
+  const undecided = new Set<Socket>();
+
+  const server = createServer(
+    { noDelay: true, keepAlive: true, keepAliveInitialDelay: keepAliveProbeMs },
+    (socket) => {
+      sockets.add(socket);
+      undecided.add(socket);
+      socket.on("error", () => socket.destroy());
+      socket.once("close", () => {
+        sockets.delete(socket);
+        undecided.delete(socket);
+      });
+      sniff(socket, limits.sniffMs, (protocol) => {
+        undecided.delete(socket);
+        (protocol === "http2" ? http2 : http1).serve(socket);
+      });
+    },
+  );
+  server.maxConnections = limits.connections;
+  server.listen(port, host);
+  await once(server, "listening");
+  // A failing accept, for want of file descriptors say, must not end the process.
+  server.on("error", (err) => log.error({ err }, "a connection could not be accepted"));
+  const address = server.address() as AddressInfo;
+  const name = address.family === "IPv6" ? `[${address.address}]` : address.address;
+
+  return {
+    port: address.port,
+    url: `http://${name}:${address.port}`,
+    close: async (graceMs) => {
+      const closed = once(server, "close");
+      server.close();
+      for (const socket of undecided) socket.destroy();
+      http1.drain();
+      http2.drain();
+      const grace = setTimeout(() => {
+        for (const socket of sockets) socket.destroy();
+      }, graceMs);
+      await closed;
+      clearTimeout(grace);
+    },
+  };
+}

@@ -1,0 +1,37 @@
+import type { Logger } from "pino";
+import type { Calls } from "../rpc/calls.ts";
+import { publicRpc } from "./connect-handlers.ts";
+import { createFront, type Handle } from "./front.ts";
+import { type Limits, publicLimits } from "./limits.ts";
+import { type Listener, listen } from "./listener.ts";
+import { probes } from "./probes.ts";
+
+interface PublicListenerOptions {
+  readonly host: string;
+  readonly port: number;
+  readonly calls: Calls;
+  /** Answers whatever is neither an RPC nor a probe; unknown paths too. */
+  readonly rest: Handle;
+  /** Whether the service can do its work now. */
+  readonly ready: () => Promise<boolean>;
+  readonly log: Logger;
+  readonly limits?: Limits;
+  /** False serves unary gRPC by Connect alone. */
+  readonly fastPath?: boolean;
+}
+
+/** Opens the listener for people's clients: REST, probes, and the given calls over Connect, gRPC-Web and gRPC. */
+export function openPublicListener({
+  host,
+  port,
+  calls,
+  rest,
+  ready,
+  log,
+  limits = publicLimits,
+  fastPath = true,
+}: PublicListenerOptions): Promise<Listener> {
+  const rpc = { ...publicRpc, readMaxBytes: limits.messageBytes };
+  const front = createFront({ calls, rpc, otherwise: probes(ready, rest), log, fastPath });
+  return listen({ host, port, front, limits, log });
+}

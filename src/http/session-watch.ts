@@ -1,0 +1,128 @@
+import { constants, type Http2Session, type IncomingHttpHeaders, type ServerHttp2Stream } from "node:http2";
+import type { Limits } from "./limits.ts";
+
+/** A stream that is open. Times are of `performance.now()`. */
+interface Open {
+  readonly since: number;
+  readonly mayStayOpen: boolean;
+  /** The client has sent all of its request. */
+  complete: boolean;
+  /** The response was out at the last look. */
+  answered: boolean;
+  /** Bytes of the response that the client had not taken at the last look, and since when. */
+  untaken: number;
+  untakenSince: number;
+}
+
+interface Session {
+  readonly streams: Map<ServerHttp2Stream, Open>;
+  /** Without a stream, since the session began or its last stream ended. */
+  restingSince: number;
+  /** A stream was opened since the last look. */
+  used: boolean;
+  opened: boolean;
+  closing: boolean;
+}
+
+/**
+ * Holds HTTP/2 sessions to the limits of time: Node knows none for them. One timer looks at all sessions of a
+ * listener, so that a call costs no timer of its own.
+ */
+export class SessionWatch {
+  readonly #limits: Limits;
+  readonly #mayStayOpen: (path: string) => boolean;
+  readonly #sessions = new Map<Http2Session, Session>();
+  #timer: NodeJS.Timeout | undefined;
+  #draining = false;
+
+  constructor(limits: Limits, mayStayOpen: (path: string) => boolean) {
+    this.#limits = limits;
+    this.#mayStayOpen = mayStayOpen;
+  }
+
+  /** Begins to watch a session. */
+  add(session: Http2Session): void {
+    this.#sessions.set(session, {
+      streams: new Map(),
+      restingSince: performance.now(),
+      used: false,
+      opened: false,
+      closing: false,
+    });
+    session.once("close", () => {
+      this.#sessions.delete(session);
+      if (this.#sessions.size > 0) return;
+      clearInterval(this.#timer);
+      this.#timer = undefined;
+    });
+    this.#timer ??= setInterval(() => this.#sweep(performance.now()), this.#limits.sweepMs).unref();
+    if (this.#draining) session.close();
+  }
+
+  /** Begins to watch a stream. */
+  follow(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): void {
+    const session = stream.session === undefined ? undefined : this.#sessions.get(stream.session);
+    if (session === undefined) return;
+    session.used = true;
+    session.opened = true;
+    const since = performance.now();
+    session.streams.set(stream, {
+      since,
+      mayStayOpen: this.#mayStayOpen(headers[":path"] ?? ""),
+      complete: stream.endAfterHeaders,
+      answered: false,
+      untaken: 0,
+      untakenSince: since,
+    });
+    stream.once("close", () => session.streams.delete(stream));
+  }
+
+  /** Sends GOAWAY on every session, now and to come. */
+  drain(): void {
+    this.#draining = true;
+    for (const session of this.#sessions.keys()) session.close();
+  }
+
+  #sweep(now: number): void {
+    for (const [session, state] of this.#sessions) {
+      for (const [stream, open] of state.streams) this.#look(stream, open, now);
+      this.#rest(session, state, now);
+    }
+  }
+
+  #look(stream: ServerHttp2Stream, open: Open, now: number): void {
+    if (stream.destroyed || stream.closed) return;
+    const end = this.#endOf(stream, open, now);
+    if (end !== undefined) stream.close(end);
+  }
+
+  /** The error code with which to reset a stream, undefined to let it be. */
+  #endOf(stream: ServerHttp2Stream, open: Open, now: number): number | undefined {
+    open.complete ||= stream.state.remoteClose === 1;
+    if (!open.complete) {
+      // An answer that did not wait for the request, a refusal say, makes the rest of it useless (RFC 9113, 8.1).
+      if (open.answered) return constants.NGHTTP2_NO_ERROR;
+      open.answered = stream.writableFinished;
+      if (now - open.since >= this.#limits.requestMs && !open.mayStayOpen) return constants.NGHTTP2_CANCEL;
+    }
+    if (stream.writableLength === 0 || stream.writableLength !== open.untaken) open.untakenSince = now;
+    open.untaken = stream.writableLength;
+    return now - open.untakenSince >= this.#limits.stalledResponseMs ? constants.NGHTTP2_CANCEL : undefined;
+  }
+
+  #rest(session: Http2Session, state: Session, now: number): void {
+    const busy = state.used || state.streams.size > 0;
+    state.used = false;
+    if (busy) {
+      state.restingSince = now;
+    } else if (state.closing) {
+      session.destroy();
+    } else if (
+      now - state.restingSince >=
+      (state.opened ? this.#limits.idleSessionMs : this.#limits.firstStreamMs)
+    ) {
+      state.closing = true;
+      session.close();
+    }
+  }
+}

@@ -1,0 +1,40 @@
+import type { Socket } from "node:net";
+
+/** What a client speaks. */
+export type Protocol = "http1" | "http2";
+
+/** How the preface of HTTP/2 begins (RFC 9113, 3.4). No method of HTTP/1.1 does. */
+const prefaceStart = Buffer.from("PRI ");
+
+/** Tells a protocol by its first bytes, undefined when there are too few of them. */
+export function protocolOf(head: Buffer): Protocol | undefined {
+  const seen = Math.min(head.length, prefaceStart.length);
+  if (prefaceStart.compare(head, 0, seen, 0, seen) !== 0) return "http1";
+  return seen === prefaceStart.length ? "http2" : undefined;
+}
+
+/**
+ * Waits for the bytes that tell a connection's protocol, puts them back and calls `decided`. Destroys a connection
+ * that has not sent them within `timeoutMs` milliseconds.
+ */
+export function sniff(socket: Socket, timeoutMs: number, decided: (protocol: Protocol) => void): void {
+  let head = Buffer.alloc(0);
+  const timer = setTimeout(() => socket.destroy(), timeoutMs);
+  const stop = () => {
+    clearTimeout(timer);
+    socket.off("readable", read);
+    socket.off("close", stop);
+  };
+  const read = () => {
+    const chunk: Buffer | null = socket.read();
+    if (chunk === null) return;
+    head = Buffer.concat([head, chunk]);
+    const protocol = protocolOf(head);
+    if (protocol === undefined) return;
+    stop();
+    socket.unshift(head);
+    decided(protocol);
+  };
+  socket.on("readable", read);
+  socket.on("close", stop);
+}
