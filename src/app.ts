@@ -1,0 +1,130 @@
+import type { Logger } from "pino";
+import { GraphService } from "../gen/nexgate/privacy/v1/graph_service_pb.ts";
+import { PrivacyControlService } from "../gen/nexgate/privacy/v1/privacy_control_service_pb.ts";
+import type { Config } from "./config.ts";
+import { loadDemoData } from "./development/demo-data.ts";
+import { PrivacyError } from "./domain/errors.ts";
+import { openInternalListener } from "./http/internal-listener.ts";
+import { publicLimits } from "./http/limits.ts";
+import { openPublicListener } from "./http/public-listener.ts";
+import { createRestGateway } from "./rest/gateway.ts";
+import { serviceGate, userGate } from "./rpc/auth/gate.ts";
+import { remoteKeys } from "./rpc/auth/token-keys.ts";
+import { type TokenKeys, tokenVerifier } from "./rpc/auth/tokens.ts";
+import { Calls, service } from "./rpc/calls.ts";
+import { HealthState, healthService } from "./rpc/health.ts";
+import { reflectionServices } from "./rpc/reflection.ts";
+import { blockHandlers } from "./service/blocks.ts";
+import { graphHandlers } from "./service/graph.ts";
+import { muteHandlers } from "./service/mutes.ts";
+import { PageTokens } from "./service/page-tokens.ts";
+import { settingHandlers } from "./service/settings.ts";
+import { openDatabase } from "./store/database.ts";
+
+/** A running service. */
+export interface App {
+  readonly publicUrl: string;
+  readonly internalUrl: string;
+  /** The database in use, without its password. */
+  readonly database: string;
+  /**
+   * Stops the service: refuses new connections, lets the calls in flight finish for `graceMs` milliseconds, cuts off
+   * what is left, and closes the database.
+   */
+  stop(graceMs: number): Promise<void>;
+}
+
+/** How long the database may take to answer the question whether the service is ready. */
+const pingMs = 1_500;
+
+interface AppOptions {
+  readonly log: Logger;
+  /** The secret that stands in for a configured key, in development. */
+  readonly developmentSecret?: string | undefined;
+}
+
+/** Opens the database, prepares it, and starts both listeners. Rejects, with nothing left open, when a part fails. */
+export async function startApp(config: Config, { log, developmentSecret }: AppOptions): Promise<App> {
+  await using parts = new AsyncDisposableStack();
+  const database = await openDatabase({ ...config.database, log: (message) => log.debug(message) });
+  parts.defer(() => database.close());
+  if (config.production) await database.assertMigrated();
+  else await database.migrate();
+  if (developmentSecret !== undefined) await loadDemoData(database);
+
+  const tokens = new PageTokens(await database.signingKey());
+  const privacyControl = service(PrivacyControlService, {
+    ...blockHandlers(database.blocks, tokens),
+    ...muteHandlers(database.mutes, tokens),
+    ...settingHandlers(database.settings),
+  });
+  const graph = service(GraphService, graphHandlers(database.users, database.follows));
+
+  const { audience, serviceAudience, issuer } = config.jwt;
+  const keys = tokenKeys(config, developmentSecret);
+  const shutdown = new AbortController();
+  const health = new HealthState([PrivacyControlService.typeName, GraphService.typeName]);
+
+  const publicCalls = new Calls({
+    services: [privacyControl],
+    gate: userGate(tokenVerifier(keys, { issuer, audience, otherAudience: serviceAudience })),
+    log,
+    shutdownSignal: shutdown.signal,
+  });
+  const internalServices = [privacyControl, graph];
+  const internalCalls = new Calls({
+    services: [
+      ...internalServices,
+      healthService(health),
+      ...(config.reflection ? reflectionServices(internalServices.map(({ desc }) => desc.file)) : []),
+    ],
+    gate: serviceGate(tokenVerifier(keys, { issuer, audience: serviceAudience, otherAudience: audience })),
+    log,
+    shutdownSignal: shutdown.signal,
+  });
+
+  let stopping = false;
+  const rest = createRestGateway({ calls: publicCalls, log, maxBodyBytes: publicLimits.messageBytes });
+  const publicListener = await openPublicListener({
+    host: config.host,
+    port: config.httpPort,
+    calls: publicCalls,
+    rest: rest.handle,
+    ready: async () => {
+      if (stopping) return false;
+      await database.ping(AbortSignal.timeout(pingMs));
+      return true;
+    },
+    log,
+  });
+  parts.defer(() => publicListener.close(0));
+  const internalListener = await openInternalListener({
+    host: config.host,
+    port: config.grpcPort,
+    calls: internalCalls,
+    log,
+  });
+  parts.move();
+  health.setServing(true);
+
+  return {
+    publicUrl: publicListener.url,
+    internalUrl: internalListener.url,
+    database: database.describe(),
+    async stop(graceMs) {
+      stopping = true;
+      health.stop();
+      const cutOff = setTimeout(() => shutdown.abort(new PrivacyError("UNAVAILABLE")), graceMs);
+      await Promise.all([publicListener.close(graceMs), internalListener.close(graceMs)]);
+      clearTimeout(cutOff);
+      await database.close();
+    },
+  };
+}
+
+function tokenKeys({ jwt }: Config, developmentSecret: string | undefined): TokenKeys {
+  if (jwt.jwksUrl !== undefined) return { kind: "published", getKey: remoteKeys(jwt.jwksUrl) };
+  const secret = jwt.secret ?? developmentSecret;
+  if (secret === undefined) throw new Error("no key to verify tokens with");
+  return { kind: "secret", secret: new TextEncoder().encode(secret) };
+}

@@ -1,0 +1,29 @@
+import { SignJWT } from "jose";
+import type { UserId } from "../domain/ids.ts";
+
+/** What a token needs beside its subject. */
+export interface Minting {
+  readonly secret: string;
+  readonly issuer: string;
+  readonly audience: string;
+  readonly serviceAudience: string;
+  readonly hours: number;
+}
+
+/** Signs a user's token (HS256). */
+export function userToken(user: UserId, minting: Minting): Promise<string> {
+  return sign(new SignJWT().setSubject(user).setAudience(minting.audience), minting);
+}
+
+/** Signs a service's token (HS256); `scope` holds the scopes between spaces. */
+export function serviceToken(name: string, scope: string, minting: Minting): Promise<string> {
+  return sign(new SignJWT({ scope }).setSubject(name).setAudience(minting.serviceAudience), minting);
+}
+
+function sign(token: SignJWT, { secret, issuer, hours }: Minting): Promise<string> {
+  return token
+    .setProtectedHeader({ alg: "HS256" })
+    .setIssuer(issuer)
+    .setExpirationTime(`${hours} hours`)
+    .sign(new TextEncoder().encode(secret));
+}

@@ -1,0 +1,15 @@
+import type { Config } from "../config.ts";
+import type { Minting } from "./mint.ts";
+import { developmentSecret } from "./signing-secret.ts";
+
+/** How long a token of the start-up text lasts. */
+const hours = 24;
+
+/**
+ * What signs tokens in development, where no key is configured: makes the secret on the first start. Undefined where
+ * a key is configured, and in production.
+ */
+export function developmentMinting({ production, jwt, database }: Config): Minting | undefined {
+  if (production || jwt.secret !== undefined || jwt.jwksUrl !== undefined) return undefined;
+  return { ...jwt, secret: developmentSecret(database.dataDir), hours };
+}

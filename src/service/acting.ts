@@ -1,0 +1,19 @@
+import type { HandlerContext } from "@connectrpc/connect";
+import { PrivacyError, UnknownActorError } from "../domain/errors.ts";
+import type { UserId } from "../domain/ids.ts";
+import { actorKey } from "../rpc/auth/principal.ts";
+
+/**
+ * Runs an operation for the acting user of a call. When the store finds no such user, the caller is told what its
+ * way of naming the user asks for.
+ */
+export async function asActor<T>(context: HandlerContext, run: (actor: UserId) => Promise<T>): Promise<T> {
+  const actor = context.values.get(actorKey);
+  if (actor === undefined) throw new Error(`${context.method} is served without an acting user`);
+  try {
+    return await run(actor.id);
+  } catch (failure) {
+    if (failure instanceof UnknownActorError) throw new PrivacyError(actor.whenUnknown);
+    throw failure;
+  }
+}

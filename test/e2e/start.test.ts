@@ -1,0 +1,144 @@
+import { execFileSync } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { expect } from "chai";
+import { postgresUrl } from "../support/cluster.ts";
+import { type RunningScript, runScript } from "../support/process.ts";
+
+const ready = /is ready/;
+const lastLine = /npm run token -- --service/;
+
+describe("npm start", function () {
+  this.timeout(60_000);
+  let dataDir: string;
+  const running: RunningScript[] = [];
+  beforeEach(() => {
+    dataDir = mkdtempSync(join(tmpdir(), "privacy-control-"));
+  });
+  afterEach(async () => {
+    await Promise.all(running.splice(0).map((script) => script.stop("SIGKILL").catch(() => {})));
+    rmSync(dataDir, { recursive: true, force: true });
+  });
+
+  const run = (name: string, environment: Record<string, string> = {}, args: string[] = []) => {
+    const script = runScript(
+      name,
+      { DATA_DIR: dataDir, HTTP_PORT: "0", GRPC_PORT: "0", ...environment },
+      args,
+    );
+    running.push(script);
+    return script;
+  };
+
+  /** Runs a line of the start-up text as a newcomer would: pasted into a shell. */
+  const paste = (line: string) =>
+    execFileSync("sh", ["-c", line], { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] });
+  const curlLines = (text: string) => text.split("\n").filter((line) => line.startsWith("curl "));
+
+  for (const [backend, url] of [
+    ["the embedded database", async () => undefined],
+    ["PostgreSQL", postgresUrl],
+  ] as const) {
+    it(`loads demo data into ${backend} and prints lines that can be pasted`, async function () {
+      const databaseUrl = await url();
+      if (backend === "PostgreSQL" && databaseUrl === undefined) return this.skip();
+      const start = run("start", databaseUrl === undefined ? {} : { DATABASE_URL: databaseUrl });
+      const text = await start.sees(lastLine);
+      const answers = curlLines(text).map((line) => JSON.parse(paste(line)));
+      expect(answers.map(({ message }) => message)).to.eql([
+        "User blocked successfully",
+        "Blocked users retrieved successfully",
+        "User unblocked successfully",
+        "User muted successfully",
+        "Muted users retrieved successfully",
+        "User unmuted successfully",
+        "Privacy settings retrieved successfully",
+        "Privacy settings updated successfully",
+      ]);
+      expect(answers[0].data.user).to.eql({
+        id: "777e7777-e77b-77d7-a777-777777777777",
+        userName: "spam_account",
+        firstName: "Spam",
+        lastName: "Account",
+        profilePictureUrls: ["https://cdn.nexgate.com/profiles/spam_account.jpg"],
+        isVerified: false,
+      });
+      const overGrpc = text.split("\n").find((line) => line.startsWith("npx buf curl"));
+      expect(JSON.parse(paste(overGrpc ?? ""))).to.eql({});
+      expect(await start.stop()).to.equal(0);
+    });
+  }
+
+  it("keeps its key and its data, and loads demo data once", async () => {
+    const first = run("start");
+    const [block = "", blocked = ""] = curlLines(await first.sees(lastLine));
+    paste(block);
+    const port = /7001|127\.0\.0\.1:(\d+)/.exec(blocked)?.[1] ?? "";
+    expect(await first.stop("SIGINT")).to.equal(0);
+    const again = run("start", { HTTP_PORT: port });
+    await again.sees(ready);
+    expect(JSON.parse(paste(blocked)).data).to.have.length(1);
+  });
+
+  it("refuses a directory that another process serves, and serves it again after a kill", async () => {
+    const first = run("start");
+    await first.sees(ready);
+    const second = run("start");
+    expect(await second.exited).to.equal(1);
+    expect(second.output())
+      .to.match(/in use/)
+      .and.not.to.match(/\n\s+at /);
+    await first.stop("SIGKILL");
+    const third = run("start");
+    await third.sees(ready);
+  });
+
+  it("mints tokens for users by name and id, and for services", async () => {
+    const start = run("start");
+    const text = await start.sees(lastLine);
+    const base = /http:\/\/127\.0\.0\.1:\d+/.exec(text)?.[0];
+    for (const user of ["bob", "b0b00000-0000-4000-8000-000000000002"]) {
+      const minting = run("token", {}, ["--user", user]);
+      expect(await minting.exited).to.equal(0);
+      const answer = await fetch(`${base}/users/me/privacy`, {
+        headers: { authorization: minting.output().trim() },
+      });
+      expect(answer.status).to.equal(200);
+    }
+    const stranger = run("token", {}, ["--user", "nobody"]);
+    expect(await stranger.exited).to.equal(1);
+    const service = run("token", {}, ["--service", "feed", "--scope", "graph.read"]);
+    expect(await service.exited).to.equal(0);
+    expect(service.output().trim().split(".")).to.have.length(3);
+    expect(await run("token").exited).to.equal(1);
+  });
+
+  it("in production names every variable that is missing, and loads no demo data", async function () {
+    const bare = run("start", { NODE_ENV: "production" });
+    expect(await bare.exited).to.equal(1);
+    for (const name of ["JWT_SECRET", "JWT_ISSUER", "DATABASE_URL"]) expect(bare.output()).to.contain(name);
+
+    const url = await postgresUrl();
+    if (url === undefined) return this.skip();
+    const environment = {
+      NODE_ENV: "production",
+      DATABASE_URL: url,
+      JWT_SECRET: "a secret of more than thirty-two bytes",
+      JWT_ISSUER: "https://accounts.example",
+    };
+    const early = run("start", environment);
+    expect(await early.exited).to.equal(1);
+    expect(early.output()).to.contain("npm run migrate");
+    expect(await run("migrate", { DATABASE_URL: url }).exited).to.equal(0);
+    const start = run("start", environment);
+    expect(await start.sees(/listening/)).not.to.match(ready);
+    const minting = run("token", environment, ["--user", "777e7777-e77b-77d7-a777-777777777777"]);
+    await minting.exited;
+    const { publicUrl } = JSON.parse(/\{.*"listening".*\}/.exec(start.output())?.[0] ?? "{}");
+    const answer = await fetch(`${publicUrl}/users/me/privacy`, {
+      headers: { authorization: minting.output().trim() },
+    });
+    expect(answer.status).to.equal(401);
+  });
+});

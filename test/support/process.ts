@@ -1,0 +1,56 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+
+/** A command of package.json that runs as a process of its own. */
+export interface RunningScript {
+  readonly child: ChildProcess;
+  /** Everything written so far. */
+  output(): string;
+  /** Resolves when the output has what is looked for; rejects when the process ends before. */
+  sees(pattern: RegExp): Promise<string>;
+  /** Sends a signal to the process and resolves to its exit code. */
+  stop(signal?: NodeJS.Signals): Promise<number | null>;
+  /** Resolves to the exit code. */
+  readonly exited: Promise<number | null>;
+}
+
+/** Starts `npm run NAME -- ...`, with the given environment and nothing of ours that could configure it. */
+export function runScript(
+  name: string,
+  environment: Record<string, string>,
+  args: string[] = [],
+): RunningScript {
+  const { PATH = "", HOME = "" } = process.env;
+  const child = spawn("npm", ["run", "--silent", name, "--", ...args], {
+    env: { PATH, HOME, ...environment },
+    detached: true,
+  });
+  const chunks: Buffer[] = [];
+  const output = () => Buffer.concat(chunks).toString();
+  for (const stream of [child.stdout, child.stderr]) stream.on("data", (chunk) => chunks.push(chunk));
+  const exited = once(child, "close").then(([code]) => code as number | null);
+
+  return {
+    child,
+    output,
+    exited,
+    sees: (pattern) =>
+      new Promise((resolve, reject) => {
+        const look = () => {
+          if (pattern.test(output())) resolve(output());
+        };
+        for (const stream of [child.stdout, child.stderr]) stream.on("data", look);
+        exited.then(
+          (code) => reject(new Error(`ended with ${code} before it wrote ${pattern}:\n${output()}`)),
+          reject,
+        );
+        look();
+      }),
+    stop(signal = "SIGTERM") {
+      // npm passes other signals on to what it runs; this one only reaches a process that is named, so name them all.
+      if (signal === "SIGKILL" && child.exitCode === null) process.kill(-(child.pid ?? 0), signal);
+      else child.kill(signal);
+      return exited;
+    },
+  };
+}

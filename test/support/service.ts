@@ -1,0 +1,105 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type CallOptions, createClient } from "@connectrpc/connect";
+import { createGrpcTransport } from "@connectrpc/connect-node";
+import { pino } from "pino";
+import { GraphService } from "../../gen/nexgate/privacy/v1/graph_service_pb.ts";
+import { type App, startApp } from "../../src/app.ts";
+import type { Config } from "../../src/config.ts";
+import { serviceToken, userToken } from "../../src/development/mint.ts";
+import type { UserId } from "../../src/domain/ids.ts";
+
+const minting = {
+  secret: "the secret that signs tokens in tests",
+  issuer: "test",
+  audience: "users",
+  serviceAudience: "services",
+  hours: 1,
+};
+
+const allScopes = "access.read graph.read graph.write users.act";
+
+/** A service on free ports, and what a test needs to talk to it. */
+export interface TestService extends App {
+  userToken(id: string, hours?: number): Promise<string>;
+  serviceToken(scope?: string): Promise<string>;
+  /** A REST call as a user; `token` overrides the good one. */
+  rest(method: string, path: string, options?: RestOptions): Promise<RestAnswer>;
+  /** Call options of a service that acts for a user. */
+  acting(id?: string): Promise<CallOptions>;
+  readonly graph: ReturnType<typeof createClient<typeof GraphService>>;
+}
+
+interface RestOptions {
+  readonly as?: string;
+  readonly token?: string | undefined;
+  readonly body?: unknown;
+  readonly headers?: Record<string, string>;
+}
+
+interface RestAnswer {
+  readonly status: number;
+  readonly headers: Headers;
+  readonly text: string;
+  // biome-ignore lint/suspicious/noExplicitAny: an answer's shape is what the tests assert
+  readonly json: any;
+}
+
+/** Starts the service on PostgreSQL, or without a URL on an embedded database of its own. */
+export async function startService(
+  databaseUrl?: string,
+  overrides: Partial<Config> = {},
+): Promise<TestService> {
+  const dataDir = mkdtempSync(join(tmpdir(), "privacy-control-"));
+  const app = await startApp(
+    {
+      production: false,
+      host: "127.0.0.1",
+      httpPort: 0,
+      grpcPort: 0,
+      database: { url: databaseUrl, dataDir },
+      jwt: { ...minting, jwksUrl: undefined },
+      reflection: true,
+      logLevel: "silent",
+      ...overrides,
+    },
+    { log: pino({ level: "silent" }) },
+  );
+  const tokenOfUser = (id: string, hours = 1) => userToken(id as UserId, { ...minting, hours });
+  const tokenOfService = (scope = allScopes) => serviceToken("tests", scope, minting);
+  const acting = async (id?: string): Promise<CallOptions> => ({
+    headers: {
+      authorization: `Bearer ${await tokenOfService()}`,
+      ...(id === undefined ? {} : { "x-acting-user": id }),
+    },
+  });
+
+  return {
+    ...app,
+    userToken: tokenOfUser,
+    serviceToken: tokenOfService,
+    acting,
+    graph: createClient(GraphService, createGrpcTransport({ baseUrl: app.internalUrl })),
+
+    async rest(method, path, { as, token, body, headers } = {}) {
+      const authorization = token ?? (as === undefined ? undefined : `Bearer ${await tokenOfUser(as)}`);
+      const response = await fetch(app.publicUrl + path, {
+        method,
+        headers: {
+          ...(authorization === undefined ? {} : { authorization }),
+          ...(body === undefined ? {} : { "content-type": "application/json" }),
+          ...headers,
+        },
+        ...(body === undefined ? {} : { body: typeof body === "string" ? body : JSON.stringify(body) }),
+      });
+      const text = await response.text();
+      return { status: response.status, headers: response.headers, text, json: JSON.parse(text) };
+    },
+
+    async stop(graceMs) {
+      await app.stop(graceMs);
+      rmSync(dataDir, { recursive: true, force: true });
+    },
+  };
+}

@@ -1,0 +1,90 @@
+import { expect } from "chai";
+import { ConfigError, readConfig, readDatabaseConfig } from "../../src/config.ts";
+
+const secret = "x".repeat(32);
+const production = {
+  NODE_ENV: "production",
+  JWT_SECRET: secret,
+  JWT_ISSUER: "https://accounts.example",
+  DATABASE_URL: "postgres://app:secret@db/privacy",
+};
+
+function problems(environment: NodeJS.ProcessEnv): string[] {
+  try {
+    readConfig(environment);
+  } catch (failure) {
+    if (failure instanceof ConfigError) return failure.message.split("\n");
+    throw failure;
+  }
+  return [];
+}
+
+describe("configuration", () => {
+  it("has a default for everything outside production", () => {
+    expect(readConfig({})).to.deep.include({
+      production: false,
+      host: "127.0.0.1",
+      httpPort: 7001,
+      grpcPort: 50051,
+      database: { url: undefined, dataDir: ".data" },
+      reflection: true,
+      logLevel: "info",
+    });
+  });
+
+  it("takes an empty variable for an unset one", () => {
+    expect(readConfig({ HTTP_PORT: "", DATABASE_URL: "", JWT_SECRET: "" }).httpPort).to.equal(7001);
+  });
+
+  it("cannot be changed", () => {
+    const config = readConfig({}) as { host: string };
+    expect(() => {
+      config.host = "0.0.0.0";
+    }).to.throw(TypeError);
+  });
+
+  it("names every variable at fault at once, and repeats no value", () => {
+    const found = problems({
+      NODE_ENV: "prod",
+      HTTP_PORT: "70000",
+      GRPC_PORT: "abc",
+      DATABASE_URL: "mysql://u:hunter2@db",
+      JWT_SECRET: "hunter2",
+      JWKS_URL: "ftp://keys",
+      REFLECTION: "yes",
+      LOG_LEVEL: "loud",
+    });
+    expect(found.map((line) => line.split(" ")[0])).to.have.members([
+      "NODE_ENV",
+      "HTTP_PORT",
+      "GRPC_PORT",
+      "DATABASE_URL",
+      "JWT_SECRET",
+      "JWKS_URL",
+      "REFLECTION",
+      "LOG_LEVEL",
+    ]);
+    expect(found.join()).not.to.match(/hunter2|mysql|70000|loud/);
+  });
+
+  it("wants a key, an issuer and a database in production", () => {
+    expect(problems(production)).to.eql([]);
+    expect(problems({ NODE_ENV: "production" }).map((line) => line.split(" ")[0])).to.eql([
+      "JWT_SECRET",
+      "JWT_ISSUER",
+      "DATABASE_URL",
+    ]);
+  });
+
+  it("refuses equal audiences, and two kinds of key at once", () => {
+    expect(problems({ JWT_AUDIENCE: "a", JWT_SERVICE_AUDIENCE: "a" })).to.have.length(1);
+    expect(problems({ JWT_SECRET: secret, JWKS_URL: "https://keys.example/jwks" })).to.have.length(1);
+  });
+
+  it("reads the database alone for a migration job", () => {
+    expect(readDatabaseConfig({ NODE_ENV: "production", DATABASE_URL: "postgres://db/privacy" })).to.eql({
+      url: "postgres://db/privacy",
+      dataDir: ".data",
+    });
+  });
+});

@@ -1,0 +1,65 @@
+import { globSync, readFileSync } from "node:fs";
+import { dirname, join, normalize } from "node:path";
+import { expect } from "chai";
+
+/** What the files of each floor may import beside their own floor; the composition roots at the top see everything. */
+const floors: Record<string, readonly string[]> = {
+  "src/domain": [],
+  "src/store": ["src/domain"],
+  "src/rpc": ["src/domain", "gen"],
+  "src/rest": ["src/domain", "src/rpc", "gen"],
+  "src/http": ["src/rpc", "src/rest", "gen"],
+  "src/service": ["src/domain", "src/store", "src/rpc", "gen"],
+  "src/development": ["src/config.ts", "src/domain", "src/store"],
+};
+const roots = [
+  "src/app.ts",
+  "src/command.ts",
+  "src/config.ts",
+  "src/log.ts",
+  "src/main.ts",
+  "src/migrate.ts",
+  "src/token.ts",
+];
+
+const importPattern = /(?:from|import)\s*\(?\s*"(\.[^"]+)"/g;
+
+/** The imports of a source text that its floor does not allow. */
+function forbidden(file: string, source: string): string[] {
+  const floor = Object.keys(floors).find((name) => file.startsWith(`${name}/`));
+  const allowed = floor === undefined ? [] : [floor, ...(floors[floor] ?? [])];
+  return [...source.matchAll(importPattern)]
+    .map(([, path]) => normalize(join(dirname(file), path ?? "")))
+    .filter((target) => !allowed.some((name) => target === name || target.startsWith(`${name}/`)))
+    .map((target) => `${file} imports ${target}`);
+}
+
+describe("the floors", () => {
+  const files = globSync("src/**/*.ts");
+
+  it("hold every file of src", () => {
+    const loose = files.filter(
+      (file) => !roots.includes(file) && !Object.keys(floors).some((name) => file.startsWith(`${name}/`)),
+    );
+    expect(loose).to.eql([]);
+  });
+
+  it("are imported downwards only", () => {
+    const found = files
+      .filter((file) => !roots.includes(file))
+      .flatMap((file) => forbidden(file, readFileSync(file, "utf8")));
+    expect(found).to.eql([]);
+  });
+
+  it("are told apart by this very check", () => {
+    expect(forbidden("src/domain/a.ts", 'import { b } from "../store/b.ts";')).to.have.length(1);
+    expect(forbidden("src/rest/a.ts", 'const b = await import("../store/b.ts");')).to.have.length(1);
+    expect(forbidden("src/rest/a.ts", 'import type { b } from "../service/b.ts";')).to.have.length(1);
+    expect(forbidden("src/service/a.ts", 'import { b } from "../store/b.ts";')).to.eql([]);
+  });
+
+  it("leave the environment to config.ts and the commands that call it", () => {
+    const readers = files.filter((file) => readFileSync(file, "utf8").includes("process.env"));
+    expect(readers.filter((file) => !roots.includes(file))).to.eql([]);
+  });
+});
