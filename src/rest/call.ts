@@ -12,7 +12,7 @@ import { breakOff, type HttpResponse, send, write, writeHead } from "./respond.t
 import type { Match } from "./route-table.ts";
 
 /** What all calls of a gateway share. */
-export interface CallSettings {
+interface CallSettings {
   readonly calls: Calls;
   readonly maxBodyBytes: number;
   readonly pageDeadlineMs: number;

@@ -57,7 +57,7 @@ export function createRestGateway(options: RestGatewayOptions): RestGateway {
     routes,
     owns: (target) => table.at(split(target).path).length > 0,
     handle: (request, response) => {
-      // A client that goes away shows as an error of either; without a listener it would end the process.
+      // A client that goes away can show as an error of either; without a listener it would end the process.
       request.on("error", ignore);
       response.on("error", ignore);
       answer(request, response).catch((err: unknown) => {

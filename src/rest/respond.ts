@@ -1,5 +1,5 @@
 import type { ServerResponse } from "node:http";
-import { constants, type Http2ServerResponse } from "node:http2";
+import { constants, type Http2ServerResponse, type ServerHttp2Stream } from "node:http2";
 import { type HttpRequest, hasNoBody } from "./body.ts";
 
 /** A response of either version of HTTP. */
@@ -23,7 +23,7 @@ export function send(
   maxUnread: number,
 ): void {
   if (mayExceed(request, maxUnread)) {
-    if ("stream" in request) response.once("finish", () => request.stream.close(constants.NGHTTP2_NO_ERROR));
+    if ("stream" in request) closeWhenSent(request.stream);
     else response.setHeader("connection", "close");
   }
   writeHead(response, head);
@@ -61,9 +61,14 @@ export function breakOff(response: HttpResponse): void {
     return;
   }
   const { socket } = response;
-  // TLS sockets cannot be reset; without its close_notify, the end of one is an error as well.
+  // TLS sockets cannot be reset: there the missing last chunk tells (RFC 9112, 8).
   if (socket === null || "encrypted" in socket) response.destroy();
   else socket.resetAndDestroy();
+}
+
+/** The response of node's compatibility API finishes only when its stream has closed: hence the stream itself. */
+function closeWhenSent(stream: ServerHttp2Stream): void {
+  stream.once("finish", () => stream.close(constants.NGHTTP2_NO_ERROR));
 }
 
 function mayExceed(request: HttpRequest, maxUnread: number): boolean {

@@ -4,7 +4,7 @@ import type { HttpRule } from "../../gen/google/api/http_pb.ts";
 import { Envelope, type Reply, reply } from "../../gen/nexgate/rest/v1/reply_pb.ts";
 
 /** The HTTP methods that a rule can name. */
-export type Verb = "GET" | "PUT" | "POST" | "DELETE" | "PATCH";
+type Verb = "GET" | "PUT" | "POST" | "DELETE" | "PATCH";
 
 /** One binding of a `google.api.http` option, as written. */
 export interface Rule {

@@ -1,3 +1,4 @@
+import http2 from "node:http2";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { expect } from "chai";
 import { ErrorInfoSchema } from "../../../gen/google/rpc/error_details_pb.ts";
@@ -39,7 +40,13 @@ describe("the REST gateway", () => {
         const failure = failures[request.userId.slice(0, 8)];
         if (failure !== undefined) throw failure();
         context.responseHeader.set("x-from-handler", "yes");
-        return { block: { id: "1", user: { id: request.userId }, createdAt: { seconds: 1n, nanos: 5 } } };
+        return {
+          block: {
+            id: "1",
+            user: { id: request.userId, firstName: "Zoë" },
+            createdAt: { seconds: 1n, nanos: 5 },
+          },
+        };
       },
       unblockUser: (request) => {
         record(request);
@@ -89,7 +96,7 @@ describe("the REST gateway", () => {
       const text = await answer.text();
       expect(text).to.equal(
         `{"success":true,"httpStatus":"OK","message":"User blocked successfully","action_time":"${testTime}",` +
-          `"data":{"id":"1","user":{"id":"${ada}","userName":"","firstName":"","lastName":"","profilePictureUrls":[],` +
+          `"data":{"id":"1","user":{"id":"${ada}","userName":"","firstName":"Zoë","lastName":"","profilePictureUrls":[],` +
           `"isVerified":false},"createdAt":"1970-01-01T00:00:01Z"}}`,
       );
       expect(Object.fromEntries(answer.headers)).to.include({
@@ -170,6 +177,15 @@ describe("the REST gateway", () => {
           `{"success":false,"httpStatus":"NOT_FOUND","message":"Not found","action_time":"${testTime}","data":"Not found"}`,
         );
       });
+
+    it("no later request on the same connection", async () => {
+      const { text } = await raw(
+        port,
+        "GET /nope HTTP/1.1\r\nhost: x\r\n\r\n".repeat(2) +
+          "GET /nope HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n",
+      );
+      expect(text.match(/HTTP\/1\.1 \d+/g)).to.deep.equal(Array(3).fill("HTTP/1.1 404"));
+    });
 
     it("405 with Allow, in the envelope of the path", async () => {
       for (const method of ["POST", "PUT", "DELETE", "OPTIONS"]) {
@@ -278,6 +294,16 @@ describe("the REST gateway", () => {
         const answer = await call("POST", `${control}/block/${ada}`, { headers: json, body });
         await globeFailure(answer, 400, "BAD_REQUEST", message);
       });
+
+    it("400: a query parameter in the body of GET", async () => {
+      const { text } = await raw(
+        port,
+        `GET ${control}/blocked HTTP/1.1\r\nhost: x\r\nauthorization: good\r\nconnection: close\r\n` +
+          'content-type: application/json\r\ncontent-length: 15\r\n\r\n{"pageSize":10}',
+      );
+      expect(text).to.match(/^HTTP\/1\.1 400 /);
+      expect(text).to.include("Unknown field: pageSize");
+    });
 
     for (const body of ["", "{}", " { }\r\n"])
       it(`nothing of the body ${JSON.stringify(body)} where the rule has none`, async () => {
@@ -400,12 +426,9 @@ describe("the REST gateway", () => {
 
     it("answers an HTTP/2 upload without its body, and resets the stream without an error", async () => {
       const session = await servers.http2(gateway);
-      const stream = session.request({ ":method": "PATCH", ":path": settings }, { endStream: false });
-      stream.setEncoding("utf8");
-      let text = "";
-      for await (const chunk of stream) text += chunk;
+      const { text, code } = await fetch2(session, { ":method": "PATCH", ":path": settings }, "{", true);
       expect(JSON.parse(text)).to.include({ code: 401 });
-      expect(stream.rstCode).to.equal(0);
+      expect(code).to.equal(http2.constants.NGHTTP2_NO_ERROR);
     });
   });
 
@@ -448,13 +471,9 @@ describe("the REST gateway", () => {
       const headers = { ":method": "PATCH", ":path": settings, ...json };
       expect((await fetch2(session, headers, body(limit))).headers[":status"]).to.equal(200);
       for (const declared of [{}, { "content-length": limit + 1 }]) {
-        const stream = session.request({ ...headers, ...declared }, { endStream: false });
-        stream.write(body(limit + 1));
-        stream.setEncoding("utf8");
-        let text = "";
-        for await (const chunk of stream) text += chunk;
+        const { text, code } = await fetch2(session, { ...headers, ...declared }, body(limit + 1), true);
         expect(JSON.parse(text)).to.include({ code: 413 });
-        expect(stream.rstCode).to.equal(0);
+        expect(code).to.equal(http2.constants.NGHTTP2_NO_ERROR);
       }
       expect((await fetch2(session, { ":path": settings, ...good })).headers[":status"]).to.equal(200);
     });

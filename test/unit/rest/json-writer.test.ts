@@ -100,6 +100,7 @@ describe("the JSON writer", () => {
   });
 
   const times: [number, string][] = [
+    [Date.parse("0001-01-01T00:00:00Z"), "0001-01-01T00:00:00Z"],
     [0, "1970-01-01T00:00:00Z"],
     [999, "1970-01-01T00:00:00Z"],
     [-1, "1969-12-31T23:59:59Z"],
@@ -159,7 +160,10 @@ function anyMessage(): fc.Arbitrary<JsonObject> {
     { requiredKeys: [] },
   );
   const one = {
-    text: fc.string({ unit: "grapheme" }),
+    text: fc.oneof(
+      fc.string({ unit: "grapheme" }),
+      fc.constantFrom('"', "\\", "\u001f\0\n", "\u007f\u2028😀"),
+    ),
     flag: fc.boolean(),
     int32: integer(-(2 ** 31), 2 ** 31 - 1),
     uint32: integer(0, 2 ** 32 - 1),

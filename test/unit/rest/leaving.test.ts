@@ -1,10 +1,11 @@
+import type { ServerResponse } from "node:http";
 import http2 from "node:http2";
 import { connect, type Socket } from "node:net";
 import { expect } from "chai";
 import { PrivacyControlService } from "../../../gen/nexgate/privacy/v1/privacy_control_service_pb.ts";
 import { PrivacyError } from "../../../src/domain/errors.ts";
 import { service } from "../../../src/rpc/calls.ts";
-import { fetch2, raw, Servers, testGateway } from "./servers.ts";
+import { fetch2, raw, Servers, type TestGateway, testGateway } from "./servers.ts";
 
 const settings = "/users/me/privacy";
 const good = { authorization: "good" };
@@ -105,6 +106,28 @@ describe("a client that leaves", () => {
       expect(test.logged.map(({ code }) => code)).to.deep.equal(["canceled"]);
       expect(handled).to.deep.equal([]);
     });
+
+  it("is no error when its connection ends just before a page is written", async () => {
+    let response: ServerResponse | undefined;
+    const test = testGateway([
+      service(PrivacyControlService, {
+        listBlockedUsers: async ({ pageToken }) => {
+          if (pageToken !== "") response?.destroy();
+          return { blocks: [{ id: "a" }], nextPageToken: "more" };
+        },
+      }),
+    ]);
+    const handle: TestGateway["gateway"]["handle"] = (request, answer) => {
+      response = answer as ServerResponse;
+      test.gateway.handle(request, answer);
+    };
+    const answer = await raw(
+      await servers.http1({ ...test.gateway, handle }),
+      get.replace(settings, "/api/v1/e-social/privacy-control/blocked"),
+    );
+    expect(answer.text).to.not.include("]");
+    expect(test.logged.map(({ code }) => code)).to.deep.equal(["canceled"]);
+  });
 
   it("does not disturb a call that is over", async () => {
     const test = testGateway([

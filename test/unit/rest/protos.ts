@@ -20,7 +20,7 @@ import { http } from "../../../gen/google/api/annotations_pb.ts";
 import { HttpRuleSchema } from "../../../gen/google/api/http_pb.ts";
 import { Envelope, ReplySchema, reply } from "../../../gen/nexgate/rest/v1/reply_pb.ts";
 
-export { Envelope, Label, Type };
+export { Envelope, Type };
 
 /** A field as `[name, type, options]`; a message or enum type is named by a string. */
 export type FieldSpec = readonly [

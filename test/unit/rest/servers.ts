@@ -120,11 +120,15 @@ export interface Http2Answer {
   readonly code: number;
 }
 
-/** Makes an HTTP/2 request and reads its answer to the end. */
+/**
+ * Makes an HTTP/2 request and reads its answer until the stream closes. One whose body is `unfinished` closes only
+ * when the server resets it.
+ */
 export function fetch2(
   session: ClientHttp2Session,
   headers: http2.OutgoingHttpHeaders,
   body?: string,
+  unfinished = false,
 ): Promise<Http2Answer> {
   return new Promise((resolve) => {
     const stream = session.request(headers, { endStream: body === undefined });
@@ -139,6 +143,7 @@ export function fetch2(
     });
     stream.on("error", () => {});
     stream.on("close", () => resolve({ headers: received, text, code: stream.rstCode }));
-    if (body !== undefined) stream.end(body);
+    if (body !== undefined) stream.write(body);
+    if (body !== undefined && !unfinished) stream.end();
   });
 }
