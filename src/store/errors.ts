@@ -4,9 +4,13 @@ const unknownActor = new Set([
   "blocks_blocker_id_foreign",
   "mutes_muter_id_foreign",
   "privacy_settings_user_id_foreign",
+  "privacy_exceptions_user_id_foreign",
 ]);
 
 const foreignKeyViolation = "23503";
+
+const rolledBackStates = new Set(["40001", "40P01"]);
+const lostStates = new Set(["57P01", "57P02", "08006", "ECONNRESET", "EPIPE"]);
 
 // By class: connection, authorization, resources, operator; then single conditions that pass by themselves.
 const unavailableState = /^(08...|28...|53...|57P..|57014|55P03|40001|40P01|25P03|25006|3D000)$/;
@@ -64,4 +68,21 @@ function isUnavailable(code: string, message: string): boolean {
     unavailableSystemCodes.has(code) ||
     unavailableMessages.some((start) => message.startsWith(start))
   );
+}
+
+/** Whether the server rolled the statement back to let another one pass: nothing was changed. */
+export function isRolledBack(failure: unknown): boolean {
+  return rolledBackStates.has(codeOf(failure));
+}
+
+/** Whether an open connection broke: nothing was changed, unless a commit was under way. */
+export function isConnectionLost(failure: unknown): boolean {
+  return (
+    lostStates.has(codeOf(failure)) ||
+    (failure instanceof Error && failure.message.startsWith("Connection terminated unexpectedly"))
+  );
+}
+
+function codeOf(failure: unknown): string {
+  return failure instanceof Error && "code" in failure ? String(failure.code) : "";
 }

@@ -1,12 +1,16 @@
 import { type AbortableQueryOptions, type Kysely, type RawBuilder, sql } from "kysely";
-import { toStoreError } from "./errors.ts";
+import { isConnectionLost, isRolledBack, toStoreError } from "./errors.ts";
+import { retrying } from "./retry.ts";
 
 /** Runs one statement and returns its rows. */
 export type Run = <Row>(statement: RawBuilder<Row>) => Promise<Row[]>;
 
 /**
  * Runs statements on either backend. An abort of the signal rejects with the signal's reason and cancels the
- * statement where the server can; other failures reject as `toStoreError` says. Nothing is ever retried.
+ * statement where the server can; other failures reject as `toStoreError` says.
+ *
+ * What the server rolled back by itself, and what was cut off before it could take effect, is tried again a few
+ * times; a change whose outcome is unknown never is.
  */
 export class Session {
   readonly #db: Kysely<unknown>;
@@ -18,20 +22,52 @@ export class Session {
     this.#onAbort = onAbort;
   }
 
-  /** Runs one statement, a transaction of its own, and returns its rows. */
+  /** Runs one statement that changes something, a transaction of its own, and returns its rows. */
   async run<Row>(statement: RawBuilder<Row>, signal?: AbortSignal): Promise<Row[]> {
+    return this.#guarded(() => this.#execute(statement, signal), isRolledBack, signal);
+  }
+
+  /** Runs one statement that changes nothing, and returns its rows. */
+  async read<Row>(statement: RawBuilder<Row>, signal?: AbortSignal): Promise<Row[]> {
+    const isSafe = (failure: unknown) => isRolledBack(failure) || isConnectionLost(failure);
+    return this.#guarded(() => this.#execute(statement, signal), isSafe, signal);
+  }
+
+  /**
+   * Runs statements in one READ COMMITTED transaction, so that each sees what was committed before it began. It
+   * rejects as soon as `work` does, while the rollback is under way; a commit, once sent, is never aborted. `work`
+   * may run more than once.
+   */
+  async transaction<T>(work: (run: Run) => Promise<T>, signal?: AbortSignal): Promise<T> {
+    let committing = false;
+    const isSafe = (failure: unknown) => isRolledBack(failure) || (!committing && isConnectionLost(failure));
+    const onCommit = () => {
+      committing = true;
+    };
+    return this.#guarded(() => this.#transact(work, onCommit, signal), isSafe, signal);
+  }
+
+  async #guarded<T>(
+    step: () => Promise<T>,
+    isSafe: (failure: unknown) => boolean,
+    signal: AbortSignal | undefined,
+  ): Promise<T> {
     try {
-      return (await statement.execute(this.#db, this.#abortable(signal))).rows;
+      return await retrying(step, isSafe, signal);
     } catch (failure) {
       throw toStoreError(failure, signal);
     }
   }
 
-  /**
-   * Runs statements in one READ COMMITTED transaction, so that each sees what was committed before it began. It
-   * rejects as soon as `work` does, while the rollback is under way; a commit, once sent, is never aborted.
-   */
-  async transaction<T>(work: (run: Run) => Promise<T>, signal?: AbortSignal): Promise<T> {
+  async #execute<Row>(statement: RawBuilder<Row>, signal: AbortSignal | undefined): Promise<Row[]> {
+    return (await statement.execute(this.#db, this.#abortable(signal))).rows;
+  }
+
+  #transact<T>(
+    work: (run: Run) => Promise<T>,
+    onCommit: () => void,
+    signal: AbortSignal | undefined,
+  ): Promise<T> {
     const { promise, resolve, reject } = Promise.withResolvers<T>();
     const options = this.#abortable(signal);
     // Not `em.transactional`: its transaction keeps the pool's client for ever when begin, commit or rollback fails.
@@ -48,15 +84,12 @@ export class Session {
           await sql`rollback`.execute(connection);
           return;
         }
+        onCommit();
         await sql`commit`.execute(connection);
         resolve(result);
       }, options)
       .catch(reject);
-    try {
-      return await promise;
-    } catch (failure) {
-      throw toStoreError(failure, signal);
-    }
+    return promise;
   }
 
   #abortable(signal: AbortSignal | undefined): AbortableQueryOptions {
