@@ -1,4 +1,5 @@
 import type { Logger } from "pino";
+import { AccessService } from "../gen/nexgate/privacy/v1/access_service_pb.ts";
 import { GraphService } from "../gen/nexgate/privacy/v1/graph_service_pb.ts";
 import { PrivacyControlService } from "../gen/nexgate/privacy/v1/privacy_control_service_pb.ts";
 import type { Config } from "./config.ts";
@@ -14,11 +15,15 @@ import { type TokenKeys, tokenVerifier } from "./rpc/auth/tokens.ts";
 import { Calls, service } from "./rpc/calls.ts";
 import { HealthState, healthService } from "./rpc/health.ts";
 import { reflectionServices } from "./rpc/reflection.ts";
+import { accessHandlers } from "./service/access.ts";
 import { blockHandlers } from "./service/blocks.ts";
+import { Coalescer } from "./service/coalescer.ts";
+import { exceptionHandlers } from "./service/exceptions.ts";
 import { graphHandlers } from "./service/graph.ts";
 import { muteHandlers } from "./service/mutes.ts";
 import { PageTokens } from "./service/page-tokens.ts";
 import { settingHandlers } from "./service/settings.ts";
+import type { PairFacts, PairQuestion } from "./store/access-facts.ts";
 import { openDatabase } from "./store/database.ts";
 
 /** A running service. */
@@ -34,6 +39,8 @@ export interface App {
   stop(graceMs: number): Promise<void>;
 }
 
+/** Checks share statements of up to 1,000 pairs; four at once leave most of the connections to changes. */
+const checkLimits = { statementSize: 1_000, fairShare: 250, inFlight: 4 };
 /** How long the database may take to answer the question whether the service is ready. */
 const pingMs = 1_500;
 
@@ -57,13 +64,25 @@ export async function startApp(config: Config, { log, developmentSecret }: AppOp
     ...blockHandlers(database.blocks, tokens),
     ...muteHandlers(database.mutes, tokens),
     ...settingHandlers(database.settings),
+    ...exceptionHandlers(database.exceptions, tokens),
   });
-  const graph = service(GraphService, graphHandlers(database.users, database.follows));
+  const graph = service(
+    GraphService,
+    graphHandlers(database.users, database.follows, database.imports, (importId, progress) =>
+      log.info({ importId, ...progress }, "import"),
+    ),
+  );
+  const facts = new Coalescer<PairQuestion, PairFacts>(
+    (questions, signal) => database.accessFacts.read(questions, signal),
+    checkLimits,
+  );
+  const access = service(AccessService, accessHandlers(facts));
+  const internalServices = [privacyControl, graph, access];
 
   const { audience, serviceAudience, issuer } = config.jwt;
   const keys = tokenKeys(config, developmentSecret);
   const shutdown = new AbortController();
-  const health = new HealthState([PrivacyControlService.typeName, GraphService.typeName]);
+  const health = new HealthState(internalServices.map(({ desc }) => desc.typeName));
 
   const publicCalls = new Calls({
     services: [privacyControl],
@@ -71,7 +90,6 @@ export async function startApp(config: Config, { log, developmentSecret }: AppOp
     log,
     shutdownSignal: shutdown.signal,
   });
-  const internalServices = [privacyControl, graph];
   const internalCalls = new Calls({
     services: [
       ...internalServices,

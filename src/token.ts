@@ -2,8 +2,8 @@ import { parseArgs } from "node:util";
 import { CommandError, runCommand } from "./command.ts";
 import { type Config, readConfig } from "./config.ts";
 import { demoUsers } from "./development/demo-data.ts";
-import { type Minting, serviceToken, userToken } from "./development/mint.ts";
-import { developmentMinting } from "./development/minting.ts";
+import { serviceToken, userToken } from "./development/mint.ts";
+import { configuredMinting } from "./development/minting.ts";
 import { parseUserId, type UserId } from "./domain/ids.ts";
 import { DirectoryInUseError, openDatabase } from "./store/database.ts";
 
@@ -15,7 +15,9 @@ const usage = `Usage:
 await runCommand(async () => {
   const config = readConfig(process.env);
   const { user, service, scope, hours } = readArguments();
-  const minting = mintingOf(config, hours);
+  const minting = configuredMinting(config, hours);
+  if (minting === undefined)
+    throw new CommandError("JWKS_URL is set: whoever holds its private key mints the tokens.");
   const token =
     user === undefined
       ? await serviceToken(service ?? "", scope, minting)
@@ -39,15 +41,6 @@ function readArguments() {
   } catch {
     throw new CommandError(usage);
   }
-}
-
-function mintingOf(config: Config, hours: number): Minting {
-  const { jwt } = config;
-  if (jwt.secret !== undefined) return { ...jwt, secret: jwt.secret, hours };
-  const minting = developmentMinting(config);
-  if (minting === undefined)
-    throw new CommandError("JWKS_URL is set: whoever holds its private key mints the tokens.");
-  return { ...minting, hours };
 }
 
 async function userByName(name: string, { database: { url, dataDir } }: Config): Promise<UserId> {

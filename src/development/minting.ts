@@ -3,7 +3,7 @@ import type { Minting } from "./mint.ts";
 import { developmentSecret } from "./signing-secret.ts";
 
 /** How long a token of the start-up text lasts. */
-const hours = 24;
+const startTextHours = 24;
 
 /**
  * What signs tokens in development, where no key is configured: makes the secret on the first start. Undefined where
@@ -11,5 +11,12 @@ const hours = 24;
  */
 export function developmentMinting({ production, jwt, database }: Config): Minting | undefined {
   if (production || jwt.secret !== undefined || jwt.jwksUrl !== undefined) return undefined;
-  return { ...jwt, secret: developmentSecret(database.dataDir), hours };
+  return { ...jwt, secret: developmentSecret(database.dataDir), hours: startTextHours };
+}
+
+/** What signs tokens for the commands of this package; undefined where only others hold the private key. */
+export function configuredMinting(config: Config, hours: number): Minting | undefined {
+  const { jwt } = config;
+  const minting = jwt.secret === undefined ? developmentMinting(config) : { ...jwt, secret: jwt.secret };
+  return minting === undefined ? undefined : { ...minting, hours };
 }

@@ -25,6 +25,8 @@ export const errors = {
   USER_ALREADY_MUTED: ["already_exists", "User already muted"],
   USER_NOT_FOUND: ["not_found", "User not found"],
   FOLLOW_ACROSS_BLOCK: ["precondition", "A block stands between the two users"],
+  TOO_MANY_EXCEPTIONS: ["precondition", "A setting can have at most 1000 exceptions"],
+  IMPORT_GAP: ["precondition", "Records of the import before these are missing"],
   TOKEN_REQUIRED: ["unauthenticated", "Authentication token is required"],
   TOKEN_MALFORMED: ["unauthenticated", "Malformed token"],
   TOKEN_INVALID: ["unauthenticated", "Invalid token"],

@@ -8,3 +8,20 @@ export type Audience = (typeof audiences)[number];
 
 /** The audience of a setting that the user never chose. */
 export const defaultAudience: Audience = "all";
+
+/** The most exceptions of one setting of one user. */
+export const maxExceptions = 1_000;
+
+/** Whether an owner's audience holds a viewer: a contact is one whom the owner follows. */
+export function isInAudience(facts: { audience: Audience; contact: boolean; excepted: boolean }): boolean {
+  switch (facts.audience) {
+    case "all":
+      return true;
+    case "contacts":
+      return facts.contact;
+    case "contact_blacklist":
+      return facts.contact && !facts.excepted;
+    case "none":
+      return false;
+  }
+}

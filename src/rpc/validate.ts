@@ -14,6 +14,11 @@ export const validate: Interceptor = (next) => (request) => {
   return next(request);
 };
 
+/** Whether a message keeps the rules of its definition. */
+export function isValid<Desc extends DescMessage>(schema: Desc, message: MessageShape<Desc>): boolean {
+  return validator.validate(schema, message).kind === "valid";
+}
+
 /** Throws `INVALID_ARGUMENT` with `google.rpc.BadRequest` when a message breaks a rule. */
 function check<Desc extends DescMessage>(schema: Desc, message: MessageShape<Desc>): void {
   const result = validator.validate(schema, message);

@@ -2,15 +2,21 @@ import type { ServiceImpl } from "@connectrpc/connect";
 import type { GraphService } from "../../gen/nexgate/privacy/v1/graph_service_pb.ts";
 import { PrivacyError } from "../domain/errors.ts";
 import type { FollowRepository } from "../store/follows.ts";
+import type { ImportRepository } from "../store/imports.ts";
 import type { UserRepository } from "../store/users.ts";
 import { fromUser, toUserId } from "./convert.ts";
+import { type ImportLog, importHandlers } from "./imports.ts";
 
 /** Keeps users and follows in step with the services that own them. */
 export function graphHandlers(
   users: UserRepository,
   follows: FollowRepository,
+  imports: ImportRepository,
+  importLog: ImportLog,
 ): ServiceImpl<typeof GraphService> {
   return {
+    ...importHandlers(imports, importLog),
+
     async upsertUsers(request, { signal }) {
       await users.upsert(
         request.users.map(({ $typeName, $unknown, ...user }) => ({ ...user, id: toUserId(user.id) })),

@@ -1,4 +1,4 @@
-import type { EdgeRecord, ListPosition } from "../domain/edges.ts";
+import type { ListPosition } from "../domain/edges.ts";
 import type { UserId } from "../domain/ids.ts";
 import type { PageTokens } from "./page-tokens.ts";
 
@@ -11,13 +11,13 @@ interface PageRequest {
 }
 
 /** Reads one page of a user's list by the rules of AIP-158: 50 records when no size is asked for, 1,000 at most. */
-export async function readPage(
+export async function readPage<Row extends ListPosition>(
   tokens: PageTokens,
   list: string,
   owner: UserId,
   { pageSize, pageToken }: PageRequest,
-  read: (limit: number, after: ListPosition | undefined) => Promise<EdgeRecord[]>,
-): Promise<{ records: EdgeRecord[]; nextPageToken: string }> {
+  read: (limit: number, after: ListPosition | undefined) => Promise<Row[]>,
+): Promise<{ records: Row[]; nextPageToken: string }> {
   const size = pageSize === 0 ? defaultPageSize : Math.min(pageSize, maxPageSize);
   // One more than asked for tells whether a next page exists.
   const found = await read(size + 1, tokens.read(list, owner, pageToken));

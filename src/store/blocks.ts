@@ -54,6 +54,6 @@ export class BlockRepository {
     after?: ListPosition,
     signal?: AbortSignal,
   ): Promise<EdgeRecord[]> {
-    return readList(await this.#session.run(listEdges(blocks, actor, limit, after), signal));
+    return readList(await this.#session.read(listEdges(blocks, actor, limit, after), signal));
   }
 }

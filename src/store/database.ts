@@ -1,7 +1,10 @@
 import { sql } from "kysely";
+import { AccessFacts } from "./access-facts.ts";
 import type { Backend } from "./backend.ts";
 import { BlockRepository } from "./blocks.ts";
+import { ExceptionRepository } from "./exceptions.ts";
 import { FollowRepository } from "./follows.ts";
+import { ImportRepository } from "./imports.ts";
 import { pendingMigrations } from "./migrations/migrate.ts";
 import { MuteRepository } from "./mutes.ts";
 import { SettingsRepository } from "./settings.ts";
@@ -31,6 +34,9 @@ export interface Database {
   readonly blocks: BlockRepository;
   readonly mutes: MuteRepository;
   readonly settings: SettingsRepository;
+  readonly exceptions: ExceptionRepository;
+  readonly accessFacts: AccessFacts;
+  readonly imports: ImportRepository;
   /** Returns the secret that signs page tokens, the same for all instances: 32 bytes. */
   signingKey(signal?: AbortSignal): Promise<Uint8Array>;
   /** Applies the pending migrations and returns their names. Safe with several instances at once. */
@@ -60,8 +66,11 @@ export function databaseOn(backend: Backend): Database {
     blocks: new BlockRepository(session),
     mutes: new MuteRepository(session),
     settings: new SettingsRepository(session),
+    exceptions: new ExceptionRepository(session),
+    accessFacts: new AccessFacts(session),
+    imports: new ImportRepository(session),
     async signingKey(signal) {
-      const [row] = await session.run(sql<{ key: Uint8Array }>`select key from signing_keys`, signal);
+      const [row] = await session.read(sql<{ key: Uint8Array }>`select key from signing_keys`, signal);
       if (row === undefined) throw new Error("The database lacks its signing key: run `npm run migrate`");
       return row.key;
     },
@@ -72,7 +81,7 @@ export function databaseOn(backend: Backend): Database {
       throw new Error(`The database ${description} lacks ${pending.join(", ")}: run \`npm run migrate\``);
     },
     async ping(signal) {
-      await session.run(sql`select 1`, signal);
+      await session.read(sql`select 1`, signal);
     },
     describe: () => description,
     close: () => backend.close(),

@@ -2,6 +2,7 @@ import { type RawBuilder, sql } from "kysely";
 import type { EdgeRecord, ListPosition } from "../domain/edges.ts";
 import { type ErrorReason, PrivacyError, UnknownActorError } from "../domain/errors.ts";
 import type { UserId } from "../domain/ids.ts";
+import { micros, toTimestamp } from "./instants.ts";
 import { publicUserColumns, toUser, type UserRow } from "./user-row.ts";
 
 /** What tells blocks from mutes. */
@@ -23,8 +24,6 @@ interface RecordRow extends UserRow {
 type Nullable<T> = { readonly [K in keyof T]: T[K] | null };
 
 type AddedRow = Nullable<RecordRow> & { readonly actor_known: boolean };
-
-const micros = sql`(extract(epoch from created_at) * 1000000)::bigint::text`;
 
 /**
  * Adds a record unless there is one. `alongside`: further data-modifying parts of the same statement, each beginning
@@ -106,10 +105,6 @@ export function listEdges(
 export function readList(rows: Nullable<RecordRow>[]): EdgeRecord[] {
   if (rows.length === 0) throw new UnknownActorError();
   return rows.filter((row): row is RecordRow => row.record_id !== null).map(toRecord);
-}
-
-function toTimestamp({ createdAt }: ListPosition): RawBuilder<unknown> {
-  return sql`timestamptz 'epoch' + ${createdAt.toString()}::bigint * interval '1 microsecond'`;
 }
 
 function toRecord(row: RecordRow): EdgeRecord {

@@ -51,7 +51,7 @@ export class FollowRepository {
 
   /** Returns every fact between two users, all of one moment. Throws `USER_NOT_FOUND` when either is unknown. */
   async relationship(user: UserId, other: UserId, signal?: AbortSignal): Promise<Relationship> {
-    const [relationship] = await this.#session.run(
+    const [relationship] = await this.#session.read(
       sql<Relationship>`
         select
           exists (select from follows where follower_id = u.id and followee_id = o.id) as "following",

@@ -44,6 +44,6 @@ export class MuteRepository {
     after?: ListPosition,
     signal?: AbortSignal,
   ): Promise<EdgeRecord[]> {
-    return readList(await this.#session.run(listEdges(mutes, actor, limit, after), signal));
+    return readList(await this.#session.read(listEdges(mutes, actor, limit, after), signal));
   }
 }

@@ -6,6 +6,20 @@ import type { UserId } from "../domain/ids.ts";
  * those that it protects: what a statement reads was fixed before it took any lock.
  */
 export function lockPair(a: UserId, b: UserId): RawBuilder<unknown> {
-  const pair = a < b ? `${a}:${b}` : `${b}:${a}`;
-  return sql`select pg_advisory_xact_lock(hashtextextended(${pair}, 0))`;
+  return sql`select pg_advisory_xact_lock(hashtextextended(${nameOf(a, b)}, 0))`;
+}
+
+/**
+ * Locks many pairs as `lockPair` locks one, in the one order that lets no two transactions wait for each other.
+ * At most 1,000: every lock takes a place in a table that all connections share.
+ */
+export function lockPairs(pairs: readonly (readonly [UserId, UserId])[]): RawBuilder<unknown> {
+  const names = pairs.map(([a, b]) => nameOf(a, b));
+  return sql`
+    select pg_advisory_xact_lock(key)
+    from (select distinct hashtextextended(name, 0) as key from unnest(${names}::text[]) as name order by key) keys`;
+}
+
+function nameOf(a: UserId, b: UserId): string {
+  return a < b ? `${a}:${b}` : `${b}:${a}`;
 }

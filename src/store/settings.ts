@@ -14,7 +14,7 @@ export class SettingsRepository {
 
   /** Returns the audience of every setting, the default where the actor chose none. Throws `UnknownActorError`. */
   async get(actor: UserId, signal?: AbortSignal): Promise<Record<PrivacySetting, Audience>> {
-    const rows = await this.#session.run(
+    const rows = await this.#session.read(
       sql<{ setting: PrivacySetting | null; audience: Audience }>`
         select p.setting, p.audience
         from users u left join privacy_settings p on p.user_id = u.id

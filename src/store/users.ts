@@ -1,4 +1,4 @@
-import { sql } from "kysely";
+import { type RawBuilder, sql } from "kysely";
 import { PrivacyError } from "../domain/errors.ts";
 import type { UserId } from "../domain/ids.ts";
 import type { User } from "../domain/user.ts";
@@ -15,32 +15,12 @@ export class UserRepository {
 
   /** Creates users, or replaces what is known of them: all or none. The last of two with one id wins. */
   async upsert(users: readonly User[], signal?: AbortSignal): Promise<void> {
-    const distinct = [...new Map(users.map((user) => [user.id, user])).values()];
-    // In the order of their ids, so that two upserts of the same users cannot wait for each other.
-    await this.#session.run(
-      sql`
-        insert into users as u (id, user_name, first_name, last_name, profile_picture_urls, is_verified)
-        select * from json_to_recordset(${JSON.stringify(distinct)}::json) as given (
-          "id" uuid, "userName" text, "firstName" text, "lastName" text, "profilePictureUrls" text[],
-          "isVerified" boolean
-        )
-        order by id
-        on conflict (id) do update set
-          user_name = excluded.user_name,
-          first_name = excluded.first_name,
-          last_name = excluded.last_name,
-          profile_picture_urls = excluded.profile_picture_urls,
-          is_verified = excluded.is_verified
-        where (u.user_name, u.first_name, u.last_name, u.profile_picture_urls, u.is_verified) is distinct from
-          (excluded.user_name, excluded.first_name, excluded.last_name, excluded.profile_picture_urls,
-            excluded.is_verified)`,
-      signal,
-    );
+    await this.#session.run(upsertUsers(users), signal);
   }
 
   /** Returns a user as it was upserted. Throws `USER_NOT_FOUND`. */
   async find(id: UserId, signal?: AbortSignal): Promise<User> {
-    const [row] = await this.#session.run(
+    const [row] = await this.#session.read(
       sql<UserRow>`select ${userColumns} from users u where u.id = ${id}`,
       signal,
     );
@@ -50,7 +30,7 @@ export class UserRepository {
 
   /** Returns the ids of the users of a name, which several may share, in the order of the ids. */
   async findByName(name: string, signal?: AbortSignal): Promise<UserId[]> {
-    const rows = await this.#session.run(
+    const rows = await this.#session.read(
       sql<{ id: UserId }>`select id from users where user_name = ${name} order by id`,
       signal,
     );
@@ -64,7 +44,30 @@ export class UserRepository {
 
   /** Tells whether there is no user at all. */
   async isEmpty(signal?: AbortSignal): Promise<boolean> {
-    const rows = await this.#session.run(sql`select from users limit 1`, signal);
+    const rows = await this.#session.read(sql`select from users limit 1`, signal);
     return rows.length === 0;
   }
+}
+
+/** The statement that creates users or replaces what is known of them; the last of two with one id wins. */
+export function upsertUsers(users: readonly User[]): RawBuilder<unknown> {
+  const distinct = [...new Map(users.map((user) => [user.id, user])).values()];
+  // In the order of their ids, so that two upserts of the same users cannot wait for each other.
+  return sql`
+    insert into users as u (id, user_name, first_name, last_name, profile_picture_urls, is_verified)
+    select * from json_to_recordset(${JSON.stringify(distinct)}::json) as given (
+      "id" uuid, "userName" text, "firstName" text, "lastName" text, "profilePictureUrls" text[],
+      "isVerified" boolean
+    )
+    order by id
+    on conflict (id) do update set
+      user_name = excluded.user_name,
+      first_name = excluded.first_name,
+      last_name = excluded.last_name,
+      profile_picture_urls = excluded.profile_picture_urls,
+      is_verified = excluded.is_verified
+    where (u.user_name, u.first_name, u.last_name, u.profile_picture_urls, u.is_verified) is distinct from
+      (excluded.user_name, excluded.first_name, excluded.last_name, excluded.profile_picture_urls,
+        excluded.is_verified)
+    returning 1`;
 }

@@ -10,12 +10,14 @@ const floors: Record<string, readonly string[]> = {
   "src/rest": ["src/domain", "src/rpc", "gen"],
   "src/http": ["src/rpc", "src/rest", "gen"],
   "src/service": ["src/domain", "src/store", "src/rpc", "gen"],
+  "src/importer": ["gen"],
   "src/development": ["src/config.ts", "src/domain", "src/store"],
 };
 const roots = [
   "src/app.ts",
   "src/command.ts",
   "src/config.ts",
+  "src/import.ts",
   "src/log.ts",
   "src/main.ts",
   "src/migrate.ts",

@@ -28,11 +28,11 @@ export async function migrate(orm: { em: SqlEntityManager; migrator: IMigrator }
 /** Returns the names of the migrations that the database lacks, oldest first. Changes nothing. */
 export async function pendingMigrations(session: Session, signal?: AbortSignal): Promise<string[]> {
   const names = migrationsList.map(({ name }) => name);
-  const [found] = await session.run(
+  const [found] = await session.read(
     sql<{ any: boolean }>`select to_regclass('migrations') is not null as any`,
     signal,
   );
   if (!found?.any) return names;
-  const applied = await session.run(sql<{ name: string }>`select name from migrations`, signal);
+  const applied = await session.read(sql<{ name: string }>`select name from migrations`, signal);
   return names.filter((name) => !applied.some((migration) => migration.name === name));
 }

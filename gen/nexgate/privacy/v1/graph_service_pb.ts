@@ -2,19 +2,21 @@
 // @generated from file nexgate/privacy/v1/graph_service.proto (package nexgate.privacy.v1, syntax proto3)
 /* eslint-disable */
 
-import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
-import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
+import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
+import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import { file_buf_validate_validate } from "@bufbuild/protovalidate/gen/buf/validate/validate_pb.js";
+import type { Timestamp } from "@bufbuild/protobuf/wkt";
+import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 import { file_nexgate_auth_v1_scope } from "../../auth/v1/scope_pb.ts";
 import type { User } from "./resources_pb.ts";
 import { file_nexgate_privacy_v1_resources } from "./resources_pb.ts";
-import type { Message } from "@bufbuild/protobuf";
+import type { Message, UnknownEnum } from "@bufbuild/protobuf";
 
 /**
  * Describes the file nexgate/privacy/v1/graph_service.proto.
  */
 export const file_nexgate_privacy_v1_graph_service: GenFile = /*@__PURE__*/
-  fileDesc("CiZuZXhnYXRlL3ByaXZhY3kvdjEvZ3JhcGhfc2VydmljZS5wcm90bxISbmV4Z2F0ZS5wcml2YWN5LnYxIkoKElVwc2VydFVzZXJzUmVxdWVzdBI0CgV1c2VycxgBIAMoCzIYLm5leGdhdGUucHJpdmFjeS52MS5Vc2VyQgu6SAiSAQUIARDoByIVChNVcHNlcnRVc2Vyc1Jlc3BvbnNlIisKDkdldFVzZXJSZXF1ZXN0EhkKB3VzZXJfaWQYASABKAlCCLpIBXIDsAEBIjkKD0dldFVzZXJSZXNwb25zZRImCgR1c2VyGAEgASgLMhgubmV4Z2F0ZS5wcml2YWN5LnYxLlVzZXIiLgoRRGVsZXRlVXNlclJlcXVlc3QSGQoHdXNlcl9pZBgBIAEoCUIIukgFcgOwAQEiFAoSRGVsZXRlVXNlclJlc3BvbnNlIlEKEUZvbGxvd1VzZXJSZXF1ZXN0Eh0KC2ZvbGxvd2VyX2lkGAEgASgJQgi6SAVyA7ABARIdCgtmb2xsb3dlZV9pZBgCIAEoCUIIukgFcgOwAQEiFAoSRm9sbG93VXNlclJlc3BvbnNlIlMKE1VuZm9sbG93VXNlclJlcXVlc3QSHQoLZm9sbG93ZXJfaWQYASABKAlCCLpIBXIDsAEBEh0KC2ZvbGxvd2VlX2lkGAIgASgJQgi6SAVyA7ABASIWChRVbmZvbGxvd1VzZXJSZXNwb25zZSJUChZHZXRSZWxhdGlvbnNoaXBSZXF1ZXN0EhkKB3VzZXJfaWQYASABKAlCCLpIBXIDsAEBEh8KDW90aGVyX3VzZXJfaWQYAiABKAlCCLpIBXIDsAEBIokBChdHZXRSZWxhdGlvbnNoaXBSZXNwb25zZRIRCglmb2xsb3dpbmcYASABKAgSEwoLZm9sbG93ZWRfYnkYAiABKAgSEAoIYmxvY2tpbmcYAyABKAgSEgoKYmxvY2tlZF9ieRgEIAEoCBIOCgZtdXRpbmcYBSABKAgSEAoIbXV0ZWRfYnkYBiABKAgyrwUKDEdyYXBoU2VydmljZRJvCgtVcHNlcnRVc2VycxImLm5leGdhdGUucHJpdmFjeS52MS5VcHNlcnRVc2Vyc1JlcXVlc3QaJy5uZXhnYXRlLnByaXZhY3kudjEuVXBzZXJ0VXNlcnNSZXNwb25zZSIPkrUYC2dyYXBoLndyaXRlEmIKB0dldFVzZXISIi5uZXhnYXRlLnByaXZhY3kudjEuR2V0VXNlclJlcXVlc3QaIy5uZXhnYXRlLnByaXZhY3kudjEuR2V0VXNlclJlc3BvbnNlIg6StRgKZ3JhcGgucmVhZBJsCgpEZWxldGVVc2VyEiUubmV4Z2F0ZS5wcml2YWN5LnYxLkRlbGV0ZVVzZXJSZXF1ZXN0GiYubmV4Z2F0ZS5wcml2YWN5LnYxLkRlbGV0ZVVzZXJSZXNwb25zZSIPkrUYC2dyYXBoLndyaXRlEmwKCkZvbGxvd1VzZXISJS5uZXhnYXRlLnByaXZhY3kudjEuRm9sbG93VXNlclJlcXVlc3QaJi5uZXhnYXRlLnByaXZhY3kudjEuRm9sbG93VXNlclJlc3BvbnNlIg+StRgLZ3JhcGgud3JpdGUScgoMVW5mb2xsb3dVc2VyEicubmV4Z2F0ZS5wcml2YWN5LnYxLlVuZm9sbG93VXNlclJlcXVlc3QaKC5uZXhnYXRlLnByaXZhY3kudjEuVW5mb2xsb3dVc2VyUmVzcG9uc2UiD5K1GAtncmFwaC53cml0ZRJ6Cg9HZXRSZWxhdGlvbnNoaXASKi5uZXhnYXRlLnByaXZhY3kudjEuR2V0UmVsYXRpb25zaGlwUmVxdWVzdBorLm5leGdhdGUucHJpdmFjeS52MS5HZXRSZWxhdGlvbnNoaXBSZXNwb25zZSIOkrUYCmdyYXBoLnJlYWRiBnByb3RvMw", [file_buf_validate_validate, file_nexgate_auth_v1_scope, file_nexgate_privacy_v1_resources]);
+  fileDesc("CiZuZXhnYXRlL3ByaXZhY3kvdjEvZ3JhcGhfc2VydmljZS5wcm90bxISbmV4Z2F0ZS5wcml2YWN5LnYxIkoKElVwc2VydFVzZXJzUmVxdWVzdBI0CgV1c2VycxgBIAMoCzIYLm5leGdhdGUucHJpdmFjeS52MS5Vc2VyQgu6SAiSAQUIARDoByIVChNVcHNlcnRVc2Vyc1Jlc3BvbnNlIisKDkdldFVzZXJSZXF1ZXN0EhkKB3VzZXJfaWQYASABKAlCCLpIBXIDsAEBIjkKD0dldFVzZXJSZXNwb25zZRImCgR1c2VyGAEgASgLMhgubmV4Z2F0ZS5wcml2YWN5LnYxLlVzZXIiLgoRRGVsZXRlVXNlclJlcXVlc3QSGQoHdXNlcl9pZBgBIAEoCUIIukgFcgOwAQEiFAoSRGVsZXRlVXNlclJlc3BvbnNlIlEKEUZvbGxvd1VzZXJSZXF1ZXN0Eh0KC2ZvbGxvd2VyX2lkGAEgASgJQgi6SAVyA7ABARIdCgtmb2xsb3dlZV9pZBgCIAEoCUIIukgFcgOwAQEiFAoSRm9sbG93VXNlclJlc3BvbnNlIlMKE1VuZm9sbG93VXNlclJlcXVlc3QSHQoLZm9sbG93ZXJfaWQYASABKAlCCLpIBXIDsAEBEh0KC2ZvbGxvd2VlX2lkGAIgASgJQgi6SAVyA7ABASIWChRVbmZvbGxvd1VzZXJSZXNwb25zZSJUChZHZXRSZWxhdGlvbnNoaXBSZXF1ZXN0EhkKB3VzZXJfaWQYASABKAlCCLpIBXIDsAEBEh8KDW90aGVyX3VzZXJfaWQYAiABKAlCCLpIBXIDsAEBIokBChdHZXRSZWxhdGlvbnNoaXBSZXNwb25zZRIRCglmb2xsb3dpbmcYASABKAgSEwoLZm9sbG93ZWRfYnkYAiABKAgSEAoIYmxvY2tpbmcYAyABKAgSEgoKYmxvY2tlZF9ieRgEIAEoCBIOCgZtdXRpbmcYBSABKAgSEAoIbXV0ZWRfYnkYBiABKAgieAoSSW1wb3J0RWRnZXNSZXF1ZXN0EhEKCWltcG9ydF9pZBgBIAEoCRIUCgxmaXJzdF9yZWNvcmQYAiABKAMSOQoHcmVjb3JkcxgDIAMoCzIgLm5leGdhdGUucHJpdmFjeS52MS5JbXBvcnRSZWNvcmRCBrpIA9gBAyLbAQoMSW1wb3J0UmVjb3JkEigKBHVzZXIYASABKAsyGC5uZXhnYXRlLnByaXZhY3kudjEuVXNlckgAEjIKBmZvbGxvdxgCIAEoCzIgLm5leGdhdGUucHJpdmFjeS52MS5JbXBvcnRlZEVkZ2VIABIxCgVibG9jaxgDIAEoCzIgLm5leGdhdGUucHJpdmFjeS52MS5JbXBvcnRlZEVkZ2VIABIwCgRtdXRlGAQgASgLMiAubmV4Z2F0ZS5wcml2YWN5LnYxLkltcG9ydGVkRWRnZUgAQggKBnJlY29yZCJjCgxJbXBvcnRlZEVkZ2USEAoIb3duZXJfaWQYASABKAkSEQoJdGFyZ2V0X2lkGAIgASgJEi4KCmNyZWF0ZWRfYXQYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIn8KE0ltcG9ydEVkZ2VzUmVzcG9uc2USNAoIcHJvZ3Jlc3MYASABKAsyIi5uZXhnYXRlLnByaXZhY3kudjEuSW1wb3J0UHJvZ3Jlc3MSMgoHc2tpcHBlZBgCIAMoCzIhLm5leGdhdGUucHJpdmFjeS52MS5Ta2lwcGVkUmVjb3JkIi8KEEdldEltcG9ydFJlcXVlc3QSGwoJaW1wb3J0X2lkGAEgASgJQgi6SAVyA7ABASJJChFHZXRJbXBvcnRSZXNwb25zZRI0Cghwcm9ncmVzcxgBIAEoCzIiLm5leGdhdGUucHJpdmFjeS52MS5JbXBvcnRQcm9ncmVzcyJ3Cg5JbXBvcnRQcm9ncmVzcxIPCgdyZWNvcmRzGAEgASgDEg4KBnN0b3JlZBgCIAEoAxIRCgl1bmNoYW5nZWQYAyABKAMSMQoHc2tpcHBlZBgEIAMoCzIgLm5leGdhdGUucHJpdmFjeS52MS5Ta2lwcGVkQ291bnQiTQoMU2tpcHBlZENvdW50Ei4KBnJlYXNvbhgBIAEoDjIeLm5leGdhdGUucHJpdmFjeS52MS5Ta2lwUmVhc29uEg0KBWNvdW50GAIgASgDIk8KDVNraXBwZWRSZWNvcmQSDgoGcmVjb3JkGAEgASgDEi4KBnJlYXNvbhgCIAEoDjIeLm5leGdhdGUucHJpdmFjeS52MS5Ta2lwUmVhc29uKp0BCgpTa2lwUmVhc29uEhsKF1NLSVBfUkVBU09OX1VOU1BFQ0lGSUVEEAASGQoVU0tJUF9SRUFTT05fTUFMRk9STUVEEAESFAoQU0tJUF9SRUFTT05fU0VMRhACEhwKGFNLSVBfUkVBU09OX1VOS05PV05fVVNFUhADEiMKH1NLSVBfUkVBU09OX0ZPTExPV19BQ1JPU1NfQkxPQ0sQBDKMBwoMR3JhcGhTZXJ2aWNlEm8KC1Vwc2VydFVzZXJzEiYubmV4Z2F0ZS5wcml2YWN5LnYxLlVwc2VydFVzZXJzUmVxdWVzdBonLm5leGdhdGUucHJpdmFjeS52MS5VcHNlcnRVc2Vyc1Jlc3BvbnNlIg+StRgLZ3JhcGgud3JpdGUSYgoHR2V0VXNlchIiLm5leGdhdGUucHJpdmFjeS52MS5HZXRVc2VyUmVxdWVzdBojLm5leGdhdGUucHJpdmFjeS52MS5HZXRVc2VyUmVzcG9uc2UiDpK1GApncmFwaC5yZWFkEmwKCkRlbGV0ZVVzZXISJS5uZXhnYXRlLnByaXZhY3kudjEuRGVsZXRlVXNlclJlcXVlc3QaJi5uZXhnYXRlLnByaXZhY3kudjEuRGVsZXRlVXNlclJlc3BvbnNlIg+StRgLZ3JhcGgud3JpdGUSbAoKRm9sbG93VXNlchIlLm5leGdhdGUucHJpdmFjeS52MS5Gb2xsb3dVc2VyUmVxdWVzdBomLm5leGdhdGUucHJpdmFjeS52MS5Gb2xsb3dVc2VyUmVzcG9uc2UiD5K1GAtncmFwaC53cml0ZRJyCgxVbmZvbGxvd1VzZXISJy5uZXhnYXRlLnByaXZhY3kudjEuVW5mb2xsb3dVc2VyUmVxdWVzdBooLm5leGdhdGUucHJpdmFjeS52MS5VbmZvbGxvd1VzZXJSZXNwb25zZSIPkrUYC2dyYXBoLndyaXRlEnoKD0dldFJlbGF0aW9uc2hpcBIqLm5leGdhdGUucHJpdmFjeS52MS5HZXRSZWxhdGlvbnNoaXBSZXF1ZXN0GisubmV4Z2F0ZS5wcml2YWN5LnYxLkdldFJlbGF0aW9uc2hpcFJlc3BvbnNlIg6StRgKZ3JhcGgucmVhZBJxCgtJbXBvcnRFZGdlcxImLm5leGdhdGUucHJpdmFjeS52MS5JbXBvcnRFZGdlc1JlcXVlc3QaJy5uZXhnYXRlLnByaXZhY3kudjEuSW1wb3J0RWRnZXNSZXNwb25zZSIPkrUYC2dyYXBoLndyaXRlKAESaAoJR2V0SW1wb3J0EiQubmV4Z2F0ZS5wcml2YWN5LnYxLkdldEltcG9ydFJlcXVlc3QaJS5uZXhnYXRlLnByaXZhY3kudjEuR2V0SW1wb3J0UmVzcG9uc2UiDpK1GApncmFwaC5yZWFkYgZwcm90bzM", [file_buf_validate_validate, file_google_protobuf_timestamp, file_nexgate_auth_v1_scope, file_nexgate_privacy_v1_resources]);
 
 /**
  * Carries users to store.
@@ -301,6 +303,353 @@ export const GetRelationshipResponseSchema: GenMessage<GetRelationshipResponse> 
   messageDesc(file_nexgate_privacy_v1_graph_service, 11);
 
 /**
+ * Carries some records of an import.
+ *
+ * @generated from message nexgate.privacy.v1.ImportEdgesRequest
+ */
+export type ImportEdgesRequest = Message<"nexgate.privacy.v1.ImportEdgesRequest"> & {
+  /**
+   * UUID of the import, chosen by the caller; the same in every message of a stream.
+   *
+   * @generated from field: string import_id = 1;
+   */
+  importId: string;
+
+  /**
+   * The number of the first record of this message in the import, from 0. Records that were stored before are passed
+   * over.
+   *
+   * @generated from field: int64 first_record = 2;
+   */
+  firstRecord: bigint;
+
+  /**
+   * The records, at most 1,000. Of one message users are stored first, then blocks, mutes and follows.
+   *
+   * @generated from field: repeated nexgate.privacy.v1.ImportRecord records = 3;
+   */
+  records: ImportRecord[];
+};
+
+/**
+ * Describes the message nexgate.privacy.v1.ImportEdgesRequest.
+ * Use `create(ImportEdgesRequestSchema)` to create a new message.
+ */
+export const ImportEdgesRequestSchema: GenMessage<ImportEdgesRequest> = /*@__PURE__*/
+  messageDesc(file_nexgate_privacy_v1_graph_service, 12);
+
+/**
+ * One record of an import.
+ *
+ * @generated from message nexgate.privacy.v1.ImportRecord
+ */
+export type ImportRecord = Message<"nexgate.privacy.v1.ImportRecord"> & {
+  /**
+   * What is imported. A record without it is skipped as malformed.
+   *
+   * @generated from oneof nexgate.privacy.v1.ImportRecord.record
+   */
+  record: {
+    /**
+     * A user, stored as by `UpsertUsers`.
+     *
+     * @generated from field: nexgate.privacy.v1.User user = 1;
+     */
+    value: User;
+    case: "user";
+  } | {
+    /**
+     * A follow of the target by the owner.
+     *
+     * @generated from field: nexgate.privacy.v1.ImportedEdge follow = 2;
+     */
+    value: ImportedEdge;
+    case: "follow";
+  } | {
+    /**
+     * A block of the target by the owner.
+     *
+     * @generated from field: nexgate.privacy.v1.ImportedEdge block = 3;
+     */
+    value: ImportedEdge;
+    case: "block";
+  } | {
+    /**
+     * A mute of the target by the owner.
+     *
+     * @generated from field: nexgate.privacy.v1.ImportedEdge mute = 4;
+     */
+    value: ImportedEdge;
+    case: "mute";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message nexgate.privacy.v1.ImportRecord.
+ * Use `create(ImportRecordSchema)` to create a new message.
+ */
+export const ImportRecordSchema: GenMessage<ImportRecord> = /*@__PURE__*/
+  messageDesc(file_nexgate_privacy_v1_graph_service, 13);
+
+/**
+ * An edge of another system.
+ *
+ * @generated from message nexgate.privacy.v1.ImportedEdge
+ */
+export type ImportedEdge = Message<"nexgate.privacy.v1.ImportedEdge"> & {
+  /**
+   * UUID of the user who follows, blocks or mutes.
+   *
+   * @generated from field: string owner_id = 1;
+   */
+  ownerId: string;
+
+  /**
+   * UUID of the other user.
+   *
+   * @generated from field: string target_id = 2;
+   */
+  targetId: string;
+
+  /**
+   * When the edge was made; now when unset.
+   *
+   * @generated from field: google.protobuf.Timestamp created_at = 3;
+   */
+  createdAt?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message nexgate.privacy.v1.ImportedEdge.
+ * Use `create(ImportedEdgeSchema)` to create a new message.
+ */
+export const ImportedEdgeSchema: GenMessage<ImportedEdge> = /*@__PURE__*/
+  messageDesc(file_nexgate_privacy_v1_graph_service, 14);
+
+/**
+ * Tells what became of the records of a stream.
+ *
+ * @generated from message nexgate.privacy.v1.ImportEdgesResponse
+ */
+export type ImportEdgesResponse = Message<"nexgate.privacy.v1.ImportEdgesResponse"> & {
+  /**
+   * How far the import has come, over all of its streams.
+   *
+   * @generated from field: nexgate.privacy.v1.ImportProgress progress = 1;
+   */
+  progress?: ImportProgress | undefined;
+
+  /**
+   * The first 1,000 records of this stream that were skipped.
+   *
+   * @generated from field: repeated nexgate.privacy.v1.SkippedRecord skipped = 2;
+   */
+  skipped: SkippedRecord[];
+};
+
+/**
+ * Describes the message nexgate.privacy.v1.ImportEdgesResponse.
+ * Use `create(ImportEdgesResponseSchema)` to create a new message.
+ */
+export const ImportEdgesResponseSchema: GenMessage<ImportEdgesResponse> = /*@__PURE__*/
+  messageDesc(file_nexgate_privacy_v1_graph_service, 15);
+
+/**
+ * Names an import.
+ *
+ * @generated from message nexgate.privacy.v1.GetImportRequest
+ */
+export type GetImportRequest = Message<"nexgate.privacy.v1.GetImportRequest"> & {
+  /**
+   * UUID of the import.
+   *
+   * @generated from field: string import_id = 1;
+   */
+  importId: string;
+};
+
+/**
+ * Describes the message nexgate.privacy.v1.GetImportRequest.
+ * Use `create(GetImportRequestSchema)` to create a new message.
+ */
+export const GetImportRequestSchema: GenMessage<GetImportRequest> = /*@__PURE__*/
+  messageDesc(file_nexgate_privacy_v1_graph_service, 16);
+
+/**
+ * How far an import has come.
+ *
+ * @generated from message nexgate.privacy.v1.GetImportResponse
+ */
+export type GetImportResponse = Message<"nexgate.privacy.v1.GetImportResponse"> & {
+  /**
+   * Over all of its streams.
+   *
+   * @generated from field: nexgate.privacy.v1.ImportProgress progress = 1;
+   */
+  progress?: ImportProgress | undefined;
+};
+
+/**
+ * Describes the message nexgate.privacy.v1.GetImportResponse.
+ * Use `create(GetImportResponseSchema)` to create a new message.
+ */
+export const GetImportResponseSchema: GenMessage<GetImportResponse> = /*@__PURE__*/
+  messageDesc(file_nexgate_privacy_v1_graph_service, 17);
+
+/**
+ * How far an import has come.
+ *
+ * @generated from message nexgate.privacy.v1.ImportProgress
+ */
+export type ImportProgress = Message<"nexgate.privacy.v1.ImportProgress"> & {
+  /**
+   * How many records are done with: the number of the next one.
+   *
+   * @generated from field: int64 records = 1;
+   */
+  records: bigint;
+
+  /**
+   * Those that were stored.
+   *
+   * @generated from field: int64 stored = 2;
+   */
+  stored: bigint;
+
+  /**
+   * Those that were there already.
+   *
+   * @generated from field: int64 unchanged = 3;
+   */
+  unchanged: bigint;
+
+  /**
+   * Those that were skipped, by reason.
+   *
+   * @generated from field: repeated nexgate.privacy.v1.SkippedCount skipped = 4;
+   */
+  skipped: SkippedCount[];
+};
+
+/**
+ * Describes the message nexgate.privacy.v1.ImportProgress.
+ * Use `create(ImportProgressSchema)` to create a new message.
+ */
+export const ImportProgressSchema: GenMessage<ImportProgress> = /*@__PURE__*/
+  messageDesc(file_nexgate_privacy_v1_graph_service, 18);
+
+/**
+ * How many records were skipped for one reason.
+ *
+ * @generated from message nexgate.privacy.v1.SkippedCount
+ */
+export type SkippedCount = Message<"nexgate.privacy.v1.SkippedCount"> & {
+  /**
+   * Why.
+   *
+   * @generated from field: nexgate.privacy.v1.SkipReason reason = 1;
+   */
+  reason: SkipReason;
+
+  /**
+   * How many, at least 1.
+   *
+   * @generated from field: int64 count = 2;
+   */
+  count: bigint;
+};
+
+/**
+ * Describes the message nexgate.privacy.v1.SkippedCount.
+ * Use `create(SkippedCountSchema)` to create a new message.
+ */
+export const SkippedCountSchema: GenMessage<SkippedCount> = /*@__PURE__*/
+  messageDesc(file_nexgate_privacy_v1_graph_service, 19);
+
+/**
+ * A record that was skipped.
+ *
+ * @generated from message nexgate.privacy.v1.SkippedRecord
+ */
+export type SkippedRecord = Message<"nexgate.privacy.v1.SkippedRecord"> & {
+  /**
+   * The number of the record in the import, from 0.
+   *
+   * @generated from field: int64 record = 1;
+   */
+  record: bigint;
+
+  /**
+   * Why.
+   *
+   * @generated from field: nexgate.privacy.v1.SkipReason reason = 2;
+   */
+  reason: SkipReason;
+};
+
+/**
+ * Describes the message nexgate.privacy.v1.SkippedRecord.
+ * Use `create(SkippedRecordSchema)` to create a new message.
+ */
+export const SkippedRecordSchema: GenMessage<SkippedRecord> = /*@__PURE__*/
+  messageDesc(file_nexgate_privacy_v1_graph_service, 20);
+
+/**
+ * Why a record of an import was not stored.
+ *
+ * @generated from enum nexgate.privacy.v1.SkipReason
+ */
+export const SkipReason = {
+  /**
+   * Never answered.
+   *
+   * @generated from enum value: SKIP_REASON_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * The record is empty, or a field breaks its rule.
+   *
+   * @generated from enum value: SKIP_REASON_MALFORMED = 1;
+   */
+  MALFORMED: 1,
+
+  /**
+   * Owner and target are the same user.
+   *
+   * @generated from enum value: SKIP_REASON_SELF = 2;
+   */
+  SELF: 2,
+
+  /**
+   * The owner or the target is unknown.
+   *
+   * @generated from enum value: SKIP_REASON_UNKNOWN_USER = 3;
+   */
+  UNKNOWN_USER: 3,
+
+  /**
+   * A block stands between the two users of a follow.
+   *
+   * @generated from enum value: SKIP_REASON_FOLLOW_ACROSS_BLOCK = 4;
+   */
+  FOLLOW_ACROSS_BLOCK: 4,
+} as const;
+
+/**
+ * Why a record of an import was not stored.
+ *
+ * @generated from enum nexgate.privacy.v1.SkipReason
+ */
+export type SkipReason = (typeof SkipReason)[keyof typeof SkipReason] | UnknownEnum;
+
+/**
+ * Describes the enum nexgate.privacy.v1.SkipReason.
+ */
+export const SkipReasonSchema: GenEnum<SkipReason> = /*@__PURE__*/
+  enumDesc(file_nexgate_privacy_v1_graph_service, 0);
+
+/**
  * The facts that other services own: users and follows. Internal only.
  *
  * Writes are idempotent: a repeated upsert, delete, follow or unfollow is OK and changes nothing.
@@ -374,6 +723,33 @@ export const GraphService: GenService<{
     methodKind: "unary";
     input: typeof GetRelationshipRequestSchema;
     output: typeof GetRelationshipResponseSchema;
+  },
+  /**
+   * Imports users, follows, blocks and mutes of another system, with their times. Each message is stored as a whole
+   * before the next one is read, together with how far the import has come: after a failure, ask `GetImport` and go
+   * on from there.
+   *
+   * What is stored already stays as it is. A record that cannot be stored is skipped and reported. An imported block
+   * removes the follows between the two; a follow across a block is skipped.
+   *
+   * `INVALID_ARGUMENT` for a malformed message, `FAILED_PRECONDITION` when records before it are missing.
+   *
+   * @generated from rpc nexgate.privacy.v1.GraphService.ImportEdges
+   */
+  importEdges: {
+    methodKind: "client_streaming";
+    input: typeof ImportEdgesRequestSchema;
+    output: typeof ImportEdgesResponseSchema;
+  },
+  /**
+   * Returns how far an import has come, also while it runs; at its beginning for an unknown one.
+   *
+   * @generated from rpc nexgate.privacy.v1.GraphService.GetImport
+   */
+  getImport: {
+    methodKind: "unary";
+    input: typeof GetImportRequestSchema;
+    output: typeof GetImportResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_nexgate_privacy_v1_graph_service, 0);

@@ -7,7 +7,7 @@ import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2
 import { file_buf_validate_validate } from "@bufbuild/protovalidate/gen/buf/validate/validate_pb.js";
 import { file_google_api_annotations } from "../../../google/api/annotations_pb.ts";
 import { file_nexgate_auth_v1_scope } from "../../auth/v1/scope_pb.ts";
-import type { Audience, Block, Mute, PrivacySetting, PrivacySettings } from "./resources_pb.ts";
+import type { Audience, Block, Mute, PrivacySetting, PrivacySettings, User } from "./resources_pb.ts";
 import { file_nexgate_privacy_v1_resources } from "./resources_pb.ts";
 import { file_nexgate_rest_v1_reply } from "../../rest/v1/reply_pb.ts";
 import type { Message } from "@bufbuild/protobuf";
@@ -16,7 +16,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file nexgate/privacy/v1/privacy_control_service.proto.
  */
 export const file_nexgate_privacy_v1_privacy_control_service: GenFile = /*@__PURE__*/
-  fileDesc("CjBuZXhnYXRlL3ByaXZhY3kvdjEvcHJpdmFjeV9jb250cm9sX3NlcnZpY2UucHJvdG8SEm5leGdhdGUucHJpdmFjeS52MSItChBCbG9ja1VzZXJSZXF1ZXN0EhkKB3VzZXJfaWQYASABKAlCCLpIBXIDsAEBIj0KEUJsb2NrVXNlclJlc3BvbnNlEigKBWJsb2NrGAEgASgLMhkubmV4Z2F0ZS5wcml2YWN5LnYxLkJsb2NrIi8KElVuYmxvY2tVc2VyUmVxdWVzdBIZCgd1c2VyX2lkGAEgASgJQgi6SAVyA7ABASIVChNVbmJsb2NrVXNlclJlc3BvbnNlIiwKD011dGVVc2VyUmVxdWVzdBIZCgd1c2VyX2lkGAEgASgJQgi6SAVyA7ABASI6ChBNdXRlVXNlclJlc3BvbnNlEiYKBG11dGUYASABKAsyGC5uZXhnYXRlLnByaXZhY3kudjEuTXV0ZSIuChFVbm11dGVVc2VyUmVxdWVzdBIZCgd1c2VyX2lkGAEgASgJQgi6SAVyA7ABASIUChJVbm11dGVVc2VyUmVzcG9uc2UiUwoXTGlzdEJsb2NrZWRVc2Vyc1JlcXVlc3QSGgoJcGFnZV9zaXplGAEgASgFQge6SAQaAigAEhwKCnBhZ2VfdG9rZW4YAiABKAlCCLpIBXIDGIAEIl4KGExpc3RCbG9ja2VkVXNlcnNSZXNwb25zZRIpCgZibG9ja3MYASADKAsyGS5uZXhnYXRlLnByaXZhY3kudjEuQmxvY2sSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIlEKFUxpc3RNdXRlZFVzZXJzUmVxdWVzdBIaCglwYWdlX3NpemUYASABKAVCB7pIBBoCKAASHAoKcGFnZV90b2tlbhgCIAEoCUIIukgFcgMYgAQiWgoWTGlzdE11dGVkVXNlcnNSZXNwb25zZRInCgVtdXRlcxgBIAMoCzIYLm5leGdhdGUucHJpdmFjeS52MS5NdXRlEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSIbChlHZXRQcml2YWN5U2V0dGluZ3NSZXF1ZXN0IlMKGkdldFByaXZhY3lTZXR0aW5nc1Jlc3BvbnNlEjUKCHNldHRpbmdzGAEgASgLMiMubmV4Z2F0ZS5wcml2YWN5LnYxLlByaXZhY3lTZXR0aW5ncyKXAQobVXBkYXRlUHJpdmFjeVNldHRpbmdSZXF1ZXN0Ej8KB3NldHRpbmcYASABKA4yIi5uZXhnYXRlLnByaXZhY3kudjEuUHJpdmFjeVNldHRpbmdCCrpIB4IBBBABIAASNwoFdmFsdWUYAiABKA4yHC5uZXhnYXRlLnByaXZhY3kudjEuQXVkaWVuY2VCCrpIB4IBBBABIAAiHgocVXBkYXRlUHJpdmFjeVNldHRpbmdSZXNwb25zZTLHDgoVUHJpdmFjeUNvbnRyb2xTZXJ2aWNlEscBCglCbG9ja1VzZXISJC5uZXhnYXRlLnByaXZhY3kudjEuQmxvY2tVc2VyUmVxdWVzdBolLm5leGdhdGUucHJpdmFjeS52MS5CbG9ja1VzZXJSZXNwb25zZSJtirUYHQgBEhlVc2VyIGJsb2NrZWQgc3VjY2Vzc2Z1bGx5krUYCXVzZXJzLmFjdILT5JMCOWIFYmxvY2siMC9hcGkvdjEvZS1zb2NpYWwvcHJpdmFjeS1jb250cm9sL2Jsb2NrL3t1c2VyX2lkfRLKAQoLVW5ibG9ja1VzZXISJi5uZXhnYXRlLnByaXZhY3kudjEuVW5ibG9ja1VzZXJSZXF1ZXN0GicubmV4Z2F0ZS5wcml2YWN5LnYxLlVuYmxvY2tVc2VyUmVzcG9uc2Uiaoq1GB8IARIbVXNlciB1bmJsb2NrZWQgc3VjY2Vzc2Z1bGx5krUYCXVzZXJzLmFjdILT5JMCNCoyL2FwaS92MS9lLXNvY2lhbC9wcml2YWN5LWNvbnRyb2wvdW5ibG9jay97dXNlcl9pZH0SwAEKCE11dGVVc2VyEiMubmV4Z2F0ZS5wcml2YWN5LnYxLk11dGVVc2VyUmVxdWVzdBokLm5leGdhdGUucHJpdmFjeS52MS5NdXRlVXNlclJlc3BvbnNlImmKtRgbCAESF1VzZXIgbXV0ZWQgc3VjY2Vzc2Z1bGx5krUYCXVzZXJzLmFjdILT5JMCN2IEbXV0ZSIvL2FwaS92MS9lLXNvY2lhbC9wcml2YWN5LWNvbnRyb2wvbXV0ZS97dXNlcl9pZH0SxAEKClVubXV0ZVVzZXISJS5uZXhnYXRlLnByaXZhY3kudjEuVW5tdXRlVXNlclJlcXVlc3QaJi5uZXhnYXRlLnByaXZhY3kudjEuVW5tdXRlVXNlclJlc3BvbnNlImeKtRgdCAESGVVzZXIgdW5tdXRlZCBzdWNjZXNzZnVsbHmStRgJdXNlcnMuYWN0gtPkkwIzKjEvYXBpL3YxL2Utc29jaWFsL3ByaXZhY3ktY29udHJvbC91bm11dGUve3VzZXJfaWR9EuABChBMaXN0QmxvY2tlZFVzZXJzEisubmV4Z2F0ZS5wcml2YWN5LnYxLkxpc3RCbG9ja2VkVXNlcnNSZXF1ZXN0GiwubmV4Z2F0ZS5wcml2YWN5LnYxLkxpc3RCbG9ja2VkVXNlcnNSZXNwb25zZSJxirUYKAgBEiRCbG9ja2VkIHVzZXJzIHJldHJpZXZlZCBzdWNjZXNzZnVsbHmStRgJdXNlcnMuYWN0gtPkkwIyYgZibG9ja3MSKC9hcGkvdjEvZS1zb2NpYWwvcHJpdmFjeS1jb250cm9sL2Jsb2NrZWQS1QEKDkxpc3RNdXRlZFVzZXJzEikubmV4Z2F0ZS5wcml2YWN5LnYxLkxpc3RNdXRlZFVzZXJzUmVxdWVzdBoqLm5leGdhdGUucHJpdmFjeS52MS5MaXN0TXV0ZWRVc2Vyc1Jlc3BvbnNlImyKtRgmCAESIk11dGVkIHVzZXJzIHJldHJpZXZlZCBzdWNjZXNzZnVsbHmStRgJdXNlcnMuYWN0gtPkkwIvYgVtdXRlcxImL2FwaS92MS9lLXNvY2lhbC9wcml2YWN5LWNvbnRyb2wvbXV0ZWQSoAIKEkdldFByaXZhY3lTZXR0aW5ncxItLm5leGdhdGUucHJpdmFjeS52MS5HZXRQcml2YWN5U2V0dGluZ3NSZXF1ZXN0Gi4ubmV4Z2F0ZS5wcml2YWN5LnYxLkdldFByaXZhY3lTZXR0aW5nc1Jlc3BvbnNlIqoBirUYUAgCEidQcml2YWN5IHNldHRpbmdzIHJldHJpZXZlZCBzdWNjZXNzZnVsbHkiI0ZhaWxlZCB0byByZXRyaWV2ZSBwcml2YWN5IHNldHRpbmdzkrUYCXVzZXJzLmFjdILT5JMCQ1okYghzZXR0aW5ncxIYL2FwaS92MS91c2Vycy9tZS9wcml2YWN5YghzZXR0aW5ncxIRL3VzZXJzL21lL3ByaXZhY3kSrgIKFFVwZGF0ZVByaXZhY3lTZXR0aW5nEi8ubmV4Z2F0ZS5wcml2YWN5LnYxLlVwZGF0ZVByaXZhY3lTZXR0aW5nUmVxdWVzdBowLm5leGdhdGUucHJpdmFjeS52MS5VcGRhdGVQcml2YWN5U2V0dGluZ1Jlc3BvbnNlIrIBirUYZggCEiVQcml2YWN5IHNldHRpbmdzIHVwZGF0ZWQgc3VjY2Vzc2Z1bGx5GhhJbnZhbGlkIHNldHRpbmcgb3IgdmFsdWUiIUZhaWxlZCB0byB1cGRhdGUgcHJpdmFjeSBzZXR0aW5nc5K1GAl1c2Vycy5hY3SC0+STAjU6ASpaHToBKjIYL2FwaS92MS91c2Vycy9tZS9wcml2YWN5MhEvdXNlcnMvbWUvcHJpdmFjeWIGcHJvdG8z", [file_buf_validate_validate, file_google_api_annotations, file_nexgate_auth_v1_scope, file_nexgate_privacy_v1_resources, file_nexgate_rest_v1_reply]);
+  fileDesc("CjBuZXhnYXRlL3ByaXZhY3kvdjEvcHJpdmFjeV9jb250cm9sX3NlcnZpY2UucHJvdG8SEm5leGdhdGUucHJpdmFjeS52MSItChBCbG9ja1VzZXJSZXF1ZXN0EhkKB3VzZXJfaWQYASABKAlCCLpIBXIDsAEBIj0KEUJsb2NrVXNlclJlc3BvbnNlEigKBWJsb2NrGAEgASgLMhkubmV4Z2F0ZS5wcml2YWN5LnYxLkJsb2NrIi8KElVuYmxvY2tVc2VyUmVxdWVzdBIZCgd1c2VyX2lkGAEgASgJQgi6SAVyA7ABASIVChNVbmJsb2NrVXNlclJlc3BvbnNlIiwKD011dGVVc2VyUmVxdWVzdBIZCgd1c2VyX2lkGAEgASgJQgi6SAVyA7ABASI6ChBNdXRlVXNlclJlc3BvbnNlEiYKBG11dGUYASABKAsyGC5uZXhnYXRlLnByaXZhY3kudjEuTXV0ZSIuChFVbm11dGVVc2VyUmVxdWVzdBIZCgd1c2VyX2lkGAEgASgJQgi6SAVyA7ABASIUChJVbm11dGVVc2VyUmVzcG9uc2UiUwoXTGlzdEJsb2NrZWRVc2Vyc1JlcXVlc3QSGgoJcGFnZV9zaXplGAEgASgFQge6SAQaAigAEhwKCnBhZ2VfdG9rZW4YAiABKAlCCLpIBXIDGIAEIl4KGExpc3RCbG9ja2VkVXNlcnNSZXNwb25zZRIpCgZibG9ja3MYASADKAsyGS5uZXhnYXRlLnByaXZhY3kudjEuQmxvY2sSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIlEKFUxpc3RNdXRlZFVzZXJzUmVxdWVzdBIaCglwYWdlX3NpemUYASABKAVCB7pIBBoCKAASHAoKcGFnZV90b2tlbhgCIAEoCUIIukgFcgMYgAQiWgoWTGlzdE11dGVkVXNlcnNSZXNwb25zZRInCgVtdXRlcxgBIAMoCzIYLm5leGdhdGUucHJpdmFjeS52MS5NdXRlEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSIbChlHZXRQcml2YWN5U2V0dGluZ3NSZXF1ZXN0IlMKGkdldFByaXZhY3lTZXR0aW5nc1Jlc3BvbnNlEjUKCHNldHRpbmdzGAEgASgLMiMubmV4Z2F0ZS5wcml2YWN5LnYxLlByaXZhY3lTZXR0aW5ncyKXAQobVXBkYXRlUHJpdmFjeVNldHRpbmdSZXF1ZXN0Ej8KB3NldHRpbmcYASABKA4yIi5uZXhnYXRlLnByaXZhY3kudjEuUHJpdmFjeVNldHRpbmdCCrpIB4IBBBABIAASNwoFdmFsdWUYAiABKA4yHC5uZXhnYXRlLnByaXZhY3kudjEuQXVkaWVuY2VCCrpIB4IBBBABIAAiHgocVXBkYXRlUHJpdmFjeVNldHRpbmdSZXNwb25zZSKZAQocTGlzdFByaXZhY3lFeGNlcHRpb25zUmVxdWVzdBI/CgdzZXR0aW5nGAEgASgOMiIubmV4Z2F0ZS5wcml2YWN5LnYxLlByaXZhY3lTZXR0aW5nQgq6SAeCAQQQASAAEhoKCXBhZ2Vfc2l6ZRgCIAEoBUIHukgEGgIoABIcCgpwYWdlX3Rva2VuGAMgASgJQgi6SAVyAxiABCJhCh1MaXN0UHJpdmFjeUV4Y2VwdGlvbnNSZXNwb25zZRInCgV1c2VycxgBIAMoCzIYLm5leGdhdGUucHJpdmFjeS52MS5Vc2VyEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSK0AQoeVXBkYXRlUHJpdmFjeUV4Y2VwdGlvbnNSZXF1ZXN0Ej8KB3NldHRpbmcYASABKA4yIi5uZXhnYXRlLnByaXZhY3kudjEuUHJpdmFjeVNldHRpbmdCCrpIB4IBBBABIAASJgoMYWRkX3VzZXJfaWRzGAIgAygJQhC6SA2SAQoQ6AciBXIDsAEBEikKD3JlbW92ZV91c2VyX2lkcxgDIAMoCUIQukgNkgEKEOgHIgVyA7ABASIhCh9VcGRhdGVQcml2YWN5RXhjZXB0aW9uc1Jlc3BvbnNlMp0UChVQcml2YWN5Q29udHJvbFNlcnZpY2USxwEKCUJsb2NrVXNlchIkLm5leGdhdGUucHJpdmFjeS52MS5CbG9ja1VzZXJSZXF1ZXN0GiUubmV4Z2F0ZS5wcml2YWN5LnYxLkJsb2NrVXNlclJlc3BvbnNlIm2KtRgdCAESGVVzZXIgYmxvY2tlZCBzdWNjZXNzZnVsbHmStRgJdXNlcnMuYWN0gtPkkwI5YgVibG9jayIwL2FwaS92MS9lLXNvY2lhbC9wcml2YWN5LWNvbnRyb2wvYmxvY2sve3VzZXJfaWR9EsoBCgtVbmJsb2NrVXNlchImLm5leGdhdGUucHJpdmFjeS52MS5VbmJsb2NrVXNlclJlcXVlc3QaJy5uZXhnYXRlLnByaXZhY3kudjEuVW5ibG9ja1VzZXJSZXNwb25zZSJqirUYHwgBEhtVc2VyIHVuYmxvY2tlZCBzdWNjZXNzZnVsbHmStRgJdXNlcnMuYWN0gtPkkwI0KjIvYXBpL3YxL2Utc29jaWFsL3ByaXZhY3ktY29udHJvbC91bmJsb2NrL3t1c2VyX2lkfRLAAQoITXV0ZVVzZXISIy5uZXhnYXRlLnByaXZhY3kudjEuTXV0ZVVzZXJSZXF1ZXN0GiQubmV4Z2F0ZS5wcml2YWN5LnYxLk11dGVVc2VyUmVzcG9uc2UiaYq1GBsIARIXVXNlciBtdXRlZCBzdWNjZXNzZnVsbHmStRgJdXNlcnMuYWN0gtPkkwI3YgRtdXRlIi8vYXBpL3YxL2Utc29jaWFsL3ByaXZhY3ktY29udHJvbC9tdXRlL3t1c2VyX2lkfRLEAQoKVW5tdXRlVXNlchIlLm5leGdhdGUucHJpdmFjeS52MS5Vbm11dGVVc2VyUmVxdWVzdBomLm5leGdhdGUucHJpdmFjeS52MS5Vbm11dGVVc2VyUmVzcG9uc2UiZ4q1GB0IARIZVXNlciB1bm11dGVkIHN1Y2Nlc3NmdWxseZK1GAl1c2Vycy5hY3SC0+STAjMqMS9hcGkvdjEvZS1zb2NpYWwvcHJpdmFjeS1jb250cm9sL3VubXV0ZS97dXNlcl9pZH0S4AEKEExpc3RCbG9ja2VkVXNlcnMSKy5uZXhnYXRlLnByaXZhY3kudjEuTGlzdEJsb2NrZWRVc2Vyc1JlcXVlc3QaLC5uZXhnYXRlLnByaXZhY3kudjEuTGlzdEJsb2NrZWRVc2Vyc1Jlc3BvbnNlInGKtRgoCAESJEJsb2NrZWQgdXNlcnMgcmV0cmlldmVkIHN1Y2Nlc3NmdWxseZK1GAl1c2Vycy5hY3SC0+STAjJiBmJsb2NrcxIoL2FwaS92MS9lLXNvY2lhbC9wcml2YWN5LWNvbnRyb2wvYmxvY2tlZBLVAQoOTGlzdE11dGVkVXNlcnMSKS5uZXhnYXRlLnByaXZhY3kudjEuTGlzdE11dGVkVXNlcnNSZXF1ZXN0GioubmV4Z2F0ZS5wcml2YWN5LnYxLkxpc3RNdXRlZFVzZXJzUmVzcG9uc2UibIq1GCYIARIiTXV0ZWQgdXNlcnMgcmV0cmlldmVkIHN1Y2Nlc3NmdWxseZK1GAl1c2Vycy5hY3SC0+STAi9iBW11dGVzEiYvYXBpL3YxL2Utc29jaWFsL3ByaXZhY3ktY29udHJvbC9tdXRlZBKgAgoSR2V0UHJpdmFjeVNldHRpbmdzEi0ubmV4Z2F0ZS5wcml2YWN5LnYxLkdldFByaXZhY3lTZXR0aW5nc1JlcXVlc3QaLi5uZXhnYXRlLnByaXZhY3kudjEuR2V0UHJpdmFjeVNldHRpbmdzUmVzcG9uc2UiqgGKtRhQCAISJ1ByaXZhY3kgc2V0dGluZ3MgcmV0cmlldmVkIHN1Y2Nlc3NmdWxseSIjRmFpbGVkIHRvIHJldHJpZXZlIHByaXZhY3kgc2V0dGluZ3OStRgJdXNlcnMuYWN0gtPkkwJDWiRiCHNldHRpbmdzEhgvYXBpL3YxL3VzZXJzL21lL3ByaXZhY3liCHNldHRpbmdzEhEvdXNlcnMvbWUvcHJpdmFjeRKuAgoUVXBkYXRlUHJpdmFjeVNldHRpbmcSLy5uZXhnYXRlLnByaXZhY3kudjEuVXBkYXRlUHJpdmFjeVNldHRpbmdSZXF1ZXN0GjAubmV4Z2F0ZS5wcml2YWN5LnYxLlVwZGF0ZVByaXZhY3lTZXR0aW5nUmVzcG9uc2UisgGKtRhmCAISJVByaXZhY3kgc2V0dGluZ3MgdXBkYXRlZCBzdWNjZXNzZnVsbHkaGEludmFsaWQgc2V0dGluZyBvciB2YWx1ZSIhRmFpbGVkIHRvIHVwZGF0ZSBwcml2YWN5IHNldHRpbmdzkrUYCXVzZXJzLmFjdILT5JMCNToBKlodOgEqMhgvYXBpL3YxL3VzZXJzL21lL3ByaXZhY3kyES91c2Vycy9tZS9wcml2YWN5EusCChVMaXN0UHJpdmFjeUV4Y2VwdGlvbnMSMC5uZXhnYXRlLnByaXZhY3kudjEuTGlzdFByaXZhY3lFeGNlcHRpb25zUmVxdWVzdBoxLm5leGdhdGUucHJpdmFjeS52MS5MaXN0UHJpdmFjeUV4Y2VwdGlvbnNSZXNwb25zZSLsAYq1GG4IAhIpUHJpdmFjeSBleGNlcHRpb25zIHJldHJpZXZlZCBzdWNjZXNzZnVsbHkaGEludmFsaWQgc2V0dGluZyBvciB2YWx1ZSIlRmFpbGVkIHRvIHJldHJpZXZlIHByaXZhY3kgZXhjZXB0aW9uc5K1GAl1c2Vycy5hY3SC0+STAmdaNmIFdXNlcnMSLS9hcGkvdjEvdXNlcnMvbWUvcHJpdmFjeS97c2V0dGluZ30vZXhjZXB0aW9uc2IFdXNlcnMSJi91c2Vycy9tZS9wcml2YWN5L3tzZXR0aW5nfS9leGNlcHRpb25zEuUCChdVcGRhdGVQcml2YWN5RXhjZXB0aW9ucxIyLm5leGdhdGUucHJpdmFjeS52MS5VcGRhdGVQcml2YWN5RXhjZXB0aW9uc1JlcXVlc3QaMy5uZXhnYXRlLnByaXZhY3kudjEuVXBkYXRlUHJpdmFjeUV4Y2VwdGlvbnNSZXNwb25zZSLgAYq1GGoIAhInUHJpdmFjeSBleGNlcHRpb25zIHVwZGF0ZWQgc3VjY2Vzc2Z1bGx5GhhJbnZhbGlkIHNldHRpbmcgb3IgdmFsdWUiI0ZhaWxlZCB0byB1cGRhdGUgcHJpdmFjeSBleGNlcHRpb25zkrUYCXVzZXJzLmFjdILT5JMCXzoBKloyOgEqMi0vYXBpL3YxL3VzZXJzL21lL3ByaXZhY3kve3NldHRpbmd9L2V4Y2VwdGlvbnMyJi91c2Vycy9tZS9wcml2YWN5L3tzZXR0aW5nfS9leGNlcHRpb25zYgZwcm90bzM", [file_buf_validate_validate, file_google_api_annotations, file_nexgate_auth_v1_scope, file_nexgate_privacy_v1_resources, file_nexgate_rest_v1_reply]);
 
 /**
  * Names the user to block.
@@ -368,6 +368,120 @@ export const UpdatePrivacySettingResponseSchema: GenMessage<UpdatePrivacySetting
   messageDesc(file_nexgate_privacy_v1_privacy_control_service, 15);
 
 /**
+ * Asks for one page of an exception list (AIP-158).
+ *
+ * @generated from message nexgate.privacy.v1.ListPrivacyExceptionsRequest
+ */
+export type ListPrivacyExceptionsRequest = Message<"nexgate.privacy.v1.ListPrivacyExceptionsRequest"> & {
+  /**
+   * The setting whose list it is.
+   *
+   * @generated from field: nexgate.privacy.v1.PrivacySetting setting = 1;
+   */
+  setting: PrivacySetting;
+
+  /**
+   * The most users to return: 50 when 0, 1,000 when more.
+   *
+   * @generated from field: int32 page_size = 2;
+   */
+  pageSize: number;
+
+  /**
+   * The `next_page_token` of the page before, empty for the first page. A token of another user, setting or list is
+   * `INVALID_ARGUMENT`.
+   *
+   * @generated from field: string page_token = 3;
+   */
+  pageToken: string;
+};
+
+/**
+ * Describes the message nexgate.privacy.v1.ListPrivacyExceptionsRequest.
+ * Use `create(ListPrivacyExceptionsRequestSchema)` to create a new message.
+ */
+export const ListPrivacyExceptionsRequestSchema: GenMessage<ListPrivacyExceptionsRequest> = /*@__PURE__*/
+  messageDesc(file_nexgate_privacy_v1_privacy_control_service, 16);
+
+/**
+ * One page of an exception list.
+ *
+ * @generated from message nexgate.privacy.v1.ListPrivacyExceptionsResponse
+ */
+export type ListPrivacyExceptionsResponse = Message<"nexgate.privacy.v1.ListPrivacyExceptionsResponse"> & {
+  /**
+   * The users, those added last first.
+   *
+   * @generated from field: repeated nexgate.privacy.v1.User users = 1;
+   */
+  users: User[];
+
+  /**
+   * The token of the next page, empty on the last.
+   *
+   * @generated from field: string next_page_token = 2;
+   */
+  nextPageToken: string;
+};
+
+/**
+ * Describes the message nexgate.privacy.v1.ListPrivacyExceptionsResponse.
+ * Use `create(ListPrivacyExceptionsResponseSchema)` to create a new message.
+ */
+export const ListPrivacyExceptionsResponseSchema: GenMessage<ListPrivacyExceptionsResponse> = /*@__PURE__*/
+  messageDesc(file_nexgate_privacy_v1_privacy_control_service, 17);
+
+/**
+ * Names a setting and what changes on its exception list.
+ *
+ * @generated from message nexgate.privacy.v1.UpdatePrivacyExceptionsRequest
+ */
+export type UpdatePrivacyExceptionsRequest = Message<"nexgate.privacy.v1.UpdatePrivacyExceptionsRequest"> & {
+  /**
+   * The setting whose list it is.
+   *
+   * @generated from field: nexgate.privacy.v1.PrivacySetting setting = 1;
+   */
+  setting: PrivacySetting;
+
+  /**
+   * UUIDs of the users to add, at most 1,000. None of them may be among those to remove.
+   *
+   * @generated from field: repeated string add_user_ids = 2;
+   */
+  addUserIds: string[];
+
+  /**
+   * UUIDs of the users to remove, at most 1,000.
+   *
+   * @generated from field: repeated string remove_user_ids = 3;
+   */
+  removeUserIds: string[];
+};
+
+/**
+ * Describes the message nexgate.privacy.v1.UpdatePrivacyExceptionsRequest.
+ * Use `create(UpdatePrivacyExceptionsRequestSchema)` to create a new message.
+ */
+export const UpdatePrivacyExceptionsRequestSchema: GenMessage<UpdatePrivacyExceptionsRequest> = /*@__PURE__*/
+  messageDesc(file_nexgate_privacy_v1_privacy_control_service, 18);
+
+/**
+ * Answers that the list is stored.
+ *
+ * @generated from message nexgate.privacy.v1.UpdatePrivacyExceptionsResponse
+ */
+export type UpdatePrivacyExceptionsResponse = Message<"nexgate.privacy.v1.UpdatePrivacyExceptionsResponse"> & {
+};
+
+/**
+ * Describes the message nexgate.privacy.v1.UpdatePrivacyExceptionsResponse.
+ * Use `create(UpdatePrivacyExceptionsResponseSchema)` to create a new message.
+ */
+export const UpdatePrivacyExceptionsResponseSchema: GenMessage<UpdatePrivacyExceptionsResponse> = /*@__PURE__*/
+  messageDesc(file_nexgate_privacy_v1_privacy_control_service, 19);
+
+/**
  * What one user does about others: blocks, mutes and privacy settings.
  *
  * The acting user is the subject of the user's token. A service with the scope `users.act` names the acting user in
@@ -465,6 +579,30 @@ export const PrivacyControlService: GenService<{
     methodKind: "unary";
     input: typeof UpdatePrivacySettingRequestSchema;
     output: typeof UpdatePrivacySettingResponseSchema;
+  },
+  /**
+   * Lists the users on the exception list of a setting, newest first, ties by id. The list counts while the setting
+   * is `AUDIENCE_CONTACT_BLACKLIST`, and survives a change of value.
+   *
+   * @generated from rpc nexgate.privacy.v1.PrivacyControlService.ListPrivacyExceptions
+   */
+  listPrivacyExceptions: {
+    methodKind: "unary";
+    input: typeof ListPrivacyExceptionsRequestSchema;
+    output: typeof ListPrivacyExceptionsResponseSchema;
+  },
+  /**
+   * Adds users to the exception list of a setting and removes others, all or none. Adding one that is there and
+   * removing one that is not change nothing. Users who are no contacts may be on the list, without effect.
+   *
+   * `NOT_FOUND` when a user to add is unknown, `FAILED_PRECONDITION` when more than 1,000 would stand.
+   *
+   * @generated from rpc nexgate.privacy.v1.PrivacyControlService.UpdatePrivacyExceptions
+   */
+  updatePrivacyExceptions: {
+    methodKind: "unary";
+    input: typeof UpdatePrivacyExceptionsRequestSchema;
+    output: typeof UpdatePrivacyExceptionsResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_nexgate_privacy_v1_privacy_control_service, 0);

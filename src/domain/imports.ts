@@ -1,0 +1,39 @@
+import type { UserId } from "./ids.ts";
+import type { User } from "./user.ts";
+
+/** A follow, a block or a mute of `target` by `owner`, from another system. */
+export interface ImportedEdge {
+  readonly owner: UserId;
+  readonly target: UserId;
+  /** Microseconds since 1970-01-01T00:00:00Z, null for now. */
+  readonly createdAt: bigint | null;
+}
+
+/** One record of an import. */
+export type ImportRecord =
+  | { readonly kind: "user"; readonly user: User }
+  | { readonly kind: "follow" | "block" | "mute"; readonly edge: ImportedEdge }
+  | { readonly kind: "malformed" };
+
+/** Why a record of an import is not stored. */
+export const skipReasons = ["MALFORMED", "SELF", "UNKNOWN_USER", "FOLLOW_ACROSS_BLOCK"] as const;
+export type SkipReason = (typeof skipReasons)[number];
+
+/** A record that was not stored. */
+export interface SkippedRecord {
+  /** The number of the record in the import, from 0. */
+  readonly record: number;
+  readonly reason: SkipReason;
+}
+
+/** How far an import has come. */
+export interface ImportProgress {
+  /** How many records are done with: the number of the next one. */
+  readonly records: number;
+  /** Those that were stored. */
+  readonly stored: number;
+  /** Those that were there already. */
+  readonly unchanged: number;
+  /** Those that were not stored, by reason. */
+  readonly skipped: Readonly<Record<SkipReason, number>>;
+}

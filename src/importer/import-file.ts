@@ -1,0 +1,69 @@
+import { createHash, type UUID } from "node:crypto";
+import { stat } from "node:fs/promises";
+import { resolve } from "node:path";
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import { type CallOptions, type Client, createClient } from "@connectrpc/connect";
+import { createGrpcTransport } from "@connectrpc/connect-node";
+import {
+  GraphService,
+  type ImportEdgesRequestSchema,
+  type ImportEdgesResponse,
+} from "../../gen/nexgate/privacy/v1/graph_service_pb.ts";
+import { readRecords } from "./read-records.ts";
+
+const batchSize = 1_000;
+
+interface ImportOptions {
+  readonly url: string;
+  readonly token: string;
+  /** Told the part of the file that is sent, from 0 to 1, and the number of the next record. */
+  readonly onProgress: (fraction: number, record: number) => void;
+}
+
+/**
+ * Imports the records of a file through a running service. A file that was imported in part goes on where it was
+ * broken off: the import is named after the file's path, size and time.
+ */
+export async function importFile(path: string, options: ImportOptions): Promise<ImportEdgesResponse> {
+  const { size, mtimeMs } = await stat(path);
+  const importId = uuidOf(`${resolve(path)}\n${size}\n${mtimeMs}`);
+  const client = createClient(GraphService, createGrpcTransport({ baseUrl: options.url }));
+  const call = { headers: { authorization: `Bearer ${options.token}` } };
+  const done = await recordsDone(client, importId, call);
+  return client.importEdges(batches(path, size, importId, done, options), call);
+}
+
+async function recordsDone(client: Client<typeof GraphService>, importId: string, call: CallOptions) {
+  const { progress } = await client.getImport({ importId }, call);
+  return Number(progress?.records ?? 0);
+}
+
+async function* batches(
+  path: string,
+  size: number,
+  importId: string,
+  done: number,
+  { onProgress }: ImportOptions,
+) {
+  type Batch = MessageInitShape<typeof ImportEdgesRequestSchema> & { records: unknown[] };
+  const start = (firstRecord: number) =>
+    ({ importId, firstRecord: BigInt(firstRecord), records: [] }) as Batch;
+  let number = 0;
+  let batch = start(done);
+  for await (const { record, bytesRead } of readRecords(path)) {
+    if (number++ < done) continue;
+    batch.records.push(record);
+    if (batch.records.length < batchSize) continue;
+    yield batch;
+    onProgress(bytesRead / size, number);
+    batch = start(number);
+  }
+  // Also when it is empty: the service answers a stream of at least one message.
+  yield batch;
+  onProgress(1, number);
+}
+
+function uuidOf(text: string): UUID {
+  const hex = createHash("sha256").update(text).digest("hex");
+  return hex.slice(0, 32).replace(/^(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-") as UUID;
+}

@@ -1,0 +1,93 @@
+import type { ServiceImpl } from "@connectrpc/connect";
+import {
+  type AccessService,
+  type BatchCheckAccessRequest,
+  Cause,
+  type CheckAccessRequest,
+  Effect,
+  Interaction,
+} from "../../gen/nexgate/privacy/v1/access_service_pb.ts";
+import * as access from "../domain/access.ts";
+import { PrivacyError } from "../domain/errors.ts";
+import type { UserId } from "../domain/ids.ts";
+import { isInAudience } from "../domain/settings.ts";
+import type { PairFacts, PairQuestion } from "../store/access-facts.ts";
+import type { Coalescer } from "./coalescer.ts";
+import { toUserId } from "./convert.ts";
+
+/** A check that was read off its request. */
+interface Check {
+  readonly viewer: UserId | null;
+  readonly owner: UserId;
+  readonly interaction: access.Interaction;
+}
+
+type Viewer = CheckAccessRequest["viewer"];
+
+/** Decides for other services what a viewer may do with regard to an owner. */
+export function accessHandlers(facts: Coalescer<PairQuestion, PairFacts>): ServiceImpl<typeof AccessService> {
+  async function decide(checks: readonly Check[], signal: AbortSignal): Promise<access.Decision[]> {
+    const found = await facts.ask(checks.map(toQuestion), signal);
+    return checks.map((check, i) => decision(check, found[i]));
+  }
+
+  return {
+    async checkAccess(request, { signal }) {
+      const [decided = access.unknownUser] = await decide([toCheck(request)], signal);
+      if (decided.cause === "UNKNOWN_USER") throw new PrivacyError("USER_NOT_FOUND");
+      return toMessage(decided);
+    },
+
+    async batchCheckAccess(request: BatchCheckAccessRequest, { signal }) {
+      return { results: (await decide(request.checks.map(toCheck), signal)).map(toMessage) };
+    },
+
+    async filterUsers({ viewer, ownerIds, interaction }, { signal }) {
+      const checks = ownerIds.map((ownerId) => toCheck({ viewer, ownerId, interaction }));
+      const decisions = await decide(checks, signal);
+      return {
+        ownerIds: checks.filter((_, i) => decisions[i]?.effect === "ALLOW").map(({ owner }) => owner),
+      };
+    },
+  };
+}
+
+function toCheck(request: { viewer: Viewer; ownerId: string; interaction: Interaction }): Check {
+  const { viewer, ownerId, interaction } = request;
+  return { viewer: toViewer(viewer), owner: toUserId(ownerId), interaction: toInteraction(interaction) };
+}
+
+function toViewer(viewer: Viewer): UserId | null {
+  if (viewer.case === "viewerId") return toUserId(viewer.value);
+  if (viewer.case === "signedOut" && viewer.value) return null;
+  throw new PrivacyError("INVALID_REQUEST");
+}
+
+function toQuestion({ viewer, owner, interaction }: Check): PairQuestion {
+  const { mute, audience } = access.decisionTable[interaction];
+  return { viewer, owner, mute: mute !== "ALLOW", setting: audience };
+}
+
+function decision({ viewer, owner, interaction }: Check, facts: PairFacts | undefined): access.Decision {
+  if (facts === undefined || !facts.known) return access.unknownUser;
+  return access.decideAccess(interaction, {
+    ...facts,
+    self: viewer === owner,
+    signedOut: viewer === null,
+    inAudience: isInAudience(facts),
+  });
+}
+
+const interactionNames = new Map<Interaction, access.Interaction>(
+  (Object.keys(access.decisionTable) as access.Interaction[]).map((name) => [Interaction[name], name]),
+);
+
+function toInteraction(value: Interaction): access.Interaction {
+  const name = interactionNames.get(value);
+  if (name === undefined) throw new PrivacyError("INVALID_REQUEST");
+  return name;
+}
+
+function toMessage({ effect, cause }: access.Decision) {
+  return { effect: Effect[effect], cause: cause === null ? Cause.UNSPECIFIED : Cause[cause] };
+}

@@ -1,0 +1,161 @@
+/** Reads the facts of some questions by one statement, in their order. */
+export type ReadMany<Question, Fact> = (questions: Question[], signal: AbortSignal) => Promise<Fact[]>;
+
+/** How questions share statements. */
+export interface CoalescerLimits {
+  /** The most questions of one statement. */
+  readonly statementSize: number;
+  /** The most questions of one call in a statement for which others wait too. */
+  readonly fairShare: number;
+  /** The most statements under way at once. */
+  readonly inFlight: number;
+}
+
+/** A call that waits for facts. */
+interface Caller<Question, Fact> {
+  readonly questions: readonly Question[];
+  readonly facts: Fact[];
+  readonly statements: Set<Statement<Question, Fact>>;
+  readonly finish: () => void;
+  readonly fail: (reason: unknown) => void;
+  sent: number;
+  answered: number;
+}
+
+interface Statement<Question, Fact> {
+  readonly parts: { readonly caller: Caller<Question, Fact>; readonly from: number; readonly to: number }[];
+  readonly callers: Set<Caller<Question, Fact>>;
+  readonly cancel: AbortController;
+}
+
+/**
+ * Answers the questions of many calls by few statements: those that come in one turn of the event loop share one.
+ *
+ * Nothing is remembered: a question is sent after it was asked, never joined to a statement under way. A statement
+ * that fails fails all of its callers. A caller that goes away takes nobody along: the statement goes on until its
+ * last caller has gone.
+ */
+export class Coalescer<Question, Fact> {
+  readonly #read: ReadMany<Question, Fact>;
+  readonly #limits: CoalescerLimits;
+  #waiting: Caller<Question, Fact>[] = [];
+  #inFlight = 0;
+  #scheduled = false;
+
+  constructor(read: ReadMany<Question, Fact>, limits: CoalescerLimits) {
+    this.#read = read;
+    this.#limits = limits;
+  }
+
+  /** Returns the fact of each question. Rejects with the signal's reason as soon as it aborts. */
+  ask(questions: readonly Question[], signal: AbortSignal): Promise<Fact[]> {
+    if (signal.aborted) return Promise.reject(signal.reason);
+    if (questions.length === 0) return Promise.resolve([]);
+    const { promise, resolve, reject } = Promise.withResolvers<Fact[]>();
+    const leave = () => {
+      this.#forget(caller);
+      reject(signal.reason);
+    };
+    const caller: Caller<Question, Fact> = {
+      questions,
+      facts: new Array(questions.length),
+      statements: new Set(),
+      finish: () => {
+        signal.removeEventListener("abort", leave);
+        resolve(caller.facts);
+      },
+      fail: (reason) => {
+        signal.removeEventListener("abort", leave);
+        this.#forget(caller);
+        reject(reason);
+      },
+      sent: 0,
+      answered: 0,
+    };
+    signal.addEventListener("abort", leave, { once: true });
+    this.#waiting.push(caller);
+    this.#wake();
+    return promise;
+  }
+
+  #wake(): void {
+    // A lone call gains nothing by waiting for company.
+    if (this.#inFlight === 0) return this.#send();
+    if (this.#scheduled) return;
+    this.#scheduled = true;
+    setImmediate(() => {
+      this.#scheduled = false;
+      this.#send();
+    });
+  }
+
+  #send(): void {
+    while (this.#waiting.length > 0 && this.#inFlight < this.#limits.inFlight) {
+      void this.#run(this.#compose());
+    }
+  }
+
+  /** Fills a statement in rounds, in which each waiting call puts in no more than its fair share. */
+  #compose(): Statement<Question, Fact> {
+    const statement: Statement<Question, Fact> = {
+      parts: [],
+      callers: new Set(),
+      cancel: new AbortController(),
+    };
+    let room = this.#limits.statementSize;
+    while (room > 0 && this.#waiting.length > 0) {
+      const round = this.#waiting;
+      this.#waiting = [];
+      const unfinished: Caller<Question, Fact>[] = [];
+      for (const caller of round) {
+        const from = caller.sent;
+        const to = Math.min(from + Math.min(this.#limits.fairShare, room), caller.questions.length);
+        if (to > from) {
+          caller.sent = to;
+          room -= to - from;
+          statement.parts.push({ caller, from, to });
+          statement.callers.add(caller);
+          caller.statements.add(statement);
+        }
+        if (to < caller.questions.length) (to > from ? unfinished : this.#waiting).push(caller);
+      }
+      // Behind those who got nothing this time.
+      this.#waiting.push(...unfinished);
+    }
+    return statement;
+  }
+
+  async #run(statement: Statement<Question, Fact>): Promise<void> {
+    const { parts, callers, cancel } = statement;
+    this.#inFlight++;
+    try {
+      const questions = parts.flatMap(({ caller, from, to }) => caller.questions.slice(from, to));
+      const facts = await this.#read(questions, cancel.signal);
+      if (facts.length !== questions.length) throw new Error("a statement answered other than it was asked");
+      this.#deliver(parts, facts);
+    } catch (failure) {
+      for (const caller of callers) caller.fail(failure);
+    } finally {
+      for (const caller of callers) caller.statements.delete(statement);
+      this.#inFlight--;
+      this.#send();
+    }
+  }
+
+  #deliver(parts: Statement<Question, Fact>["parts"], facts: Fact[]): void {
+    let at = 0;
+    for (const { caller, from, to } of parts) {
+      for (let i = from; i < to; i++) caller.facts[i] = facts[at++] as Fact;
+      caller.answered += to - from;
+      if (caller.answered === caller.questions.length) caller.finish();
+    }
+  }
+
+  #forget(caller: Caller<Question, Fact>): void {
+    this.#waiting = this.#waiting.filter((other) => other !== caller);
+    for (const statement of caller.statements) {
+      statement.callers.delete(caller);
+      if (statement.callers.size === 0) statement.cancel.abort();
+    }
+  }
+}

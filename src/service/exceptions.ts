@@ -1,0 +1,44 @@
+import type { ServiceImpl } from "@connectrpc/connect";
+import type { PrivacyControlService } from "../../gen/nexgate/privacy/v1/privacy_control_service_pb.ts";
+import { PrivacyError } from "../domain/errors.ts";
+import type { ExceptionRepository } from "../store/exceptions.ts";
+import { asActor } from "./acting.ts";
+import { fromUser, toSetting, toUserId } from "./convert.ts";
+import type { PageTokens } from "./page-tokens.ts";
+import { readPage } from "./pages.ts";
+
+type Handlers = Pick<
+  ServiceImpl<typeof PrivacyControlService>,
+  "listPrivacyExceptions" | "updatePrivacyExceptions"
+>;
+
+/** Lists and changes whom the acting user excepts from a setting's audience. */
+export function exceptionHandlers(exceptions: ExceptionRepository, tokens: PageTokens): Handlers {
+  return {
+    listPrivacyExceptions: (request, context) =>
+      asActor(context, async (actor) => {
+        const setting = toSetting(request.setting);
+        const { records, nextPageToken } = await readPage(
+          tokens,
+          `exceptions:${setting}`,
+          actor,
+          request,
+          (limit, after) => exceptions.list(actor, setting, limit, after, context.signal),
+        );
+        return { users: records.map(({ user }) => fromUser(user)), nextPageToken };
+      }),
+
+    updatePrivacyExceptions: (request, context) =>
+      asActor(context, async (actor) => {
+        const add = request.addUserIds.map(toUserId);
+        const remove = request.removeUserIds.map(toUserId);
+        if (add.some((id) => remove.includes(id))) {
+          throw new PrivacyError("INVALID_REQUEST", {
+            message: "A user cannot be added and removed at once",
+          });
+        }
+        await exceptions.update(actor, toSetting(request.setting), { add, remove }, context.signal);
+        return {};
+      }),
+  };
+}

@@ -1,0 +1,86 @@
+import { create } from "@bufbuild/protobuf";
+import type { ServiceImpl } from "@connectrpc/connect";
+import {
+  type GraphService,
+  type ImportEdgesRequest,
+  ImportProgressSchema,
+  SkippedRecordSchema,
+  SkipReason,
+} from "../../gen/nexgate/privacy/v1/graph_service_pb.ts";
+import { PrivacyError } from "../domain/errors.ts";
+import { parseUserId } from "../domain/ids.ts";
+import { type ImportProgress, type SkippedRecord, skipReasons } from "../domain/imports.ts";
+import type { ImportRepository } from "../store/imports.ts";
+import { toImportRecord } from "./import-records.ts";
+
+/** Told how far an import has come. */
+export type ImportLog = (importId: string, progress: ImportProgress) => void;
+
+type Handlers = Pick<ServiceImpl<typeof GraphService>, "importEdges" | "getImport">;
+
+const maxRecords = 1_000;
+const maxReported = 1_000;
+/** A line in the log for every so many records. */
+const logEvery = 100_000;
+
+/** Imports what another system knows, message by message. */
+export function importHandlers(imports: ImportRepository, log: ImportLog): Handlers {
+  return {
+    async importEdges(requests, { signal }) {
+      let importId: string | undefined;
+      let progress: ImportProgress | undefined;
+      let logged = 0;
+      const skipped: SkippedRecord[] = [];
+      for await (const request of requests) {
+        importId ??= readImportId(request);
+        if (readImportId(request) !== importId) throw new PrivacyError("INVALID_REQUEST");
+        const outcome = await imports.store(importId, ...readRecords(request), signal);
+        skipped.push(...outcome.skipped.slice(0, maxReported - skipped.length));
+        progress = outcome.progress;
+        if (progress.records - logged >= logEvery) {
+          logged = progress.records;
+          log(importId, progress);
+        }
+      }
+      if (importId === undefined || progress === undefined) throw new PrivacyError("INVALID_REQUEST");
+      log(importId, progress);
+      return {
+        progress: fromProgress(progress),
+        skipped: skipped.map(({ record, reason }) =>
+          create(SkippedRecordSchema, { record: BigInt(record), reason: SkipReason[reason] }),
+        ),
+      };
+    },
+
+    async getImport({ importId }, { signal }) {
+      return { progress: fromProgress(await imports.progress(importId.toLowerCase(), signal)) };
+    },
+  };
+}
+
+function readImportId({ importId }: ImportEdgesRequest): string {
+  const id = parseUserId(importId);
+  if (id === undefined)
+    throw new PrivacyError("INVALID_REQUEST", { message: "importId must be a valid UUID" });
+  return id;
+}
+
+function readRecords({ firstRecord, records }: ImportEdgesRequest) {
+  if (records.length > maxRecords) {
+    throw new PrivacyError("INVALID_REQUEST", { message: `records must hold at most ${maxRecords}` });
+  }
+  if (firstRecord < 0n)
+    throw new PrivacyError("INVALID_REQUEST", { message: "firstRecord must not be negative" });
+  return [Number(firstRecord), records.map(toImportRecord)] as const;
+}
+
+function fromProgress({ records, stored, unchanged, skipped }: ImportProgress) {
+  return create(ImportProgressSchema, {
+    records: BigInt(records),
+    stored: BigInt(stored),
+    unchanged: BigInt(unchanged),
+    skipped: skipReasons
+      .filter((reason) => skipped[reason] > 0)
+      .map((reason) => ({ reason: SkipReason[reason], count: BigInt(skipped[reason]) })),
+  });
+}

@@ -1,0 +1,97 @@
+import { sql } from "kysely";
+import type { ListPosition } from "../domain/edges.ts";
+import { PrivacyError, UnknownActorError } from "../domain/errors.ts";
+import type { UserId } from "../domain/ids.ts";
+import { maxExceptions, type PrivacySetting } from "../domain/settings.ts";
+import type { User } from "../domain/user.ts";
+import { micros, toTimestamp } from "./instants.ts";
+import type { Session } from "./session.ts";
+import { publicUserColumns, toUser, type UserRow } from "./user-row.ts";
+
+/** A user on an exception list, and since when. */
+export interface Exception {
+  /** The user's id: with the time, the place in the list. */
+  readonly id: UserId;
+  readonly user: User;
+  /** Microseconds since 1970-01-01T00:00:00Z. */
+  readonly createdAt: bigint;
+}
+
+type ExceptionRow = { readonly [K in keyof UserRow]: UserRow[K] | null } & { readonly micros: string | null };
+
+/** Whom users except from their contacts, by setting. Every method throws `UnknownActorError` for an unknown actor. */
+export class ExceptionRepository {
+  readonly #session: Session;
+
+  constructor(session: Session) {
+    this.#session = session;
+  }
+
+  /** Lists at most `limit` exceptions of a setting, newest first, ties by id, those after a position. */
+  async list(
+    actor: UserId,
+    setting: PrivacySetting,
+    limit: number,
+    after?: ListPosition,
+    signal?: AbortSignal,
+  ): Promise<Exception[]> {
+    const beyond =
+      after === undefined ? sql`` : sql`and (created_at, excepted_id) < (${toTimestamp(after)}, ${after.id})`;
+    const rows = await this.#session.read(
+      sql<ExceptionRow>`
+        select ${publicUserColumns}, page.micros
+        from users actor
+        left join lateral (
+          select excepted_id, created_at, ${micros} as micros
+          from privacy_exceptions
+          where user_id = actor.id and setting = ${setting} ${beyond}
+          order by created_at desc, excepted_id desc
+          limit ${limit}
+        ) page on true
+        left join users u on u.id = page.excepted_id
+        where actor.id = ${actor}
+        order by page.created_at desc, page.excepted_id desc`,
+      signal,
+    );
+    if (rows.length === 0) throw new UnknownActorError();
+    return rows
+      .filter((row): row is UserRow & { micros: string } => row.micros !== null)
+      .map((row) => ({ id: row.id, user: toUser(row), createdAt: BigInt(row.micros) }));
+  }
+
+  /**
+   * Adds and removes exceptions of a setting, all or none. Adding one that is there and removing one that is not
+   * change nothing. Throws `USER_NOT_FOUND` when a user to add is unknown, `TOO_MANY_EXCEPTIONS` when more than 1,000
+   * would stand.
+   */
+  async update(
+    actor: UserId,
+    setting: PrivacySetting,
+    { add, remove }: { add: readonly UserId[]; remove: readonly UserId[] },
+    signal?: AbortSignal,
+  ): Promise<void> {
+    await this.#session.transaction(async (run) => {
+      // Two calls at once could each stay below the limit that they exceed together.
+      await run(sql`select pg_advisory_xact_lock(hashtextextended(${`exceptions:${actor}:${setting}`}, 0))`);
+      const [known] = await run(sql<{ actor: boolean; all: boolean }>`
+        select exists (select from users where id = ${actor}) as actor,
+          not exists (
+            select from unnest(${[...add]}::uuid[]) as wanted (id)
+            left join users u on u.id = wanted.id
+            where u.id is null
+          ) as all`);
+      if (!known?.actor) throw new UnknownActorError();
+      if (!known.all) throw new PrivacyError("USER_NOT_FOUND");
+      await run(sql`
+        delete from privacy_exceptions
+        where user_id = ${actor} and setting = ${setting} and excepted_id = any (${[...remove]}::uuid[])`);
+      await run(sql`
+        insert into privacy_exceptions (user_id, setting, excepted_id, created_at)
+        select ${actor}, ${setting}, wanted.id, now() from unnest(${[...add]}::uuid[]) as wanted (id)
+        on conflict (user_id, setting, excepted_id) do nothing`);
+      const [total] = await run(sql<{ count: number }>`
+        select count(*)::int as count from privacy_exceptions where user_id = ${actor} and setting = ${setting}`);
+      if ((total?.count ?? 0) > maxExceptions) throw new PrivacyError("TOO_MANY_EXCEPTIONS");
+    }, signal);
+  }
+}

@@ -1,0 +1,101 @@
+import { type RawBuilder, sql } from "kysely";
+import type { ImportedEdge, SkippedRecord } from "../domain/imports.ts";
+import type { Run } from "./session.ts";
+
+/** What became of some records. */
+export interface BatchOutcome {
+  readonly stored: number;
+  readonly skipped: SkippedRecord[];
+}
+
+/** An edge with the number of its record. */
+export type NumberedEdge = ImportedEdge & { readonly record: number };
+
+interface OutcomeRow {
+  readonly stored: number;
+  readonly unknown: number[];
+  readonly across: number[];
+}
+
+/** Imports blocks and ends the follows between the two of each. The locks on the pairs must be held. */
+export async function importBlocks(run: Run, edges: readonly NumberedEdge[]): Promise<BatchOutcome> {
+  const outcome = await importEdges(run, edges, {
+    insert: sql`insert into blocks (blocker_id, blocked_id, id, created_at)
+      select distinct on (owner, target) owner, target, gen_random_uuid(), created_at from fit
+      order by owner, target, created_at
+      on conflict (blocker_id, blocked_id) do nothing`,
+  });
+  if (edges.length > 0) {
+    await run(sql`
+      delete from follows f using (
+        select owner as a, target as b from ${given(edges)} union all select target, owner from ${given(edges)}
+      ) pair
+      where f.follower_id = pair.a and f.followee_id = pair.b`);
+  }
+  return outcome;
+}
+
+/** Imports mutes. */
+export function importMutes(run: Run, edges: readonly NumberedEdge[]): Promise<BatchOutcome> {
+  return importEdges(run, edges, {
+    insert: sql`insert into mutes (muter_id, muted_id, id, created_at)
+      select distinct on (owner, target) owner, target, gen_random_uuid(), created_at from fit
+      order by owner, target, created_at
+      on conflict (muter_id, muted_id) do nothing`,
+  });
+}
+
+/** Imports follows, but for those across a block. The locks on the pairs must be held. */
+export function importFollows(run: Run, edges: readonly NumberedEdge[]): Promise<BatchOutcome> {
+  return importEdges(run, edges, {
+    insert: sql`insert into follows (follower_id, followee_id, created_at)
+      select distinct on (owner, target) owner, target, created_at from fit
+      order by owner, target, created_at
+      on conflict (follower_id, followee_id) do nothing`,
+    across: sql`exists (
+      select from (select b.blocker_id from blocks b where b.blocker_id = g.owner and b.blocked_id = g.target
+        union all select b.blocker_id from blocks b where b.blocker_id = g.target and b.blocked_id = g.owner) b
+    )`,
+  });
+}
+
+// Rows are inserted in the order of their key, so that two imports of the same edges cannot wait for each other.
+async function importEdges(
+  run: Run,
+  edges: readonly NumberedEdge[],
+  { insert, across = sql`false` }: { insert: RawBuilder<unknown>; across?: RawBuilder<unknown> },
+): Promise<BatchOutcome> {
+  if (edges.length === 0) return { stored: 0, skipped: [] };
+  const [row] = await run(sql<OutcomeRow>`
+    with seen as materialized (
+      select g.*, owner_row.id is not null and target_row.id is not null as known, ${across} as across
+      from ${given(edges)}
+      left join lateral (select u.id from users u where u.id = g.owner limit 1) owner_row on true
+      left join lateral (select u.id from users u where u.id = g.target limit 1) target_row on true
+    ),
+    fit as (select * from seen where known and not across),
+    added as (${insert} returning 1)
+    select (select count(*) from added)::int as stored,
+      array(select record::int from seen where not known) as unknown,
+      array(select record::int from seen where known and across) as across`);
+  return {
+    stored: row?.stored ?? 0,
+    skipped: [
+      ...(row?.unknown ?? []).map((record) => ({ record, reason: "UNKNOWN_USER" as const })),
+      ...(row?.across ?? []).map((record) => ({ record, reason: "FOLLOW_ACROSS_BLOCK" as const })),
+    ],
+  };
+}
+
+function given(edges: readonly NumberedEdge[]): RawBuilder<unknown> {
+  return sql`(
+    select owner, target, record,
+      coalesce(timestamptz 'epoch' + micros * interval '1 microsecond', clock_timestamp()) as created_at
+    from unnest(
+      ${edges.map(({ owner }) => owner)}::uuid[],
+      ${edges.map(({ target }) => target)}::uuid[],
+      ${edges.map(({ createdAt }) => createdAt?.toString() ?? null)}::bigint[],
+      ${edges.map(({ record }) => record)}::bigint[]
+    ) as given (owner, target, micros, record)
+  ) g`;
+}

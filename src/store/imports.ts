@@ -1,0 +1,126 @@
+import { sql } from "kysely";
+import { PrivacyError } from "../domain/errors.ts";
+import {
+  type ImportProgress,
+  type ImportRecord,
+  type SkippedRecord,
+  skipReasons,
+} from "../domain/imports.ts";
+import {
+  type BatchOutcome,
+  importBlocks,
+  importFollows,
+  importMutes,
+  type NumberedEdge,
+} from "./import-edges.ts";
+import { lockPairs } from "./pair-lock.ts";
+import type { Run, Session } from "./session.ts";
+import { upsertUsers } from "./users.ts";
+
+interface ImportRow {
+  readonly records: string;
+  readonly stored: string;
+  readonly unchanged: string;
+  readonly skipped: Readonly<Record<string, number>>;
+}
+
+/** Bulk imports, which can be broken off and resumed: how far each has come is stored with its records. */
+export class ImportRepository {
+  readonly #session: Session;
+
+  constructor(session: Session) {
+    this.#session = session;
+  }
+
+  /** Returns how far an import has come; at its beginning when nothing is known of it. */
+  async progress(importId: string, signal?: AbortSignal): Promise<ImportProgress> {
+    const rows = await this.#session.read(
+      sql<ImportRow>`select records, stored, unchanged, skipped from imports where id = ${importId}`,
+      signal,
+    );
+    return toProgress(rows[0]);
+  }
+
+  /**
+   * Stores at most 1,000 records in one transaction, and with them how far the import has come. `first` is the number
+   * of the first one; those that were stored before are passed over. Throws `IMPORT_GAP` when records before them are
+   * missing.
+   *
+   * Users are stored before blocks, mutes and follows, in this order, whatever the order of the records.
+   */
+  async store(
+    importId: string,
+    first: number,
+    records: readonly ImportRecord[],
+    signal?: AbortSignal,
+  ): Promise<{ progress: ImportProgress; skipped: SkippedRecord[] }> {
+    return this.#session.transaction(async (run) => {
+      await run(sql`insert into imports (id) values (${importId}) on conflict do nothing`);
+      const [row] = await run(
+        sql<ImportRow>`select records, stored, unchanged, skipped from imports where id = ${importId} for update`,
+      );
+      const before = toProgress(row);
+      if (first > before.records) throw new PrivacyError("IMPORT_GAP");
+      const fresh = records.slice(before.records - first);
+      const outcome = await storeFresh(run, fresh, Math.max(first, before.records));
+      const progress = advance(before, fresh.length, outcome);
+      await run(sql`
+        update imports
+        set records = ${progress.records}, stored = ${progress.stored}, unchanged = ${progress.unchanged},
+          skipped = ${JSON.stringify(progress.skipped)}::jsonb
+        where id = ${importId}`);
+      return { progress, skipped: outcome.skipped };
+    }, signal);
+  }
+}
+
+async function storeFresh(run: Run, records: readonly ImportRecord[], first: number): Promise<BatchOutcome> {
+  const skipped: SkippedRecord[] = [];
+  const edges = { follow: [] as NumberedEdge[], block: [] as NumberedEdge[], mute: [] as NumberedEdge[] };
+  const users = [];
+  for (const [index, record] of records.entries()) {
+    const number = first + index;
+    if (record.kind === "malformed") skipped.push({ record: number, reason: "MALFORMED" });
+    else if (record.kind === "user") users.push(record.user);
+    else if (record.edge.owner === record.edge.target) skipped.push({ record: number, reason: "SELF" });
+    else edges[record.kind].push({ ...record.edge, record: number });
+  }
+  const changed = users.length === 0 ? [] : await run(upsertUsers(users));
+  // The one place that locks many pairs: in the order of the locks, as every other import does.
+  await run(
+    lockPairs([...edges.follow, ...edges.block].map(({ owner, target }) => [owner, target] as const)),
+  );
+  const outcomes = [
+    { stored: changed.length, skipped },
+    await importBlocks(run, edges.block),
+    await importMutes(run, edges.mute),
+    await importFollows(run, edges.follow),
+  ];
+  return {
+    stored: outcomes.reduce((sum, { stored }) => sum + stored, 0),
+    skipped: outcomes.flatMap((outcome) => outcome.skipped).sort((a, b) => a.record - b.record),
+  };
+}
+
+function advance(before: ImportProgress, count: number, { stored, skipped }: BatchOutcome): ImportProgress {
+  const reasons = skipReasons.map((reason) => [
+    reason,
+    before.skipped[reason] + skipped.filter((record) => record.reason === reason).length,
+  ]);
+  return {
+    records: before.records + count,
+    stored: before.stored + stored,
+    unchanged: before.unchanged + count - stored - skipped.length,
+    skipped: Object.fromEntries(reasons),
+  };
+}
+
+function toProgress(row: ImportRow | undefined): ImportProgress {
+  const reasons = skipReasons.map((reason) => [reason, row?.skipped[reason] ?? 0]);
+  return {
+    records: Number(row?.records ?? 0),
+    stored: Number(row?.stored ?? 0),
+    unchanged: Number(row?.unchanged ?? 0),
+    skipped: Object.fromEntries(reasons),
+  };
+}
