@@ -17,7 +17,7 @@ describe("npm start", function () {
     dataDir = mkdtempSync(join(tmpdir(), "privacy-control-"));
   });
   afterEach(async () => {
-    await Promise.all(running.splice(0).map((script) => script.stop("SIGKILL").catch(() => {})));
+    await Promise.all(running.splice(0).map((script) => script.stop("SIGKILL")));
     rmSync(dataDir, { recursive: true, force: true });
   });
 

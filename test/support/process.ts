@@ -47,9 +47,11 @@ export function runScript(
         look();
       }),
     stop(signal = "SIGTERM") {
-      // npm passes other signals on to what it runs; this one only reaches a process that is named, so name them all.
-      if (signal === "SIGKILL" && child.exitCode === null) process.kill(-(child.pid ?? 0), signal);
-      else child.kill(signal);
+      if (child.exitCode === null && child.signalCode === null) {
+        // npm passes other signals on to what it runs; this one only reaches a process that is named, so name them all.
+        if (signal === "SIGKILL") process.kill(-(child.pid ?? 0), signal);
+        else child.kill(signal);
+      }
       return exited;
     },
   };
