@@ -1,5 +1,5 @@
 /** A failure whose message alone tells the operator what to do: it is shown without a stack. */
-const plainErrors = new Set(["ConfigError", "CommandError", "DirectoryInUseError"]);
+const plainErrors = new Set(["ConfigError", "CommandError", "ConnectError", "DirectoryInUseError"]);
 
 /** A command line that cannot be carried out. */
 export class CommandError extends Error {
@@ -21,5 +21,6 @@ function explain(failure: unknown): string {
   if ("code" in failure && failure.code === "EADDRINUSE" && "port" in failure) {
     return `Port ${failure.port} is in use; choose others with HTTP_PORT and GRPC_PORT.`;
   }
-  return plainErrors.has(failure.name) ? failure.message : (failure.stack ?? failure.message);
+  const isPlain = plainErrors.has(failure.name) || "syscall" in failure;
+  return isPlain ? failure.message : (failure.stack ?? failure.message);
 }

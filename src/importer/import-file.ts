@@ -9,9 +9,11 @@ import {
   type ImportEdgesRequestSchema,
   type ImportEdgesResponse,
 } from "../../gen/nexgate/privacy/v1/graph_service_pb.ts";
-import { readRecords } from "./read-records.ts";
+import { type FileRecord, readRecords } from "./read-records.ts";
 
 const batchSize = 1_000;
+/** Far below what the service takes in one message, 1 MiB: a character may need three bytes. */
+const batchCharacters = 256 * 1024;
 
 interface ImportOptions {
   readonly url: string;
@@ -50,17 +52,27 @@ async function* batches(
     ({ importId, firstRecord: BigInt(firstRecord), records: [] }) as Batch;
   let number = 0;
   let batch = start(done);
+  let characters = 0;
   for await (const { record, bytesRead } of readRecords(path)) {
     if (number++ < done) continue;
     batch.records.push(record);
-    if (batch.records.length < batchSize) continue;
+    characters += charactersOf(record);
+    if (batch.records.length < batchSize && characters < batchCharacters) continue;
     yield batch;
     onProgress(bytesRead / size, number);
     batch = start(number);
+    characters = 0;
   }
   // Also when it is empty: the service answers a stream of at least one message.
   yield batch;
   onProgress(1, number);
+}
+
+/** Only users vary in size: by their texts. */
+function charactersOf({ record }: FileRecord["record"]): number {
+  if (record?.case !== "user") return 0;
+  const { userName = "", firstName = "", lastName = "", profilePictureUrls = [] } = record.value;
+  return [userName, firstName, lastName, ...profilePictureUrls].join("").length;
 }
 
 function uuidOf(text: string): UUID {
