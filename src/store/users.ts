@@ -2,6 +2,7 @@ import { type RawBuilder, sql } from "kysely";
 import { PrivacyError } from "../domain/errors.ts";
 import type { UserId } from "../domain/ids.ts";
 import type { User } from "../domain/user.ts";
+import { eraseUser } from "./erasure.ts";
 import type { Session } from "./session.ts";
 import { toUser, type UserRow, userColumns } from "./user-row.ts";
 
@@ -39,7 +40,7 @@ export class UserRepository {
 
   /** Erases a user and every row that mentions it. Deleting an unknown user changes nothing. */
   async delete(id: UserId, signal?: AbortSignal): Promise<void> {
-    await this.#session.run(sql`delete from users where id = ${id}`, signal);
+    await this.#session.transaction((run) => eraseUser(run, id), signal);
   }
 
   /** Tells whether there is no user at all. */

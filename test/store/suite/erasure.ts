@@ -48,6 +48,25 @@ export function describeErasure(store: () => TestStore): void {
       expect((await store().settings.get(other)).groups).to.equal("none");
     });
 
+    it("erases a user of more edges than one statement takes", async () => {
+      const [user, other] = (await store().newUsers(2)) as [UserId, UserId];
+      await store().query(sql`
+        with crowd as (
+          insert into users select gen_random_uuid(), 'crowd', '', '', '{}', false from generate_series(1, 10050)
+          returning id
+        )
+        select id from crowd`);
+      await store().query(sql`
+        insert into blocks select ${user}, id, gen_random_uuid(), now() from users where user_name = 'crowd'`);
+      await store().query(sql`insert into blocks values (${other}, ${user}, gen_random_uuid(), now())`);
+      await store().users.delete(user);
+      expect(await store().query(sql`select from blocks where ${user} in (blocker_id, blocked_id)`)).to.eql(
+        [],
+      );
+      expect(await store().blocks.list(other, 10)).to.eql([]);
+      await store().query(sql`delete from users where user_name = 'crowd'`);
+    });
+
     it("is enforced by a foreign key on every such column", async () => {
       const referencing = await store().query(sql<Column>`
         select constrained.table_name, constrained.column_name
