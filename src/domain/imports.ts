@@ -17,7 +17,7 @@ export type ImportRecord =
 
 /** Why a record of an import is not stored. */
 export const skipReasons = ["MALFORMED", "SELF", "UNKNOWN_USER", "FOLLOW_ACROSS_BLOCK"] as const;
-export type SkipReason = (typeof skipReasons)[number];
+type SkipReason = (typeof skipReasons)[number];
 
 /** A record that was not stored. */
 export interface SkippedRecord {

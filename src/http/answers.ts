@@ -1,5 +1,5 @@
 import { type IncomingMessage, type ServerResponse, STATUS_CODES } from "node:http";
-import type { Http2ServerRequest, Http2ServerResponse } from "node:http2";
+import { constants, type Http2ServerRequest, type Http2ServerResponse } from "node:http2";
 
 /** A request of either HTTP version. */
 export type Request = IncomingMessage | Http2ServerRequest;
@@ -23,6 +23,18 @@ export function failureBody(status: number): string {
 export function answerFailure(response: Response, status: number, headers?: Record<string, string>): void {
   if (response.headersSent) return;
   answerJson(response, status, failureBody(status), headers);
+}
+
+/** Answers 500 in place of what could not be answered, or cuts the response off when it has begun. */
+export function answerBroken(response: Response): void {
+  if (!response.headersSent) {
+    for (const name of response.getHeaderNames()) response.removeHeader(name);
+    answerFailure(response, 500);
+  } else if ("stream" in response) {
+    response.stream.close(constants.NGHTTP2_INTERNAL_ERROR);
+  } else {
+    response.destroy();
+  }
 }
 
 /** Answers with a JSON text. */

@@ -7,7 +7,7 @@ import {
 } from "@connectrpc/connect-node";
 import type { Logger } from "pino";
 import type { Calls } from "../rpc/calls.ts";
-import { answerFailure, type Request, type Response } from "./answers.ts";
+import { answerBroken, answerFailure, type Request, type Response } from "./answers.ts";
 
 /** How a listener speaks to RPC clients. */
 export interface RpcOptions {
@@ -58,8 +58,7 @@ export async function serveConnect(
   } catch (failure) {
     if (ConnectError.from(failure).code === Code.Aborted) return;
     log.error({ err: failure, path: handler.requestPath }, "an RPC could not be answered");
-    if (response.headersSent) response.destroy();
-    else answerFailure(response, 500);
+    answerBroken(response);
   }
 }
 

@@ -15,7 +15,7 @@ export function shortenDeadline(headers: IncomingHttpHeaders): void {
   const grpc = headers["grpc-timeout"];
   if (typeof grpc === "string" && isLongGrpc(grpc)) headers["grpc-timeout"] = "24H";
   const connect = headers["connect-timeout-ms"];
-  if (typeof connect === "string" && /^\d{9,10}$/.test(connect) && Number(connect) > longestMs) {
+  if (typeof connect === "string" && /^\d{1,10}$/.test(connect) && Number(connect) > longestMs) {
     headers["connect-timeout-ms"] = String(longestMs);
   }
 }

@@ -2,7 +2,7 @@ import type { IncomingHttpHeaders, ServerHttp2Stream } from "node:http2";
 import type { Logger } from "pino";
 import type { Calls } from "../rpc/calls.ts";
 import { grpcUnary } from "../rpc/grpc-unary.ts";
-import { answerFailure, answerUnimplemented, type Request, type Response } from "./answers.ts";
+import { answerBroken, answerFailure, answerUnimplemented, type Request, type Response } from "./answers.ts";
 import { authorityCheck } from "./authority.ts";
 import { connectHandlers, type RpcOptions, serveConnect } from "./connect-handlers.ts";
 import { shortenDeadline } from "./deadlines.ts";
@@ -33,7 +33,7 @@ interface FrontOptions {
 /** Puts the calls over Connect, gRPC-Web and gRPC before everything else that a listener answers. */
 export function createFront({ calls, rpc, otherwise, log, fastPath }: FrontOptions): Front {
   const handlers = connectHandlers(calls, rpc);
-  const serveUnary = fastPath ? grpcUnary(calls, rpc) : () => false;
+  const serveUnary = fastPath ? grpcUnary(calls, rpc, log) : () => false;
   const isAuthority = authorityCheck();
 
   const answer = async (request: Request, response: Response): Promise<void> => {
@@ -56,8 +56,7 @@ export function createFront({ calls, rpc, otherwise, log, fastPath }: FrontOptio
     handle: (request, response) => {
       answer(request, response).catch((failure) => {
         log.error({ err: failure }, "a request could not be answered");
-        if (response.headersSent) response.destroy();
-        else answerFailure(response, 500);
+        answerBroken(response);
       });
     },
     takeStream: (stream, headers) => {

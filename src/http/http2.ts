@@ -17,6 +17,7 @@ export function createHttp2(front: Front, limits: Limits): Http2 {
   const watch = new SessionWatch(limits, front.mayStayOpen);
   const server = createServer(
     {
+      maxSessionMemory: limits.sessionMegabytes,
       settings: {
         maxConcurrentStreams: limits.concurrentStreams,
         maxHeaderListSize: limits.headerBytes,

@@ -20,6 +20,8 @@ export interface Limits {
   readonly headerBytes: number;
   /** Size of a message, after decompression, in bytes. */
   readonly messageBytes: number;
+  /** Memory that one HTTP/2 session may hold, in megabytes; it opens no more streams beyond that. */
+  readonly sessionMegabytes: number;
   /** Calls in flight on one HTTP/2 session. */
   readonly concurrentStreams: number;
   /** Open connections; more are refused. */
@@ -39,6 +41,7 @@ export const publicLimits: Limits = {
   sweepMs: 1_000,
   headerBytes: 16 * 1024,
   messageBytes: 64 * 1024,
+  sessionMegabytes: 10,
   // The least that RFC 9113, 6.5.2 recommends; no app has more calls in flight.
   concurrentStreams: 100,
   connections: 20_000,
@@ -48,5 +51,6 @@ export const publicLimits: Limits = {
 export const internalLimits: Limits = {
   ...publicLimits,
   messageBytes: 1024 * 1024,
+  sessionMegabytes: 64,
   concurrentStreams: 1_000,
 };

@@ -74,7 +74,7 @@ export class SessionWatch {
       untaken: 0,
       untakenSince: since,
     });
-    stream.once("close", () => session.streams.delete(stream));
+    stream.on("close", () => session.streams.delete(stream));
   }
 
   /** Sends GOAWAY on every session, now and to come. */

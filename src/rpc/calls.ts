@@ -41,7 +41,7 @@ export interface CallStart {
   readonly protocolName: string;
   readonly requestMethod: string;
   readonly url: string;
-  readonly requestHeader: Headers;
+  readonly requestHeader: Headers | Record<string, string>;
   /** Aborts when the caller goes away. */
   readonly requestSignal: AbortSignal;
   /** The caller's deadline, in milliseconds from now. */

@@ -48,6 +48,8 @@ export function readBody(stream: ServerHttp2Stream, readMaxBytes: number): Promi
       if (expected >= 0 && received > expected) giveUp();
     };
     const onEnd = () => {
+      // A stream that is reset ends as well.
+      if (stream.aborted) return onClose();
       if (received !== expected) return settle({ chunks });
       const [first] = chunks;
       const whole = first?.length === received ? first : Buffer.concat(chunks);

@@ -1,14 +1,13 @@
 import type { IncomingHttpHeaders, OutgoingHttpHeaders, ServerHttp2Stream } from "node:http2";
 import { Code, ConnectError } from "@connectrpc/connect";
 
-/** The headers of an HTTP/2 request as handlers see them, without the pseudo-headers. */
-export function requestHeaders(headers: IncomingHttpHeaders): Headers {
-  const result = new Headers();
+/** The headers of an HTTP/2 request without the pseudo-headers. */
+export function requestHeaders(headers: IncomingHttpHeaders): Record<string, string> {
+  const result: Record<string, string> = Object.create(null);
   for (const name in headers) {
     if (name.startsWith(":")) continue;
     const value = headers[name];
-    if (typeof value === "string") result.append(name, value);
-    else for (const each of value ?? []) result.append(name, each);
+    if (value !== undefined) result[name] = typeof value === "string" ? value : value.join(", ");
   }
   return result;
 }

@@ -10,6 +10,7 @@ import {
   transformInvokeImplementation,
 } from "@connectrpc/connect/protocol";
 import { parseTimeout, setTrailerStatus } from "@connectrpc/connect/protocol-grpc";
+import type { Logger } from "pino";
 import type { CallContext, Calls, UnaryEndpoint } from "./calls.ts";
 import { readBody, readOddBody } from "./grpc-unary-body.ts";
 import { cancellation, copyHeaders, requestHeaders, urlMaker } from "./grpc-unary-http.ts";
@@ -40,20 +41,22 @@ interface Route {
  * Serves unary gRPC calls whose request is not compressed, with the answers of Connect's own handler but without its
  * pipeline of async generators, which takes five times as long for each call. Everything else is left to Connect.
  */
-export function grpcUnary(calls: Calls, options: GrpcUnaryOptions): ServeStream {
-  const server = new GrpcUnary(calls, options);
+export function grpcUnary(calls: Calls, options: GrpcUnaryOptions, log: Logger): ServeStream {
+  const server = new GrpcUnary(calls, options, log);
   return (stream, headers) => server.take(stream, headers);
 }
 
 class GrpcUnary {
   readonly #calls: Calls;
   readonly #options: GrpcUnaryOptions;
+  readonly #log: Logger;
   readonly #routes = new Map<string, Route>();
   readonly #urlOf = urlMaker();
 
-  constructor(calls: Calls, options: GrpcUnaryOptions) {
+  constructor(calls: Calls, options: GrpcUnaryOptions, log: Logger) {
     this.#calls = calls;
     this.#options = options;
+    this.#log = log;
     const sizes = { readMaxBytes: options.readMaxBytes, writeMaxBytes: Number.POSITIVE_INFINITY };
     for (const endpoint of calls.endpoints()) {
       const { method } = endpoint;
@@ -70,8 +73,9 @@ class GrpcUnary {
     const route = isPlainGrpc(headers) ? this.#routes.get(headers[":path"] ?? "") : undefined;
     if (route === undefined) return false;
     stream.on("error", ignore);
-    this.#serve(route, stream, headers).catch(() => {
-      // A handler set a header that HTTP/2 cannot carry.
+    this.#serve(route, stream, headers).catch((failure) => {
+      // A handler set a header that HTTP/2 cannot carry, say.
+      this.#log.error({ err: failure, path: headers[":path"] }, "an RPC could not be answered");
       stream.close(constants.NGHTTP2_INTERNAL_ERROR);
     });
     return true;
@@ -79,8 +83,10 @@ class GrpcUnary {
 
   async #serve(route: Route, stream: ServerHttp2Stream, headers: IncomingHttpHeaders): Promise<void> {
     const gone = new AbortController();
-    const onClose = () => gone.abort(cancellation(stream));
-    stream.once("close", onClose);
+    let ended = false;
+    stream.on("close", () => {
+      if (!ended) gone.abort(cancellation(stream));
+    });
 
     const timeout = parseTimeout(headerOf(headers, "grpc-timeout"), Number.MAX_SAFE_INTEGER);
     const context = this.#calls.start(route.endpoint.method, {
@@ -100,14 +106,15 @@ class GrpcUnary {
       if (timeout.error) throw timeout.error;
       gone.signal.throwIfAborted();
       const reply = route.serialize(await this.#invoke(route, stream, context));
-      frame = await encode(reply, compression, this.#options.compressMinBytes);
+      const isSmall = reply.byteLength < this.#options.compressMinBytes;
+      frame = compression === null || isSmall ? encodeEnvelope(0, reply) : await compress(reply, compression);
       context.abort(finished);
     } catch (failure) {
       // The order matters: the end of the call is where a failure gets its details and the request id.
       context.abort(failure);
       setTrailerStatus(context.responseTrailer, asConnectError(failure));
     }
-    stream.off("close", onClose);
+    ended = true;
     if (!stream.destroyed && !stream.closed) respond(stream, context, frame);
   }
 
@@ -139,20 +146,15 @@ function responseCompression(
   return compressionNegotiate(acceptCompression, null, accepted, "grpc-accept-encoding").response;
 }
 
-async function encode(
-  data: Uint8Array<ArrayBuffer>,
-  compression: Compression | null,
-  compressMinBytes: number,
-): Promise<Uint8Array> {
-  if (compression === null || data.byteLength < compressMinBytes) return encodeEnvelope(0, data);
-  const compressed = await envelopeCompress({ flags: 0, data }, compression, compressMinBytes);
-  return encodeEnvelope(compressed.flags, compressed.data);
+async function compress(data: Uint8Array<ArrayBuffer>, compression: Compression): Promise<Uint8Array> {
+  const { flags, data: compressed } = await envelopeCompress({ flags: 0, data }, compression, 0);
+  return encodeEnvelope(flags, compressed);
 }
 
 function respond(stream: ServerHttp2Stream, context: CallContext, frame: Uint8Array | undefined): void {
   const head = { ":status": 200, "content-type": "application/grpc+proto" };
   stream.respond(copyHeaders(context.responseHeader, head), { waitForTrailers: true });
-  stream.once("wantTrailers", () => {
+  stream.on("wantTrailers", () => {
     stream.sendTrailers(copyHeaders(context.responseTrailer, { "grpc-status": "0" }));
   });
   stream.end(frame);

@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { Code, ConnectError, type HandlerContext } from "@connectrpc/connect";
 import type { Logger } from "pino";
+import { PrivacyError } from "../domain/errors.ts";
 import { principalKey } from "./auth/principal.ts";
 import { toConnectError } from "./errors.ts";
 
@@ -12,6 +13,9 @@ export const requestIdHeader = "x-request-id";
  * a DOMException with its stack.
  */
 export const finished = new ConnectError("the call has finished", Code.Canceled);
+
+/** How Node says that a request was cut off. */
+const disconnects = new Set<unknown>(["ECONNRESET", "ERR_STREAM_PREMATURE_CLOSE"]);
 
 /** The codes that mean a fault of ours: what lies behind them belongs in the log. */
 const faults = new Set([Code.Internal, Code.Unknown, Code.DataLoss, Code.Unavailable]);
@@ -45,10 +49,15 @@ export interface Abortable {
 }
 
 function outcome({ signal }: HandlerContext, reason: unknown): ConnectError | undefined {
-  const failed = reason !== undefined && reason !== finished;
-  // A plain error comes from reading a request whose sender has gone: what handlers throw is mapped before.
-  if (failed && (reason instanceof ConnectError || !signal.aborted)) return toConnectError(reason);
-  return signal.aborted ? toConnectError(signal.reason) : undefined;
+  if (reason === undefined || reason === finished) {
+    return signal.aborted ? toConnectError(signal.reason) : undefined;
+  }
+  return toConnectError(isDisconnect(reason) ? new PrivacyError("CANCELLED", { cause: reason }) : reason);
+}
+
+/** Whether a request could not be read because its sender has gone. What handlers throw is mapped before it gets here. */
+function isDisconnect(reason: unknown): boolean {
+  return reason instanceof Error && "code" in reason && disconnects.has(reason.code);
 }
 
 /** Makes the failure that a wire is about to write say what another one says. */
@@ -62,6 +71,7 @@ function report(
   startedAt: number,
   log: Logger,
 ): void {
+  if (error === undefined && !log.isLevelEnabled("info")) return;
   const requestId = randomUUID();
   const line = {
     requestId,

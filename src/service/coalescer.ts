@@ -80,7 +80,10 @@ export class Coalescer<Question, Fact> {
 
   #wake(): void {
     // A lone call gains nothing by waiting for company.
-    if (this.#inFlight === 0) return this.#send();
+    if (this.#inFlight === 0) {
+      this.#send();
+      return;
+    }
     if (this.#scheduled) return;
     this.#scheduled = true;
     setImmediate(() => {

@@ -32,7 +32,8 @@ export function exceptionHandlers(exceptions: ExceptionRepository, tokens: PageT
       asActor(context, async (actor) => {
         const add = request.addUserIds.map(toUserId);
         const remove = request.removeUserIds.map(toUserId);
-        if (add.some((id) => remove.includes(id))) {
+        const removed = new Set(remove);
+        if (add.some((id) => removed.has(id))) {
           throw new PrivacyError("INVALID_REQUEST", {
             message: "A user cannot be added and removed at once",
           });

@@ -11,6 +11,12 @@ const foreignKeyViolation = "23503";
 
 const rolledBackStates = new Set(["40001", "40P01"]);
 const lostStates = new Set(["57P01", "57P02", "08006", "ECONNRESET", "EPIPE"]);
+// The driver gives these no code. With the last two it never sent the statement.
+const lostMessages = [
+  "Connection terminated unexpectedly",
+  "Client has encountered a connection error and is not queryable",
+  "Client was closed and is not queryable",
+];
 
 // By class: connection, authorization, resources, operator; then single conditions that pass by themselves.
 const unavailableState = /^(08...|28...|53...|57P..|57014|55P03|40001|40P01|25P03|25006|3D000)$/;
@@ -79,7 +85,7 @@ export function isRolledBack(failure: unknown): boolean {
 export function isConnectionLost(failure: unknown): boolean {
   return (
     lostStates.has(codeOf(failure)) ||
-    (failure instanceof Error && failure.message.startsWith("Connection terminated unexpectedly"))
+    (failure instanceof Error && lostMessages.some((start) => failure.message.startsWith(start)))
   );
 }
 

@@ -1,5 +1,6 @@
 import { type RawBuilder, sql } from "kysely";
 import type { ImportedEdge, SkippedRecord } from "../domain/imports.ts";
+import { toMoment } from "./instants.ts";
 import type { Run } from "./session.ts";
 
 /** What became of some records. */
@@ -59,7 +60,8 @@ export function importFollows(run: Run, edges: readonly NumberedEdge[]): Promise
   });
 }
 
-// Rows are inserted in the order of their key, so that two imports of the same edges cannot wait for each other.
+// Rows are inserted in the order of their key, so that two imports of the same edges cannot wait for each other. The
+// users are kept from being deleted until the end: a foreign key would refuse the whole batch.
 async function importEdges(
   run: Run,
   edges: readonly NumberedEdge[],
@@ -70,8 +72,8 @@ async function importEdges(
     with seen as materialized (
       select g.*, owner_row.id is not null and target_row.id is not null as known, ${across} as across
       from ${given(edges)}
-      left join lateral (select u.id from users u where u.id = g.owner limit 1) owner_row on true
-      left join lateral (select u.id from users u where u.id = g.target limit 1) target_row on true
+      left join lateral (select u.id from users u where u.id = g.owner limit 1 for key share) owner_row on true
+      left join lateral (select u.id from users u where u.id = g.target limit 1 for key share) target_row on true
     ),
     fit as (select * from seen where known and not across),
     added as (${insert} returning 1)
@@ -90,7 +92,7 @@ async function importEdges(
 function given(edges: readonly NumberedEdge[]): RawBuilder<unknown> {
   return sql`(
     select owner, target, record,
-      coalesce(timestamptz 'epoch' + micros * interval '1 microsecond', clock_timestamp()) as created_at
+      coalesce(${toMoment(sql`micros`)}, clock_timestamp()) as created_at
     from unnest(
       ${edges.map(({ owner }) => owner)}::uuid[],
       ${edges.map(({ target }) => target)}::uuid[],

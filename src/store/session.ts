@@ -39,12 +39,16 @@ export class Session {
    * may run more than once.
    */
   async transaction<T>(work: (run: Run) => Promise<T>, signal?: AbortSignal): Promise<T> {
-    let committing = false;
+    let committing: boolean;
     const isSafe = (failure: unknown) => isRolledBack(failure) || (!committing && isConnectionLost(failure));
     const onCommit = () => {
       committing = true;
     };
-    return this.#guarded(() => this.#transact(work, onCommit, signal), isSafe, signal);
+    const attempt = () => {
+      committing = false;
+      return this.#transact(work, onCommit, signal);
+    };
+    return this.#guarded(attempt, isSafe, signal);
   }
 
   async #guarded<T>(

@@ -11,7 +11,7 @@ import type { VerifyToken } from "./tokens.ts";
 export type Gate = (context: HandlerContext) => Promise<void>;
 
 /** The metadata in which a service names the user for whom it acts. */
-export const actingUserHeader = "x-acting-user";
+const actingUserHeader = "x-acting-user";
 /** The scope of the methods that act for a user. */
 const actScope = "users.act";
 
