@@ -1,0 +1,89 @@
+import { once } from "node:events";
+import { connect as connectTcp } from "node:net";
+import { create, toBinary } from "@bufbuild/protobuf";
+import { expect } from "chai";
+import { GetUserRequestSchema } from "../../../gen/nexgate/privacy/v1/graph_service_pb.ts";
+import { exchange, frame, openSession, openTcp, preface } from "../../support/raw-http.ts";
+import { aUserId, doHeader, startTestServer, type TestServer } from "../../support/transport-server.ts";
+
+const path = "/nexgate.privacy.v1.GraphService/GetUser";
+const message = toBinary(GetUserRequestSchema, create(GetUserRequestSchema, { userId: aUserId }));
+const held = { ":path": path, "content-type": "application/grpc", authorization: "t", [doHeader]: "hold" };
+const heldHttp1 = `POST ${path} HTTP/1.1\r\nHost: h\r\nAuthorization: t\r\n${doHeader}: hold\r\nContent-Type: application/proto\r\nContent-Length: ${message.length}\r\n\r\n${Buffer.from(message).toString("latin1")}`;
+const longGrace = 10_000;
+
+describe("a listener that closes", () => {
+  let server: TestServer;
+  beforeEach(async () => {
+    server = await startTestServer();
+  });
+
+  it("lets a call over HTTP/2 finish, after a GOAWAY", async () => {
+    const session = openSession(server.listener.url);
+    const away = once(session, "goaway");
+    const handling = server.seen.next();
+    const answer = exchange(session, { headers: held, chunks: [frame(message)] });
+    await handling;
+    const closing = server.listener.close(longGrace);
+    await away;
+    server.release();
+    expect((await answer).trailers["grpc-status"]).to.equal("0");
+    await closing;
+  });
+
+  it("lets a call over HTTP/1.1 finish, and closes its connection", async () => {
+    const { socket, received } = await openTcp(server.listener.port);
+    const handling = server.seen.next();
+    socket.write(heldHttp1, "latin1");
+    await handling;
+    const closing = server.listener.close(longGrace);
+    server.release();
+    await once(socket, "close");
+    await closing;
+    expect(received())
+      .to.match(/^HTTP\/1\.1 200 /)
+      .and.to.match(/\r\nconnection: close\r\n/i);
+  });
+
+  it("closes at once what is idle", async () => {
+    const untold = await openTcp(server.listener.port);
+    const resting = await openTcp(server.listener.port);
+    resting.socket.write("GET /x HTTP/1.1\r\nHost: h\r\n\r\n");
+    while (!resting.received().includes("\r\n\r\n")) await once(resting.socket, "data");
+    const session = openSession(server.listener.url);
+    await exchange(session, { headers: { ...held, [doHeader]: "" }, chunks: [frame(message)] });
+    const closed = [once(untold.socket, "close"), once(resting.socket, "close"), once(session, "close")];
+    await server.listener.close(longGrace);
+    await Promise.all(closed);
+  });
+
+  it("refuses new connections", async () => {
+    const { port } = server.listener;
+    await server.listener.close(longGrace);
+    const socket = connectTcp(port, "127.0.0.1");
+    const [error] = await once(socket, "error");
+    expect(error.code).to.equal("ECONNREFUSED");
+  });
+
+  it("destroys what is stuck when its grace is over, and aborts the calls", async () => {
+    const session = openSession(server.listener.url);
+    const overHttp2 = server.seen.next();
+    const answer = exchange(session, { headers: held, chunks: [frame(message)] });
+    const { signal } = await overHttp2;
+    const { socket } = await openTcp(server.listener.port);
+    const overHttp1 = server.seen.next();
+    socket.write(heldHttp1, "latin1");
+    const { signal: signal1 } = await overHttp1;
+    const aborted = [once(signal, "abort"), once(signal1, "abort"), once(socket, "close")];
+    const halfOpen = await openTcp(server.listener.port);
+    halfOpen.socket.write(preface.subarray(0, 12));
+    await server.listener.close(50);
+    await Promise.all(aborted);
+    expect((await answer).trailers).to.eql({});
+    server.release();
+  });
+
+  it("is done at once when nobody is connected", async () => {
+    await server.listener.close(longGrace);
+  }).timeout(1_000);
+});

@@ -1,0 +1,208 @@
+import { once } from "node:events";
+import { type ClientHttp2Stream, constants } from "node:http2";
+import type { Socket } from "node:net";
+import { create, toBinary } from "@bufbuild/protobuf";
+import { expect } from "chai";
+import { GetUserRequestSchema } from "../../../gen/nexgate/privacy/v1/graph_service_pb.ts";
+import type { Limits } from "../../../src/http/limits.ts";
+import { HealthState, healthService } from "../../../src/rpc/health.ts";
+import { reflectionServices } from "../../../src/rpc/reflection.ts";
+import { frame, http2Frame, openSession, openTcp, preface, talk } from "../../support/raw-http.ts";
+import { aUserId, startTestServer, type TestServer } from "../../support/transport-server.ts";
+
+const short: Partial<Limits> = {
+  sniffMs: 150,
+  headersMs: 150,
+  requestMs: 200,
+  keepAliveMs: 100,
+  firstStreamMs: 150,
+  idleSessionMs: 200,
+  stalledResponseMs: 400,
+  sweepMs: 20,
+};
+const getUserPath = "/nexgate.privacy.v1.GraphService/GetUser";
+const grpcHeaders = {
+  ":method": "POST",
+  ":path": getUserPath,
+  "content-type": "application/grpc",
+  authorization: "t",
+};
+const message = toBinary(GetUserRequestSchema, create(GetUserRequestSchema, { userId: aUserId }));
+const settings = http2Frame(4, 0, 0, Buffer.alloc(0));
+
+/** Writes a byte again and again until `stopped`. */
+async function trickle(target: Socket | ClientHttp2Stream, stopped: Promise<unknown>): Promise<void> {
+  const timer = setInterval(() => target.write("a"), 20);
+  await stopped;
+  clearInterval(timer);
+}
+
+const closed = (stream: ClientHttp2Stream) => {
+  stream.on("error", () => {});
+  return new Promise((resolve) => stream.once("close", resolve));
+};
+
+describe("trap 3, clients that take their time", () => {
+  let server: TestServer;
+  before(async () => {
+    server = await startTestServer({
+      face: "public",
+      limits: short,
+      rest: (request, response) => {
+        const chunks: Buffer[] = [];
+        request.on("data", (chunk) => chunks.push(chunk));
+        request.on("end", () => response.end(String(Buffer.concat(chunks).length)));
+      },
+    });
+  });
+  after(() => server.stop());
+
+  describe("over HTTP/1.1", () => {
+    it("are closed without a word when they send nothing", async () => {
+      expect(await talk(server.listener.port, "")).to.equal("");
+    });
+
+    it("are closed when they do not even tell the protocol", async () => {
+      expect(await talk(server.listener.port, "P")).to.equal("");
+    });
+
+    it("are answered 408 when their headers stay incomplete", async () => {
+      const answer = await talk(server.listener.port, "GET / HTTP/1.1\r\nHost: h\r\n");
+      expect(answer)
+        .to.match(/^HTTP\/1\.1 408 /)
+        .and.to.contain('"httpStatus":"REQUEST_TIMEOUT"');
+    });
+
+    it("are answered 408 when headers trickle", async () => {
+      const { socket, received } = await openTcp(server.listener.port);
+      socket.write("GET / HTTP/1.1\r\nHost: h\r\nX: ");
+      await trickle(socket, once(socket, "close"));
+      expect(received()).to.match(/^HTTP\/1\.1 408 /);
+    });
+
+    const unfinished = (path: string) =>
+      `POST ${path} HTTP/1.1\r\nHost: h\r\nAuthorization: t\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{`;
+    for (const [what, path] of [
+      ["REST", "/x"],
+      ["an RPC", getUserPath],
+    ] as const) {
+      it(`are answered 408 when a body stalls, for ${what}`, async () => {
+        expect(await talk(server.listener.port, unfinished(path))).to.match(/^HTTP\/1\.1 408 /);
+      });
+
+      it(`are answered 408 when a body trickles, for ${what}`, async () => {
+        const { socket, received } = await openTcp(server.listener.port);
+        socket.write(unfinished(path));
+        await trickle(socket, once(socket, "close"));
+        expect(received()).to.match(/^HTTP\/1\.1 408 /);
+      });
+    }
+
+    it("are closed when they rest after an answer", async () => {
+      const answer = await talk(server.listener.port, "GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n");
+      expect(answer).to.match(/^HTTP\/1\.1 200 /);
+    });
+  });
+
+  describe("over HTTP/2", () => {
+    it("are closed when the preface stays incomplete", async () => {
+      await talk(server.listener.port, preface.subarray(0, 10).toString("latin1"));
+    });
+
+    it("are closed when they open no stream", async () => {
+      await talk(server.listener.port, preface.toString("latin1"));
+      await talk(server.listener.port, Buffer.concat([preface, settings]).toString("latin1"));
+    });
+
+    for (const [what, headers] of [
+      ["the fast path", grpcHeaders],
+      ["Connect's adapter", { ...grpcHeaders, "content-type": "application/proto" }],
+      ["REST", { ":method": "POST", ":path": "/x" }],
+    ] as const) {
+      it(`lose a stream whose body stalls, on ${what}`, async () => {
+        const session = openSession(server.listener.url);
+        const stream = session.request(headers, { endStream: false });
+        stream.write("a");
+        await closed(stream);
+        expect(stream.rstCode).to.equal(constants.NGHTTP2_CANCEL);
+        session.destroy();
+      });
+
+      it(`lose a stream whose body trickles, on ${what}`, async () => {
+        const session = openSession(server.listener.url);
+        const stream = session.request(headers, { endStream: false });
+        stream.write(Buffer.from([0, 0, 0, 1, 0]));
+        await trickle(stream, closed(stream));
+        expect(stream.rstCode).to.equal(constants.NGHTTP2_CANCEL);
+        session.destroy();
+      });
+    }
+
+    it("have the call aborted whose stream they lose", async () => {
+      server.lines.length = 0;
+      const session = openSession(server.listener.url);
+      const streams = ["application/grpc", "application/proto"].map((type) => {
+        const stream = session.request({ ...grpcHeaders, "content-type": type }, { endStream: false });
+        stream.write("\0");
+        return stream;
+      });
+      await Promise.all(streams.map(closed));
+      while (server.lines.length < 2) await new Promise(setImmediate);
+      expect(server.lines.map(({ code, level }) => [code, level])).to.eql([
+        ["canceled", 30],
+        ["canceled", 30],
+      ]);
+      session.destroy();
+    });
+
+    it("lose a response that they do not take", async () => {
+      const session = openSession(server.listener.url);
+      const stream = session.request({ ...grpcHeaders, "x-size": "1000000" }, { endStream: false });
+      stream.end(frame(message));
+      stream.pause();
+      await closed(stream);
+      expect(stream.rstCode).to.equal(constants.NGHTTP2_CANCEL);
+      session.destroy();
+    });
+
+    it("are told to go when they rest, and closed", async () => {
+      const session = openSession(server.listener.url);
+      const away = once(session, "goaway");
+      const stream = session.request({ ":path": "/healthz" });
+      stream.resume();
+      await once(stream, "close");
+      await away;
+      if (!session.destroyed) await once(session, "close");
+    });
+
+    it("are left alone while a call of theirs runs", async () => {
+      const session = openSession(server.listener.url);
+      const handling = server.seen.next();
+      const stream = session.request({ ...grpcHeaders, "x-do": "hold" }, { endStream: false });
+      stream.end(frame(message));
+      await handling;
+      const trailers = once(stream, "trailers");
+      setTimeout(() => server.release(), 500);
+      expect((await trailers)[0]["grpc-status"]).to.equal("0");
+      session.destroy();
+    });
+  });
+
+  it("may take it on a streaming method", async () => {
+    const health = new HealthState([]);
+    const streaming = await startTestServer({
+      limits: short,
+      services: [healthService(health), ...reflectionServices([])],
+    });
+    const session = openSession(streaming.listener.url);
+    const path = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
+    const stream = session.request({ ...grpcHeaders, ":path": path }, { endStream: false });
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    expect(stream.closed).to.equal(false);
+    stream.end(Buffer.from([0, 0, 0, 0, 2, 0x3a, 0]));
+    const [trailers] = await once(stream.resume(), "trailers");
+    expect(trailers["grpc-status"]).to.equal("0");
+    session.destroy();
+    await streaming.stop();
+  });
+});

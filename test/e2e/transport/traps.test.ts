@@ -1,0 +1,291 @@
+import { once } from "node:events";
+import { constants } from "node:http2";
+import { gzipSync } from "node:zlib";
+import { create, toBinary } from "@bufbuild/protobuf";
+import { Code, ConnectError, createClient, type Transport } from "@connectrpc/connect";
+import {
+  createConnectTransport,
+  createGrpcTransport,
+  createGrpcWebTransport,
+} from "@connectrpc/connect-node";
+import { expect } from "chai";
+import { ErrorInfoSchema } from "../../../gen/google/rpc/error_details_pb.ts";
+import { Health } from "../../../gen/grpc/health/v1/health_pb.ts";
+import { GetUserRequestSchema, GraphService } from "../../../gen/nexgate/privacy/v1/graph_service_pb.ts";
+import { service } from "../../../src/rpc/calls.ts";
+import {
+  exchange,
+  frame,
+  headerBlock,
+  http2Frame,
+  openSession,
+  openTcp,
+  preface,
+  talk,
+  unknownField,
+} from "../../support/raw-http.ts";
+import {
+  aUserId,
+  doHeader,
+  secretText,
+  startTestServer,
+  type TestServer,
+} from "../../support/transport-server.ts";
+
+const getUserPath = "/nexgate.privacy.v1.GraphService/GetUser";
+const message = toBinary(GetUserRequestSchema, create(GetUserRequestSchema, { userId: aUserId }));
+const grpcHeaders = { ":path": getUserPath, "content-type": "application/grpc", te: "trailers" };
+
+async function failureOf(call: Promise<unknown>): Promise<ConnectError> {
+  try {
+    await call;
+  } catch (error) {
+    return ConnectError.from(error);
+  }
+  throw new Error("the call succeeded");
+}
+
+const transports: Record<string, (baseUrl: string) => Transport> = {
+  gRPC: (baseUrl) => createGrpcTransport({ baseUrl }),
+  "gRPC-Web": (baseUrl) => createGrpcWebTransport({ baseUrl, httpVersion: "1.1" }),
+  "Connect over HTTP/1.1": (baseUrl) => createConnectTransport({ baseUrl, httpVersion: "1.1" }),
+  "Connect over HTTP/2": (baseUrl) => createConnectTransport({ baseUrl, httpVersion: "2" }),
+};
+
+for (const fastPath of [true, false]) {
+  describe(`with${fastPath ? "" : "out"} the fast path`, () => {
+    let internal: TestServer;
+    let external: TestServer;
+    before(async () => {
+      const limits = { sweepMs: 20 };
+      internal = await startTestServer({ face: "internal", fastPath, limits });
+      external = await startTestServer({ face: "public", fastPath, limits });
+    });
+    after(async () => {
+      await internal.stop();
+      await external.stop();
+    });
+
+    describe("trap 1, an authority that is none", () => {
+      for (const authority of ["[", "x:99999", "a b", "a/b", "a?b", "a#b", "u@h", ""]) {
+        it(`is 400 over HTTP/1.1: ${JSON.stringify(authority)}`, async () => {
+          const text = `POST ${getUserPath} HTTP/1.1\r\nHost: ${authority}\r\nContent-Type: application/json\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}`;
+          const answer = await talk(internal.listener.port, text);
+          expect(answer)
+            .to.match(/^HTTP\/1\.1 400 /)
+            .and.to.contain('"httpStatus":"BAD_REQUEST"');
+        });
+
+        it(`is refused over HTTP/2: ${JSON.stringify(authority)}`, async () => {
+          const session = openSession(internal.listener.url);
+          for (const type of ["application/grpc", "application/json"]) {
+            const headers = { ...grpcHeaders, ":authority": authority, "content-type": type };
+            const answer = await exchange(session, { headers, chunks: [frame(message)] });
+            // Node resets what cannot be an authority by its characters alone.
+            const isReset = answer.reset === constants.NGHTTP2_PROTOCOL_ERROR;
+            expect(isReset).to.equal(!["[", "x:99999"].includes(authority));
+            if (!isReset) expect(answer.headers[":status"]).to.equal(400);
+          }
+          session.destroy();
+        });
+      }
+
+      it("is 400 when it is missing over HTTP/1.1", async () => {
+        const text = `POST ${getUserPath} HTTP/1.1\r\nConnection: close\r\n\r\n`;
+        expect(await talk(internal.listener.port, text)).to.match(/^HTTP\/1\.1 400 /);
+      });
+
+      it("is reset when it is missing over HTTP/2", async () => {
+        const { socket, received } = await openTcp(internal.listener.port);
+        const block = headerBlock([
+          [":method", "POST"],
+          [":scheme", "http"],
+          [":path", getUserPath],
+          ["content-type", "application/grpc"],
+        ]);
+        const settings = http2Frame(4, 0, 0, Buffer.alloc(0));
+        socket.write(Buffer.concat([preface, settings, http2Frame(1, 5, 1, block)]));
+        const reset = http2Frame(3, 0, 1, Buffer.from([0, 0, 0, constants.NGHTTP2_PROTOCOL_ERROR]));
+        while (!received().includes(reset.toString("latin1"))) await once(socket, "data");
+        socket.destroy();
+      });
+
+      it("leaves the process to answer others", async () => {
+        const client = createClient(GraphService, createGrpcTransport({ baseUrl: internal.listener.url }));
+        const reply = await client.getUser({ userId: aUserId }, { headers: { authorization: "t" } });
+        expect(reply.user?.id).to.equal(aUserId);
+      });
+    });
+
+    describe("trap 2, large bodies", () => {
+      const bomb = gzipSync(Buffer.alloc(200_000_000));
+
+      it("are not inflated beyond the limit on the internal listener", async () => {
+        const before = process.memoryUsage().rss;
+        const session = openSession(internal.listener.url);
+        const headers = { ...grpcHeaders, authorization: "t", "grpc-encoding": "gzip" };
+        const answer = await exchange(session, { headers, chunks: [frame(bomb, { flags: 1 })] });
+        expect(answer.trailers["grpc-status"]).to.equal("8");
+        const json = { ...headers, "content-type": "application/json", "content-encoding": "gzip" };
+        expect((await exchange(session, { headers: json, chunks: [bomb] })).headers[":status"]).to.equal(429);
+        expect(process.memoryUsage().rss - before).to.be.lessThan(50_000_000);
+        session.destroy();
+      }).timeout(2_000);
+
+      it("are not inflated at all on the public listener", async () => {
+        const session = openSession(external.listener.url);
+        const headers = { ...grpcHeaders, authorization: "t", "grpc-encoding": "gzip" };
+        const answer = await exchange(session, { headers, chunks: [frame(gzipSync(message), { flags: 1 })] });
+        expect(answer.trailers["grpc-status"]).to.equal("12");
+        expect(answer.trailers["grpc-message"]).to.contain("unknown%20compression");
+        session.destroy();
+      });
+
+      it("are refused above 64 KiB on the public and 1 MiB on the internal listener", async () => {
+        const path = "/nexgate.privacy.v1.PrivacyControlService/GetPrivacySettings";
+        const headers = { ...grpcHeaders, ":path": path, authorization: "t" };
+        for (const [server, limit] of [
+          [external, 64 * 1024],
+          [internal, 1024 * 1024],
+        ] as const) {
+          const session = openSession(server.listener.url);
+          const statusOf = async (size: number) =>
+            (await exchange(session, { headers, chunks: [frame(unknownField(size))] })).trailers[
+              "grpc-status"
+            ];
+          expect(await statusOf(limit)).to.equal("0");
+          expect(await statusOf(limit + 1)).to.equal("8");
+          session.destroy();
+        }
+      });
+
+      it("are not read when nobody may send them", async () => {
+        for (const server of [internal, external]) {
+          const session = openSession(server.listener.url);
+          const body = frame(Buffer.alloc(1_000_000));
+          const answer = await exchange(session, { headers: grpcHeaders, chunks: [body] });
+          expect(answer.trailers["grpc-status"]).to.equal("16");
+          expect(session.socket.bytesWritten).to.be.lessThan(70_000);
+          session.destroy();
+        }
+      });
+
+      it("are not waited for over HTTP/1.1 either", async () => {
+        const { socket, received } = await openTcp(internal.listener.port);
+        socket.write(
+          `POST ${getUserPath} HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\nContent-Length: 1000000\r\n\r\n{`,
+        );
+        while (!received().includes("\r\n\r\n")) await once(socket, "data");
+        expect(received()).to.match(/^HTTP\/1\.1 401 /);
+        socket.destroy();
+      });
+
+      it("that were refused do not stop the session", async () => {
+        const session = openSession(internal.listener.url);
+        const body = frame(Buffer.alloc(300_000));
+        const refused = Array.from({ length: 50 }, () =>
+          exchange(session, { headers: grpcHeaders, chunks: [body] }),
+        );
+        const headers = { ...grpcHeaders, authorization: "t" };
+        const good = await exchange(session, { headers, chunks: [frame(message)] });
+        expect(good.trailers["grpc-status"]).to.equal("0");
+        expect(
+          (await Promise.all(refused)).every(({ trailers }) => trailers["grpc-status"] === "16"),
+        ).to.equal(true);
+        session.destroy();
+      });
+    });
+
+    describe("trap 4, what cannot be parsed", () => {
+      const bodies: [string, string, Buffer][] = [
+        ["malformed JSON", "application/json", Buffer.from("{")],
+        ["an unknown JSON field", "application/json", Buffer.from('{"no":1}')],
+        ["JSON of another type", "application/json", Buffer.from('{"userId":1}')],
+        ["malformed protobuf", "application/proto", Buffer.from([0x0a, 0x7f, 1])],
+      ];
+      for (const [name, type, body] of bodies) {
+        it(`is invalid_argument with a reason, and logged: ${name}`, async () => {
+          internal.lines.length = 0;
+          const response = await fetch(internal.listener.url + getUserPath, {
+            method: "POST",
+            headers: { "content-type": type, authorization: "t" },
+            body,
+          });
+          expect(response.status).to.equal(400);
+          const answer = (await response.json()) as {
+            code: string;
+            details: { type: string; debug: unknown }[];
+          };
+          expect(answer.code).to.equal("invalid_argument");
+          expect(answer.details).to.have.length(1);
+          expect(answer.details[0]).to.deep.include({ type: "google.rpc.ErrorInfo" });
+          expect(internal.lines.map(({ code, level }) => [code, level])).to.eql([["invalid_argument", 30]]);
+          expect(internal.lines[0]?.requestId).to.equal(response.headers.get("x-request-id"));
+        });
+      }
+
+      it("is invalid_argument with a reason over gRPC", async () => {
+        const session = openSession(internal.listener.url);
+        const headers = { ...grpcHeaders, authorization: "t" };
+        for (const chunk of [frame(Buffer.from([0x0a, 0x7f, 1])), frame(message, { flags: 1 })]) {
+          const { trailers } = await exchange(session, { headers, chunks: [chunk] });
+          expect(trailers).to.include({ "grpc-status": "3", "x-request-id": "an id" });
+          expect(
+            Buffer.from(String(trailers["grpc-status-details-bin"]), "base64").toString("latin1"),
+          ).to.contain("INVALID_REQUEST");
+        }
+        session.destroy();
+      });
+    });
+
+    describe("trap 5, a plain error of a handler", () => {
+      for (const [name, transport] of Object.entries(transports)) {
+        it(`is logged once, with the id that the client got, over ${name}`, async () => {
+          internal.lines.length = 0;
+          const client = createClient(GraphService, transport(internal.listener.url));
+          const headers = { authorization: "t", [doHeader]: "plain-error" };
+          const error = await failureOf(client.getUser({ userId: aUserId }, { headers }));
+          expect([error.code, error.rawMessage]).to.eql([Code.Internal, "Internal server error"]);
+          expect(error.findDetails(ErrorInfoSchema)[0]?.reason).to.equal("INTERNAL");
+          expect(JSON.stringify([...error.metadata, error.details])).not.to.contain("swordfish");
+          expect(internal.lines).to.have.length(1);
+          const [line] = internal.lines;
+          expect(line?.requestId).to.be.a("string").and.to.equal(error.metadata.get("x-request-id"));
+          expect(JSON.stringify(line)).to.contain(secretText);
+        });
+      }
+    });
+
+    describe("trap 6, an error in the middle of a stream", () => {
+      let streaming: TestServer;
+      before(async () => {
+        const watch = async function* () {
+          yield {};
+          throw new Error(secretText);
+        };
+        const services = [service(Health, { watch }, true)];
+        streaming = await startTestServer({ fastPath, services });
+      });
+      after(() => streaming.stop());
+
+      for (const [name, transport] of Object.entries(transports)) {
+        it(`is mapped and logged over ${name}`, async () => {
+          streaming.lines.length = 0;
+          const client = createClient(Health, transport(streaming.listener.url));
+          let messages = 0;
+          const error = await failureOf(
+            (async () => {
+              for await (const _message of client.watch({})) messages += 1;
+            })(),
+          );
+          expect(messages).to.equal(1);
+          expect([error.code, error.rawMessage]).to.eql([Code.Internal, "Internal server error"]);
+          expect(error.findDetails(ErrorInfoSchema)[0]?.reason).to.equal("INTERNAL");
+          expect(streaming.lines.map(({ code }) => code)).to.eql(["internal"]);
+          expect(JSON.stringify(streaming.lines)).to.contain(secretText);
+          expect(JSON.stringify([...error.metadata, error.details])).not.to.contain("swordfish");
+        });
+      }
+    });
+  });
+}

@@ -1,0 +1,124 @@
+import { once } from "node:events";
+import { type ClientHttp2Session, connect, type IncomingHttpHeaders } from "node:http2";
+import { connect as connectTcp, type Socket } from "node:net";
+
+/** All that a client can see of an answer over HTTP/2. */
+export interface Answer {
+  readonly headers: Record<string, unknown>;
+  readonly trailers: Record<string, unknown>;
+  /** The body, in hexadecimal. */
+  readonly body: string;
+  /** The HTTP/2 error code with which the stream ended, 0 for none. */
+  readonly reset: number;
+}
+
+/** A request over HTTP/2, with nothing added to it. */
+export interface RawRequest {
+  readonly headers?: Record<string, string | string[]>;
+  readonly chunks?: readonly Uint8Array[];
+  /** Leaves the request open, as a client does that is still sending. */
+  readonly open?: boolean;
+  /** Lets each chunk arrive before the next is sent. */
+  readonly slow?: boolean;
+}
+
+/** Opens an HTTP/2 session without any error handling in the way. */
+export function openSession(url: string): ClientHttp2Session {
+  const session = connect(url, { maxSessionMemory: 1_000 });
+  session.on("error", () => {});
+  return session;
+}
+
+/** Sends a request, and waits for all of its answer. */
+export async function exchange(session: ClientHttp2Session, request: RawRequest): Promise<Answer> {
+  const stream = session.request({ ":method": "POST", ...request.headers }, { endStream: false });
+  let headers: IncomingHttpHeaders = {};
+  let trailers: IncomingHttpHeaders = {};
+  const body: Uint8Array[] = [];
+  stream.on("error", () => {});
+  stream.on("response", (received) => {
+    headers = received;
+  });
+  stream.on("trailers", (received) => {
+    trailers = received;
+  });
+  stream.on("data", (chunk: Buffer) => body.push(chunk));
+  for (const chunk of request.chunks ?? []) {
+    stream.write(chunk);
+    if (request.slow) await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+  if (request.open !== true) stream.end();
+  await new Promise((resolve) => stream.once("close", resolve));
+  return {
+    headers: comparable(headers),
+    trailers: comparable(trailers),
+    body: Buffer.concat(body).toString("hex"),
+    reset: stream.rstCode ?? 0,
+  };
+}
+
+/** Drops what differs from one answer to the next. */
+function comparable(headers: IncomingHttpHeaders): Record<string, unknown> {
+  const { date: _date, "x-request-id": requestId, ...rest } = headers;
+  return { ...rest, ...(requestId === undefined ? {} : { "x-request-id": "an id" }) };
+}
+
+/** A gRPC frame. `length` may lie. */
+export function frame(payload: Uint8Array, { flags = 0, length = payload.length } = {}): Buffer {
+  const head = Buffer.alloc(5);
+  head[0] = flags;
+  head.writeUInt32BE(length >>> 0, 1);
+  return Buffer.concat([head, payload]);
+}
+
+/** Opens a bare TCP connection; `received` grows with what comes. */
+export async function openTcp(port: number): Promise<{ socket: Socket; received: () => string }> {
+  const socket = connectTcp(port, "127.0.0.1");
+  const chunks: Buffer[] = [];
+  socket.on("data", (chunk: Buffer) => chunks.push(chunk));
+  socket.on("error", () => {});
+  await once(socket, "connect");
+  return { socket, received: () => Buffer.concat(chunks).toString("latin1") };
+}
+
+/** Sends text over a bare connection and waits until the server closes it; returns what came. */
+export async function talk(port: number, text: string): Promise<string> {
+  const { socket, received } = await openTcp(port);
+  const closed = once(socket, "close");
+  socket.write(text, "latin1");
+  await closed;
+  return received();
+}
+
+/** The preface of HTTP/2 (RFC 9113, 3.4). */
+export const preface = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+
+/** One HTTP/2 frame (RFC 9113, 4.1). */
+export function http2Frame(type: number, flags: number, streamId: number, payload: Uint8Array): Buffer {
+  const head = Buffer.alloc(9);
+  head.writeUIntBE(payload.length, 0, 3);
+  head[3] = type;
+  head[4] = flags;
+  head.writeUInt32BE(streamId, 5);
+  return Buffer.concat([head, payload]);
+}
+
+/** A header block of literals without indexing or Huffman coding (RFC 7541, 6.2.2), up to 126 bytes each. */
+export function headerBlock(headers: readonly (readonly [string, string])[]): Buffer {
+  const text = (value: string) => Buffer.concat([Buffer.from([value.length]), Buffer.from(value, "latin1")]);
+  return Buffer.concat(headers.flatMap(([name, value]) => [Buffer.from([0]), text(name), text(value)]));
+}
+
+/** A protobuf field that no message here has, of so many bytes in all, 6 at least. */
+export function unknownField(size: number): Buffer {
+  const length = size - 6;
+  const head = [
+    0xfa,
+    0x7f,
+    (length & 0x7f) | 0x80,
+    ((length >> 7) & 0x7f) | 0x80,
+    ((length >> 14) & 0x7f) | 0x80,
+    length >> 21,
+  ];
+  return Buffer.concat([Buffer.from(head), Buffer.alloc(length)]);
+}
