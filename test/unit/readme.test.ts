@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import { expect } from "chai";
+import { decisionTable } from "../../src/domain/access.ts";
 
 const readme = readFileSync("README.md", "utf8");
 const matches = (text: string, pattern: RegExp) =>
@@ -17,12 +18,27 @@ describe("the README", () => {
       expect(scripts).to.have.property(script);
   });
 
-  it("shows the scope of every method of the graph service", () => {
-    const proto = readFileSync("proto/nexgate/privacy/v1/graph_service.proto", "utf8");
-    for (const [, method, scope] of proto.matchAll(
-      /rpc (\w+)\([^{]*\{\s*option \(nexgate\.auth\.v1\.scope\) = "([\w.]+)"/g,
-    )) {
-      expect(readme).to.match(new RegExp(`\\| \`${scope}\` \\|.*\`${method}\``));
+  it("shows the scope of every method of the internal services", () => {
+    for (const service of ["graph", "access"]) {
+      const proto = readFileSync(`proto/nexgate/privacy/v1/${service}_service.proto`, "utf8");
+      for (const [, method, scope] of proto.matchAll(
+        /rpc (\w+)\([^{]*\{\s*option \(nexgate\.auth\.v1\.scope\) = "([\w.]+)"/g,
+      )) {
+        expect(readme).to.match(new RegExp(`\\| \`${scope}\` \\|.*\`${method}\``));
+      }
     }
+  });
+
+  it("prints the decision table, every row and no other", () => {
+    const section = readme.split(/^## /m).find((text) => text.startsWith("Decide\n")) ?? "";
+    const printed = matches(section, /^\| ([A-Z].*) \|$/gm).map((row) => row.split(" | "));
+    const rows = Object.entries(decisionTable).map(([interaction, { block, mute, audience, signedOut }]) => [
+      interaction,
+      block,
+      mute,
+      audience === null ? "-" : `\`${audience}\`: DENY`,
+      signedOut,
+    ]);
+    expect(printed).to.eql(rows);
   });
 });

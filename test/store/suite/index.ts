@@ -1,9 +1,12 @@
 import { expect } from "chai";
 import { describeAborts } from "./aborts.ts";
+import { describeAccessFacts } from "./access-facts.ts";
 import { describeBlocks } from "./blocks.ts";
 import { describeEdges } from "./edges.ts";
 import { describeErasure } from "./erasure.ts";
+import { describeExceptions } from "./exceptions.ts";
 import { describeFollows } from "./follows.ts";
+import { describeImports } from "./imports.ts";
 import { describeLists } from "./lists.ts";
 import { describeSettings } from "./settings.ts";
 import type { TestStore } from "./store.ts";
@@ -31,6 +34,9 @@ export function describeStore(open: () => TestStore): void {
   describeBlocks(open);
   describeLists(open);
   describeSettings(open);
+  describeExceptions(open);
+  describeAccessFacts(open);
+  describeImports(open);
   describeErasure(open);
   describeAborts(open);
 }

@@ -1,0 +1,103 @@
+import { globSync } from "node:fs";
+import { Agent, request } from "node:http";
+import type { DescMethod, DescService } from "@bufbuild/protobuf";
+import { rulesOf } from "../../src/rest/rules.ts";
+import { fillTemplate, parseTemplate } from "../../src/rest/template.ts";
+
+/** A request message as REST spells it: enum values are words. */
+export type Fields = Readonly<Record<string, string | number | readonly string[]>>;
+
+/** All that a client sees of an answer. */
+export interface Answer {
+  readonly status: number;
+  /** Names and values in turn, as they came. */
+  readonly headers: readonly string[];
+  readonly body: string;
+}
+
+/** One way in which a method can be called on the public port: a REST rule, or Connect. */
+export interface Face {
+  readonly name: string;
+  call(url: string, token: string, message: Fields): Promise<Answer>;
+}
+
+/** The faces of every method that has a REST rule in the definitions of any service, by the method's name. */
+export async function publicFaces(): Promise<Map<string, Face[]>> {
+  const faces = new Map<string, Face[]>();
+  for (const file of globSync("gen/nexgate/**/*_service_pb.ts")) {
+    const services: DescService[] = Object.values(await import(`../../${file}`));
+    for (const method of services
+      .filter(({ kind }) => kind === "service")
+      .flatMap(({ methods }) => methods)) {
+      const rest = rulesOf(method).map((rule) => restFace(rule));
+      if (rest.length > 0) faces.set(method.name, [...rest, connectFace(method)]);
+    }
+  }
+  return faces;
+}
+
+const agent = new Agent({ keepAlive: true });
+
+function restFace({ verb, template, body }: ReturnType<typeof rulesOf>[number]): Face {
+  const segments = parseTemplate(template);
+  const inPath = segments.flatMap((segment) => ("field" in segment ? [camel(segment.field)] : []));
+  return {
+    name: `${verb} ${template}`,
+    call(url, token, message) {
+      const path = fillTemplate(
+        segments,
+        inPath.map((field) => String(message[field])),
+      );
+      const rest = Object.entries(message).filter(([field]) => !inPath.includes(field));
+      const query = new URLSearchParams(rest.map(([field, value]) => [field, String(value)])).toString();
+      return body === "*"
+        ? exchange(url + path, verb, token, Object.fromEntries(rest))
+        : exchange(`${url}${path}${query === "" ? "" : `?${query}`}`, verb, token);
+    },
+  };
+}
+
+function connectFace(method: DescMethod): Face {
+  const path = `/${method.parent.typeName}/${method.name}`;
+  const enums = new Map(method.input.fields.map((field) => [field.jsonName, field.enum]));
+  return {
+    name: `Connect ${method.name}`,
+    call(url, token, message) {
+      const spelled = Object.entries(message).map(([field, value]) => {
+        const values = enums.get(field)?.values ?? [];
+        return [
+          field,
+          values.find(({ localName }) => localName === String(value).toUpperCase())?.name ?? value,
+        ];
+      });
+      return exchange(url + path, "POST", token, Object.fromEntries(spelled));
+    },
+  };
+}
+
+const camel = (name: string) => name.replace(/_(\w)/g, (_, letter: string) => letter.toUpperCase());
+
+/** Sends a request over HTTP/1.1 and returns its answer as it came. */
+export function exchange(url: string, method: string, token: string, json?: object): Promise<Answer> {
+  const { promise, resolve, reject } = Promise.withResolvers<Answer>();
+  const body = json === undefined ? undefined : JSON.stringify(json);
+  const headers = {
+    authorization: `Bearer ${token}`,
+    ...(body === undefined ? {} : { "content-type": "application/json", "content-length": body.length }),
+  };
+  const sent = request(url, { method, headers, agent }, (response) => {
+    const chunks: Buffer[] = [];
+    response.on("data", (chunk: Buffer) => chunks.push(chunk));
+    response.on("error", reject);
+    response.on("end", () =>
+      resolve({
+        status: response.statusCode ?? 0,
+        headers: response.rawHeaders,
+        body: Buffer.concat(chunks).toString("latin1"),
+      }),
+    );
+  });
+  sent.on("error", reject);
+  sent.end(body);
+  return promise;
+}

@@ -1,0 +1,156 @@
+import { randomUUID } from "node:crypto";
+import { type CallOptions, Code, ConnectError, createClient } from "@connectrpc/connect";
+import { createGrpcTransport } from "@connectrpc/connect-node";
+import {
+  AccessService,
+  type Cause,
+  CauseSchema,
+  type Effect,
+  EffectSchema,
+  Interaction,
+} from "../../gen/nexgate/privacy/v1/access_service_pb.ts";
+import { PrivacyControlService } from "../../gen/nexgate/privacy/v1/privacy_control_service_pb.ts";
+import { Audience, PrivacySetting } from "../../gen/nexgate/privacy/v1/resources_pb.ts";
+import type { TestService } from "../support/service.ts";
+import type { Step } from "./model.ts";
+
+/** A question as the model has it; a viewer of null is signed out. */
+export interface Question {
+  readonly viewer: number | null;
+  readonly owner: number;
+  readonly interaction: string;
+}
+
+/** Users of their own in a running service, by the numbers that the model knows them by. */
+export interface World {
+  /** The id of a user, registered or not: ids have the order of the numbers. */
+  idOf(user: number): string;
+  /** Takes a step, and returns the code of the answer. */
+  take(step: Step): Promise<string>;
+  /** Each method's answers; of a single check `DENY UNKNOWN_USER` stands for `NOT_FOUND`. */
+  check(question: Question): Promise<string>;
+  batch(questions: readonly Question[]): Promise<string[]>;
+  filter(viewer: number | null, owners: readonly number[], interaction: string): Promise<number[]>;
+  /** What one user does with regard to another; nothing between users of whom one is unknown. */
+  relationship(a: number, b: number): Promise<string[]>;
+}
+
+/** How much of an id is the number of the user. */
+const digits = 12;
+
+/** Makes worlds in a service. */
+export async function worldsOf(service: TestService): Promise<(users: readonly number[]) => Promise<World>> {
+  const transport = createGrpcTransport({ baseUrl: service.internalUrl });
+  const access = createClient(AccessService, transport);
+  const control = createClient(PrivacyControlService, transport);
+  const options = await service.acting();
+
+  return async (users) => {
+    const beginning = randomUUID().slice(0, -digits);
+    const idOf = (user: number) => beginning + String(user).padStart(digits, "0");
+    const as = (user: number): CallOptions => ({
+      headers: { ...options.headers, "x-acting-user": idOf(user) },
+    });
+    const register = (numbers: readonly number[]) =>
+      service.graph.upsertUsers(
+        {
+          users: numbers.map((user) => ({
+            id: idOf(user),
+            userName: `user ${user}`,
+            profilePictureUrls: [`https://pictures.example/${user}.jpg`],
+          })),
+        },
+        options,
+      );
+    await register(users);
+
+    function call(step: Step): Promise<unknown> {
+      switch (step.act) {
+        case "block":
+          return control.blockUser({ userId: idOf(step.to) }, as(step.by));
+        case "unblock":
+          return control.unblockUser({ userId: idOf(step.to) }, as(step.by));
+        case "mute":
+          return control.muteUser({ userId: idOf(step.to) }, as(step.by));
+        case "unmute":
+          return control.unmuteUser({ userId: idOf(step.to) }, as(step.by));
+        case "follow":
+          return service.graph.followUser({ followerId: idOf(step.by), followeeId: idOf(step.to) }, options);
+        case "unfollow":
+          return service.graph.unfollowUser(
+            { followerId: idOf(step.by), followeeId: idOf(step.to) },
+            options,
+          );
+        case "set":
+          return control.updatePrivacySetting(
+            { setting: PrivacySetting[step.setting], value: Audience[step.audience] },
+            as(step.by),
+          );
+        case "except":
+          return control.updatePrivacyExceptions(
+            {
+              setting: PrivacySetting[step.setting],
+              addUserIds: step.add.map(idOf),
+              removeUserIds: step.remove.map(idOf),
+            },
+            as(step.by),
+          );
+        case "register":
+          return register([step.by]);
+        case "erase":
+          return service.graph.deleteUser({ userId: idOf(step.by) }, options);
+      }
+    }
+
+    const viewerOf = (viewer: number | null) =>
+      viewer === null
+        ? { case: "signedOut" as const, value: true }
+        : { case: "viewerId" as const, value: idOf(viewer) };
+    const toRequest = ({ viewer, owner, interaction }: Question) => ({
+      viewer: viewerOf(viewer),
+      ownerId: idOf(owner),
+      interaction: Interaction[interaction as keyof typeof Interaction],
+    });
+    const named = ({ effect, cause }: { effect: Effect; cause: Cause }) =>
+      `${EffectSchema.value[effect]?.localName} ${CauseSchema.value[cause]?.localName}`;
+
+    return {
+      idOf,
+      take: (step) => call(step).then(() => "OK", codeOf),
+      check: (question) =>
+        access.checkAccess(toRequest(question), options).then(named, (failure) => {
+          if (codeOf(failure) === "NotFound") return "DENY UNKNOWN_USER";
+          throw failure;
+        }),
+      async batch(questions) {
+        return (await access.batchCheckAccess({ checks: questions.map(toRequest) }, options)).results.map(
+          named,
+        );
+      },
+      async filter(viewer, owners, interaction) {
+        const { ownerIds } = await access.filterUsers(
+          {
+            viewer: viewerOf(viewer),
+            ownerIds: owners.map(idOf),
+            interaction: Interaction[interaction as keyof typeof Interaction],
+          },
+          options,
+        );
+        return ownerIds.map((id) => (id.startsWith(beginning) ? Number(id.slice(-digits)) : Number.NaN));
+      },
+      async relationship(a, b) {
+        const request = { userId: idOf(a), otherUserId: idOf(b) };
+        const found = await service.graph.getRelationship(request, options).catch((failure: unknown) => {
+          if (codeOf(failure) === "NotFound") return undefined;
+          throw failure;
+        });
+        const acts = { follow: found?.following, block: found?.blocking, mute: found?.muting };
+        return Object.entries(acts).flatMap(([act, does]) => (does ? [act] : []));
+      },
+    };
+  };
+}
+
+function codeOf(failure: unknown): string {
+  return Code[ConnectError.from(failure).code];
+}

@@ -1,0 +1,184 @@
+import { expect } from "chai";
+import { sql } from "kysely";
+import type { UserId } from "../../../src/domain/ids.ts";
+import { audiences, privacySettings } from "../../../src/domain/settings.ts";
+import type { PairFacts, PairQuestion } from "../../../src/store/access-facts.ts";
+import { type TestStore, unknownId } from "./store.ts";
+
+const nothing: PairFacts = {
+  known: true,
+  blocking: false,
+  blockedBy: false,
+  muting: false,
+  audience: "all",
+  contact: false,
+  excepted: false,
+};
+const unknown = { ...nothing, known: false };
+
+export function describeAccessFacts(store: () => TestStore): void {
+  describe("the facts of a pair", () => {
+    let [viewer, owner]: UserId[] = [];
+    beforeEach(async () => {
+      [viewer, owner] = await store().newUsers(2);
+    });
+    const pair = () => ({ viewer: viewer as UserId, owner: owner as UserId });
+
+    const ask = (question: Partial<PairQuestion> = {}): PairQuestion => ({
+      ...pair(),
+      mute: true,
+      setting: "groups",
+      ...question,
+    });
+    const reversed = () => ask({ viewer: pair().owner, owner: pair().viewer });
+    const read = (...questions: PairQuestion[]) => store().accessFacts.read(questions);
+
+    it("are none at first", async () => {
+      expect(await read(ask(), reversed())).to.eql([nothing, nothing]);
+    });
+
+    const changes: [string, (viewer: UserId, owner: UserId) => Promise<unknown>, object, object][] = [
+      [
+        "a block by the viewer",
+        (viewer, owner) => store().blocks.block(viewer, owner),
+        { blocking: true },
+        { blockedBy: true },
+      ],
+      [
+        "a block by the owner",
+        (viewer, owner) => store().blocks.block(owner, viewer),
+        { blockedBy: true },
+        { blocking: true },
+      ],
+      ["a mute by the viewer", (viewer, owner) => store().mutes.mute(viewer, owner), { muting: true }, {}],
+      ["a mute by the owner", (viewer, owner) => store().mutes.mute(owner, viewer), {}, { muting: true }],
+      [
+        "a follow by the viewer",
+        (viewer, owner) => store().follows.follow(viewer, owner),
+        {},
+        { contact: true },
+      ],
+      [
+        "a follow by the owner",
+        (viewer, owner) => store().follows.follow(owner, viewer),
+        { contact: true },
+        {},
+      ],
+      [
+        "an exception of the owner",
+        (viewer, owner) => store().exceptions.update(owner, "groups", { add: [viewer], remove: [] }),
+        { excepted: true },
+        {},
+      ],
+      [
+        "a setting of the owner",
+        (_, owner) => store().settings.set(owner, "groups", "none"),
+        { audience: "none" },
+        {},
+      ],
+      [
+        "another setting of the owner",
+        async (viewer, owner) => {
+          await store().settings.set(owner, "status", "none");
+          await store().exceptions.update(owner, "status", { add: [viewer], remove: [] });
+        },
+        {},
+        {},
+      ],
+    ];
+    for (const [what, change, seen, seenBack] of changes) {
+      it(`tell of ${what}, either way round`, async () => {
+        const { viewer, owner } = pair();
+        await change(viewer, owner);
+        expect(await read(ask(), reversed())).to.eql([
+          { ...nothing, ...seen },
+          { ...nothing, ...seenBack },
+        ]);
+        const [third] = (await store().newUsers(1)) as [UserId];
+        const bystander = await read(ask({ viewer: third }), ask({ owner: third }));
+        expect(bystander.map(({ audience, ...facts }) => ({ ...facts, audience: "all" }))).to.eql([
+          nothing,
+          nothing,
+        ]);
+      });
+    }
+
+    it("tell of every audience of every setting", async () => {
+      for (const setting of privacySettings) {
+        for (const audience of audiences) {
+          await store().settings.set(pair().owner, setting, audience);
+          expect(await read(ask({ setting }))).to.eql([{ ...nothing, audience }]);
+        }
+      }
+    });
+
+    it("hold no more than was asked for", async () => {
+      const { viewer, owner } = pair();
+      await store().mutes.mute(viewer, owner);
+      await store().follows.follow(owner, viewer);
+      await store().settings.set(owner, "groups", "none");
+      expect(await read(ask({ mute: false, setting: null }))).to.eql([nothing]);
+    });
+
+    it("of nobody who is signed in are the owner's audience", async () => {
+      const { owner } = pair();
+      await store().settings.set(owner, "groups", "contacts");
+      expect(await read(ask({ viewer: null }), ask({ viewer: null, owner: unknownId() }))).to.eql([
+        { ...nothing, audience: "contacts" },
+        unknown,
+      ]);
+    });
+
+    it("say when either is unknown", async () => {
+      const stranger = unknownId();
+      const questions = [{ viewer: stranger }, { owner: stranger }, { viewer: stranger, owner: stranger }];
+      expect(await read(...questions.map(ask))).to.eql([unknown, unknown, unknown]);
+      await store().users.delete(pair().owner);
+      expect(await read(ask(), reversed())).to.eql([unknown, unknown]);
+    });
+
+    it("of oneself say that one is known", async () => {
+      expect(await read(ask({ viewer: pair().owner }))).to.eql([nothing]);
+    });
+
+    it("come in the order of the questions, as often as asked", async () => {
+      const { viewer, owner } = pair();
+      await store().blocks.block(viewer, owner);
+      const kinds: [PairQuestion, PairFacts][] = [
+        [ask(), { ...nothing, blocking: true }],
+        [ask({ owner: unknownId() }), unknown],
+        [reversed(), { ...nothing, blockedBy: true }],
+        [ask({ viewer: null }), nothing],
+      ];
+      const all = Array.from(
+        { length: 1_000 },
+        (_, i) => kinds[((i * i + i) % 7) % kinds.length] ?? kinds[0],
+      );
+      const found = await read(...all.map((kind) => kind?.[0] as PairQuestion));
+      expect(found).to.eql(all.map((kind) => kind?.[1]));
+    });
+
+    it("are all of one moment", async () => {
+      const { viewer, owner } = pair();
+      await store().blocks.block(viewer, owner);
+      const turns = async () => {
+        for (let i = 0; i < 50; i++) {
+          await store().query(
+            sql`update blocks set blocker_id = blocked_id, blocked_id = blocker_id
+                where blocker_id in (${viewer}, ${owner})`,
+          );
+        }
+      };
+      let turning = true;
+      const turned = turns().finally(() => {
+        turning = false;
+      });
+      while (turning) {
+        const [facts, back] = await read(ask(), reversed());
+        expect([facts?.blocking, facts?.blockedBy]).to.eql([back?.blockedBy, back?.blocking]);
+        expect(facts?.blocking).to.not.equal(facts?.blockedBy);
+      }
+      await turned;
+    });
+  });
+}

@@ -1,0 +1,92 @@
+import { create } from "@bufbuild/protobuf";
+import type { HandlerContext } from "@connectrpc/connect";
+import { expect } from "chai";
+import {
+  BatchCheckAccessRequestSchema,
+  CheckAccessRequestSchema,
+  FilterUsersRequestSchema,
+  Interaction,
+} from "../../../gen/nexgate/privacy/v1/access_service_pb.ts";
+import { accessHandlers } from "../../../src/service/access.ts";
+import { Coalescer, type ReadMany } from "../../../src/service/coalescer.ts";
+import type { PairFacts, PairQuestion } from "../../../src/store/access-facts.ts";
+
+const viewer = { case: "viewerId" as const, value: "a11ce000-0000-4000-8000-000000000001" };
+const ownerId = "b0b00000-0000-4000-8000-000000000002";
+const interaction = Interaction.VIEW_PROFILE;
+const check = { viewer, ownerId, interaction };
+
+const innocent: PairFacts = {
+  known: true,
+  blocking: false,
+  blockedBy: false,
+  muting: false,
+  audience: "all",
+  contact: true,
+  excepted: false,
+};
+
+/** What each method makes of a database that answers so: its answer, or what it rejects with. */
+async function answers(read: ReadMany<PairQuestion, PairFacts>): Promise<unknown[]> {
+  const handlers = accessHandlers(new Coalescer(read, { statementSize: 10, fairShare: 10, inFlight: 1 }));
+  const context = { signal: new AbortController().signal } as HandlerContext;
+  const outcomes = await Promise.allSettled([
+    handlers.checkAccess(create(CheckAccessRequestSchema, check), context),
+    handlers.batchCheckAccess(create(BatchCheckAccessRequestSchema, { checks: [check, check] }), context),
+    handlers.filterUsers(
+      create(FilterUsersRequestSchema, { viewer, ownerIds: [ownerId, ownerId], interaction }),
+      context,
+    ),
+  ]);
+  return outcomes.map((outcome) => (outcome.status === "fulfilled" ? outcome.value : outcome.reason));
+}
+
+describe("decisions, when the database", () => {
+  it("knows nothing against it: ALLOW", async () => {
+    const allow = { effect: 1, cause: 0 };
+    expect(await answers(async (questions) => questions.map(() => innocent))).to.eql([
+      allow,
+      { results: [allow, allow] },
+      { ownerIds: [ownerId, ownerId] },
+    ]);
+  });
+
+  it("fails: nobody is answered", async () => {
+    const failure = new Error("no connection");
+    expect(await answers(() => Promise.reject(failure))).to.eql([failure, failure, failure]);
+  });
+
+  for (const [what, count] of [
+    ["too little", -1],
+    ["too much", 1],
+    ["nothing", -3],
+  ] as const) {
+    it(`answers ${what}: nobody is answered`, async () => {
+      const found = await answers(async (questions) =>
+        Array.from({ length: Math.max(0, questions.length + count) }, () => innocent),
+      );
+      for (const failure of found) expect(failure).to.be.instanceOf(Error);
+    });
+  }
+
+  it("is asked for no more than an interaction needs", async () => {
+    const asked: PairQuestion[] = [];
+    const handlers = accessHandlers(
+      new Coalescer(
+        async (questions) => {
+          asked.push(...questions);
+          return questions.map(() => innocent);
+        },
+        { statementSize: 10, fairShare: 10, inFlight: 1 },
+      ),
+    );
+    const context = { signal: new AbortController().signal } as HandlerContext;
+    for (const interaction of [Interaction.FOLLOW, Interaction.VIEW_CONTENT, Interaction.ADD_TO_GROUP])
+      await handlers.checkAccess(create(CheckAccessRequestSchema, { ...check, interaction }), context);
+    expect(asked.map(({ mute, setting }) => [mute, setting])).to.eql([
+      [false, null],
+      [true, null],
+      [false, "groups"],
+    ]);
+  });
+});
