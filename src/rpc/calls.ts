@@ -42,8 +42,8 @@ export interface CallStart {
   readonly requestMethod: string;
   readonly url: string;
   readonly requestHeader: Headers | Record<string, string>;
-  /** Aborts when the caller goes away. */
-  readonly requestSignal: AbortSignal;
+  /** Aborts when the caller goes away. A wire without one aborts the started context. */
+  readonly requestSignal?: AbortSignal;
   /** The caller's deadline, in milliseconds from now. */
   readonly timeoutMs?: number | undefined;
 }

@@ -9,7 +9,7 @@ import {
 import { cancellation } from "./grpc-unary-http.ts";
 
 /** One byte of flags and four of length stand before a message (gRPC over HTTP/2, Length-Prefixed-Message). */
-const prefixBytes = 5;
+export const prefixBytes = 5;
 
 /** The message of a body that is one plain frame and nothing else, or else the chunks that were read so far. */
 export type Body = { readonly message: Uint8Array } | { readonly chunks: readonly Buffer[] };
@@ -21,6 +21,7 @@ export type Body = { readonly message: Uint8Array } | { readonly chunks: readonl
 export function readBody(stream: ServerHttp2Stream, readMaxBytes: number): Promise<Body> {
   // Node ends a stream without bytes by itself, before anyone listens.
   if (stream.readableEnded) return Promise.resolve({ chunks: [] });
+  if (stream.closed) return Promise.reject(cancellation(stream));
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];
     let received = 0;

@@ -5,14 +5,13 @@ import {
   type Compression,
   compressionNegotiate,
   createMethodSerializationLookup,
-  encodeEnvelope,
   envelopeCompress,
   transformInvokeImplementation,
 } from "@connectrpc/connect/protocol";
 import { parseTimeout, setTrailerStatus } from "@connectrpc/connect/protocol-grpc";
 import type { Logger } from "pino";
 import type { CallContext, Calls, UnaryEndpoint } from "./calls.ts";
-import { readBody, readOddBody } from "./grpc-unary-body.ts";
+import { prefixBytes, readBody, readOddBody } from "./grpc-unary-body.ts";
 import { cancellation, copyHeaders, requestHeaders, urlMaker } from "./grpc-unary-http.ts";
 import { finished } from "./observe.ts";
 
@@ -82,20 +81,19 @@ class GrpcUnary {
   }
 
   async #serve(route: Route, stream: ServerHttp2Stream, headers: IncomingHttpHeaders): Promise<void> {
-    const gone = new AbortController();
-    let ended = false;
-    stream.on("close", () => {
-      if (!ended) gone.abort(cancellation(stream));
-    });
-
     const timeout = parseTimeout(headerOf(headers, "grpc-timeout"), Number.MAX_SAFE_INTEGER);
     const context = this.#calls.start(route.endpoint.method, {
       protocolName: "grpc",
       requestMethod: "POST",
       url: this.#urlOf(headers),
       requestHeader: requestHeaders(headers),
-      requestSignal: gone.signal,
       timeoutMs: timeout.timeoutMs,
+    });
+    // Not the `abort` of an admitted call, which is the call's end: that comes when the handler has noticed.
+    const cancel = context.abort;
+    let ended = false;
+    stream.on("close", () => {
+      if (!ended) cancel(cancellation(stream));
     });
     const compression = responseCompression(this.#options, headers);
     if (compression !== null) context.responseHeader.set("grpc-encoding", compression.name);
@@ -104,10 +102,9 @@ class GrpcUnary {
     try {
       await this.#calls.admit(context);
       if (timeout.error) throw timeout.error;
-      gone.signal.throwIfAborted();
       const reply = route.serialize(await this.#invoke(route, stream, context));
       const isSmall = reply.byteLength < this.#options.compressMinBytes;
-      frame = compression === null || isSmall ? encodeEnvelope(0, reply) : await compress(reply, compression);
+      frame = compression === null || isSmall ? frameOf(0, reply) : await compress(reply, compression);
       context.abort(finished);
     } catch (failure) {
       // The order matters: the end of the call is where a failure gets its details and the request id.
@@ -148,7 +145,15 @@ function responseCompression(
 
 async function compress(data: Uint8Array<ArrayBuffer>, compression: Compression): Promise<Uint8Array> {
   const { flags, data: compressed } = await envelopeCompress({ flags: 0, data }, compression, 0);
-  return encodeEnvelope(flags, compressed);
+  return frameOf(flags, compressed);
+}
+
+function frameOf(flags: number, data: Uint8Array): Uint8Array {
+  const frame = Buffer.allocUnsafe(prefixBytes + data.length);
+  frame[0] = flags;
+  frame.writeUInt32BE(data.length, 1);
+  frame.set(data, prefixBytes);
+  return frame;
 }
 
 function respond(stream: ServerHttp2Stream, context: CallContext, frame: Uint8Array | undefined): void {

@@ -1,0 +1,242 @@
+import { randomUUID } from "node:crypto";
+import { create, type MessageInitShape } from "@bufbuild/protobuf";
+import { type CallOptions, Code, ConnectError } from "@connectrpc/connect";
+import { expect } from "chai";
+import {
+  type GetImportResponse,
+  type ImportEdgesRequestSchema,
+  type ImportRecordSchema,
+  SkipReason,
+} from "../../gen/nexgate/privacy/v1/graph_service_pb.ts";
+import { UserSchema } from "../../gen/nexgate/privacy/v1/resources_pb.ts";
+import { reasonOf } from "../../src/rpc/errors.ts";
+import { exchange, frame, openSession } from "../support/raw-http.ts";
+import { startService, type TestService } from "../support/service.ts";
+
+type Message = MessageInitShape<typeof ImportEdgesRequestSchema>;
+type RecordInit = MessageInitShape<typeof ImportRecordSchema>;
+
+async function* streamOf(...messages: Message[]): AsyncIterable<Message> {
+  yield* messages;
+}
+
+const edge = (
+  kind: "follow" | "block" | "mute",
+  ownerId: string,
+  targetId: string,
+  createdAt?: { seconds: bigint; nanos: number },
+): RecordInit => ({ record: { case: kind, value: { ownerId, targetId, ...(createdAt && { createdAt }) } } });
+
+const userRecord = (id: string, userName = "someone"): RecordInit => ({
+  record: { case: "user", value: create(UserSchema, { id, userName }) },
+});
+
+const malformed: RecordInit = {};
+
+describe("an import over gRPC", () => {
+  let service: TestService;
+  let options: CallOptions;
+  let ann: string;
+  let bob: string;
+  before(async () => {
+    service = await startService();
+    options = await service.acting();
+  });
+  after(() => service.stop(1_000));
+  beforeEach(async () => {
+    [ann, bob] = [randomUUID(), randomUUID()];
+    const users = [ann, bob].map((id) => ({ id, userName: "someone" }));
+    await service.graph.upsertUsers({ users }, options);
+  });
+
+  const importOf = (...messages: Message[]) => service.graph.importEdges(streamOf(...messages), options);
+  const progressOf = async (importId: string) =>
+    (await service.graph.getImport({ importId }, options)).progress as NonNullable<
+      GetImportResponse["progress"]
+    >;
+  const recordsOf = async (importId: string) => Number((await progressOf(importId)).records);
+
+  async function reason(call: Promise<unknown>): Promise<[string | undefined, string | undefined]> {
+    try {
+      await call;
+      return ["OK", undefined];
+    } catch (failure) {
+      const error = ConnectError.from(failure);
+      return [Code[error.code], reasonOf(error)];
+    }
+  }
+
+  it("stores users and edges of several messages, with their times", async () => {
+    const importId = randomUUID();
+    const carl = randomUUID();
+    const createdAt = { seconds: 1_600_000_000n, nanos: 123_456_789 };
+    const { progress, skipped } = await importOf(
+      { importId, records: [userRecord(carl, "carl"), edge("follow", carl, ann)] },
+      {
+        importId: importId.toUpperCase(),
+        firstRecord: 2n,
+        records: [edge("block", ann.toUpperCase(), bob, createdAt), edge("mute", ann, carl)],
+      },
+    );
+    expect(progress).to.deep.include({ records: 4n, stored: 4n, unchanged: 0n, skipped: [] });
+    expect(skipped).to.eql([]);
+    expect((await service.graph.getUser({ userId: carl }, options)).user?.userName).to.equal("carl");
+    const relationship = await service.graph.getRelationship({ userId: ann, otherUserId: carl }, options);
+    expect(relationship).to.deep.include({ followedBy: true, muting: true, following: false });
+    const { json } = await service.rest("GET", "/api/v1/e-social/privacy-control/blocked", { as: ann });
+    expect(json.data).to.have.length(1);
+    expect(json.data[0]).to.deep.include({ createdAt: "2020-09-13T12:26:40Z" });
+  });
+
+  it("changes nothing when it is repeated", async () => {
+    const records = [userRecord(ann), edge("follow", ann, bob), edge("mute", bob, ann)];
+    await importOf({ importId: randomUUID(), records });
+    const { progress } = await importOf({ importId: randomUUID(), records });
+    expect(progress).to.deep.include({ records: 3n, stored: 0n, unchanged: 3n });
+  });
+
+  it("names the records that it skips, and why", async () => {
+    const importId = randomUUID();
+    const tooLate = { seconds: 253_402_300_800n, nanos: 0 };
+    const { progress, skipped } = await importOf({
+      importId,
+      records: [
+        edge("follow", ann, bob),
+        malformed,
+        edge("block", ann, "no uuid"),
+        userRecord("no uuid"),
+        userRecord(randomUUID(), ""),
+        edge("mute", ann, bob, tooLate),
+        edge("mute", ann, bob, { seconds: 0n, nanos: -1 }),
+        edge("mute", ann, ann.toUpperCase()),
+        edge("mute", ann, randomUUID()),
+        edge("block", bob, ann),
+      ],
+    });
+    expect(skipped.map(({ record, reason }) => [Number(record), reason])).to.eql([
+      [0, SkipReason.FOLLOW_ACROSS_BLOCK],
+      [1, SkipReason.MALFORMED],
+      [2, SkipReason.MALFORMED],
+      [3, SkipReason.MALFORMED],
+      [4, SkipReason.MALFORMED],
+      [5, SkipReason.MALFORMED],
+      [6, SkipReason.MALFORMED],
+      [7, SkipReason.SELF],
+      [8, SkipReason.UNKNOWN_USER],
+    ]);
+    const counts = (progress?.skipped ?? []).map(({ reason, count }) => [reason, Number(count)]);
+    expect(counts).to.have.deep.members([
+      [SkipReason.MALFORMED, 6],
+      [SkipReason.SELF, 1],
+      [SkipReason.UNKNOWN_USER, 1],
+      [SkipReason.FOLLOW_ACROSS_BLOCK, 1],
+    ]);
+    expect(await progressOf(importId)).to.eql(progress);
+  });
+
+  it("reports no more than the first 1,000 skipped records, and counts all", async () => {
+    const importId = randomUUID();
+    const message = (firstRecord: bigint): Message => ({
+      importId,
+      firstRecord,
+      records: Array.from({ length: 600 }, () => malformed),
+    });
+    const { progress, skipped } = await importOf(message(0n), message(600n));
+    expect(skipped.map(({ record }) => Number(record))).to.eql(Array.from({ length: 1_000 }, (_, i) => i));
+    expect(Number(progress?.skipped[0]?.count)).to.equal(1_200);
+  });
+
+  const refused: Record<string, (importId: string) => Message[]> = {
+    "no message": () => [],
+    "no import id": () => [{ importId: "", records: [] }],
+    "an import id that is none": () => [{ importId: "import 1", records: [] }],
+    "another import id than before": (importId) => [{ importId }, { importId: randomUUID() }],
+    "a negative number": (importId) => [{ importId, firstRecord: -1n }],
+    "more than 1,000 records": (importId) => [
+      { importId, records: Array.from({ length: 1_001 }, () => malformed) },
+    ],
+  };
+  for (const [name, messages] of Object.entries(refused)) {
+    it(`refuses ${name}`, async () => {
+      const importId = randomUUID();
+      expect(await reason(importOf(...messages(importId)))).to.eql(["InvalidArgument", "INVALID_REQUEST"]);
+      expect(await recordsOf(importId)).to.equal(0);
+    });
+  }
+
+  it("refuses bytes that are no message", async () => {
+    const session = openSession(service.internalUrl);
+    const answer = await exchange(session, {
+      headers: {
+        ":path": "/nexgate.privacy.v1.GraphService/ImportEdges",
+        "content-type": "application/grpc",
+        te: "trailers",
+        authorization: `Bearer ${await service.serviceToken()}`,
+      },
+      chunks: [frame(Buffer.from([0xff, 0xff]))],
+    });
+    session.close();
+    expect({ ...answer.headers, ...answer.trailers }["grpc-status"]).to.equal(String(Code.InvalidArgument));
+  });
+
+  it("refuses a gap", async () => {
+    const call = importOf({ importId: randomUUID(), firstRecord: 1n, records: [malformed] });
+    expect(await reason(call)).to.eql(["FailedPrecondition", "IMPORT_GAP"]);
+  });
+
+  it("needs the scope of writing, and its progress that of reading", async () => {
+    const acting = async (scope: string) => ({
+      headers: { authorization: `Bearer ${await service.serviceToken(scope)}` },
+    });
+    const importId = randomUUID();
+    const write = service.graph.importEdges(streamOf({ importId }), await acting("graph.read"));
+    expect(await reason(write)).to.eql(["PermissionDenied", "SCOPE_MISSING"]);
+    const read = service.graph.getImport({ importId }, await acting("graph.write"));
+    expect(await reason(read)).to.eql(["PermissionDenied", "SCOPE_MISSING"]);
+    expect(await reason(service.graph.getImport({ importId: "x" }, options))).to.eql([
+      "InvalidArgument",
+      "INVALID_REQUEST",
+    ]);
+  });
+
+  async function untilRecords(importId: string, count: number): Promise<void> {
+    while ((await recordsOf(importId)) < count) await new Promise(setImmediate);
+  }
+
+  it("tells how far it has come while it runs", async () => {
+    const importId = randomUUID();
+    async function* watched(): AsyncIterable<Message> {
+      expect(await recordsOf(importId)).to.equal(0);
+      yield { importId, records: [edge("follow", ann, bob), malformed] };
+      await untilRecords(importId, 2);
+      expect(await progressOf(importId)).to.deep.include({ records: 2n, stored: 1n });
+      yield { importId, firstRecord: 2n, records: [malformed] };
+    }
+    const { progress } = await service.graph.importEdges(watched(), options);
+    expect(progress?.records).to.equal(3n);
+  });
+
+  it("keeps what it stored when the caller goes away, and goes on from there", async () => {
+    const importId = randomUUID();
+    const messages: Message[] = [
+      { importId, records: [edge("follow", ann, bob), malformed] },
+      { importId, firstRecord: 2n, records: [edge("mute", ann, bob)] },
+      { importId, firstRecord: 3n, records: [edge("mute", bob, ann)] },
+    ];
+    const controller = new AbortController();
+    async function* brokenOff(): AsyncIterable<Message> {
+      yield* messages.slice(0, 2);
+      await untilRecords(importId, 3);
+      controller.abort();
+      yield* messages.slice(2);
+    }
+    const call = service.graph.importEdges(brokenOff(), { ...options, signal: controller.signal });
+    expect((await reason(call))[0]).to.equal("Canceled");
+    expect(await recordsOf(importId)).to.equal(3);
+    const { progress, skipped } = await importOf(...messages);
+    expect(progress).to.deep.include({ records: 4n, stored: 3n, unchanged: 0n });
+    expect(skipped).to.eql([]);
+    const relationship = await service.graph.getRelationship({ userId: ann, otherUserId: bob }, options);
+    expect(relationship).to.deep.include({ following: true, muting: true, mutedBy: true });
+  });
+});

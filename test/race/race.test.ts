@@ -1,0 +1,74 @@
+import { expect } from "chai";
+import { postgresUrl } from "../support/cluster.ts";
+import { startService, type TestService } from "../support/service.ts";
+import type { Instance } from "./pair-client.ts";
+import { type RaceOutcome, race } from "./race.ts";
+import { newSeed } from "./random.ts";
+import { withoutPairLock } from "./unlocked.ts";
+
+const clients = 64;
+const maxRounds = 8;
+
+describe("follow against block, on two instances at once", function () {
+  this.timeout(60_000);
+  let databaseUrl: string;
+  const services: TestService[] = [];
+  const seed = Number(process.env.RACE_SEED ?? newSeed());
+
+  beforeEach(async function () {
+    const url = await postgresUrl();
+    if (url === undefined) return this.skip();
+    databaseUrl = url;
+  });
+  afterEach(async () => {
+    for (const service of services.splice(0)) await service.stop(1_000);
+  });
+
+  /** Starts two instances; `url` is that of `databaseUrl`, in some form. */
+  async function startInstances(url: string): Promise<Instance[]> {
+    for (let i = 0; i < 2; i++) services.push(await startService(url));
+    return Promise.all(
+      services.map(async (service) => ({ url: service.internalUrl, token: await service.serviceToken() })),
+    );
+  }
+
+  function expectNoViolation({ operations, lost, violations, across }: RaceOutcome): void {
+    const found = violations.slice(0, 3).join("\n");
+    expect(violations, `seed ${seed}: non-linearizable pairs\n${found}`).to.have.length(0);
+    // What is lost can explain much.
+    expect(lost).to.be.below(operations / 20);
+    expect(across, `seed ${seed}: follows across a block`).to.equal(0);
+  }
+
+  it("is linearizable for every pair, and leaves no follow across a block", async () => {
+    const instances = await startInstances(databaseUrl);
+    expectNoViolation(await race({ seed, instances, databaseUrl, clients, operations: 4_000, users: 12 }));
+  });
+
+  it("is so while connections to the database are cut", async () => {
+    const instances = await startInstances(databaseUrl);
+    expectNoViolation(
+      await race({ seed, instances, databaseUrl, clients, operations: 3_000, users: 6, cutEvery: 40 }),
+    );
+  });
+
+  it("would not be so without the lock", async () => {
+    await (await startService(databaseUrl)).stop(0);
+    const url = await withoutPairLock(databaseUrl);
+    const instances = await startInstances(url);
+    // Some in every round, as a rule.
+    let found = 0;
+    for (let round = 0; round < maxRounds && found === 0; round++) {
+      const outcome = await race({
+        seed: seed + round,
+        instances,
+        databaseUrl,
+        clients,
+        operations: 2_000,
+        users: 6,
+      });
+      found = outcome.violations.length;
+    }
+    expect(found, `seed ${seed}`).to.be.above(0);
+  });
+});

@@ -1,0 +1,102 @@
+import { expect } from "chai";
+import type { UserId } from "../../src/domain/ids.ts";
+import type { ImportRecord } from "../../src/domain/imports.ts";
+import { edgeRecord } from "./suite/imports.ts";
+import { onPostgresql } from "./suite/postgresql.ts";
+import { someUser, tally, unknownId } from "./suite/store.ts";
+
+describe("imports at once with other changes, on PostgreSQL", function () {
+  this.timeout(60_000);
+  const store = onPostgresql();
+
+  before(async () => {
+    const { admin } = store();
+    const { rows } = await admin.query("select current_database() as name");
+    // The lock timeout comes first, and fails the call: else a deadlock would pass unnoticed, as it is tried again.
+    // Only a superuser may set it.
+    await admin
+      .query(`alter database ${admin.escapeIdentifier(rows[0].name)} set deadlock_timeout = '1min'`)
+      .catch(() => {});
+  });
+
+  /** Every user with regard to the next few, in every way. */
+  function edgesAmong(
+    users: readonly UserId[],
+    kinds: readonly ("follow" | "block" | "mute")[],
+  ): ImportRecord[] {
+    return users.flatMap((owner, i) =>
+      kinds.flatMap((kind, k) => {
+        const target = users[(i + k + 1) % users.length] as UserId;
+        return [edgeRecord(kind, owner, target), edgeRecord(kind, target, owner)];
+      }),
+    );
+  }
+
+  async function expectNoneAcross(): Promise<void> {
+    const { rows } = await store().admin.query(`
+      select f.* from follows f join blocks b
+        on (b.blocker_id, b.blocked_id) in ((f.follower_id, f.followee_id), (f.followee_id, f.follower_id))`);
+    expect(rows).to.eql([]);
+  }
+
+  it("two imports of the same records in opposite orders both succeed", async () => {
+    for (let round = 0; round < 25; round++) {
+      const users = Array.from({ length: 60 }, () => someUser());
+      const records: ImportRecord[] = [
+        ...users.map((user): ImportRecord => ({ kind: "user", user })),
+        ...edgesAmong(
+          users.map(({ id }) => id),
+          ["follow", "block", "mute", "follow"],
+        ),
+      ];
+      const reversed = users.map(
+        (user): ImportRecord => ({ kind: "user", user: { ...user, lastName: "R" } }),
+      );
+      reversed.push(...records.slice(users.length));
+      reversed.reverse();
+      const outcomes = await tally([
+        store().imports.store(unknownId(), 0, records),
+        store().imports.store(unknownId(), 0, reversed),
+        store().imports.store(unknownId(), 0, records.slice(300)),
+        store().imports.store(unknownId(), 0, reversed.slice(0, 300)),
+      ]);
+      expect(outcomes, `round ${round}`).to.eql({ ok: 4 });
+    }
+    await expectNoneAcross();
+  });
+
+  it("no follow crosses a block, whichever of the two is imported", async () => {
+    for (let round = 0; round < 40; round++) {
+      const users = await store().newUsers(24);
+      const pairs = users.map((user, i) => [user, users[(i + 1) % users.length] as UserId] as const);
+      const follows = pairs.map(([a, b]) => edgeRecord("follow", a, b));
+      const blocks = pairs.map(([a, b]) => edgeRecord("block", b, a));
+      const outcomes = await tally([
+        store().imports.store(unknownId(), 0, follows),
+        ...pairs.slice(0, 8).map(([a, b]) => store().blocks.block(a, b)),
+        store().imports.store(unknownId(), 0, blocks.slice(12)),
+        ...pairs.slice(12).map(([a, b]) => store().follows.follow(b, a)),
+      ]);
+      expect(Object.keys(outcomes), `round ${round}`).to.have.members(
+        Object.keys({ ok: 0, ...(outcomes.FOLLOW_ACROSS_BLOCK && { FOLLOW_ACROSS_BLOCK: 0 }) }),
+      );
+      await expectNoneAcross();
+    }
+  });
+
+  it("users who are deleted meanwhile are unknown, or their records go with them", async () => {
+    for (let round = 0; round < 40; round++) {
+      const users = await store().newUsers(12);
+      const records = edgesAmong(users, ["follow", "block", "mute"]);
+      const imported = store().imports.store(unknownId(), 0, records);
+      // Too far apart for an edge: two who are deleted at once may wait for each other over the edges between them.
+      const deleted = users.filter((_, i) => i % 4 === 0);
+      const outcomes = await tally([imported, ...deleted.map((user) => store().users.delete(user))]);
+      expect(outcomes, `round ${round}`).to.eql({ ok: 1 + deleted.length });
+      const { progress, skipped } = await imported;
+      const { records: all, stored, unchanged } = progress;
+      expect([all, stored + unchanged + skipped.length]).to.eql([records.length, records.length]);
+      await expectNoneAcross();
+    }
+  });
+});

@@ -1,0 +1,274 @@
+import { expect } from "chai";
+import { type RawBuilder, sql } from "kysely";
+import type { PrivacyError } from "../../src/domain/errors.ts";
+import type { UserId } from "../../src/domain/ids.ts";
+import type { Backend } from "../../src/store/backend.ts";
+import { openPostgresql } from "../../src/store/postgresql.ts";
+import { retrying } from "../../src/store/retry.ts";
+import type { Run, Session } from "../../src/store/session.ts";
+import { onPostgresql } from "./suite/postgresql.ts";
+import { failureOf, unknownId, until } from "./suite/store.ts";
+
+const attempts = 4;
+
+/** The reason with which a call is refused. */
+async function reasonOf(call: Promise<unknown>): Promise<unknown> {
+  return ((await failureOf(call)) as PrivacyError).reason;
+}
+
+describe("retries on PostgreSQL", () => {
+  const store = onPostgresql();
+  let backend: Backend;
+  let session: Session;
+  let [ann, bob] = [] as unknown as [UserId, UserId];
+
+  before(async () => {
+    backend = await openPostgresql(store().url, () => {});
+    session = backend.session;
+    await session.run(sql`create table marks (name text primary key, count integer not null)`);
+  });
+  after(() => backend?.close());
+  beforeEach(async () => {
+    [ann, bob] = (await store().newUsers(2)) as [UserId, UserId];
+  });
+  afterEach(() => store().admin.query("rollback"));
+
+  /** Counts up; who waits for the row has done it twice if it was done at all. */
+  const mark = (name: string): RawBuilder<unknown> =>
+    sql`insert into marks values (${name}, 1) on conflict (name) do update set count = marks.count + 1`;
+  async function countOf(name: string): Promise<number> {
+    const [row] = await store().query(sql<{ count: number }>`select count from marks where name = ${name}`);
+    return row?.count ?? 0;
+  }
+
+  /** Ends a connection as an administrator does, and waits until the server has let go of it. */
+  async function endConnection(pid: number | undefined): Promise<void> {
+    const { rows } = await store().admin.query("select pg_terminate_backend($1, 10000) as ended", [pid]);
+    expect(rows).to.eql([{ ended: true }]);
+  }
+  const pidOf = async (run: Run) => (await run(sql<{ pid: number }>`select pg_backend_pid() as pid`))[0]?.pid;
+  const waitingPid = async () => (await store().running()).find(({ waits }) => waits)?.pid;
+
+  /** Holds the lock on which `lock()` waits until `rollback`. */
+  async function holdLock(): Promise<void> {
+    await store().admin.query("begin; select pg_advisory_xact_lock(7, 7)");
+  }
+  const lock = () => sql`select pg_advisory_xact_lock(7, 7)`;
+
+  it("try both sides of a deadlock until both succeed", async function () {
+    this.timeout(15_000);
+    const names = [unknownId(), unknownId()] as const;
+    for (const name of names) await session.run(mark(name));
+    let runs = 0;
+    const bothReached = Promise.withResolvers<void>();
+    const crossing = (first: string, second: string) =>
+      session.transaction(async (run) => {
+        runs++;
+        await run(mark(first));
+        if (runs >= 2) bothReached.resolve();
+        await bothReached.promise;
+        await run(mark(second));
+      });
+    await Promise.all([crossing(...names), crossing(names[1], names[0])]);
+    expect(runs).to.equal(3);
+    expect(await Promise.all(names.map(countOf))).to.eql([3, 3]);
+  });
+
+  it("try a single statement again that a deadlock ended", async function () {
+    this.timeout(15_000);
+    const names = [unknownId(), unknownId()] as const;
+    for (const name of names) await session.run(mark(name));
+    const { admin } = store();
+    // The longest to wait for a deadlock is the one that does not end: the other finds it.
+    await admin.query("begin; set local deadlock_timeout = '1min'");
+    await admin.query("update marks set count = count + 1 where name = $1", [names[1]]);
+    const both = session.run(sql`
+      with a as (update marks set count = count + 1 where name = ${names[0]} returning 1)
+      update marks set count = count + (select count(*) from a)::int where name = ${names[1]}`);
+    await store().untilWaiting(1);
+    await admin.query("update marks set count = count + 1 where name = $1", [names[0]]);
+    await admin.query("commit");
+    await both;
+    expect(await Promise.all(names.map(countOf))).to.eql([3, 3]);
+  });
+
+  it("try a transaction again whose connection ended while a statement waited", async () => {
+    await holdLock();
+    const name = unknownId();
+    const done = session.transaction(async (run) => {
+      await run(mark(name));
+      await run(lock());
+    });
+    await store().untilWaiting(1);
+    await endConnection(await waitingPid());
+    await store().untilWaiting(1);
+    await store().admin.query("rollback");
+    await done;
+    expect(await countOf(name)).to.equal(1);
+  });
+
+  it("try a transaction again whose connection ended between two statements", async () => {
+    const name = unknownId();
+    let runs = 0;
+    await session.transaction(async (run) => {
+      await run(mark(name));
+      if (++runs === 1) await endConnection(await pidOf(run));
+      await run(sql`select 1`);
+    });
+    expect(runs).to.equal(2);
+    expect(await countOf(name)).to.equal(1);
+  });
+
+  it("try a block again, which takes effect once", async () => {
+    await store().follows.follow(ann, bob);
+    const pair = [ann, bob].sort().join(":");
+    await store().admin.query("begin");
+    await store().admin.query("select pg_advisory_xact_lock(hashtextextended($1, 0))", [pair]);
+    const block = store().blocks.block(ann, bob);
+    await store().untilWaiting(1);
+    await endConnection(await waitingPid());
+    await store().untilWaiting(1);
+    await store().admin.query("rollback");
+    const record = await block;
+    expect(await store().blocks.list(ann, 10)).to.eql([record]);
+    expect((await store().follows.relationship(ann, bob)).following).to.equal(false);
+  });
+
+  describe("around a commit", () => {
+    before(async () => {
+      await session.run(sql`
+        create function commit_slowly() returns trigger language plpgsql as $$
+        begin perform pg_advisory_xact_lock(7, 7); return null; end $$`);
+      await session.run(sql`
+        create constraint trigger commit_slowly after insert or update on marks
+        deferrable initially deferred for each row execute function commit_slowly()`);
+    });
+    after(() => session?.run(sql`drop function commit_slowly cascade`));
+
+    it("never try a transaction again that ended during its commit", async () => {
+      await holdLock();
+      const name = unknownId();
+      let runs = 0;
+      const outcome = reasonOf(
+        session.transaction(async (run) => {
+          runs++;
+          await run(mark(name));
+        }),
+      );
+      await until(async () =>
+        (await store().running()).some(({ query, waits }) => query === "commit" && waits),
+      );
+      await endConnection(await waitingPid());
+      expect(await outcome).to.equal("UNAVAILABLE");
+      expect(runs).to.equal(1);
+    });
+
+    it("never try a single change again whose connection ended", async () => {
+      await holdLock();
+      const name = unknownId();
+      const outcome = reasonOf(session.run(mark(name)));
+      await store().untilWaiting(1);
+      await endConnection(await waitingPid());
+      await store().admin.query("rollback");
+      expect(await outcome).to.equal("UNAVAILABLE");
+      expect(await countOf(name)).to.equal(0);
+    });
+  });
+
+  it("try a transaction again whose commit the server rolled back, and after that as if for the first time", async () => {
+    await session.run(sql`create sequence commits`);
+    await session.run(sql`
+      create function fail_first_commit() returns trigger language plpgsql as $$
+      begin
+        if nextval('commits') = 1 then raise serialization_failure; end if;
+        return null;
+      end $$`);
+    await session.run(sql`
+      create constraint trigger fail_first_commit after insert on marks
+      deferrable initially deferred for each row execute function fail_first_commit()`);
+    const name = unknownId();
+    let runs = 0;
+    await session.transaction(async (run) => {
+      runs++;
+      if (runs === 2) await endConnection(await pidOf(run));
+      await run(mark(name));
+    });
+    await session.run(sql`drop function fail_first_commit cascade`);
+    expect(runs).to.equal(3);
+    expect(await countOf(name)).to.equal(1);
+  });
+
+  it("try a read again whose connection ended", async () => {
+    await holdLock();
+    const read = session.read(sql<{ one: number }>`select 1 as one, (${lock()})::text as locked`);
+    await store().untilWaiting(1);
+    await endConnection(await waitingPid());
+    await store().untilWaiting(1);
+    await store().admin.query("rollback");
+    expect(await read).to.eql([{ one: 1, locked: "" }]);
+  });
+
+  it("end after four attempts", async () => {
+    const raise = sql`do $$ begin raise serialization_failure; end $$`;
+    let runs = 0;
+    const outcome = await reasonOf(
+      session.transaction(async (run) => {
+        runs++;
+        await run(raise);
+      }),
+    );
+    expect(outcome).to.equal("UNAVAILABLE");
+    expect(runs).to.equal(attempts);
+    expect(await reasonOf(session.read(raise))).to.equal("UNAVAILABLE");
+    expect(await reasonOf(session.run(raise))).to.equal("UNAVAILABLE");
+  });
+
+  it("do not hide what is no accident", async () => {
+    let runs = 0;
+    const failure = await failureOf(
+      session.transaction(async (run) => {
+        runs++;
+        await run(sql`select 1 / 0`);
+      }),
+    );
+    expect(failure).to.have.property("code", "22012");
+    expect(runs).to.equal(1);
+  });
+
+  it("end at once with the signal's reason when the caller goes away", async () => {
+    const reason = new Error("the caller went away");
+    const controller = new AbortController();
+    let runs = 0;
+    const outcome = failureOf(
+      session.transaction(async (run) => {
+        runs++;
+        await run(sql`select 1`);
+        // Before any pause ends, and after it has begun.
+        setImmediate(() => controller.abort(reason));
+        throw Object.assign(new Error("as the driver reports it"), { code: "40001" });
+      }, controller.signal),
+    );
+    expect(await outcome).to.equal(reason);
+    expect(runs).to.equal(1);
+  });
+
+  it("do not begin another attempt when the caller goes away in the pause", async () => {
+    const controller = new AbortController();
+    let steps = 0;
+    const step = () => {
+      steps++;
+      setImmediate(() => controller.abort());
+      return Promise.reject(new Error("passes"));
+    };
+    await failureOf(retrying(step, () => true, controller.signal));
+    expect(steps).to.equal(1);
+  });
+
+  it("leave no connection in a transaction", async () => {
+    await Promise.all(Array.from({ length: 32 }, () => session.read(sql`select 1`)));
+    const { rows } = await store().admin.query(
+      "select query from pg_stat_activity where application_name = 'privacy-control' and state like 'idle in %'",
+    );
+    expect(rows).to.eql([]);
+  });
+});

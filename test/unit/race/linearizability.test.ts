@@ -1,0 +1,213 @@
+import { expect } from "chai";
+import fc from "fast-check";
+import { checkLinearizable, type Operation } from "../../race/linearizability.ts";
+import { actions, type PairCall, pairModel, readResult } from "../../race/pair-model.ts";
+
+type History = readonly Operation<PairCall>[];
+
+const lost = Number.POSITIVE_INFINITY;
+
+/** Reads `block> OK 0-2`: what, by whom of the two, its answer, when. `?` is an answer that was lost. */
+function history(...lines: string[]): History {
+  return lines.map((line) => {
+    const [, action, way, result, invoked, responded] =
+      /^(\w+)([><]) (.+) (\d+)-(\d+|lost)$/.exec(line) ?? expect.fail(line);
+    return {
+      call: { action, forward: way === ">" } as PairCall,
+      result: result === "?" ? undefined : result,
+      invoked: Number(invoked),
+      responded: responded === "lost" ? lost : Number(responded),
+    };
+  });
+}
+
+const accepts = (given: History) => checkLinearizable(pairModel, given).linearizable;
+
+/** The definition, word for word: some order of some of the operations explains every answer. */
+function definition(given: History, state = 0): boolean {
+  if (given.every(({ responded }) => responded === lost)) return true;
+  const firstReply = Math.min(...given.map(({ responded }) => responded));
+  return given.some((operation) => {
+    if (operation.invoked > firstReply) return false;
+    const { state: next, result } = pairModel.run(state, operation.call);
+    if (operation.result !== undefined && operation.result !== result) return false;
+    return definition(
+      given.filter((other) => other !== operation),
+      next,
+    );
+  });
+}
+
+const calls = fc.record({ action: fc.constantFrom(...actions), forward: fc.boolean() });
+
+/** What really happened: each call takes effect at its number, and may begin earlier and end later. */
+const executions = (maxLength: number) =>
+  fc
+    .array(
+      fc.record({
+        call: calls,
+        before: fc.double({ min: 0, max: 20, noNaN: true }),
+        after: fc.double({ min: 0, max: 20, noNaN: true }),
+        lost: fc.nat(19).map((n) => n === 0),
+      }),
+      { maxLength, size: "max" },
+    )
+    .map((steps) => {
+      let state = 0;
+      return steps.map(({ call, before, after, lost: isLost }, moment): Operation<PairCall> => {
+        const answer = pairModel.run(state, call);
+        state = answer.state;
+        return {
+          call,
+          result: isLost ? undefined : answer.result,
+          invoked: moment - before,
+          responded: isLost ? lost : moment + after,
+        };
+      });
+    });
+
+const results = ["OK", "FOLLOW_ACROSS_BLOCK", "USER_ALREADY_BLOCKED", "ALLOW UNSPECIFIED", "DENY BLOCKING"];
+const answers = fc.oneof(
+  fc.constantFrom(...results),
+  fc.nat(pairModel.states - 1).map((state) => readResult(state)),
+);
+
+describe("the checker of linearizability", () => {
+  const good: Record<string, History> = {
+    "an empty history": [],
+    "calls one after the other": history(
+      "follow> OK 0-1",
+      "read> following 2-3",
+      "read< followedBy 4-5",
+      "block< OK 6-7",
+      "follow> FOLLOW_ACROSS_BLOCK 8-9",
+      "block< USER_ALREADY_BLOCKED 10-11",
+      "check> DENY BLOCKED_BY 12-13",
+      "unblock< OK 14-15",
+      "read> nothing 16-17",
+    ),
+    "a read beside a write that sees it": history("block> OK 0-9", "check> DENY BLOCKING 1-2"),
+    "a read beside a write that does not see it": history("block> OK 0-9", "check> ALLOW UNSPECIFIED 1-2"),
+    "a follow and an unfollow at once that leave nothing": history(
+      "unfollow> OK 0-9",
+      "follow> OK 1-8",
+      "read> nothing 10-11",
+    ),
+    "a follow and an unfollow at once that leave the follow": history(
+      "unfollow> OK 0-9",
+      "follow> OK 1-8",
+      "read> following 10-11",
+    ),
+    "a lost write that took effect": history("block> ? 0-lost", "check> DENY BLOCKING 1-2"),
+    "a lost write that never took effect": history("block> ? 0-lost", "check> ALLOW UNSPECIFIED 1-2"),
+    "a lost write that took effect late": history(
+      "block> ? 0-lost",
+      "follow> OK 1-2",
+      "read> following 3-4",
+      "read> blocking 5-6",
+    ),
+    "a lost read": history("read> ? 0-lost", "block> OK 1-2"),
+    "a reply at the moment of an invocation": history("block> OK 0-1", "check> ALLOW UNSPECIFIED 1-2"),
+  };
+  for (const [name, given] of Object.entries(good)) {
+    it(`accepts ${name}`, () => expect(accepts(given)).to.equal(true));
+  }
+
+  const bad: Record<string, History> = {
+    "a lost update": history("follow> OK 0-1", "read> nothing 2-3"),
+    "a stale read": history("block> OK 0-1", "check> ALLOW UNSPECIFIED 2-3"),
+    "a read that goes back in time": history(
+      "block> OK 0-9",
+      "check> DENY BLOCKING 1-2",
+      "check> ALLOW UNSPECIFIED 3-4",
+    ),
+    "a follow that stands across a block": history(
+      "follow> OK 0-5",
+      "block< OK 1-4",
+      "read> following blockedBy 6-7",
+    ),
+    "a follow that was stored after an acknowledged block": history("block> OK 0-1", "follow< OK 2-3"),
+    "an acknowledged unblock that is not seen": history(
+      "block> OK 0-1",
+      "unblock> OK 2-3",
+      "check> DENY BLOCKING 4-5",
+    ),
+    "two blocks that are both the first": history("block> OK 0-5", "block> OK 1-4"),
+    "an effect that nobody caused": history("read> followedBy 0-1"),
+    "a lost write that took effect twice": history(
+      "block> ? 0-lost",
+      "check> DENY BLOCKING 1-2",
+      "unblock> OK 3-4",
+      "check> DENY BLOCKING 5-6",
+    ),
+    "a lost write that took effect before it was sent": history(
+      "check> DENY BLOCKING 0-1",
+      "block> ? 2-lost",
+    ),
+  };
+  for (const [name, given] of Object.entries(bad)) {
+    it(`refuses ${name}`, () => {
+      expect(accepts(given)).to.equal(false);
+      expect(definition(given)).to.equal(false);
+    });
+  }
+
+  it("names the operation that nothing explains, and the states that may have been", () => {
+    const given = history("follow> OK 0-1", "block< ? 2-lost", "check> DENY BLOCKING 3-4", "follow> OK 5-6");
+    expect(checkLinearizable(pairModel, given)).to.eql({
+      linearizable: false,
+      operation: given[2],
+      states: [1, 8],
+    });
+  });
+
+  it("accepts whatever really happened, however much of it overlaps", () => {
+    fc.assert(fc.property(executions(300), accepts), { numRuns: 100 });
+  });
+
+  it("refuses calls one after the other of which one was answered otherwise", () => {
+    const altered = fc
+      .tuple(executions(40), fc.nat(), answers)
+      .map(([given, chosen, result]) => ({ given, index: chosen % (given.length || 1), result }));
+    fc.assert(
+      fc.property(altered, ({ given, index, result }) => {
+        const inTurn = given
+          .filter((operation) => operation.result !== undefined)
+          .map((operation, i) => ({ ...operation, invoked: i, responded: i + 0.5 }));
+        let state = 0;
+        const exact = inTurn.map((operation) => {
+          const answer = pairModel.run(state, operation.call);
+          state = answer.state;
+          return { ...operation, result: answer.result };
+        });
+        fc.pre(exact[index] !== undefined && exact[index].result !== result);
+        expect(accepts(exact)).to.equal(true);
+        expect(
+          accepts(exact.map((operation, i) => (i === index ? { ...operation, result } : operation))),
+        ).to.equal(false);
+      }),
+    );
+  });
+
+  it("agrees with the definition, whatever was answered", () => {
+    const altered = fc
+      .tuple(executions(7), fc.array(fc.tuple(fc.nat(6), answers), { maxLength: 2 }))
+      .map(([given, changes]) =>
+        given.map((operation, i) => {
+          const change = changes.find(([index]) => index === i);
+          return change === undefined || operation.responded === lost
+            ? operation
+            : { ...operation, result: change[1] };
+        }),
+      );
+    const verdicts = new Set<boolean>();
+    fc.assert(
+      fc.property(altered, (given) => {
+        verdicts.add(accepts(given));
+        expect(accepts(given)).to.equal(definition(given));
+      }),
+      { numRuns: 3_000 },
+    );
+    expect(verdicts.size).to.equal(2);
+  });
+});
