@@ -29,7 +29,7 @@ function check<Desc extends DescMessage>(schema: Desc, message: MessageShape<Des
 
 function invalidRequest(violations: readonly Violation[]): ConnectError {
   return new ConnectError(
-    violations.map(({ field, message }) => `${jsonPath(field)} ${message}`).join("; "),
+    violations.map(({ field, message }) => `${jsonPath(field)} ${message}`.trimStart()).join("; "),
     Code.InvalidArgument,
     undefined,
     [

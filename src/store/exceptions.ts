@@ -87,7 +87,7 @@ export class ExceptionRepository {
         where user_id = ${actor} and setting = ${setting} and excepted_id = any (${[...remove]}::uuid[])`);
       await run(sql`
         insert into privacy_exceptions (user_id, setting, excepted_id, created_at)
-        select ${actor}, ${setting}, wanted.id, now() from unnest(${[...add]}::uuid[]) as wanted (id)
+        select ${actor}, ${setting}, wanted.id, statement_timestamp() from unnest(${[...add]}::uuid[]) as wanted (id)
         on conflict (user_id, setting, excepted_id) do nothing`);
       const [total] = await run(sql<{ count: number }>`
         select count(*)::int as count from privacy_exceptions where user_id = ${actor} and setting = ${setting}`);
