@@ -111,8 +111,10 @@ for (const [backend, stories, databaseUrl] of [
             return answersTo(world, order);
           };
           const [without, with_] = [await tell(false), await tell(true)];
+          for (const [i, answer] of without.entries()) {
+            if (answer !== with_[i]) expect.fail(`${answer}\n\nbecame\n\n${with_[i]}`);
+          }
           expect(with_).to.have.length(without.length);
-          for (const [i, answer] of with_.entries()) expect(answer).to.equal(without[i]);
         }),
         parameters,
       );
