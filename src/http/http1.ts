@@ -1,4 +1,4 @@
-import { createServer, type Server, type ServerResponse, STATUS_CODES } from "node:http";
+import { createServer, type ServerResponse, STATUS_CODES } from "node:http";
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { answerFailure, failureBody } from "./answers.ts";
@@ -57,14 +57,10 @@ export function createHttp1(front: Pick<Front, "handle">, limits: Limits): Http1
         const last = responses.at(-1);
         if (last && !last.headersSent) last.setHeader("connection", "close");
       }
-      stop(server);
+      // Ends the idle connections.
+      server.close();
     },
   };
-}
-
-/** Ends the idle connections and the enforcement timer; `close` throws nothing and calls back with what is no error. */
-function stop(server: Server): void {
-  server.close(() => {});
 }
 
 const statusOf: Record<string, number> = {

@@ -13,7 +13,8 @@ export interface Listener {
   readonly url: string;
   /**
    * Accepts no more connections, closes the idle ones, and lets the calls in flight finish for `graceMs`
-   * milliseconds, then destroys what is left. Resolves when every connection is gone.
+   * milliseconds, then destroys what is left. Resolves when every connection is gone. May be called again, with
+   * less grace.
    */
   close(graceMs: number): Promise<void>;
 }
@@ -58,6 +59,7 @@ export async function listen({ host, port, front, limits, log }: ListenOptions):
   await once(server, "listening");
   // A failing accept, for want of file descriptors say, must not end the process.
   server.on("error", (err) => log.error({ err }, "a connection could not be accepted"));
+  const closed = new Promise((resolve) => server.once("close", resolve));
   const address = server.address() as AddressInfo;
   const name = address.family === "IPv6" ? `[${address.address}]` : address.address;
 
@@ -65,11 +67,12 @@ export async function listen({ host, port, front, limits, log }: ListenOptions):
     port: address.port,
     url: `http://${name}:${address.port}`,
     close: async (graceMs) => {
-      const closed = once(server, "close");
-      server.close();
-      for (const socket of undecided) socket.destroy();
-      http1.drain();
-      http2.drain();
+      if (server.listening) {
+        server.close();
+        for (const socket of undecided) socket.destroy();
+        http1.drain();
+        http2.drain();
+      }
       const grace = setTimeout(() => {
         for (const socket of sockets) socket.destroy();
       }, graceMs);

@@ -83,6 +83,19 @@ describe("a listener that closes", () => {
     server.release();
   });
 
+  it("may be told to hurry", async () => {
+    const session = openSession(server.listener.url);
+    const handling = server.seen.next();
+    const answer = exchange(session, { headers: held, chunks: [frame(message)] });
+    await handling;
+    const patient = server.listener.close(longGrace);
+    await server.listener.close(0);
+    await patient;
+    await server.listener.close(0);
+    expect((await answer).trailers).to.eql({});
+    server.release();
+  }).timeout(2_000);
+
   it("is done at once when nobody is connected", async () => {
     await server.listener.close(longGrace);
   }).timeout(1_000);

@@ -6,8 +6,9 @@ import {
   createGrpcWebTransport,
 } from "@connectrpc/connect-node";
 import { expect } from "chai";
+import fc from "fast-check";
 import { PrivacyControlService } from "../../../gen/nexgate/privacy/v1/privacy_control_service_pb.ts";
-import { exchange, openSession, talk } from "../../support/raw-http.ts";
+import { exchange, http2Frame, openSession, openTcp, preface, talk } from "../../support/raw-http.ts";
 import { secretText, startTestServer, type TestServer } from "../../support/transport-server.ts";
 
 const envelopeKeys = ["success", "httpStatus", "message", "action_time", "data"];
@@ -216,6 +217,29 @@ describe("the listeners", () => {
     it("does not run into an answer that has begun", async () => {
       const request = "GET / HTTP/1.1\r\nHost: h\r\n\r\n";
       expect(await talk(internal.listener.port, `${request}nonsense`)).not.to.contain(" 400 ");
+    });
+
+    it("does no harm, whatever it is", async () => {
+      const start = fc.constantFrom(
+        Buffer.alloc(0),
+        Buffer.from("POST /nexgate.privacy.v1.GraphService/GetUser HTTP/1.1\r\nHost: h\r\n"),
+        preface,
+        Buffer.concat([preface, http2Frame(4, 0, 0, Buffer.alloc(0))]),
+      );
+      const framed = fc
+        .tuple(fc.nat(11), fc.nat(255), fc.nat(5), fc.uint8Array({ maxLength: 60 }))
+        .map((parts) => http2Frame(...parts));
+      const rest = fc.oneof(
+        fc.uint8Array({ maxLength: 200 }),
+        fc.array(framed, { maxLength: 5 }).map(Buffer.concat),
+      );
+      const property = fc.asyncProperty(start, rest, async (head, tail) => {
+        const { socket } = await openTcp(internal.listener.port);
+        socket.end(Buffer.concat([head, tail]));
+        await new Promise((resolve) => socket.once("close", resolve));
+      });
+      await fc.assert(property, { numRuns: 300 });
+      expect((await get(internal, "/")).status).to.equal(404);
     });
 
     it("may omit the host in HTTP/1.0", async () => {
