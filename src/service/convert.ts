@@ -26,12 +26,14 @@ export function fromUser(user: User): MessageInitShape<typeof UserSchema> {
 export function fromEdgeRecord(
   record: EdgeRecord,
 ): MessageInitShape<typeof BlockSchema> & MessageInitShape<typeof MuteSchema> {
+  // BigInt's remainder has the sign of the dividend, but a Timestamp counts its fraction forwards before 1970 too.
+  const fraction = ((record.createdAt % microsPerSecond) + microsPerSecond) % microsPerSecond;
   return {
     id: record.id,
     user: fromUser(record.user),
     createdAt: {
-      seconds: record.createdAt / microsPerSecond,
-      nanos: Number(record.createdAt % microsPerSecond) * nanosPerMicro,
+      seconds: (record.createdAt - fraction) / microsPerSecond,
+      nanos: Number(fraction) * nanosPerMicro,
     },
   };
 }

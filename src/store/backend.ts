@@ -4,6 +4,8 @@ import type { Session } from "./session.ts";
 export interface Backend {
   readonly kind: "postgresql" | "embedded";
   readonly session: Session;
+  /** For decisions: nothing else can keep them waiting. */
+  readonly checks: Session;
   /** Where the data is, without credentials. */
   readonly description: string;
   /** Applies the pending migrations and returns their names. */

@@ -67,7 +67,7 @@ export function databaseOn(backend: Backend): Database {
     mutes: new MuteRepository(session),
     settings: new SettingsRepository(session),
     exceptions: new ExceptionRepository(session),
-    accessFacts: new AccessFacts(session),
+    accessFacts: new AccessFacts(backend.checks),
     imports: new ImportRepository(session),
     async signingKey(signal) {
       const [row] = await session.read(sql<{ key: Uint8Array }>`select key from signing_keys`, signal);

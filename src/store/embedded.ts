@@ -39,6 +39,8 @@ async function open(
   return {
     kind: "embedded",
     session,
+    // One connection serves all.
+    checks: session,
     description,
     migrate: () => migrate(orm),
     async close() {

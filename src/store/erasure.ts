@@ -36,7 +36,7 @@ export async function eraseUser(run: Run, id: UserId): Promise<void> {
         )
         select count(*)::int as count from gone`);
       erased = row?.count ?? 0;
-    } while (erased === rowsAtOnce);
+    } while (erased > 0);
   }
   await run(sql`delete from users where id = ${id}`);
 }

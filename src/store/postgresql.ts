@@ -8,6 +8,8 @@ import { quietAborts } from "./quiet-aborts.ts";
 import { Session } from "./session.ts";
 
 const maxConnections = 16;
+/** As many as statements of decisions run at once. */
+const checkConnections = 4;
 
 const connection = {
   Client: PreparedClient,
@@ -39,10 +41,13 @@ export async function openPostgresql(url: string, log: (message: string) => void
       driverOptions: { connectionString: url, ...driverOptions },
     });
   const orm = await connect(maxConnections, { ...connection, ...timeouts });
+  // Changes may wait for locks with all of their connections; decisions must not wait for them.
+  const checks = await connect(checkConnections, { ...connection, ...timeouts });
   const { hostname, port, pathname } = new URL(url);
   return {
     kind: "postgresql",
     session: new Session(orm.em.fork().getKysely(), "cancel query"),
+    checks: new Session(checks.em.fork().getKysely(), "cancel query"),
     description: `${hostname}:${port || "5432"}${pathname}`,
     async migrate() {
       // Migrations take as long as they take: a pool without timeouts, of one connection for the transaction and
@@ -54,6 +59,8 @@ export async function openPostgresql(url: string, log: (message: string) => void
         await untimed.close();
       }
     },
-    close: () => orm.close(),
+    async close() {
+      await Promise.all([orm.close(), checks.close()]);
+    },
   };
 }

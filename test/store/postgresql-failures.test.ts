@@ -34,6 +34,19 @@ describe("a PostgreSQL server that fails", () => {
     return other;
   }
 
+  it("changes that wait for a lock on every connection keep no decision waiting", async () => {
+    const other = await openAt(store().url);
+    await lockBob();
+    const mute = () => other.mutes.mute(ann as UserId, bob as UserId).catch(() => {});
+    const mutes = Array.from({ length: 2 * poolSize }, mute);
+    await store().untilWaiting(poolSize);
+    const question = { viewer: ann as UserId, owner: ann as UserId, mute: true, setting: null };
+    expect(await other.accessFacts.read([question])).to.have.length(1);
+    await store().untilWaiting(poolSize);
+    await store().admin.query("rollback");
+    await Promise.all(mutes);
+  });
+
   async function lockBob(): Promise<void> {
     await store().admin.query("begin");
     await store().admin.query("select from users where id = $1 for update", [bob]);
