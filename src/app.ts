@@ -24,7 +24,7 @@ import { muteHandlers } from "./service/mutes.ts";
 import { PageTokens } from "./service/page-tokens.ts";
 import { settingHandlers } from "./service/settings.ts";
 import type { PairFacts, PairQuestion } from "./store/access-facts.ts";
-import { openDatabase } from "./store/database.ts";
+import { type Database, openDatabase } from "./store/database.ts";
 
 /** A running service. */
 export interface App {
@@ -50,16 +50,17 @@ interface AppOptions {
   readonly developmentSecret?: string | undefined;
 }
 
+/** The service cannot start; the message tells the operator why. */
+export class StartError extends Error {
+  override readonly name = "StartError";
+}
+
 /** Opens the database, prepares it, and starts both listeners. Rejects, with nothing left open, when a part fails. */
 export async function startApp(config: Config, { log, developmentSecret }: AppOptions): Promise<App> {
   await using parts = new AsyncDisposableStack();
   const database = await openDatabase({ ...config.database, log: (message) => log.debug(message) });
   parts.defer(() => database.close());
-  if (config.production) await database.assertMigrated();
-  else await database.migrate();
-  if (developmentSecret !== undefined) await loadDemoData(database);
-
-  const tokens = new PageTokens(await database.signingKey());
+  const tokens = new PageTokens(await prepare(database, config, developmentSecret !== undefined));
   const privacyControl = service(PrivacyControlService, {
     ...blockHandlers(database.blocks, tokens),
     ...muteHandlers(database.mutes, tokens),
@@ -138,6 +139,24 @@ export async function startApp(config: Config, { log, developmentSecret }: AppOp
       await database.close();
     },
   };
+}
+
+/** Brings the schema up to date, or makes sure that it is, and returns the key of page tokens. */
+async function prepare(
+  database: Database,
+  { production }: Config,
+  withDemoData: boolean,
+): Promise<Uint8Array> {
+  try {
+    if (production) await database.assertMigrated();
+    else await database.migrate();
+    if (withDemoData) await loadDemoData(database);
+    return await database.signingKey();
+  } catch (cause) {
+    const { message } =
+      cause instanceof PrivacyError && cause.cause instanceof Error ? cause.cause : (cause as Error);
+    throw new StartError(`The database ${database.describe()} cannot be used: ${message}`, { cause });
+  }
 }
 
 function tokenKeys({ jwt }: Config, developmentSecret: string | undefined): TokenKeys {

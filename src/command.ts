@@ -1,5 +1,13 @@
+import { inspect } from "node:util";
+
 /** A failure whose message alone tells the operator what to do: it is shown without a stack. */
-const plainErrors = new Set(["ConfigError", "CommandError", "ConnectError", "DirectoryInUseError"]);
+const plainErrors = new Set([
+  "ConfigError",
+  "CommandError",
+  "ConnectError",
+  "DirectoryInUseError",
+  "StartError",
+]);
 
 /** A command line that cannot be carried out. */
 export class CommandError extends Error {
@@ -17,7 +25,7 @@ export async function runCommand(run: () => Promise<void>): Promise<void> {
 }
 
 function explain(failure: unknown): string {
-  if (!(failure instanceof Error)) return String(failure);
+  if (!(failure instanceof Error)) return inspect(failure);
   if ("code" in failure && failure.code === "EADDRINUSE" && "port" in failure) {
     return `Port ${failure.port} is in use; choose others with HTTP_PORT and GRPC_PORT.`;
   }

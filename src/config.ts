@@ -109,6 +109,7 @@ export function readConfig(environment: NodeJS.ProcessEnv): Config {
     env.JWT_AUDIENCE !== env.JWT_SERVICE_AUDIENCE,
     "JWT_AUDIENCE and JWT_SERVICE_AUDIENCE must differ: a user's token must never pass for a service's",
   );
+  need(!env.HTTP_PORT || env.HTTP_PORT !== env.GRPC_PORT, "HTTP_PORT and GRPC_PORT must differ");
   refuse(problems);
 
   return Object.freeze({

@@ -26,6 +26,8 @@ export async function startText(started: Started, minting: Minting): Promise<str
     `curl -X ${method} '${publicUrl}${path}' -H 'Authorization: Bearer ${token}'${body}`;
   const json = (body: string) => ` -H 'Content-Type: application/json' -d '${body}'`;
 
+  const question = { viewerId: demoActor.id, ownerId: block.id, interaction: "INTERACTION_FOLLOW" };
+
   const lines: [string, string][] = [
     [`block ${block.userName}`, curl("POST", `${privacyControl}/block/${block.id}`)],
     ["list the blocked", curl("GET", `${privacyControl}/blocked`)],
@@ -36,10 +38,10 @@ export async function startText(started: Started, minting: Minting): Promise<str
     ["read the settings", curl("GET", settings)],
     ["change a setting", curl("PATCH", settings, json('{"setting":"last_seen","value":"contacts"}'))],
     [
-      `what stands between ${demoActor.userName} and ${block.userName}, over gRPC`,
+      `may ${demoActor.userName} follow ${block.userName}? as another service asks, over gRPC`,
       "npx buf curl --protocol grpc --http2-prior-knowledge" +
-        ` -H 'Authorization: Bearer ${service}' -d '{"userId":"${demoActor.id}","otherUserId":"${block.id}"}'` +
-        ` ${internalUrl}/nexgate.privacy.v1.GraphService/GetRelationship`,
+        ` -H 'Authorization: Bearer ${service}' -d '${JSON.stringify(question)}'` +
+        ` ${internalUrl}/nexgate.privacy.v1.AccessService/CheckAccess`,
     ],
   ];
 
@@ -47,7 +49,7 @@ export async function startText(started: Started, minting: Minting): Promise<str
     "",
     `  ${styleText("bold", "Privacy Control")} is ready`,
     "",
-    `  REST, Connect, gRPC-Web   ${styleText("cyan", publicUrl)}`,
+    `  REST, Connect, gRPC       ${styleText("cyan", publicUrl)}`,
     `  gRPC for services         ${styleText("cyan", internalUrl)}`,
     `  database                  ${database}`,
     "",

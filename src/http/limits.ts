@@ -4,7 +4,7 @@ export interface Limits {
   readonly sniffMs: number;
   /** To send the headers of an HTTP/1.1 request. */
   readonly headersMs: number;
-  /** To send a whole request. Trickling does not extend it. Streaming methods are exempt. */
+  /** To send a whole request. Trickling does not extend it. Streaming methods are exempt over HTTP/2. */
   readonly requestMs: number;
   /** That an HTTP/1.1 connection may rest between two requests. */
   readonly keepAliveMs: number;

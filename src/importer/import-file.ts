@@ -1,4 +1,4 @@
-import { createHash, type UUID } from "node:crypto";
+import { createHash, randomUUID, type UUID } from "node:crypto";
 import { stat } from "node:fs/promises";
 import { resolve } from "node:path";
 import type { MessageInitShape } from "@bufbuild/protobuf";
@@ -24,20 +24,29 @@ interface ImportOptions {
 
 /**
  * Imports the records of a file through a running service. A file that was imported in part goes on where it was
- * broken off: the import is named after the file's path, size and time.
+ * broken off: the import is named after the file's path, size and time. One that was imported to its end is imported
+ * anew, since what it was skipped for may have changed.
  */
 export async function importFile(path: string, options: ImportOptions): Promise<ImportEdgesResponse> {
   const { size, mtimeMs } = await stat(path);
-  const importId = uuidOf(`${resolve(path)}\n${size}\n${mtimeMs}`);
+  const named = uuidOf(`${resolve(path)}\n${size}\n${mtimeMs}`);
   const client = createClient(GraphService, createGrpcTransport({ baseUrl: options.url }));
   const call = { headers: { authorization: `Bearer ${options.token}` } };
-  const done = await recordsDone(client, importId, call);
+  const before = await recordsDone(client, named, call);
+  const isComplete = before > 0 && before >= (await countRecords(path));
+  const [importId, done] = isComplete ? [randomUUID(), 0] : [named, before];
   return client.importEdges(batches(path, size, importId, done, options), call);
 }
 
 async function recordsDone(client: Client<typeof GraphService>, importId: string, call: CallOptions) {
   const { progress } = await client.getImport({ importId }, call);
   return Number(progress?.records ?? 0);
+}
+
+async function countRecords(path: string): Promise<number> {
+  let count = 0;
+  for await (const _ of readRecords(path)) count++;
+  return count;
 }
 
 async function* batches(

@@ -52,6 +52,7 @@ function jsonPath(path: Path): string {
   return path
     .map((step) => {
       if (step.kind === "field") return `.${step.jsonName}`;
+      if (step.kind === "oneof") return `.${step.name}`;
       if (step.kind === "list_sub") return `[${step.index}]`;
       return pathToString([step]);
     })

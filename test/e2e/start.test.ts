@@ -65,7 +65,7 @@ describe("npm start", function () {
         isVerified: false,
       });
       const overGrpc = text.split("\n").find((line) => line.startsWith("npx buf curl"));
-      expect(JSON.parse(paste(overGrpc ?? ""))).to.eql({});
+      expect(JSON.parse(paste(overGrpc ?? ""))).to.eql({ effect: "EFFECT_ALLOW" });
       expect(await start.stop()).to.equal(0);
     });
   }
