@@ -87,6 +87,17 @@ describe("tokens", () => {
     }
   });
 
+  for (const alg of ["HS384", "HS512"]) {
+    it(`accepts no ${alg}, though the key is right`, async () => {
+      const long = new Uint8Array(64).fill(7);
+      const strict = tokenVerifier({ kind: "secret", secret: long }, rules);
+      expect((await strict(await signed(good, long))).sub).to.equal("someone");
+      const token = await new SignJWT(good).setProtectedHeader({ alg }).sign(long);
+      const failure = await strict(token).catch((reason: unknown) => reason);
+      expect(failure).to.be.instanceOf(PrivacyError).with.property("message", "Invalid token");
+    });
+  }
+
   it("does not take a published public key for a shared secret", async () => {
     const { publicKey } = await generateKeyPair("RS256", { extractable: true });
     const jwk = await exportJWK(publicKey);
