@@ -101,7 +101,7 @@ for (const [backend, stories, databaseUrl] of [
 
     it("is nothing, by any route", async function () {
       const parameters = runs(stories);
-      this.timeout(60_000 + parameters.numRuns * 10_000);
+      this.timeout(parameters.interruptAfterTimeLimit);
       await fc.assert(
         fc.asyncProperty(story, async ({ turns, secrets, order }) => {
           const last: Turn[] = secrets.map((act) => ({ act, by: target, to: caller, hidden: true }));

@@ -105,7 +105,7 @@ for (const [backend, histories, databaseUrl] of [
     it("leads to the decisions of the model, by every method", async function () {
       const parameters = runs(histories);
       // Finding the shortest history that fails takes many more runs.
-      this.timeout(60_000 + parameters.numRuns * 10_000);
+      this.timeout(parameters.interruptAfterTimeLimit);
       await fc.assert(
         fc.asyncProperty(opening, history, async (follows, steps) => {
           const model = new Model(known);
