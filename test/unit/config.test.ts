@@ -1,5 +1,6 @@
 import { expect } from "chai";
-import { ConfigError, readConfig, readDatabaseConfig } from "../../src/config.ts";
+import { ConfigError } from "../../src/config/read.ts";
+import { readConfig, readDatabaseConfig } from "../../src/config.ts";
 
 const secret = "x".repeat(32);
 const production = {

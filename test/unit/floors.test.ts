@@ -11,7 +11,8 @@ const floors: Record<string, readonly string[]> = {
   "src/http": ["src/rpc", "src/rest", "gen"],
   "src/service": ["src/domain", "src/store", "src/rpc", "gen"],
   "src/importer": ["gen"],
-  "src/development": ["src/config.ts", "src/domain", "src/store"],
+  "src/config": [],
+  "src/development": ["src/config", "src/config.ts", "src/domain", "src/store"],
 };
 const roots = [
   "src/app.ts",

@@ -2,7 +2,7 @@ import { mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from "node:
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "chai";
-import { ConfigError } from "../../../src/config.ts";
+import { ConfigError } from "../../../src/config/read.ts";
 import { developmentSecret } from "../../../src/development/signing-secret.ts";
 
 describe("the development secret", () => {
