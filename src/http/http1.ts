@@ -4,6 +4,7 @@ import type { Duplex } from "node:stream";
 import { answerFailure, failureBody } from "./answers.ts";
 import type { Front } from "./front.ts";
 import type { Limits } from "./limits.ts";
+import { lingerOnClose } from "./linger.ts";
 
 /** The HTTP/1.1 side of a listener. */
 export interface Http1 {
@@ -45,12 +46,15 @@ export function createHttp1(front: Pick<Front, "handle">, limits: Limits): Http1
   );
   server.setTimeout(limits.stalledResponseMs);
   server.on("checkExpectation", (_request, response) => answerFailure(response, 417));
-  server.on("clientError", (error, socket) => refuse(error, socket, unfinished.get(socket)?.[0]));
+  server.on("clientError", (error, socket) => refuse(error, socket as Socket, unfinished.get(socket)?.[0]));
   // Node starts to enforce the timeouts when a server begins to listen, which this one never does.
   server.emit("listening");
 
   return {
-    serve: (socket) => void server.emit("connection", socket),
+    serve: (socket) => {
+      server.emit("connection", socket);
+      lingerOnClose(socket);
+    },
     drain: () => {
       draining = true;
       for (const responses of unfinished.values()) {
@@ -70,7 +74,7 @@ const statusOf: Record<string, number> = {
 };
 
 /** Answers what is no HTTP/1.1, unless the bytes would run into a response that has begun. */
-function refuse(error: Error & { code?: string }, socket: Duplex, current: ServerResponse | undefined): void {
+function refuse(error: Error & { code?: string }, socket: Socket, current: ServerResponse | undefined): void {
   if (!socket.writable || error.code === "ECONNRESET" || current?.headersSent) {
     socket.destroy();
     return;
@@ -83,5 +87,6 @@ function refuse(error: Error & { code?: string }, socket: Duplex, current: Serve
     `content-length: ${Buffer.byteLength(body)}`,
     "connection: close",
   ];
-  socket.end(`${head.join("\r\n")}\r\n\r\n${body}`, () => socket.destroy());
+  socket.write(`${head.join("\r\n")}\r\n\r\n${body}`);
+  socket.destroySoon();
 }

@@ -1,0 +1,22 @@
+import type { Socket } from "node:net";
+
+/** For how long a client may go on sending after its last answer, in milliseconds. */
+const lingerMs = 1_000;
+
+/**
+ * Has a connection close in stages (RFC 9112, 9.6): after the last answer it takes what the client still sends, unread,
+ * until the client closes too. Closed at once, it would be reset, and the client might never see the answer.
+ */
+export function lingerOnClose(socket: Socket): void {
+  // The method by which Node closes a connection after a last answer.
+  socket.destroySoon = () => {
+    if (!socket.writable) return;
+    socket.end();
+    // Nothing that comes now is a request.
+    socket.removeAllListeners("data").on("data", ignore).resume();
+    const timer = setTimeout(() => socket.destroy(), lingerMs);
+    socket.once("end", () => socket.destroy()).once("close", () => clearTimeout(timer));
+  };
+}
+
+function ignore(): void {}

@@ -1,0 +1,63 @@
+import { once } from "node:events";
+import { connect, type Socket } from "node:net";
+import { expect } from "chai";
+import { talk } from "../../support/raw-http.ts";
+import { startTestServer, type TestServer } from "../../support/transport-server.ts";
+
+describe("an answer that does not wait for the request", () => {
+  let server: TestServer;
+  let answered: Promise<void>;
+  const seen: (string | undefined)[] = [];
+  before(async () => {
+    server = await startTestServer({
+      face: "public",
+      rest: (request, response) => {
+        seen.push(request.url);
+        const { promise, resolve } = Promise.withResolvers<void>();
+        answered = promise;
+        response.once("close", () => setImmediate(resolve));
+        response.setHeader("connection", "close");
+        response.end("an answer");
+      },
+    });
+  });
+  after(() => server.stop());
+
+  /** Sends a text, waits until the server has answered and closed, sends another, and only then reads. */
+  async function sendOn(head: string, more: string, isAnswered: () => Promise<unknown>): Promise<string> {
+    const socket = connect(server.listener.port, "127.0.0.1").pause();
+    socket.on("error", () => {});
+    await once(socket, "connect");
+    socket.write(head);
+    await isAnswered();
+    await written(socket, more);
+    await written(socket, more);
+    const chunks: Buffer[] = [];
+    socket.on("data", (chunk: Buffer) => chunks.push(chunk)).resume();
+    await once(socket, "close");
+    return Buffer.concat(chunks).toString();
+  }
+
+  const written = (socket: Socket, text: string) => new Promise((resolve) => socket.write(text, resolve));
+  const chunked = "POST /x HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n";
+
+  it("reaches a client that goes on sending", async () => {
+    const next = () => new Promise((resolve) => setTimeout(resolve, 50)).then(() => answered);
+    expect(await sendOn(chunked, "3\r\nabc\r\n", next)).to.match(/^HTTP\/1\.1 200 .*an answer/s);
+  });
+
+  it("reaches a client that sends on what is no HTTP", async () => {
+    const refused = () => new Promise((resolve) => setTimeout(resolve, 50));
+    expect(await sendOn("nonsense\r\n\r\n", "more", refused)).to.match(/^HTTP\/1\.1 400 /);
+  });
+
+  it("does not keep a connection open whose client never closes", async () => {
+    const socket = connect({ port: server.listener.port, host: "127.0.0.1", allowHalfOpen: true });
+    const closed = new Promise((resolve) => socket.once("close", resolve));
+    socket.on("error", () => {}).resume();
+    socket.write(chunked);
+    const timer = setInterval(() => socket.write("1\r\na\r\n"), 20);
+    await closed;
+    clearInterval(timer);
+  });
+});
