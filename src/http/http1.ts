@@ -1,10 +1,10 @@
 import { createServer, type ServerResponse, STATUS_CODES } from "node:http";
 import type { Socket } from "node:net";
-import type { Duplex } from "node:stream";
 import { answerFailure, failureBody } from "./answers.ts";
 import type { Front } from "./front.ts";
 import type { Limits } from "./limits.ts";
 import { lingerOnClose } from "./linger.ts";
+import { Pipelines } from "./pipeline.ts";
 
 /** The HTTP/1.1 side of a listener. */
 export interface Http1 {
@@ -16,9 +16,14 @@ export interface Http1 {
 
 /** Makes an HTTP/1.1 server that listens nowhere: connections are handed to it. */
 export function createHttp1(front: Pick<Front, "handle">, limits: Limits): Http1 {
-  /** The unfinished responses of a connection, in the order in which they go out. */
-  const unfinished = new Map<Duplex, ServerResponse[]>();
   let draining = false;
+  const pipelines = new Pipelines(limits.concurrentStreams, (request, response) => {
+    response.once("close", () => {
+      if (draining) server.closeIdleConnections();
+    });
+    if (draining) response.setHeader("connection", "close");
+    front.handle(request, response);
+  });
 
   const server = createServer(
     {
@@ -30,23 +35,13 @@ export function createHttp1(front: Pick<Front, "handle">, limits: Limits): Http1
       // Node would refuse without a body.
       requireHostHeader: false,
     },
-    (request, response) => {
-      const { socket } = request;
-      const responses = unfinished.get(socket);
-      if (responses === undefined) unfinished.set(socket, [response]);
-      else responses.push(response);
-      response.once("close", () => {
-        if (unfinished.get(socket)?.length === 1) unfinished.delete(socket);
-        else unfinished.get(socket)?.shift();
-        if (draining) server.closeIdleConnections();
-      });
-      if (draining) response.setHeader("connection", "close");
-      front.handle(request, response);
-    },
+    pipelines.add,
   );
   server.setTimeout(limits.stalledResponseMs);
   server.on("checkExpectation", (_request, response) => answerFailure(response, 417));
-  server.on("clientError", (error, socket) => refuse(error, socket as Socket, unfinished.get(socket)?.[0]));
+  server.on("clientError", (error, socket) =>
+    refuse(error, socket as Socket, pipelines.current(socket as Socket)),
+  );
   // Node starts to enforce the timeouts when a server begins to listen, which this one never does.
   server.emit("listening");
 
@@ -57,9 +52,8 @@ export function createHttp1(front: Pick<Front, "handle">, limits: Limits): Http1
     },
     drain: () => {
       draining = true;
-      for (const responses of unfinished.values()) {
-        const last = responses.at(-1);
-        if (last && !last.headersSent) last.setHeader("connection", "close");
+      for (const response of pipelines.last()) {
+        if (!response.headersSent) response.setHeader("connection", "close");
       }
       // Ends the idle connections.
       server.close();

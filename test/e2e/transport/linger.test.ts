@@ -51,6 +51,12 @@ describe("an answer that does not wait for the request", () => {
     expect(await sendOn("nonsense\r\n\r\n", "more", refused)).to.match(/^HTTP\/1\.1 400 /);
   });
 
+  it("is the last one of its connection: nothing is served after it", async () => {
+    seen.length = 0;
+    await talk(server.listener.port, `${chunked}0\r\n\r\nGET /second HTTP/1.1\r\nHost: h\r\n\r\n`);
+    expect(seen).to.eql(["/x"]);
+  });
+
   it("does not keep a connection open whose client never closes", async () => {
     const socket = connect({ port: server.listener.port, host: "127.0.0.1", allowHalfOpen: true });
     const closed = new Promise((resolve) => socket.once("close", resolve));
