@@ -1,0 +1,36 @@
+import { readFileSync } from "node:fs";
+
+/** The service with one protection taken out: texts of one of its source files, and what stands there instead. */
+interface Mutant {
+  readonly file: string;
+  readonly edits: readonly (readonly [from: string, to: string])[];
+}
+
+/**
+ * Every run is held to its own teeth by one of these: it must find what the mutant does. They exist in the process of
+ * a test alone, where `mutate.ts` changes the sources as they are loaded.
+ */
+const mutants = {
+  "no scope check": {
+    file: "src/rpc/auth/gate.ts",
+    edits: [['if (!principal.scopes.has(needed)) throw new PrivacyError("SCOPE_MISSING");', ""]],
+  },
+} as const satisfies Record<string, Mutant>;
+
+/** The name of a mutant. */
+export type MutantName = keyof typeof mutants;
+
+/** The text of a source file in a mutant. Throws when it no longer holds what the mutant takes out, or holds it twice. */
+function mutated(name: MutantName, source: string): string {
+  return (mutants[name] as Mutant).edits.reduce((text, [from, to]) => {
+    const parts = text.split(from);
+    if (parts.length !== 2) throw new Error(`the mutant "${name}" finds its text ${parts.length - 1} times`);
+    return parts.join(to);
+  }, source);
+}
+
+/** The file that a mutant changes, and its changed text. */
+export function mutantFile(name: MutantName): { readonly file: string; readonly source: string } {
+  const { file } = mutants[name];
+  return { file, source: mutated(name, readFileSync(file, "utf8")) };
+}
