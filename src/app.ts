@@ -48,6 +48,8 @@ interface AppOptions {
   readonly log: Logger;
   /** The secret that stands in for a configured key, in development. */
   readonly developmentSecret?: string | undefined;
+  /** Opens the store; a test may put something in its way. */
+  readonly open?: typeof openDatabase;
 }
 
 /** The service cannot start; the message tells the operator why. */
@@ -56,9 +58,12 @@ class StartError extends Error {
 }
 
 /** Opens the database, prepares it, and starts both listeners. Rejects, with nothing left open, when a part fails. */
-export async function startApp(config: Config, { log, developmentSecret }: AppOptions): Promise<App> {
+export async function startApp(
+  config: Config,
+  { log, developmentSecret, open = openDatabase }: AppOptions,
+): Promise<App> {
   await using parts = new AsyncDisposableStack();
-  const database = await openDatabase({ ...config.database, log: (message) => log.debug(message) });
+  const database = await open({ ...config.database, log: (message) => log.debug(message) });
   parts.defer(() => database.close());
   const tokens = new PageTokens(await prepare(database, config, developmentSecret !== undefined));
   const privacyControl = service(PrivacyControlService, {
@@ -124,7 +129,10 @@ export async function startApp(config: Config, { log, developmentSecret }: AppOp
     log,
   });
   parts.move();
-  health.setServing(true);
+  database.watch((present) => {
+    log.warn(present ? "the database is back" : "the database is away");
+    health.setServing(present);
+  });
 
   return {
     publicUrl: publicListener.url,

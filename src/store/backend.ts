@@ -8,6 +8,11 @@ export interface Backend {
   readonly checks: Session;
   /** Where the data is, without credentials. */
   readonly description: string;
+  /**
+   * From now on nothing waits for a database that is away: it fails at once. `onChange` is told when it goes away, and
+   * when it is back. Needs the tables.
+   */
+  watch(onChange: (present: boolean) => void): void;
   /** Applies the pending migrations and returns their names. */
   migrate(): Promise<string[]>;
   /** Waits for the statements under way, and lets go of everything. */

@@ -43,6 +43,11 @@ export interface Database {
   migrate(): Promise<string[]>;
   /** Throws an `Error` for the operator to read when migrations are pending; applies none. */
   assertMigrated(signal?: AbortSignal): Promise<void>;
+  /**
+   * From now on every method fails at once while the database is away: does not answer, or keeps decisions waiting.
+   * `onChange` is told when it goes away, and when it is back. Call it when the tables are there.
+   */
+  watch(onChange: (present: boolean) => void): void;
   /** Resolves when the database answers. */
   ping(signal?: AbortSignal): Promise<void>;
   /** Names the place of the data for people, without credentials. */
@@ -80,6 +85,7 @@ export function databaseOn(backend: Backend): Database {
       if (pending.length === 0) return;
       throw new Error(`The database ${description} lacks ${pending.join(", ")}: run \`npm run migrate\``);
     },
+    watch: (onChange) => backend.watch(onChange),
     async ping(signal) {
       await session.read(sql`select 1`, signal);
     },

@@ -42,6 +42,8 @@ async function open(
     // One connection serves all.
     checks: session,
     description,
+    // It lives and dies with this process.
+    watch: () => {},
     migrate: () => migrate(orm),
     async close() {
       try {

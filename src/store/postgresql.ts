@@ -1,15 +1,19 @@
 import { MikroORM } from "@mikro-orm/postgresql";
-import type { DatabaseConnection } from "kysely";
+import { Kysely, sql } from "kysely";
 import type { Backend } from "./backend.ts";
+import { linedPool } from "./lined-pool.ts";
 import { migrate } from "./migrations/migrate.ts";
 import { ormOptions } from "./orm-options.ts";
 import { PreparedClient } from "./prepared-client.ts";
 import { quietAborts } from "./quiet-aborts.ts";
 import { Session } from "./session.ts";
+import { Watch } from "./watch.ts";
 
 const maxConnections = 16;
 /** As many as statements of decisions run at once. */
 const checkConnections = 4;
+/** One for the watch, one for cancellations. */
+const controlConnections = 2;
 
 const connection = {
   Client: PreparedClient,
@@ -29,30 +33,56 @@ const timeouts = {
   query_timeout: 7_000,
 };
 
+// What the control connections send is answered at once or too late.
+const controlTimeouts = { lock_timeout: 300, statement_timeout: 1_000, query_timeout: 2_000 };
+
+// Away within a second, whatever happens; back in less.
+const watchTimes = { pauseMs: 250, silenceMs: 400 };
+
+/** Touches all that decisions rest on, and reads nothing: it waits where they would wait. */
+const canDecide = sql`
+  select from users, follows, blocks, mutes, privacy_settings, privacy_exceptions where false`;
+
 /** Opens a pool on the database of a `postgres://` URL. Connects when first used, so it never fails on a server. */
 export async function openPostgresql(url: string, log: (message: string) => void): Promise<Backend> {
-  const connect = (max: number, driverOptions: object) =>
+  const common = { connectionString: url, ...connection, log };
+  const control = new Kysely<unknown>({
+    dialect: linedPool({
+      ...common,
+      ...controlTimeouts,
+      application_name: "privacy-control watch",
+      max: controlConnections,
+    }),
+  });
+  const onCreateConnection = quietAborts((use) => control.getExecutor().provideConnection(use));
+  const connect = (max: number) =>
     MikroORM.init({
       ...ormOptions(log),
       clientUrl: url,
-      pool: { max },
-      onCreateConnection: (connection) => quietAborts(connection as DatabaseConnection),
-      // The whole URL: MikroORM drops its parameters, `sslmode` among them.
-      driverOptions: { connectionString: url, ...driverOptions },
+      driverOptions: linedPool({ ...common, ...timeouts, max, onCreateConnection }),
     });
-  const orm = await connect(maxConnections, { ...connection, ...timeouts });
+  const orm = await connect(maxConnections);
   // Changes may wait for locks with all of their connections; decisions must not wait for them.
-  const checks = await connect(checkConnections, { ...connection, ...timeouts });
+  const checks = await connect(checkConnections);
+  const questions = new Session(control, "ignore query");
+  const watch = new Watch(() => questions.read(canDecide), watchTimes);
   const { hostname, port, pathname } = new URL(url);
   return {
     kind: "postgresql",
-    session: new Session(orm.em.fork().getKysely(), "cancel query"),
-    checks: new Session(checks.em.fork().getKysely(), "cancel query"),
+    session: new Session(orm.em.fork().getKysely(), "cancel query", watch),
+    checks: new Session(checks.em.fork().getKysely(), "cancel query", watch),
     description: `${hostname}:${port || "5432"}${pathname}`,
+    watch: (onChange) => watch.start(onChange),
     async migrate() {
       // Migrations take as long as they take: a pool without timeouts, of one connection for the transaction and
       // one for the migrator's own questions.
-      const untimed = await connect(2, connection);
+      const untimed = await MikroORM.init({
+        ...ormOptions(log),
+        clientUrl: url,
+        pool: { max: 2 },
+        // The whole URL: MikroORM drops its parameters, `sslmode` among them.
+        driverOptions: { connectionString: url, ...connection },
+      });
       try {
         return await migrate(untimed);
       } finally {
@@ -60,7 +90,9 @@ export async function openPostgresql(url: string, log: (message: string) => void
       }
     },
     async close() {
+      watch.stop();
       await Promise.all([orm.close(), checks.close()]);
+      await control.destroy();
     },
   };
 }

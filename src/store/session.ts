@@ -1,6 +1,7 @@
 import { type AbortableQueryOptions, type Kysely, type RawBuilder, sql } from "kysely";
 import { isConnectionLost, isRolledBack, toStoreError } from "./errors.ts";
 import { retrying } from "./retry.ts";
+import type { Watch } from "./watch.ts";
 
 /** Runs one statement and returns its rows. */
 export type Run = <Row>(statement: RawBuilder<Row>) => Promise<Row[]>;
@@ -15,11 +16,16 @@ export type Run = <Row>(statement: RawBuilder<Row>) => Promise<Row[]>;
 export class Session {
   readonly #db: Kysely<unknown>;
   readonly #onAbort: AbortableQueryOptions["inflightQueryAbortStrategy"];
+  readonly #watch: Watch | undefined;
 
-  /** `onAbort`: what becomes of a running statement; a backend without a second connection can cancel none. */
-  constructor(db: Kysely<unknown>, onAbort: "cancel query" | "ignore query") {
+  /**
+   * `onAbort`: what becomes of a running statement; a backend without a second connection can cancel none. `watch`:
+   * tells when the database is away.
+   */
+  constructor(db: Kysely<unknown>, onAbort: "cancel query" | "ignore query", watch?: Watch) {
     this.#db = db;
     this.#onAbort = onAbort;
+    this.#watch = watch;
   }
 
   /** Runs one statement that changes something, a transaction of its own, and returns its rows. */
@@ -56,8 +62,9 @@ export class Session {
     isSafe: (failure: unknown) => boolean,
     signal: AbortSignal | undefined,
   ): Promise<T> {
+    const work = () => retrying(step, isSafe, signal);
     try {
-      return await retrying(step, isSafe, signal);
+      return await (this.#watch === undefined ? work() : this.#watch.guard(work));
     } catch (failure) {
       throw toStoreError(failure, signal);
     }

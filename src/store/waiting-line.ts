@@ -1,0 +1,75 @@
+/** How long a caller may wait for a place, in milliseconds. */
+export interface Patience {
+  /** While the places have been taken for no longer than this: a burst. */
+  readonly burstMs: number;
+  /** Once they have been taken for longer: those who come wait in vain, as a rule. */
+  readonly standingMs: number;
+}
+
+/** Lets a caller in, in `entered`, or ends its wait. */
+interface Waiter {
+  readonly enter: () => void;
+}
+
+/**
+ * A line before a number of places, first come, first served. A burst may wait; a line that stands is kept short, so
+ * that each caller learns soon whether it will be served (the "controlled delay" of Maurer, Fail at Scale, 2015).
+ */
+export class WaitingLine {
+  readonly #patience: Patience;
+  readonly #now: () => number;
+  readonly #waiting = new Set<Waiter>();
+  #free: number;
+  /** When the last free place was taken. */
+  #fullSince = 0;
+
+  constructor(places: number, patience: Patience, now: () => number = () => performance.now()) {
+    this.#free = places;
+    this.#patience = patience;
+    this.#now = now;
+  }
+
+  /** How many callers wait. */
+  get length(): number {
+    return this.#waiting.size;
+  }
+
+  /**
+   * Waits for a place and returns true, false when that took too long or `signal` was aborted. Who gets a place gives
+   * it back by `leave`.
+   */
+  async enter(signal?: AbortSignal): Promise<boolean> {
+    if (this.#free > 0) {
+      this.#free--;
+      if (this.#free === 0) this.#fullSince = this.#now();
+      return true;
+    }
+    if (signal?.aborted) return false;
+    return this.#wait(signal);
+  }
+
+  /** Gives a place back: to the one who has waited longest. */
+  leave(): void {
+    const [first] = this.#waiting;
+    if (first === undefined) this.#free++;
+    else first.enter();
+  }
+
+  async #wait(signal: AbortSignal | undefined): Promise<boolean> {
+    const { promise, resolve } = Promise.withResolvers<boolean>();
+    const { burstMs, standingMs } = this.#patience;
+    const isBurst = this.#now() - this.#fullSince <= burstMs;
+    const waiter = { enter: () => end(true) };
+    const giveUp = () => end(false);
+    const timer = setTimeout(giveUp, isBurst ? burstMs : standingMs);
+    signal?.addEventListener("abort", giveUp);
+    const end = (entered: boolean) => {
+      clearTimeout(timer);
+      signal?.removeEventListener("abort", giveUp);
+      this.#waiting.delete(waiter);
+      resolve(entered);
+    };
+    this.#waiting.add(waiter);
+    return promise;
+  }
+}

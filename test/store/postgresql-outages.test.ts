@@ -1,0 +1,86 @@
+import { expect } from "chai";
+import type { UserId } from "../../src/domain/ids.ts";
+import { openPostgresql } from "../../src/store/postgresql.ts";
+import { type FreezingProxy, startFreezingProxy } from "../support/freezing-proxy.ts";
+import { onPostgresql } from "./suite/postgresql.ts";
+import { expectReason, type TestStore, tally, testStore, until } from "./suite/store.ts";
+
+const poolSize = 16;
+
+describe("a PostgreSQL server that is watched", () => {
+  const store = onPostgresql();
+  let proxy: FreezingProxy;
+  let watched: TestStore;
+  let [ann, bob]: UserId[] = [];
+  let changes: boolean[];
+
+  beforeEach(async () => {
+    [ann, bob] = await store().newUsers(2);
+    proxy = await startFreezingProxy(store().url);
+    watched = testStore(await openPostgresql(proxy.url, () => {}));
+    changes = [];
+    watched.watch((present) => changes.push(present));
+    await watched.ping();
+  });
+  afterEach(async () => {
+    proxy.thaw();
+    await store().admin.query("rollback");
+    await watched.close();
+    await proxy.close();
+  });
+
+  const mute = () => watched.mutes.mute(ann as UserId, bob as UserId);
+  const block = () => watched.blocks.block(ann as UserId, bob as UserId);
+  const check = () =>
+    watched.accessFacts.read([{ viewer: ann as UserId, owner: bob as UserId, mute: true, setting: null }]);
+
+  async function expectAway(): Promise<void> {
+    await until(() => changes.length === 1);
+    expect(changes).to.eql([false]);
+    const outcomes = await tally([mute(), block(), check(), watched.ping()]);
+    expect(outcomes).to.eql({ UNAVAILABLE: 4 });
+  }
+
+  async function expectBack(): Promise<void> {
+    await until(() => changes.length === 2);
+    expect(changes).to.eql([false, true]);
+    await tally([mute(), block()]);
+    await check();
+  }
+
+  it("is away while it is frozen, for those too who wait already", async () => {
+    proxy.freeze();
+    const waiting = tally([mute(), block(), check()]);
+    await expectAway();
+    expect(await waiting).to.eql({ UNAVAILABLE: 3 });
+    proxy.thaw();
+    await expectBack();
+  });
+
+  it("is away while decisions wait for a table", async () => {
+    await store().admin.query("begin; lock table follows");
+    const waiting = tally([check()]);
+    await expectAway();
+    expect(await waiting).to.eql({ UNAVAILABLE: 1 });
+    await store().admin.query("rollback");
+    await expectBack();
+  });
+
+  it("is not away because all connections wait for one row, but says soon that it has none left", async () => {
+    await store().admin.query("begin");
+    await store().admin.query("select from users where id = $1 for update", [bob]);
+    const holding = new AbortController();
+    const holders = tally(
+      Array.from({ length: poolSize }, () =>
+        watched.mutes.mute(ann as UserId, bob as UserId, holding.signal),
+      ),
+    );
+    await store().untilWaiting(poolSize);
+    await expectReason(watched.ping(), "UNAVAILABLE");
+    expect(await check()).to.have.length(1);
+    expect(changes).to.eql([]);
+    holding.abort();
+    await holders;
+    await watched.ping();
+  });
+});

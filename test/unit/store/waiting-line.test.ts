@@ -1,0 +1,69 @@
+import { expect } from "chai";
+import { WaitingLine } from "../../../src/store/waiting-line.ts";
+
+const aDay = 86_400_000;
+
+describe("a waiting line", () => {
+  let now = 0;
+  beforeEach(() => {
+    now = 0;
+  });
+  /** A line in which a burst waits for a day, and nobody else for longer than a moment. */
+  const lineOf = (places: number) => new WaitingLine(places, { burstMs: aDay, standingMs: 1 }, () => now);
+
+  it("lets in as many as there are places", async () => {
+    const line = lineOf(2);
+    expect([await line.enter(), await line.enter()]).to.eql([true, true]);
+    expect(line.length).to.equal(0);
+  });
+
+  it("lets the others in by their order", async () => {
+    const line = lineOf(1);
+    await line.enter();
+    const order: number[] = [];
+    const waits = [1, 2, 3].map((n) => line.enter().then(() => order.push(n)));
+    for (const wait of waits) {
+      line.leave();
+      await wait;
+    }
+    expect(order).to.eql([1, 2, 3]);
+    line.leave();
+    expect(await line.enter()).to.equal(true);
+  });
+
+  it("soon sends away who comes when no place has been free for long", async () => {
+    const line = lineOf(1);
+    await line.enter();
+    const early = line.enter();
+    now = aDay + 1;
+    expect(await line.enter()).to.equal(false);
+    expect(line.length).to.equal(1);
+    line.leave();
+    expect(await early).to.equal(true);
+    expect(await line.enter()).to.equal(false);
+  });
+
+  it("is patient again once a place was free", async () => {
+    const line = lineOf(1);
+    await line.enter();
+    now = aDay + 1;
+    line.leave();
+    await line.enter();
+    const wait = line.enter();
+    line.leave();
+    expect(await wait).to.equal(true);
+  });
+
+  it("is left by who goes away", async () => {
+    const line = lineOf(1);
+    await line.enter();
+    const controller = new AbortController();
+    const gone = [line.enter(controller.signal), line.enter(controller.signal)];
+    const stays = line.enter();
+    controller.abort();
+    expect(await Promise.all([...gone, line.enter(controller.signal)])).to.eql([false, false, false]);
+    expect(line.length).to.equal(1);
+    line.leave();
+    expect(await stays).to.equal(true);
+  });
+});
