@@ -114,12 +114,14 @@ export async function startApp(
     port: config.httpPort,
     calls: publicCalls,
     rest: rest.handle,
+    methodsAt: rest.methodsAt,
     ready: async () => {
       if (stopping) return false;
       await database.ping(AbortSignal.timeout(pingMs));
       return true;
     },
     log,
+    corsOrigins: config.corsOrigins,
   });
   parts.defer(() => publicListener.close(0));
   const internalListener = await openInternalListener({

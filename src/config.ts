@@ -1,3 +1,4 @@
+import { browserVariables, type CorsOrigins } from "./config/browsers.ts";
 import { type DatabaseConfig, databaseConfig, databaseVariables } from "./config/database.ts";
 import { readVariables, refuse } from "./config/read.ts";
 import { type TokenConfig, tokenConfig, tokenProblems, tokenVariables } from "./config/tokens.ts";
@@ -11,6 +12,7 @@ export interface Config {
   readonly grpcPort: number;
   readonly database: DatabaseConfig;
   readonly jwt: TokenConfig;
+  readonly corsOrigins: CorsOrigins;
   readonly reflection: boolean;
   readonly logLevel: LogLevel;
 }
@@ -21,6 +23,7 @@ type LogLevel = (typeof logLevels)[number];
 const variables = {
   ...databaseVariables,
   ...tokenVariables,
+  ...browserVariables,
   NODE_ENV: oneOf("production", "development", "test")({ default: undefined }),
   HOST: text({ default: "127.0.0.1" }),
   HTTP_PORT: port({ default: 7001 }),
@@ -53,6 +56,7 @@ export function readConfig(environment: NodeJS.ProcessEnv): Config {
     grpcPort: env.GRPC_PORT,
     database: databaseConfig(env),
     jwt: tokenConfig(env),
+    corsOrigins: env.CORS_ORIGINS,
     reflection: env.REFLECTION === "on",
     logLevel: env.LOG_LEVEL,
   });

@@ -1,5 +1,6 @@
 import { type IncomingMessage, type ServerResponse, STATUS_CODES } from "node:http";
 import { constants, type Http2ServerRequest, type Http2ServerResponse } from "node:http2";
+import { standingNames } from "./standing-headers.ts";
 
 /** A request of either HTTP version. */
 export type Request = IncomingMessage | Http2ServerRequest;
@@ -28,7 +29,7 @@ export function answerFailure(response: Response, status: number, headers?: Reco
 /** Answers 500 in place of what could not be answered, or cuts the response off when it has begun. */
 export function answerBroken(response: Response): void {
   if (!response.headersSent) {
-    for (const name of response.getHeaderNames()) response.removeHeader(name);
+    for (const name of response.getHeaderNames()) if (!standingNames.has(name)) response.removeHeader(name);
     answerFailure(response, 500);
   } else if ("stream" in response) {
     response.stream.close(constants.NGHTTP2_INTERNAL_ERROR);

@@ -5,7 +5,9 @@ import { grpcUnary } from "../rpc/grpc-unary.ts";
 import { answerBroken, answerFailure, answerUnimplemented, type Request, type Response } from "./answers.ts";
 import { authorityCheck } from "./authority.ts";
 import { connectHandlers, type RpcOptions, serveConnect } from "./connect-handlers.ts";
+import type { Cors } from "./cors.ts";
 import { shortenDeadline } from "./deadlines.ts";
+import type { HeaderList } from "./standing-headers.ts";
 
 /** Answers one request, now or later. */
 export type Handle = (request: Request, response: Response) => unknown;
@@ -18,6 +20,8 @@ export interface Front {
   readonly takeStream: (stream: ServerHttp2Stream, headers: IncomingHttpHeaders) => boolean;
   /** Whether a request to a path may take as long as its client likes to be complete. */
   readonly mayStayOpen: (path: string) => boolean;
+  /** What every answer says, also one to what is no request. */
+  readonly headers: HeaderList;
 }
 
 interface FrontOptions {
@@ -28,17 +32,35 @@ interface FrontOptions {
   readonly log: Logger;
   /** Serves unary gRPC without Connect's pipeline; with the same answers, several times faster. */
   readonly fastPath: boolean;
+  /** What every answer says, unless it has another value for it. */
+  readonly headers?: HeaderList;
+  /** What browsers are told of other origins. */
+  readonly cors?: Cors;
+  /** The HTTP methods that `otherwise` serves at a path. */
+  readonly methodsAt?: (path: string) => readonly string[];
 }
 
 /** Puts the calls over Connect, gRPC-Web and gRPC before everything else that a listener answers. */
-export function createFront({ calls, rpc, otherwise, log, fastPath }: FrontOptions): Front {
+export function createFront({
+  calls,
+  rpc,
+  otherwise,
+  log,
+  fastPath,
+  headers = [],
+  cors = () => false,
+  methodsAt = () => [],
+}: FrontOptions): Front {
   const handlers = connectHandlers(calls, rpc);
-  const serveUnary = fastPath ? grpcUnary(calls, rpc, log) : () => false;
+  const unary = { ...rpc, responseHeaders: Object.fromEntries(headers) };
+  const serveUnary = fastPath ? grpcUnary(calls, unary, log) : () => false;
   const isAuthority = authorityCheck();
 
   const answer = async (request: Request, response: Response): Promise<void> => {
     const path = pathOf(request);
     const handler = handlers.get(path);
+    for (const [name, value] of headers) response.setHeader(name, value);
+    if (cors(request, response, () => handler?.allowedMethods ?? methodsAt(path))) return;
     if (handler !== undefined) {
       if (!isAuthority(authorityOf(request))) return answerFailure(response, 400);
       shortenDeadline(request.headers);
@@ -60,7 +82,8 @@ export function createFront({ calls, rpc, otherwise, log, fastPath }: FrontOptio
       });
     },
     takeStream: (stream, headers) => {
-      if (!isAuthority(headers[":authority"] ?? headers.host)) return false;
+      // Browsers cannot read gRPC's trailers. What one sends nevertheless is a matter of CORS.
+      if (headers.origin !== undefined || !isAuthority(headers[":authority"] ?? headers.host)) return false;
       shortenDeadline(headers);
       return serveUnary(stream, headers);
     },
@@ -68,6 +91,7 @@ export function createFront({ calls, rpc, otherwise, log, fastPath }: FrontOptio
       const kind = handlers.get(path)?.method.methodKind;
       return kind === "client_streaming" || kind === "bidi_streaming" || kind === "server_streaming";
     },
+    headers,
   };
 }
 

@@ -5,6 +5,7 @@ import type { Front } from "./front.ts";
 import type { Limits } from "./limits.ts";
 import { lingerOnClose } from "./linger.ts";
 import { Pipelines } from "./pipeline.ts";
+import type { HeaderList } from "./standing-headers.ts";
 
 /** The HTTP/1.1 side of a listener. */
 export interface Http1 {
@@ -15,7 +16,7 @@ export interface Http1 {
 }
 
 /** Makes an HTTP/1.1 server that listens nowhere: connections are handed to it. */
-export function createHttp1(front: Pick<Front, "handle">, limits: Limits): Http1 {
+export function createHttp1(front: Pick<Front, "handle" | "headers">, limits: Limits): Http1 {
   let draining = false;
   const pipelines = new Pipelines(limits.concurrentStreams, (request, response) => {
     response.once("close", () => {
@@ -38,9 +39,11 @@ export function createHttp1(front: Pick<Front, "handle">, limits: Limits): Http1
     pipelines.add,
   );
   server.setTimeout(limits.stalledResponseMs);
-  server.on("checkExpectation", (_request, response) => answerFailure(response, 417));
+  server.on("checkExpectation", (_request, response) =>
+    answerFailure(response, 417, Object.fromEntries(front.headers)),
+  );
   server.on("clientError", (error, socket) =>
-    refuse(error, socket as Socket, pipelines.current(socket as Socket)),
+    refuse(error, socket as Socket, pipelines.current(socket as Socket), front.headers),
   );
   // Node starts to enforce the timeouts when a server begins to listen, which this one never does.
   server.emit("listening");
@@ -68,7 +71,12 @@ const statusOf: Record<string, number> = {
 };
 
 /** Answers what is no HTTP/1.1, unless the bytes would run into a response that has begun. */
-function refuse(error: Error & { code?: string }, socket: Socket, current: ServerResponse | undefined): void {
+function refuse(
+  error: Error & { code?: string },
+  socket: Socket,
+  current: ServerResponse | undefined,
+  headers: HeaderList,
+): void {
   if (!socket.writable || error.code === "ECONNRESET" || current?.headersSent) {
     socket.destroy();
     return;
@@ -77,6 +85,7 @@ function refuse(error: Error & { code?: string }, socket: Socket, current: Serve
   const body = failureBody(status);
   const head = [
     `HTTP/1.1 ${status} ${STATUS_CODES[status]}`,
+    ...headers.map(([name, value]) => `${name}: ${value}`),
     "content-type: application/json; charset=utf-8",
     `content-length: ${Buffer.byteLength(body)}`,
     "connection: close",

@@ -4,17 +4,15 @@ import { type Handle, pathOf } from "./front.ts";
 /** How long the question whether the service is ready may take, in milliseconds. */
 const readyMs = 2_000;
 
-const headers = { "cache-control": "no-store" };
-
 /**
  * Answers `/healthz` (the process lives) and `/readyz` (it can do its work now), and leaves the rest to `otherwise`.
  * `ready` that is late or rejects means no.
  */
 export function probes(ready: () => Promise<boolean>, otherwise: Handle): Handle {
-  const live = (response: Response) => answerJson(response, 200, '{"status":"ok"}', headers);
+  const live = (response: Response) => answerJson(response, 200, '{"status":"ok"}');
   const readiness = async (response: Response) => {
     const isReady = await withinTime(ready());
-    answerJson(response, isReady ? 200 : 503, `{"status":"${isReady ? "ready" : "unavailable"}"}`, headers);
+    answerJson(response, isReady ? 200 : 503, `{"status":"${isReady ? "ready" : "unavailable"}"}`);
   };
   const answers = new Map([
     ["/healthz", live],

@@ -1,10 +1,12 @@
 import type { Logger } from "pino";
 import type { Calls } from "../rpc/calls.ts";
 import { publicRpc } from "./connect-handlers.ts";
+import { type AllowedOrigins, cors, varyHeaders } from "./cors.ts";
 import { createFront, type Handle } from "./front.ts";
 import { type Limits, publicLimits } from "./limits.ts";
 import { type Listener, listen } from "./listener.ts";
 import { probes } from "./probes.ts";
+import { securityHeaders } from "./standing-headers.ts";
 
 interface PublicListenerOptions {
   readonly host: string;
@@ -12,9 +14,15 @@ interface PublicListenerOptions {
   readonly calls: Calls;
   /** Answers whatever is neither an RPC nor a probe; unknown paths too. */
   readonly rest: Handle;
+  /** The HTTP methods that `rest` serves at a path. */
+  readonly methodsAt?: (path: string) => readonly string[];
   /** Whether the service can do its work now. */
   readonly ready: () => Promise<boolean>;
   readonly log: Logger;
+  /** The origins whose pages may use the port; none by default. */
+  readonly corsOrigins?: AllowedOrigins;
+  /** Whether all connections are encrypted. */
+  readonly secure?: boolean;
   readonly limits?: Limits;
   /** False serves unary gRPC by Connect alone. */
   readonly fastPath?: boolean;
@@ -26,12 +34,24 @@ export function openPublicListener({
   port,
   calls,
   rest,
+  methodsAt = () => [],
   ready,
   log,
+  corsOrigins = [],
+  secure = false,
   limits = publicLimits,
   fastPath = true,
 }: PublicListenerOptions): Promise<Listener> {
   const rpc = { ...publicRpc, readMaxBytes: limits.messageBytes };
-  const front = createFront({ calls, rpc, otherwise: probes(ready, rest), log, fastPath });
+  const front = createFront({
+    calls,
+    rpc,
+    otherwise: probes(ready, rest),
+    log,
+    fastPath,
+    headers: [...securityHeaders(secure), ...varyHeaders(corsOrigins)],
+    cors: cors(corsOrigins),
+    methodsAt,
+  });
   return listen({ host, port, front, limits, log });
 }

@@ -25,8 +25,8 @@ export interface RestGatewayOptions {
 export interface RestGateway {
   /** The compiled rules, for documentation. */
   readonly routes: readonly Route[];
-  /** Whether a route of any HTTP method is at the path of a request target. */
-  owns(target: string): boolean;
+  /** The HTTP methods of the routes at a path. */
+  methodsAt(path: string): readonly string[];
   /** Answers a request of node's HTTP/1.1 or HTTP/2 server; never throws. Unknown paths are 404. */
   readonly handle: (request: HttpRequest, response: HttpResponse) => void;
 }
@@ -41,21 +41,22 @@ export function createRestGateway(options: RestGatewayOptions): RestGateway {
   const table = new RouteTable(routes);
   const settings = { calls, maxBodyBytes, pageDeadlineMs, time: () => isoSeconds(now()) };
 
+  const methodsAt = (path: string) => table.at(path).map(({ rule }) => rule.verb);
+
   async function answer(request: HttpRequest, response: HttpResponse): Promise<void> {
     const { path, query } = split(request.url ?? "");
     const match = table.find(request.method ?? "", path);
     if (match !== undefined) return await answerCall({ ...settings, ...match, query, request, response });
-    const others = table.at(path);
-    const failure = plainFailure(others.length === 0 ? 404 : 405);
-    const headers: [string, string][] =
-      others.length === 0 ? [] : [["allow", others.map(({ rule }) => rule.verb).join(", ")]];
-    const body = formatOf(others[0]?.reply).failure(failure, undefined, settings.time());
+    const [other] = table.at(path);
+    const failure = plainFailure(other === undefined ? 404 : 405);
+    const headers: [string, string][] = other === undefined ? [] : [["allow", methodsAt(path).join(", ")]];
+    const body = formatOf(other?.reply).failure(failure, undefined, settings.time());
     send(request, response, { status: failure.status, headers }, body, maxBodyBytes);
   }
 
   return {
     routes,
-    owns: (target) => table.at(split(target).path).length > 0,
+    methodsAt,
     handle: (request, response) => {
       // A client that goes away can show as an error of either; without a listener it would end the process.
       request.on("error", ignore);

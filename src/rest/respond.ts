@@ -31,13 +31,11 @@ export function send(
   (response as ServerResponse).end(body);
 }
 
-/** Sets status and headers; what the gateway itself says of its JSON wins over anything else. */
+/** Sets status and headers; the listener has set those of every answer. */
 export function writeHead(response: HttpResponse, { status, headers }: Head): void {
   response.statusCode = status;
   for (const [name, value] of headers) response.setHeader(name, value);
   response.setHeader("content-type", "application/json; charset=utf-8");
-  response.setHeader("cache-control", "no-store");
-  response.setHeader("x-content-type-options", "nosniff");
 }
 
 /** Writes a part of a body, and waits until the client has taken enough of it. Throws the reason of `signal`. */

@@ -1,4 +1,9 @@
-import { constants, type IncomingHttpHeaders, type ServerHttp2Stream } from "node:http2";
+import {
+  constants,
+  type IncomingHttpHeaders,
+  type OutgoingHttpHeaders,
+  type ServerHttp2Stream,
+} from "node:http2";
 import type { DescMessage, MessageShape } from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
 import {
@@ -23,6 +28,8 @@ export interface GrpcUnaryOptions {
   readonly acceptCompression: Compression[];
   /** The least bytes of a response message that are compressed. */
   readonly compressMinBytes: number;
+  /** What every response says, unless its call has another value for it. */
+  readonly responseHeaders?: Readonly<Record<string, string>>;
 }
 
 /** Serves an HTTP/2 stream, or leaves it alone and returns false. Never throws. */
@@ -51,11 +58,13 @@ class GrpcUnary {
   readonly #log: Logger;
   readonly #routes = new Map<string, Route>();
   readonly #urlOf = urlMaker();
+  readonly #head: OutgoingHttpHeaders;
 
   constructor(calls: Calls, options: GrpcUnaryOptions, log: Logger) {
     this.#calls = calls;
     this.#options = options;
     this.#log = log;
+    this.#head = { ":status": 200, ...options.responseHeaders, "content-type": "application/grpc+proto" };
     const sizes = { readMaxBytes: options.readMaxBytes, writeMaxBytes: Number.POSITIVE_INFINITY };
     for (const endpoint of calls.endpoints()) {
       const { method } = endpoint;
@@ -112,7 +121,7 @@ class GrpcUnary {
       setTrailerStatus(context.responseTrailer, asConnectError(failure));
     }
     ended = true;
-    if (!stream.destroyed && !stream.closed) respond(stream, context, frame);
+    if (!stream.destroyed && !stream.closed) respond(stream, this.#head, context, frame);
   }
 
   async #invoke(route: Route, stream: ServerHttp2Stream, context: CallContext): Promise<Message> {
@@ -156,9 +165,13 @@ function frameOf(flags: number, data: Uint8Array): Uint8Array {
   return frame;
 }
 
-function respond(stream: ServerHttp2Stream, context: CallContext, frame: Uint8Array | undefined): void {
-  const head = { ":status": 200, "content-type": "application/grpc+proto" };
-  stream.respond(copyHeaders(context.responseHeader, head), { waitForTrailers: true });
+function respond(
+  stream: ServerHttp2Stream,
+  head: OutgoingHttpHeaders,
+  context: CallContext,
+  frame: Uint8Array | undefined,
+): void {
+  stream.respond(copyHeaders(context.responseHeader, { ...head }), { waitForTrailers: true });
   stream.on("wantTrailers", () => {
     stream.sendTrailers(copyHeaders(context.responseTrailer, { "grpc-status": "0" }));
   });

@@ -60,6 +60,7 @@ export async function startService(
       grpcPort: 0,
       database: { url: databaseUrl, dataDir },
       jwt: { ...minting, jwksUrl: undefined },
+      corsOrigins: [],
       reflection: true,
       logLevel: "silent",
       ...overrides,

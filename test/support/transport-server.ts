@@ -33,13 +33,16 @@ export interface TestServer {
   stop(): Promise<void>;
 }
 
+type PublicListenerOptions = Parameters<typeof openPublicListener>[0];
+
 interface TestServerOptions {
   readonly face?: "internal" | "public";
   readonly fastPath?: boolean;
   readonly limits?: Partial<Limits>;
   readonly services?: readonly Service[];
   readonly ready?: () => Promise<boolean>;
-  readonly rest?: Parameters<typeof openPublicListener>[0]["rest"];
+  readonly rest?: PublicListenerOptions["rest"];
+  readonly secure?: boolean;
 }
 
 /** What a handler does is told by this header of the request. */
@@ -93,6 +96,8 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
           ...common,
           limits: { ...publicLimits, ...options.limits },
           ready: options.ready ?? (async () => true),
+          corsOrigins: ["https://app.example"],
+          secure: options.secure ?? false,
           rest:
             options.rest ??
             ((request, response) => {

@@ -82,6 +82,28 @@ describe("configuration", () => {
     expect(problems({ JWT_SECRET: secret, JWKS_URL: "https://keys.example/jwks" })).to.have.length(1);
   });
 
+  it("takes exact origins, or all of them", () => {
+    expect(readConfig({}).corsOrigins).to.eql([]);
+    expect(readConfig({ CORS_ORIGINS: "*" }).corsOrigins).to.equal("*");
+    expect(readConfig({ CORS_ORIGINS: "https://app.example, http://localhost:3000" }).corsOrigins).to.eql([
+      "https://app.example",
+      "http://localhost:3000",
+    ]);
+    for (const wrong of [
+      "https://app.example/",
+      "https://App.example",
+      "https://app.example:443",
+      "app.example",
+      "https://*.example",
+      "*, https://app.example",
+      "https://app.example,",
+      "null",
+      "ftp://app.example",
+      "https://u:p@app.example",
+    ])
+      expect(problems({ CORS_ORIGINS: wrong }), wrong).to.have.length(1);
+  });
+
   it("reads the database alone for a migration job", () => {
     expect(readDatabaseConfig({ NODE_ENV: "production", DATABASE_URL: "postgres://db/privacy" })).to.eql({
       url: "postgres://db/privacy",
