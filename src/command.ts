@@ -21,6 +21,8 @@ export async function runCommand(run: () => Promise<void>): Promise<void> {
   } catch (failure) {
     process.stderr.write(`${explain(failure)}\n`);
     process.exitCode = 1;
+    // A worker's line to its supervisor would keep it alive.
+    process.channel?.unref();
   }
 }
 

@@ -2,7 +2,7 @@ import { browserVariables, type CorsOrigins } from "./config/browsers.ts";
 import { type DatabaseConfig, databaseConfig, databaseVariables } from "./config/database.ts";
 import { readVariables, refuse } from "./config/read.ts";
 import { type TokenConfig, tokenConfig, tokenProblems, tokenVariables } from "./config/tokens.ts";
-import { oneOf, port, text } from "./config/validators.ts";
+import { oneOf, port, text, wholeNumber } from "./config/validators.ts";
 
 /** What the process was told by its environment; see the README for each variable. */
 export interface Config {
@@ -15,7 +15,11 @@ export interface Config {
   readonly corsOrigins: CorsOrigins;
   readonly reflection: boolean;
   readonly logLevel: LogLevel;
+  /** How many processes serve; 1 is this one alone. */
+  readonly workers: number;
 }
+
+const maxWorkers = 256;
 
 const logLevels = ["fatal", "error", "warn", "info", "debug", "trace", "silent"] as const;
 type LogLevel = (typeof logLevels)[number];
@@ -30,6 +34,7 @@ const variables = {
   GRPC_PORT: port({ default: 50051 }),
   REFLECTION: oneOf("on", "off")({ default: "on" }),
   LOG_LEVEL: oneOf(...logLevels)({ default: "info" }),
+  WORKERS: wholeNumber("a number", 1, maxWorkers)({ default: 1 }),
 };
 
 /** The names of all variables that the service reads. */
@@ -47,6 +52,8 @@ export function readConfig(environment: NodeJS.ProcessEnv): Config {
   if (production && env.DATABASE_URL === undefined)
     problems.push("DATABASE_URL is missing: in production it must name a PostgreSQL database");
   if (env.HTTP_PORT && env.HTTP_PORT === env.GRPC_PORT) problems.push("HTTP_PORT and GRPC_PORT must differ");
+  if (env.WORKERS > 1 && env.DATABASE_URL === undefined)
+    problems.push("WORKERS needs DATABASE_URL: the embedded database serves one process");
   refuse(problems);
 
   return Object.freeze({
@@ -59,6 +66,7 @@ export function readConfig(environment: NodeJS.ProcessEnv): Config {
     corsOrigins: env.CORS_ORIGINS,
     reflection: env.REFLECTION === "on",
     logLevel: env.LOG_LEVEL,
+    workers: env.WORKERS,
   });
 }
 

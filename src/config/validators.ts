@@ -19,7 +19,7 @@ export const oneOf = <const T extends string>(...choices: T[]) =>
   checked(`one of ${choices.join(", ")}`, (value) => choices.find((choice) => choice === value));
 
 /** A whole number in decimal digits, from `min` to `max`. */
-const wholeNumber = (what: string, min: number, max: number) =>
+export const wholeNumber = (what: string, min: number, max: number) =>
   checked(`${what} from ${min} to ${max}`, (value) => {
     const number = Number(value);
     return /^\d{1,15}$/.test(value) && number >= min && number <= max ? number : undefined;

@@ -63,6 +63,7 @@ export async function startService(
       corsOrigins: [],
       reflection: true,
       logLevel: "silent",
+      workers: 1,
       ...overrides,
     },
     { log: pino({ level: "silent" }) },

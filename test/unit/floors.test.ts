@@ -11,6 +11,7 @@ const floors: Record<string, readonly string[]> = {
   "src/http": ["src/rpc", "src/rest", "gen"],
   "src/service": ["src/domain", "src/store", "src/rpc", "gen"],
   "src/importer": ["gen"],
+  "src/workers": [],
   "src/config": [],
   "src/development": ["src/config", "src/config.ts", "src/domain", "src/store"],
 };

@@ -1,0 +1,84 @@
+import cluster from "node:cluster";
+import { once } from "node:events";
+import { setTimeout as delay } from "node:timers/promises";
+import type { Logger } from "pino";
+
+/** Processes that serve the same ports, and are replaced when they end. */
+export interface Supervisor<Started> {
+  /** What one of them told of its start. */
+  readonly started: Started;
+  /** Passes a signal on to every worker. */
+  signal(name: NodeJS.Signals): void;
+  /**
+   * Has every worker stop, and kills what still runs `limitMs` milliseconds later. Resolves to the exit code for all:
+   * 0 when each of them ended with 0.
+   */
+  stop(limitMs: number): Promise<number>;
+}
+
+/** The workers cannot start; each has written why to standard error. */
+class StartError extends Error {
+  override readonly name = "StartError";
+}
+
+/** A worker that lived for less is not replaced at once: what ended it may end the next one too. */
+const shortLifeMs = 5_000;
+const replaceDelayMs = 1_000;
+
+/**
+ * Runs `count` workers of this very program, and resolves when all of them called `tellStarted`. Rejects, with none
+ * left, when one ends before. Connections go to the workers in turn.
+ */
+export async function superviseWorkers<Started>(count: number, log: Logger): Promise<Supervisor<Started>> {
+  // The kernel would choose by chance, and a few long-lived connections spread evenly only in turn.
+  cluster.schedulingPolicy = cluster.SCHED_RR;
+  const ready = Promise.withResolvers<Started>();
+  let waitingFor = count;
+  let stopping = false;
+
+  /** Keeps one worker alive; resolves to the exit code of the last. */
+  const keepOne = async (): Promise<number> => {
+    for (;;) {
+      const since = performance.now();
+      const worker = cluster.fork();
+      worker.once("message", (started: Started) => {
+        if (waitingFor === 0) log.info("the new worker serves");
+        else if (--waitingFor === 0) ready.resolve(started);
+      });
+      const [code, signal] = (await once(worker, "exit")) as [number | null, NodeJS.Signals | null];
+      // By the signal itself it ends before it serves: nobody was cut off.
+      if (stopping) return code ?? (signal === "SIGTERM" ? 0 : 1);
+      if (waitingFor > 0) ready.reject(new StartError("A worker ended before it was ready."));
+      else log.error({ code, signal }, "a worker ended and is replaced");
+      if (performance.now() - since < shortLifeMs) await delay(replaceDelayMs);
+      if (stopping) return 0;
+    }
+  };
+  const signal = (name: NodeJS.Signals) => {
+    for (const worker of Object.values(cluster.workers ?? {})) worker?.process.kill(name);
+  };
+  const kept = Array.from({ length: count }, keepOne);
+  const stop = async (limitMs: number) => {
+    stopping = true;
+    const cutOff = setTimeout(signal, limitMs, "SIGKILL");
+    signal("SIGTERM");
+    const codes = await Promise.all(kept);
+    clearTimeout(cutOff);
+    return codes.every((code) => code === 0) ? 0 : 1;
+  };
+
+  try {
+    return { started: await ready.promise, signal, stop };
+  } catch (failure) {
+    await stop(0);
+    throw failure;
+  }
+}
+
+/** Whether this process is a worker. */
+export const isWorker = cluster.isWorker;
+
+/** Tells the supervisor that this worker serves. */
+export function tellStarted(started: unknown): void {
+  process.send?.(started);
+}
