@@ -8,12 +8,13 @@ import { PrivacyError } from "./domain/errors.ts";
 import { openInternalListener } from "./http/internal-listener.ts";
 import { publicLimits } from "./http/limits.ts";
 import { openPublicListener } from "./http/public-listener.ts";
+import { Lifecycle } from "./lifecycle.ts";
 import { createRestGateway } from "./rest/gateway.ts";
 import { serviceGate, userGate } from "./rpc/auth/gate.ts";
 import { remoteKeys } from "./rpc/auth/token-keys.ts";
 import { type TokenKeys, tokenVerifier } from "./rpc/auth/tokens.ts";
 import { Calls, service } from "./rpc/calls.ts";
-import { HealthState, healthService } from "./rpc/health.ts";
+import { healthService } from "./rpc/health.ts";
 import { reflectionServices } from "./rpc/reflection.ts";
 import { accessHandlers } from "./service/access.ts";
 import { blockHandlers } from "./service/blocks.ts";
@@ -32,11 +33,14 @@ export interface App {
   readonly internalUrl: string;
   /** The database in use, without its password. */
   readonly database: string;
+  /** Tells balancers, by `/readyz` and `grpc.health.v1`, to send nothing more. Goes on serving. */
+  retire(): void;
   /**
-   * Stops the service: refuses new connections, lets the calls in flight finish for `graceMs` milliseconds, cuts off
-   * what is left, and closes the database.
+   * Stops the service: refuses new connections, ends the streams that have no end of their own, lets the calls in
+   * flight finish for `graceMs` milliseconds, cuts off what is left, and closes the database. Resolves to how many
+   * calls were cut off.
    */
-  stop(graceMs: number): Promise<void>;
+  stop(graceMs: number): Promise<number>;
 }
 
 /** Checks share statements of up to 1,000 pairs; four at once leave most of the connections to changes. */
@@ -72,10 +76,17 @@ export async function startApp(
     ...settingHandlers(database.settings),
     ...exceptionHandlers(database.exceptions, tokens),
   });
+  const lifecycle = new Lifecycle(
+    [PrivacyControlService, GraphService, AccessService].map(({ typeName }) => typeName),
+  );
   const graph = service(
     GraphService,
-    graphHandlers(database.users, database.follows, database.imports, (importId, progress) =>
-      log.info({ importId, ...progress }, "import"),
+    graphHandlers(
+      database.users,
+      database.follows,
+      database.imports,
+      (importId, progress) => log.info({ importId, ...progress }, "import"),
+      lifecycle.stopping,
     ),
   );
   const facts = new Coalescer<PairQuestion, PairFacts>(
@@ -87,27 +98,29 @@ export async function startApp(
 
   const { audience, serviceAudience, issuer } = config.jwt;
   const keys = tokenKeys(config, developmentSecret);
-  const shutdown = new AbortController();
-  const health = new HealthState(internalServices.map(({ desc }) => desc.typeName));
 
   const publicCalls = new Calls({
     services: [privacyControl],
     gate: userGate(tokenVerifier(keys, { issuer, audience, otherAudience: serviceAudience })),
     log,
-    shutdownSignal: shutdown.signal,
+    shutdownSignal: lifecycle.shutdown,
   });
   const internalCalls = new Calls({
     services: [
       ...internalServices,
-      healthService(health),
-      ...(config.reflection ? reflectionServices(internalServices.map(({ desc }) => desc.file)) : []),
+      healthService(lifecycle.health),
+      ...(config.reflection
+        ? reflectionServices(
+            internalServices.map(({ desc }) => desc.file),
+            lifecycle.stopping,
+          )
+        : []),
     ],
     gate: serviceGate(tokenVerifier(keys, { issuer, audience: serviceAudience, otherAudience: audience })),
     log,
-    shutdownSignal: shutdown.signal,
+    shutdownSignal: lifecycle.shutdown,
   });
 
-  let stopping = false;
   const rest = createRestGateway({ calls: publicCalls, log, maxBodyBytes: publicLimits.messageBytes });
   const publicListener = await openPublicListener({
     host: config.host,
@@ -116,7 +129,7 @@ export async function startApp(
     rest: rest.handle,
     methodsAt: rest.methodsAt,
     ready: async () => {
-      if (stopping) return false;
+      if (lifecycle.retired) return false;
       await database.ping(AbortSignal.timeout(pingMs));
       return true;
     },
@@ -133,20 +146,18 @@ export async function startApp(
   parts.move();
   database.watch((present) => {
     log.warn(present ? "the database is back" : "the database is away");
-    health.setServing(present);
+    lifecycle.health.setServing(present);
   });
 
   return {
     publicUrl: publicListener.url,
     internalUrl: internalListener.url,
     database: database.describe(),
+    retire: () => lifecycle.retire(),
     async stop(graceMs) {
-      stopping = true;
-      health.stop();
-      const cutOff = setTimeout(() => shutdown.abort(new PrivacyError("UNAVAILABLE")), graceMs);
-      await Promise.all([publicListener.close(graceMs), internalListener.close(graceMs)]);
-      clearTimeout(cutOff);
+      const cutOff = await lifecycle.close([publicListener, internalListener], graceMs);
       await database.close();
+      return cutOff;
     },
   };
 }

@@ -1,5 +1,6 @@
 import { browserVariables, type CorsOrigins } from "./config/browsers.ts";
 import { type DatabaseConfig, databaseConfig, databaseVariables } from "./config/database.ts";
+import { drainDelayMs, lifecycleVariables } from "./config/lifecycle.ts";
 import { readVariables, refuse } from "./config/read.ts";
 import { type TokenConfig, tokenConfig, tokenProblems, tokenVariables } from "./config/tokens.ts";
 import { oneOf, port, text, wholeNumber } from "./config/validators.ts";
@@ -10,6 +11,7 @@ export interface Config {
   readonly host: string;
   readonly httpPort: number;
   readonly grpcPort: number;
+  readonly drainDelayMs: number;
   readonly database: DatabaseConfig;
   readonly jwt: TokenConfig;
   readonly corsOrigins: CorsOrigins;
@@ -28,6 +30,7 @@ const variables = {
   ...databaseVariables,
   ...tokenVariables,
   ...browserVariables,
+  ...lifecycleVariables,
   NODE_ENV: oneOf("production", "development", "test")({ default: undefined }),
   HOST: text({ default: "127.0.0.1" }),
   HTTP_PORT: port({ default: 7001 }),
@@ -61,6 +64,7 @@ export function readConfig(environment: NodeJS.ProcessEnv): Config {
     host: env.HOST,
     httpPort: env.HTTP_PORT,
     grpcPort: env.GRPC_PORT,
+    drainDelayMs: drainDelayMs(env, production),
     database: databaseConfig(env),
     jwt: tokenConfig(env),
     corsOrigins: env.CORS_ORIGINS,

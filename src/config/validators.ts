@@ -26,3 +26,6 @@ export const wholeNumber = (what: string, min: number, max: number) =>
   });
 
 export const port = wholeNumber("a port", 0, 65_535);
+
+/** A length of time; ten minutes is more than anything here may wait. */
+export const milliseconds = wholeNumber("milliseconds", 0, 600_000);

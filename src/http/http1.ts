@@ -11,18 +11,23 @@ import type { HeaderList } from "./standing-headers.ts";
 export interface Http1 {
   /** Serves a connection from its first byte. */
   serve(socket: Socket): void;
-  /** Closes every connection when it has no request to answer. */
+  /** Lets no answer keep its connection open. */
   drain(): void;
+  /** Closes every connection that has no request to answer, now and from now on. */
+  closeIdle(): void;
+  /** How many requests are not answered to their end. */
+  unanswered(): number;
 }
 
 /** Makes an HTTP/1.1 server that listens nowhere: connections are handed to it. */
 export function createHttp1(front: Pick<Front, "handle" | "headers">, limits: Limits): Http1 {
   let draining = false;
+  let closingIdle = false;
   const pipelines = new Pipelines(limits.concurrentStreams, (request, response) => {
     response.once("close", () => {
-      if (draining) server.closeIdleConnections();
+      if (closingIdle) server.closeIdleConnections();
     });
-    if (draining) response.setHeader("connection", "close");
+    if (draining && response === pipelines.last(request.socket)) response.setHeader("connection", "close");
     front.handle(request, response);
   });
 
@@ -55,12 +60,17 @@ export function createHttp1(front: Pick<Front, "handle" | "headers">, limits: Li
     },
     drain: () => {
       draining = true;
-      for (const response of pipelines.last()) {
-        if (!response.headersSent) response.setHeader("connection", "close");
+      for (const socket of pipelines.connections) {
+        const last = pipelines.last(socket);
+        if (last && !last.headersSent) last.setHeader("connection", "close");
       }
+    },
+    closeIdle: () => {
+      closingIdle = true;
       // Ends the idle connections.
       server.close();
     },
+    unanswered: () => pipelines.unanswered,
   };
 }
 

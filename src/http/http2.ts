@@ -10,6 +10,8 @@ export interface Http2 {
   serve(socket: Socket): void;
   /** Tells every client to open no more streams (GOAWAY); a session ends with its last one. */
   drain(): void;
+  /** How many streams are open. */
+  unanswered(): number;
 }
 
 /** Makes an HTTP/2 server that listens nowhere: connections are handed to it. */
@@ -41,5 +43,6 @@ export function createHttp2(front: Front, limits: Limits): Http2 {
   return {
     serve: (socket) => void server.emit("connection", socket),
     drain: () => watch.drain(),
+    unanswered: () => watch.openStreams(),
   };
 }

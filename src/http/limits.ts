@@ -12,6 +12,8 @@ export interface Limits {
   readonly firstStreamMs: number;
   /** That an HTTP/2 session may rest without an open stream. */
   readonly idleSessionMs: number;
+  /** That a closing listener lets connections without a request be: one may be on its way. */
+  readonly lingerMs: number;
   /** That a client may leave a response untaken. */
   readonly stalledResponseMs: number;
   /** Between two looks at the clock: the times above are kept to this precision. */
@@ -37,6 +39,7 @@ export const publicLimits: Limits = {
   keepAliveMs: 65_000,
   firstStreamMs: 10_000,
   idleSessionMs: 300_000,
+  lingerMs: 1_000,
   stalledResponseMs: 60_000,
   sweepMs: 1_000,
   headerBytes: 16 * 1024,

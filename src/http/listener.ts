@@ -12,11 +12,13 @@ export interface Listener {
   readonly port: number;
   readonly url: string;
   /**
-   * Accepts no more connections, closes the idle ones, and lets the calls in flight finish for `graceMs`
+   * Accepts no more connections, ends the idle ones, and lets the calls in flight finish for `graceMs`
    * milliseconds, then destroys what is left. Resolves when every connection is gone. May be called again, with
    * less grace.
    */
   close(graceMs: number): Promise<void>;
+  /** How many calls wait for their answers, or for a part of them. */
+  unanswered(): number;
 }
 
 interface ListenOptions {
@@ -69,15 +71,24 @@ export async function listen({ host, port, front, limits, log }: ListenOptions):
     close: async (graceMs) => {
       if (server.listening) {
         server.close();
-        for (const socket of undecided) socket.destroy();
         http1.drain();
         http2.drain();
       }
+      const linger = setTimeout(
+        () => {
+          for (const socket of undecided) socket.destroy();
+          http1.closeIdle();
+        },
+        Math.min(limits.lingerMs, graceMs),
+      );
       const grace = setTimeout(() => {
         for (const socket of sockets) socket.destroy();
       }, graceMs);
       await closed;
+      clearTimeout(linger);
       clearTimeout(grace);
+      http1.closeIdle();
     },
+    unanswered: () => http1.unanswered() + http2.unanswered(),
   };
 }

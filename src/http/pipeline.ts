@@ -36,12 +36,19 @@ export class Pipelines {
     return this.#connections.get(socket)?.[0]?.[1];
   }
 
-  /** The last response that every busy connection is to get. */
-  *last(): Iterable<ServerResponse> {
-    for (const waiting of this.#connections.values()) {
-      const last = waiting.at(-1);
-      if (last !== undefined) yield last[1];
-    }
+  /** The last response that a connection is to get. */
+  last(socket: Socket): ServerResponse | undefined {
+    return this.#connections.get(socket)?.at(-1)?.[1];
+  }
+
+  /** The connections that were used and are open. */
+  get connections(): Iterable<Socket> {
+    return this.#connections.keys();
+  }
+
+  /** How many requests are not answered to their end. */
+  get unanswered(): number {
+    return [...this.#connections.values()].reduce((sum, waiting) => sum + waiting.length, 0);
   }
 
   #begin(socket: Socket): Waiting {

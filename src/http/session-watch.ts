@@ -77,10 +77,18 @@ export class SessionWatch {
     stream.on("close", () => session.streams.delete(stream));
   }
 
-  /** Sends GOAWAY on every session, now and to come. */
+  /**
+   * Sends GOAWAY on every session, now and to come; it names the last stream that is served, so that a client may
+   * safely repeat a later one elsewhere (RFC 9113, 6.8).
+   */
   drain(): void {
     this.#draining = true;
     for (const session of this.#sessions.keys()) session.close();
+  }
+
+  /** How many streams are open. */
+  openStreams(): number {
+    return [...this.#sessions.values()].reduce((sum, { streams }) => sum + streams.size, 0);
   }
 
   #sweep(now: number): void {

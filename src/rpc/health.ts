@@ -12,15 +12,16 @@ export class HealthState {
   readonly #sleepers = new Set<() => void>();
   #serving = true;
   #stopped = false;
+  #ended = false;
 
   /** Begins as serving. */
   constructor(serviceNames: Iterable<string>) {
     this.#names = new Set(["", ...serviceNames]);
   }
 
-  /** Whether serving has ended for good: nothing will change again. */
-  get stopped(): boolean {
-    return this.#stopped;
+  /** Whether every `Watch` is to end with what it has been told. */
+  get ended(): boolean {
+    return this.#ended;
   }
 
   /** Tells every watcher whether the services serve now. */
@@ -30,10 +31,16 @@ export class HealthState {
     this.#wake();
   }
 
-  /** Ends serving for good: every `Watch` gets a last `NOT_SERVING` and ends. */
+  /** Ends serving for good: every `Watch` is told `NOT_SERVING`, and stays open. */
   stop(): void {
     this.setServing(false);
     this.#stopped = true;
+  }
+
+  /** Ends every `Watch`, now and to come, after a last `NOT_SERVING`. */
+  end(): void {
+    this.stop();
+    this.#ended = true;
     this.#wake();
   }
 
@@ -90,7 +97,7 @@ export function healthService(state: HealthState): Service {
           const told = statusNow();
           yield { status: told };
           while (statusNow() === told) {
-            if (state.stopped || signal.aborted) return;
+            if (state.ended || signal.aborted) return;
             await state.change(signal);
           }
         }

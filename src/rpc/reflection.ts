@@ -11,18 +11,19 @@ import {
   type ServerReflectionRequest as ServerReflectionRequestAlpha,
 } from "../../gen/grpc/reflection/v1alpha/reflection_pb.ts";
 import { type Service, service } from "./calls.ts";
+import { until } from "./until.ts";
 
 // The fields of the two versions are the same.
 type Request = ServerReflectionRequest | ServerReflectionRequestAlpha;
 
 /**
  * Server reflection, v1 and v1alpha, of the services in some files; the files that they import are known too. Needs
- * no token. A client gets a file together with all of its imports.
+ * no token. A client gets a file together with all of its imports. When `stopping` aborts every stream ends.
  */
-export function reflectionServices(files: readonly DescFile[]): Service[] {
+export function reflectionServices(files: readonly DescFile[], stopping: AbortSignal): Service[] {
   const index = indexOf(files);
   async function* serverReflectionInfo(requests: AsyncIterable<Request>) {
-    for await (const request of requests) {
+    for await (const request of until(requests, stopping)) {
       yield {
         validHost: request.host,
         originalRequest: request as ServerReflectionRequest,

@@ -13,9 +13,10 @@ export function graphHandlers(
   follows: FollowRepository,
   imports: ImportRepository,
   importLog: ImportLog,
+  stopping: AbortSignal,
 ): ServiceImpl<typeof GraphService> {
   return {
-    ...importHandlers(imports, importLog),
+    ...importHandlers(imports, importLog, stopping),
 
     async upsertUsers(request, { signal }) {
       await users.upsert(

@@ -10,6 +10,7 @@ import {
 import { PrivacyError } from "../domain/errors.ts";
 import { parseUserId } from "../domain/ids.ts";
 import { type ImportProgress, type SkippedRecord, skipReasons } from "../domain/imports.ts";
+import { until } from "../rpc/until.ts";
 import type { ImportRepository } from "../store/imports.ts";
 import { toImportRecord } from "./import-records.ts";
 
@@ -23,15 +24,21 @@ const maxReported = 1_000;
 /** A line in the log for every so many records. */
 const logEvery = 100_000;
 
-/** Imports what another system knows, message by message. */
-export function importHandlers(imports: ImportRepository, log: ImportLog): Handlers {
+/**
+ * Imports what another system knows, message by message. When `stopping` aborts, an import ends with `UNAVAILABLE`
+ * after the message under way: it can be resumed at another instance.
+ */
+export function importHandlers(imports: ImportRepository, log: ImportLog, stopping: AbortSignal): Handlers {
+  const refuse = () => {
+    throw new PrivacyError("UNAVAILABLE");
+  };
   return {
     async importEdges(requests, { signal }) {
       let importId: string | undefined;
       let progress: ImportProgress | undefined;
       let logged = 0;
       const skipped: SkippedRecord[] = [];
-      for await (const request of requests) {
+      for await (const request of until(requests, stopping, refuse)) {
         importId ??= readImportId(request);
         if (readImportId(request) !== importId) throw new PrivacyError("INVALID_REQUEST");
         const outcome = await imports.store(importId, ...readRecords(request), signal);

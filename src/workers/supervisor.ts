@@ -7,13 +7,10 @@ import type { Logger } from "pino";
 export interface Supervisor<Started> {
   /** What one of them told of its start. */
   readonly started: Started;
-  /** Passes a signal on to every worker. */
-  signal(name: NodeJS.Signals): void;
-  /**
-   * Has every worker stop, and kills what still runs `limitMs` milliseconds later. Resolves to the exit code for all:
-   * 0 when each of them ended with 0.
-   */
-  stop(limitMs: number): Promise<number>;
+  /** Has every worker stop. */
+  retire(): void;
+  /** Kills the workers that still run after `graceMs` milliseconds. Resolves to how many did not end well. */
+  stop(graceMs: number): Promise<number>;
 }
 
 /** The workers cannot start; each has written why to standard error. */
@@ -24,6 +21,8 @@ class StartError extends Error {
 /** A worker that lived for less is not replaced at once: what ended it may end the next one too. */
 const shortLifeMs = 5_000;
 const replaceDelayMs = 1_000;
+/** How much longer than the calls a worker may take to end. */
+const lastWordsMs = 2_000;
 
 /**
  * Runs `count` workers of this very program, and resolves when all of them called `tellStarted`. Rejects, with none
@@ -58,18 +57,21 @@ export async function superviseWorkers<Started>(count: number, log: Logger): Pro
     for (const worker of Object.values(cluster.workers ?? {})) worker?.process.kill(name);
   };
   const kept = Array.from({ length: count }, keepOne);
-  const stop = async (limitMs: number) => {
+  const retire = () => {
     stopping = true;
-    const cutOff = setTimeout(signal, limitMs, "SIGKILL");
     signal("SIGTERM");
+  };
+  const stop = async (graceMs: number) => {
+    const cutOff = setTimeout(signal, graceMs + lastWordsMs, "SIGKILL");
     const codes = await Promise.all(kept);
     clearTimeout(cutOff);
-    return codes.every((code) => code === 0) ? 0 : 1;
+    return codes.filter((code) => code !== 0).length;
   };
 
   try {
-    return { started: await ready.promise, signal, stop };
+    return { started: await ready.promise, retire, stop };
   } catch (failure) {
+    retire();
     await stop(0);
     throw failure;
   }

@@ -58,6 +58,7 @@ export async function startService(
       host: "127.0.0.1",
       httpPort: 0,
       grpcPort: 0,
+      drainDelayMs: 0,
       database: { url: databaseUrl, dataDir },
       jwt: { ...minting, jwksUrl: undefined },
       corsOrigins: [],
@@ -100,8 +101,9 @@ export async function startService(
     },
 
     async stop(graceMs) {
-      await app.stop(graceMs);
+      const cut = await app.stop(graceMs);
       rmSync(dataDir, { recursive: true, force: true });
+      return cut;
     },
   };
 }

@@ -20,9 +20,11 @@ const roots = [
   "src/command.ts",
   "src/config.ts",
   "src/import.ts",
+  "src/lifecycle.ts",
   "src/log.ts",
   "src/main.ts",
   "src/migrate.ts",
+  "src/stop-on-signal.ts",
   "src/token.ts",
 ];
 

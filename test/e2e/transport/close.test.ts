@@ -1,4 +1,5 @@
 import { once } from "node:events";
+import { constants } from "node:http2";
 import { connect as connectTcp } from "node:net";
 import { create, toBinary } from "@bufbuild/protobuf";
 import { expect } from "chai";
@@ -45,7 +46,35 @@ describe("a listener that closes", () => {
       .and.to.match(/\r\nconnection: close\r\n/i);
   });
 
-  it("closes at once what is idle", async () => {
+  it("answers what comes on an open HTTP/1.1 connection while it lingers, and closes it", async () => {
+    const untold = await openTcp(server.listener.port);
+    const resting = await openTcp(server.listener.port);
+    resting.socket.write("GET /x HTTP/1.1\r\nHost: h\r\n\r\n");
+    while (!resting.received().includes("\r\n\r\n")) await once(resting.socket, "data");
+    const closing = server.listener.close(longGrace);
+    const before = resting.received();
+    for (const { socket } of [untold, resting]) socket.write("GET /x HTTP/1.1\r\nHost: h\r\n\r\n");
+    await Promise.all([once(untold.socket, "close"), once(resting.socket, "close"), closing]);
+    for (const answer of [untold.received(), resting.received().slice(before.length)])
+      expect(answer)
+        .to.match(/^HTTP\/1\.1 404 /)
+        .and.to.match(/\r\nconnection: close\r\n/i);
+  });
+
+  it("refuses a stream of which it knew nothing at its GOAWAY, so that it may be repeated", async () => {
+    const session = openSession(server.listener.url);
+    const headers = { ...held, [doHeader]: "" };
+    await exchange(session, { headers, chunks: [frame(message)] });
+    const closing = server.listener.close(longGrace);
+    const crossing = await exchange(session, { headers, chunks: [frame(message)] });
+    expect(crossing).to.deep.include({ reset: constants.NGHTTP2_REFUSED_STREAM, trailers: {} });
+    expect(server.seen.contexts).to.have.length(1);
+    await closing;
+  });
+
+  it("closes soon what is idle", async () => {
+    await server.stop();
+    server = await startTestServer({ limits: { lingerMs: 0 } });
     const untold = await openTcp(server.listener.port);
     const resting = await openTcp(server.listener.port);
     resting.socket.write("GET /x HTTP/1.1\r\nHost: h\r\n\r\n");

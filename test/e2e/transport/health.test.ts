@@ -58,10 +58,15 @@ describe("health, asked by @grpc/grpc-js", () => {
     state.setServing(true);
     expect(await back).to.equal(Status.SERVING);
     const last = next();
-    const end = once(watch, "status");
     state.stop();
     expect(await last).to.equal(Status.NOT_SERVING);
-    expect((await end)[0].code).to.equal(status.OK);
+    state.setServing(true);
+    expect(await check("a.Service")).to.equal(Status.NOT_SERVING);
+    const late = client.watch(Health.method.watch, { service: "" });
+    expect((await once(late, "data"))[0].status).to.equal(Status.NOT_SERVING);
+    const ends = [once(watch, "status"), once(late, "status")];
+    state.end();
+    for (const [{ code }] of await Promise.all(ends)) expect(code).to.equal(status.OK);
     await server.listener.close(10_000);
   });
 

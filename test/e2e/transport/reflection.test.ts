@@ -25,7 +25,9 @@ describe("reflection, asked by buf curl", () => {
       getUser: ({ userId }) => ({ user: create(UserSchema, { id: userId, userName: "ada" }) }),
     });
     const files = [GraphService.file, PrivacyControlService.file];
-    server = await startTestServer({ services: [graph, ...reflectionServices(files)] });
+    server = await startTestServer({
+      services: [graph, ...reflectionServices(files, new AbortController().signal)],
+    });
   });
   after(() => server.stop());
 

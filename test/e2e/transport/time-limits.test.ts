@@ -192,7 +192,7 @@ describe("trap 3, clients that take their time", () => {
     const health = new HealthState([]);
     const streaming = await startTestServer({
       limits: short,
-      services: [healthService(health), ...reflectionServices([])],
+      services: [healthService(health), ...reflectionServices([], new AbortController().signal)],
     });
     const session = openSession(streaming.listener.url);
     const path = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo";

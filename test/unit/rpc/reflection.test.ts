@@ -16,7 +16,10 @@ import { reflectionServices } from "../../../src/rpc/reflection.ts";
 type Question = MessageInitShape<typeof ServerReflectionRequestSchema>["messageRequest"];
 
 const transport = createRouterTransport((router) => {
-  for (const { desc, impl } of reflectionServices([GraphService.file, PrivacyControlService.file]))
+  for (const { desc, impl } of reflectionServices(
+    [GraphService.file, PrivacyControlService.file],
+    new AbortController().signal,
+  ))
     router.service(desc, impl);
 });
 

@@ -1,0 +1,31 @@
+/**
+ * The messages of a stream until `signal` aborts. Then `stopped` is called, which may throw what ends the call, and
+ * the stream counts as ended although its sender may go on.
+ */
+export async function* until<Message>(
+  messages: AsyncIterable<Message>,
+  signal: AbortSignal,
+  stopped: () => void = () => {},
+): AsyncGenerator<Message, void> {
+  const source = messages[Symbol.asyncIterator]();
+  let stop = () => {};
+  const onAbort = () => stop();
+  signal.addEventListener("abort", onAbort);
+  try {
+    for (;;) {
+      // A promise for each message: what races against one for the whole stream would be kept until its end.
+      const next = Promise.withResolvers<IteratorResult<Message> | undefined>();
+      stop = () => next.resolve(undefined);
+      if (signal.aborted) stop();
+      else source.next().then(next.resolve, next.reject);
+      const result = await next.promise;
+      if (result === undefined) return stopped();
+      if (result.done) return;
+      yield result.value;
+    }
+  } finally {
+    signal.removeEventListener("abort", onAbort);
+    // Not awaited: it waits for the message that may never come.
+    source.return?.().catch(() => {});
+  }
+}
