@@ -5,10 +5,13 @@ import { PrivacyControlService } from "../gen/nexgate/privacy/v1/privacy_control
 import type { Config } from "./config.ts";
 import { loadDemoData } from "./development/demo-data.ts";
 import { PrivacyError } from "./domain/errors.ts";
+import { openAdminListener } from "./http/admin-listener.ts";
 import { openInternalListener } from "./http/internal-listener.ts";
 import { publicLimits } from "./http/limits.ts";
 import { openPublicListener } from "./http/public-listener.ts";
 import { Lifecycle } from "./lifecycle.ts";
+import { Metrics } from "./metrics/metrics.ts";
+import { watchListeners, watchReadiness } from "./metrics/service-metrics.ts";
 import { createRestGateway } from "./rest/gateway.ts";
 import { serviceGate, userGate } from "./rpc/auth/gate.ts";
 import { remoteKeys } from "./rpc/auth/token-keys.ts";
@@ -31,6 +34,8 @@ import { type Database, openDatabase } from "./store/database.ts";
 export interface App {
   readonly publicUrl: string;
   readonly internalUrl: string;
+  /** Where operators read the metrics. */
+  readonly adminUrl: string;
   /** The database in use, without its password. */
   readonly database: string;
   /** Tells balancers, by `/readyz` and `grpc.health.v1`, to send nothing more. Goes on serving. */
@@ -47,6 +52,8 @@ export interface App {
 const checkLimits = { statementSize: 1_000, fairShare: 250, inFlight: 4 };
 /** How long the database may take to answer the question whether the service is ready. */
 const pingMs = 1_500;
+/** How long a scrape under way may take when everything else has ended. */
+const adminGraceMs = 500;
 
 interface AppOptions {
   readonly log: Logger;
@@ -61,13 +68,18 @@ class StartError extends Error {
   override readonly name = "StartError";
 }
 
-/** Opens the database, prepares it, and starts both listeners. Rejects, with nothing left open, when a part fails. */
+/** Opens the database, prepares it, and starts the listeners. Rejects, with nothing left open, when a part fails. */
 export async function startApp(
   config: Config,
   { log, developmentSecret, open = openDatabase }: AppOptions,
 ): Promise<App> {
   await using parts = new AsyncDisposableStack();
-  const database = await open({ ...config.database, log: (message) => log.debug(message) });
+  const metrics = new Metrics();
+  const database = await open({
+    ...config.database,
+    log: (message) => log.debug(message),
+    onWait: metrics.pools.waited,
+  });
   parts.defer(() => database.close());
   const tokens = new PageTokens(await prepare(database, config, developmentSecret !== undefined));
   const privacyControl = service(PrivacyControlService, {
@@ -92,6 +104,7 @@ export async function startApp(
   const facts = new Coalescer<PairQuestion, PairFacts>(
     (questions, signal) => database.accessFacts.read(questions, signal),
     checkLimits,
+    (pairs) => metrics.checks.sent(pairs),
   );
   const access = service(AccessService, accessHandlers(facts));
   const internalServices = [privacyControl, graph, access];
@@ -103,6 +116,7 @@ export async function startApp(
     services: [privacyControl],
     gate: userGate(tokenVerifier(keys, { issuer, audience, otherAudience: serviceAudience })),
     log,
+    observer: metrics.calls,
     shutdownSignal: lifecycle.shutdown,
   });
   const internalCalls = new Calls({
@@ -118,9 +132,15 @@ export async function startApp(
     ],
     gate: serviceGate(tokenVerifier(keys, { issuer, audience: serviceAudience, otherAudience: audience })),
     log,
+    observer: metrics.calls,
     shutdownSignal: lifecycle.shutdown,
   });
 
+  const ready = async () => {
+    if (lifecycle.retired) return false;
+    await database.ping(AbortSignal.timeout(pingMs));
+    return true;
+  };
   const rest = createRestGateway({ calls: publicCalls, log, maxBodyBytes: publicLimits.messageBytes });
   const publicListener = await openPublicListener({
     host: config.host,
@@ -128,11 +148,7 @@ export async function startApp(
     calls: publicCalls,
     rest: rest.handle,
     methodsAt: rest.methodsAt,
-    ready: async () => {
-      if (lifecycle.retired) return false;
-      await database.ping(AbortSignal.timeout(pingMs));
-      return true;
-    },
+    ready,
     log,
     corsOrigins: config.corsOrigins,
   });
@@ -143,6 +159,13 @@ export async function startApp(
     calls: internalCalls,
     log,
   });
+  parts.defer(() => internalListener.close(0));
+
+  metrics.checks.watch(facts);
+  metrics.pools.watch(() => database.pools());
+  watchListeners(metrics.registry, { public: publicListener, internal: internalListener });
+  watchReadiness(metrics.registry, ready);
+  const adminListener = await openAdminListener({ ...config.admin, render: metrics.render, log });
   parts.move();
   database.watch((present) => {
     log.warn(present ? "the database is back" : "the database is away");
@@ -152,11 +175,14 @@ export async function startApp(
   return {
     publicUrl: publicListener.url,
     internalUrl: internalListener.url,
+    adminUrl: adminListener.url,
     database: database.describe(),
     retire: () => lifecycle.retire(),
     async stop(graceMs) {
       const cutOff = await lifecycle.close([publicListener, internalListener], graceMs);
       await database.close();
+      // Last, so that the end can be watched.
+      await adminListener.close(adminGraceMs);
       return cutOff;
     },
   };

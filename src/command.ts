@@ -29,7 +29,7 @@ export async function runCommand(run: () => Promise<void>): Promise<void> {
 function explain(failure: unknown): string {
   if (!(failure instanceof Error)) return inspect(failure);
   if ("code" in failure && failure.code === "EADDRINUSE" && "port" in failure) {
-    return `Port ${failure.port} is in use; choose others with HTTP_PORT and GRPC_PORT.`;
+    return `Port ${failure.port} is in use; choose others with HTTP_PORT, GRPC_PORT and ADMIN_PORT.`;
   }
   const isPlain = plainErrors.has(failure.name) || "syscall" in failure;
   return isPlain ? failure.message : (failure.stack ?? failure.message);

@@ -1,3 +1,4 @@
+import { type AdminConfig, adminConfig, adminVariables } from "./config/admin.ts";
 import { browserVariables, type CorsOrigins } from "./config/browsers.ts";
 import { type DatabaseConfig, databaseConfig, databaseVariables } from "./config/database.ts";
 import { drainDelayMs, lifecycleVariables } from "./config/lifecycle.ts";
@@ -11,6 +12,7 @@ export interface Config {
   readonly host: string;
   readonly httpPort: number;
   readonly grpcPort: number;
+  readonly admin: AdminConfig;
   readonly drainDelayMs: number;
   readonly database: DatabaseConfig;
   readonly jwt: TokenConfig;
@@ -27,6 +29,7 @@ const logLevels = ["fatal", "error", "warn", "info", "debug", "trace", "silent"]
 type LogLevel = (typeof logLevels)[number];
 
 const variables = {
+  ...adminVariables,
   ...databaseVariables,
   ...tokenVariables,
   ...browserVariables,
@@ -54,7 +57,8 @@ export function readConfig(environment: NodeJS.ProcessEnv): Config {
   problems.push(...tokenProblems(env, production));
   if (production && env.DATABASE_URL === undefined)
     problems.push("DATABASE_URL is missing: in production it must name a PostgreSQL database");
-  if (env.HTTP_PORT && env.HTTP_PORT === env.GRPC_PORT) problems.push("HTTP_PORT and GRPC_PORT must differ");
+  const ports = [env.HTTP_PORT, env.GRPC_PORT, env.ADMIN_PORT].filter(Boolean);
+  if (new Set(ports).size < ports.length) problems.push("HTTP_PORT, GRPC_PORT and ADMIN_PORT must differ");
   if (env.WORKERS > 1 && env.DATABASE_URL === undefined)
     problems.push("WORKERS needs DATABASE_URL: the embedded database serves one process");
   refuse(problems);
@@ -64,6 +68,7 @@ export function readConfig(environment: NodeJS.ProcessEnv): Config {
     host: env.HOST,
     httpPort: env.HTTP_PORT,
     grpcPort: env.GRPC_PORT,
+    admin: adminConfig(env),
     drainDelayMs: drainDelayMs(env, production),
     database: databaseConfig(env),
     jwt: tokenConfig(env),

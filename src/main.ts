@@ -22,13 +22,12 @@ await runCommand(async () => {
   }
   const app = await startApp(config, { log, developmentSecret: minting?.secret });
   stopsWithProcess(app);
-  const { publicUrl, internalUrl, database } = app;
-  if (isWorker) tellStarted({ publicUrl, internalUrl, database });
+  const { publicUrl, internalUrl, adminUrl, database } = app;
+  if (isWorker) tellStarted({ publicUrl, internalUrl, adminUrl, database });
   else await announce(app, minting, log);
 });
 
 async function announce(started: Started, minting: Minting | undefined, log: Logger): Promise<void> {
-  const { publicUrl, internalUrl, database } = started;
-  if (minting === undefined) log.info({ publicUrl, internalUrl, database }, "listening");
+  if (minting === undefined) log.info({ ...started }, "listening");
   else process.stdout.write(await startText(started, minting));
 }

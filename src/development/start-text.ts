@@ -6,6 +6,7 @@ import { type Minting, serviceToken, userToken } from "./mint.ts";
 export interface Started {
   readonly publicUrl: string;
   readonly internalUrl: string;
+  readonly adminUrl: string;
   /** The database in use, without its password. */
   readonly database: string;
 }
@@ -18,7 +19,7 @@ const settings = "/users/me/privacy";
  * as it is.
  */
 export async function startText(started: Started, minting: Minting): Promise<string> {
-  const { publicUrl, internalUrl, database } = started;
+  const { publicUrl, internalUrl, adminUrl, database } = started;
   const { block, mute } = demoTargets;
   const token = await userToken(demoActor.id, minting);
   const service = await serviceToken("feed", "graph.read graph.write users.act access.read", minting);
@@ -51,6 +52,7 @@ export async function startText(started: Started, minting: Minting): Promise<str
     "",
     `  REST, Connect, gRPC       ${styleText("cyan", publicUrl)}`,
     `  gRPC for services         ${styleText("cyan", internalUrl)}`,
+    `  metrics                   ${styleText("cyan", `${adminUrl}/metrics`)}`,
     `  database                  ${database}`,
     "",
     `  Try it as ${demoActor.userName}; each line can be pasted as it is, its token lasts ${minting.hours} hours.`,

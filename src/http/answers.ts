@@ -45,8 +45,19 @@ export function answerJson(
   body: string,
   headers?: Record<string, string>,
 ): void {
+  answerText(response, status, "application/json; charset=utf-8", body, headers);
+}
+
+/** Answers with a text of a media type. */
+export function answerText(
+  response: Response,
+  status: number,
+  contentType: string,
+  body: string,
+  headers?: Record<string, string>,
+): void {
   response.statusCode = status;
-  response.setHeader("content-type", "application/json; charset=utf-8");
+  response.setHeader("content-type", contentType);
   response.setHeader("content-length", Buffer.byteLength(body));
   for (const [name, value] of Object.entries(headers ?? {})) response.setHeader(name, value);
   response.end(body);

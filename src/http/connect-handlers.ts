@@ -49,12 +49,14 @@ export async function serveConnect(
   handler: UniversalHandler,
   request: Request,
   response: Response,
-  log: Logger,
+  { calls, log }: { readonly calls: Calls; readonly log: Logger },
 ): Promise<void> {
   try {
     const answer = await handler(universalRequestFromNodeRequest(request, response, undefined, undefined));
-    if (answer.status >= 400 && answer.body === undefined) refuse(handler, answer.status, response);
-    else await universalResponseToNodeResponse(answer, response);
+    if (answer.status >= 400 && answer.body === undefined) {
+      calls.refused("http", answer.status);
+      refuse(handler, answer.status, response);
+    } else await universalResponseToNodeResponse(answer, response);
   } catch (failure) {
     if (ConnectError.from(failure).code === Code.Aborted) return;
     log.error({ err: failure, path: handler.requestPath }, "an RPC could not be answered");

@@ -18,6 +18,8 @@ export interface Front {
   readonly handle: (request: Request, response: Response) => void;
   /** Takes an HTTP/2 stream that needs no request and response objects, or leaves it and returns false. */
   readonly takeStream: (stream: ServerHttp2Stream, headers: IncomingHttpHeaders) => boolean;
+  /** Counts a request that HTTP itself refuses, by the status of its answer. */
+  readonly refused: (status: number) => void;
   /** Whether a request to a path may take as long as its client likes to be complete. */
   readonly mayStayOpen: (path: string) => boolean;
   /** What every answer says, also one to what is no request. */
@@ -56,21 +58,28 @@ export function createFront({
   const serveUnary = fastPath ? grpcUnary(calls, unary, log) : () => false;
   const isAuthority = authorityCheck();
 
+  const refuse = (response: Response, status: number): void => {
+    calls.refused("http", status);
+    answerFailure(response, status);
+  };
+
   const answer = async (request: Request, response: Response): Promise<void> => {
     const path = pathOf(request);
     const handler = handlers.get(path);
     for (const [name, value] of headers) response.setHeader(name, value);
     if (cors(request, response, () => handler?.allowedMethods ?? methodsAt(path))) return;
     if (handler !== undefined) {
-      if (!isAuthority(authorityOf(request))) return answerFailure(response, 400);
+      if (!isAuthority(authorityOf(request))) return refuse(response, 400);
       shortenDeadline(request.headers);
-      return serveConnect(handler, request, response, log);
+      return serveConnect(handler, request, response, { calls, log });
     }
     const contentType = request.headers["content-type"] ?? "";
-    if (contentType.startsWith("application/grpc")) return answerUnimplemented(response, contentType);
+    if (contentType.startsWith("application/grpc")) {
+      calls.refused(contentType.startsWith("application/grpc-web") ? "grpc-web" : "grpc", 501);
+      return answerUnimplemented(response, contentType);
+    }
     // RFC 9112, 3.2. HTTP/1.0 knows no Host.
-    if (authorityOf(request) === undefined && request.httpVersion !== "1.0")
-      return answerFailure(response, 400);
+    if (authorityOf(request) === undefined && request.httpVersion !== "1.0") return refuse(response, 400);
     await otherwise(request, response);
   };
 
@@ -87,6 +96,7 @@ export function createFront({
       shortenDeadline(headers);
       return serveUnary(stream, headers);
     },
+    refused: (status) => calls.refused("http", status),
     mayStayOpen: (path) => {
       const kind = handlers.get(path)?.method.methodKind;
       return kind === "client_streaming" || kind === "bidi_streaming" || kind === "server_streaming";

@@ -20,7 +20,7 @@ export interface Http1 {
 }
 
 /** Makes an HTTP/1.1 server that listens nowhere: connections are handed to it. */
-export function createHttp1(front: Pick<Front, "handle" | "headers">, limits: Limits): Http1 {
+export function createHttp1(front: Pick<Front, "handle" | "headers" | "refused">, limits: Limits): Http1 {
   let draining = false;
   let closingIdle = false;
   const pipelines = new Pipelines(limits.concurrentStreams, (request, response) => {
@@ -44,12 +44,14 @@ export function createHttp1(front: Pick<Front, "handle" | "headers">, limits: Li
     pipelines.add,
   );
   server.setTimeout(limits.stalledResponseMs);
-  server.on("checkExpectation", (_request, response) =>
-    answerFailure(response, 417, Object.fromEntries(front.headers)),
-  );
-  server.on("clientError", (error, socket) =>
-    refuse(error, socket as Socket, pipelines.current(socket as Socket), front.headers),
-  );
+  server.on("checkExpectation", (_request, response) => {
+    front.refused(417);
+    answerFailure(response, 417, Object.fromEntries(front.headers));
+  });
+  server.on("clientError", (error, socket) => {
+    const status = refuse(error, socket as Socket, pipelines.current(socket as Socket), front.headers);
+    if (status !== undefined) front.refused(status);
+  });
   // Node starts to enforce the timeouts when a server begins to listen, which this one never does.
   server.emit("listening");
 
@@ -80,16 +82,19 @@ const statusOf: Record<string, number> = {
   HPE_CHUNK_EXTENSIONS_OVERFLOW: 413,
 };
 
-/** Answers what is no HTTP/1.1, unless the bytes would run into a response that has begun. */
+/**
+ * Answers what is no HTTP/1.1, unless the bytes would run into a response that has begun. Returns the status of the
+ * answer, if there is one.
+ */
 function refuse(
   error: Error & { code?: string },
   socket: Socket,
   current: ServerResponse | undefined,
   headers: HeaderList,
-): void {
+): number | undefined {
   if (!socket.writable || error.code === "ECONNRESET" || current?.headersSent) {
     socket.destroy();
-    return;
+    return undefined;
   }
   const status = statusOf[error.code ?? ""] ?? 400;
   const body = failureBody(status);
@@ -102,4 +107,5 @@ function refuse(
   ];
   socket.write(`${head.join("\r\n")}\r\n\r\n${body}`);
   socket.destroySoon();
+  return status;
 }

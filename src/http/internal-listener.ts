@@ -29,7 +29,10 @@ export function openInternalListener({
   const front = createFront({
     calls,
     rpc,
-    otherwise: (_request, response) => answerFailure(response, 404),
+    otherwise: (_request, response) => {
+      calls.refused("http", 404);
+      answerFailure(response, 404);
+    },
     log,
     fastPath,
   });

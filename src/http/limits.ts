@@ -57,3 +57,6 @@ export const internalLimits: Limits = {
   sessionMegabytes: 64,
   concurrentStreams: 1_000,
 };
+
+/** The limits of the operators' listener: few connect to it. */
+export const adminLimits: Limits = { ...publicLimits, connections: 100 };

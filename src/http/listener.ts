@@ -11,6 +11,10 @@ import { sniff } from "./sniff.ts";
 export interface Listener {
   readonly port: number;
   readonly url: string;
+  /** Connections that are open. */
+  connections(): number;
+  /** Connections that were refused because too many were open. */
+  refusedConnections(): number;
   /**
    * Accepts no more connections, ends the idle ones, and lets the calls in flight finish for `graceMs`
    * milliseconds, then destroys what is left. Resolves when every connection is gone. May be called again, with
@@ -57,6 +61,8 @@ export async function listen({ host, port, front, limits, log }: ListenOptions):
     },
   );
   server.maxConnections = limits.connections;
+  let refused = 0;
+  server.on("drop", () => refused++);
   server.listen(port, host);
   await once(server, "listening");
   // A failing accept, for want of file descriptors say, must not end the process.
@@ -68,6 +74,8 @@ export async function listen({ host, port, front, limits, log }: ListenOptions):
   return {
     port: address.port,
     url: `http://${name}:${address.port}`,
+    connections: () => sockets.size,
+    refusedConnections: () => refused,
     close: async (graceMs) => {
       if (server.listening) {
         server.close();

@@ -49,6 +49,7 @@ export function createRestGateway(options: RestGatewayOptions): RestGateway {
     if (match !== undefined) return await answerCall({ ...settings, ...match, query, request, response });
     const [other] = table.at(path);
     const failure = plainFailure(other === undefined ? 404 : 405);
+    calls.refused("http", failure.status);
     const headers: [string, string][] = other === undefined ? [] : [["allow", methodsAt(path).join(", ")]];
     const body = formatOf(other?.reply).failure(failure, undefined, settings.time());
     send(request, response, { status: failure.status, headers }, body, maxBodyBytes);

@@ -13,7 +13,8 @@ import type { Logger } from "pino";
 import type { Gate } from "./auth/gate.ts";
 import { toConnectError } from "./errors.ts";
 import { mapErrors } from "./map-errors.ts";
-import { type Abortable, observe } from "./observe.ts";
+import { type Abortable, type CallObserver, observe } from "./observe.ts";
+import { codeOfStatus } from "./refusals.ts";
 import { validate } from "./validate.ts";
 
 /** A service and its handlers. */
@@ -51,10 +52,14 @@ export interface CallStart {
 /** The context of a call. Its wire must end it by `abort`: with the failure, or with `finished`. */
 export type CallContext = HandlerContext & Abortable;
 
+/** What a request spoke that reached no method: plain HTTP tells REST and Connect apart only by their paths. */
+export type RefusedProtocol = "grpc" | "grpc-web" | "http";
+
 interface CallsOptions {
   readonly services: readonly Service[];
   readonly gate: Gate;
   readonly log: Logger;
+  readonly observer?: CallObserver;
   /** Aborts the context of every call when the process has waited long enough for its end. */
   readonly shutdownSignal?: AbortSignal;
 }
@@ -69,14 +74,16 @@ export class Calls {
   readonly shutdownSignal: AbortSignal | undefined;
   readonly #gate: Gate;
   readonly #log: Logger;
+  readonly #observer: CallObserver | undefined;
   readonly #unary = new Map<string, UnaryEndpoint>();
   readonly #open: ReadonlySet<string>;
 
-  constructor({ services, gate, log, shutdownSignal }: CallsOptions) {
+  constructor({ services, gate, log, observer, shutdownSignal }: CallsOptions) {
     this.services = services;
     this.shutdownSignal = shutdownSignal;
     this.#gate = gate;
     this.#log = log;
+    this.#observer = observer;
     this.#open = new Set(services.filter(({ open }) => open).map(({ desc }) => desc.typeName));
     for (const { desc, impl } of services) {
       for (const spec of Object.values(createServiceImplSpec(desc, impl).methods)) {
@@ -109,13 +116,18 @@ export class Calls {
 
   /** Admits a started call, or throws. Runs before the body is read; its shape is Connect's `requestGate`. */
   readonly admit = async (context: HandlerContext): Promise<void> => {
-    observe(context as CallContext, this.#log);
+    observe(context as CallContext, this.#log, this.#observer);
     try {
       if (!this.#open.has(context.service.typeName)) await this.#gate(context);
     } catch (failure) {
       throw toConnectError(failure);
     }
   };
+
+  /** Counts a request that reached no method, by the status of its answer. */
+  refused(protocol: RefusedProtocol, status: number): void {
+    this.#observer?.refused(protocol, codeOfStatus(status));
+  }
 
   /** Runs an admitted call: interceptors, then the handler. `impl` may stand in for the handler. */
   invoke(

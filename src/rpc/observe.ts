@@ -1,4 +1,5 @@
 import { randomUUID } from "node:crypto";
+import type { DescMethod } from "@bufbuild/protobuf";
 import { Code, ConnectError, type HandlerContext } from "@connectrpc/connect";
 import type { Logger } from "pino";
 import { PrivacyError } from "../domain/errors.ts";
@@ -20,6 +21,15 @@ const disconnects = new Set<unknown>(["ECONNRESET", "ERR_STREAM_PREMATURE_CLOSE"
 /** The codes that mean a fault of ours: what lies behind them belongs in the log. */
 const faults = new Set([Code.Internal, Code.Unknown, Code.DataLoss, Code.Unavailable]);
 
+/** Counts calls. It learns what was called and how it ended, never who called or about whom. */
+export interface CallObserver {
+  /** A call begins; it ends exactly once. */
+  began(): void;
+  ended(method: DescMethod, protocol: string, code: string, seconds: number): void;
+  /** A request is answered that reached no method. */
+  refused(protocol: string, code: string): void;
+}
+
 /**
  * Follows a call to its end and logs it once, whatever it met: a refused token, a body that cannot be parsed, a rule
  * broken, a failing handler.
@@ -28,16 +38,20 @@ const faults = new Set([Code.Internal, Code.Unknown, Code.DataLoss, Code.Unavail
  * makes it the one door that all failures pass, also those that never reach an interceptor; here they get their
  * `google.rpc.ErrorInfo`, and the request id.
  */
-export function observe(context: HandlerContext & Abortable, log: Logger): void {
+export function observe(context: HandlerContext & Abortable, log: Logger, observer?: CallObserver): void {
   const startedAt = performance.now();
   const abort = context.abort;
   let ended = false;
+  observer?.began();
   context.abort = (reason) => {
     if (!ended) {
       ended = true;
       const error = outcome(context, reason);
       if (reason instanceof ConnectError && reason !== finished && error) replace(reason, error);
-      report(context, error, startedAt, log);
+      const ms = performance.now() - startedAt;
+      const code = error === undefined ? "ok" : codeName(error.code);
+      observer?.ended(context.method, context.protocolName, code, ms / 1000);
+      report(context, { error, code, ms }, log);
     }
     abort.call(context, reason);
   };
@@ -65,20 +79,21 @@ function replace(written: ConnectError, { code, rawMessage, details, metadata }:
   Object.assign(written, { code, rawMessage, details, metadata });
 }
 
-function report(
-  context: HandlerContext,
-  error: ConnectError | undefined,
-  startedAt: number,
-  log: Logger,
-): void {
+interface End {
+  readonly error: ConnectError | undefined;
+  readonly code: string;
+  readonly ms: number;
+}
+
+function report(context: HandlerContext, { error, code, ms }: End, log: Logger): void {
   if (error === undefined && !log.isLevelEnabled("info")) return;
   const requestId = randomUUID();
   const line = {
     requestId,
     protocol: context.protocolName,
     method: `${context.service.typeName}/${context.method.name}`,
-    code: error === undefined ? "ok" : codeName(error.code),
-    ms: Math.round((performance.now() - startedAt) * 1000) / 1000,
+    code,
+    ms: Math.round(ms * 1000) / 1000,
     principal: context.values.get(principalKey)?.kind,
   };
   error?.metadata.set(requestIdHeader, requestId);
@@ -87,6 +102,13 @@ function report(
   else log.info(line, "call");
 }
 
-function codeName(code: Code): string {
-  return Code[code].replace(/(?<!^)(?=[A-Z])/g, "_").toLowerCase();
+const codeNames = new Map(
+  Object.values(Code)
+    .filter((code) => typeof code === "number")
+    .map((code) => [code, Code[code].replace(/(?<!^)(?=[A-Z])/g, "_").toLowerCase()]),
+);
+
+/** The name of a code, as the log and the metrics spell it: `not_found`. */
+export function codeName(code: Code): string {
+  return codeNames.get(code) ?? "unknown";
 }

@@ -11,6 +11,9 @@ export interface CoalescerLimits {
   readonly inFlight: number;
 }
 
+/** Told of each statement how many questions it has. */
+export type OnSend = (questions: number) => void;
+
 /** A call that waits for facts. */
 interface Caller<Question, Fact> {
   readonly questions: readonly Question[];
@@ -38,13 +41,25 @@ interface Statement<Question, Fact> {
 export class Coalescer<Question, Fact> {
   readonly #read: ReadMany<Question, Fact>;
   readonly #limits: CoalescerLimits;
+  readonly #onSend: OnSend | undefined;
   #waiting: Caller<Question, Fact>[] = [];
   #inFlight = 0;
   #scheduled = false;
 
-  constructor(read: ReadMany<Question, Fact>, limits: CoalescerLimits) {
+  constructor(read: ReadMany<Question, Fact>, limits: CoalescerLimits, onSend?: OnSend) {
     this.#read = read;
     this.#limits = limits;
+    this.#onSend = onSend;
+  }
+
+  /** Calls of which questions are still to be sent. */
+  get waiting(): number {
+    return this.#waiting.length;
+  }
+
+  /** Statements under way. */
+  get inFlight(): number {
+    return this.#inFlight;
   }
 
   /** Returns the fact of each question. Rejects with the signal's reason as soon as it aborts. */
@@ -133,6 +148,7 @@ export class Coalescer<Question, Fact> {
     this.#inFlight++;
     try {
       const questions = parts.flatMap(({ caller, from, to }) => caller.questions.slice(from, to));
+      this.#onSend?.(questions.length);
       const facts = await this.#read(questions, cancel.signal);
       if (facts.length !== questions.length) throw new Error("a statement answered other than it was asked");
       this.#deliver(parts, facts);

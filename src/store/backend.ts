@@ -1,3 +1,4 @@
+import type { PoolFigures } from "./lined-pool.ts";
 import type { Session } from "./session.ts";
 
 /** An open database, before anything is known of its tables. */
@@ -13,6 +14,8 @@ export interface Backend {
    * when it is back. Needs the tables.
    */
   watch(onChange: (present: boolean) => void): void;
+  /** The pools of connections, of a backend that has some. */
+  pools(): PoolFigures[];
   /** Applies the pending migrations and returns their names. */
   migrate(): Promise<string[]>;
   /** Waits for the statements under way, and lets go of everything. */

@@ -5,6 +5,7 @@ import { BlockRepository } from "./blocks.ts";
 import { ExceptionRepository } from "./exceptions.ts";
 import { FollowRepository } from "./follows.ts";
 import { ImportRepository } from "./imports.ts";
+import type { OnWait, PoolFigures } from "./lined-pool.ts";
 import { pendingMigrations } from "./migrations/migrate.ts";
 import { MuteRepository } from "./mutes.ts";
 import { SettingsRepository } from "./settings.ts";
@@ -20,6 +21,7 @@ export interface DatabaseOptions {
   readonly dataDir?: string | undefined;
   /** Told what the libraries have to say; nothing is written to the console. */
   readonly log?: ((message: string) => void) | undefined;
+  readonly onWait?: OnWait | undefined;
 }
 
 /**
@@ -50,6 +52,8 @@ export interface Database {
   watch(onChange: (present: boolean) => void): void;
   /** Resolves when the database answers. */
   ping(signal?: AbortSignal): Promise<void>;
+  /** The pools of connections; the embedded database has none. */
+  pools(): PoolFigures[];
   /** Names the place of the data for people, without credentials. */
   describe(): string;
   /** Waits for the statements under way, and lets go of everything. */
@@ -89,14 +93,15 @@ export function databaseOn(backend: Backend): Database {
     async ping(signal) {
       await session.read(sql`select 1`, signal);
     },
+    pools: () => backend.pools(),
     describe: () => description,
     close: () => backend.close(),
   };
 }
 
 // Imported when used: the other backend's driver is never loaded.
-async function openBackend({ url, dataDir, log = () => {} }: DatabaseOptions): Promise<Backend> {
-  if (url !== undefined) return (await import("./postgresql.ts")).openPostgresql(url, log);
+async function openBackend({ url, dataDir, log = () => {}, onWait }: DatabaseOptions): Promise<Backend> {
+  if (url !== undefined) return (await import("./postgresql.ts")).openPostgresql(url, log, onWait);
   if (dataDir !== undefined) return (await import("./embedded.ts")).openEmbedded(dataDir, log);
   throw new Error("Neither a database URL nor a data directory is given");
 }

@@ -44,6 +44,8 @@ async function open(
     description,
     // It lives and dies with this process.
     watch: () => {},
+    // Statements queue for the one connection inside of PGlite, which tells nothing of it.
+    pools: () => [],
     migrate: () => migrate(orm),
     async close() {
       try {

@@ -12,54 +12,97 @@ import { WaitingLine } from "./waiting-line.ts";
 /** A second of a burst; then little more than what a caller in a hurry waits for. */
 const patience = { burstMs: 1_000, standingMs: 150 };
 
+/** A pool of connections, now. */
+export interface PoolFigures {
+  readonly name: string;
+  /** The most connections. */
+  readonly max: number;
+  readonly open: number;
+  readonly idle: number;
+  /** Statements and transactions that wait for a connection. */
+  readonly waiting: number;
+}
+
+/** Told how long a connection of a pool was waited for, in vain too. */
+export type OnWait = (pool: string, seconds: number) => void;
+
 interface LinedPoolOptions extends pg.PoolConfig {
+  readonly name: string;
   readonly max: number;
   /** Told of connections that broke while nobody used them. */
   readonly log: (message: string) => void;
   /** Prepares a connection before its first use. */
   readonly onCreateConnection?: (connection: DatabaseConnection) => Promise<void>;
+  readonly onWait?: OnWait | undefined;
+}
+
+/** Connections with a line before them. */
+export interface LinedPool {
+  readonly dialect: PostgresDialect;
+  figures(): PoolFigures;
 }
 
 /** Kysely on a pool of connections with a line before it; who waits too long is `UNAVAILABLE`. */
 export function linedPool({
+  name,
   log,
   onCreateConnection = async () => {},
+  onWait = () => {},
   ...options
-}: LinedPoolOptions): PostgresDialect {
+}: LinedPoolOptions): LinedPool {
   const pool = new pg.Pool(options);
   pool.on("error", ({ message }) => log(`an idle connection broke: ${message}`));
-  return new LinedDialect(new WaitingLine(options.max, patience), {
+  const line = new WaitingLine(options.max, patience);
+  const dialect = new LinedDialect(line, (seconds) => onWait(name, seconds), {
     // Without its `Client`, with which Kysely would open a connection for every statement that it cancels.
     pool: { connect: () => pool.connect(), end: () => pool.end(), options: pool.options },
     onCreateConnection,
   });
+  return {
+    dialect,
+    figures: () => ({
+      name,
+      max: options.max,
+      open: pool.totalCount,
+      idle: pool.idleCount,
+      waiting: line.length,
+    }),
+  };
 }
+
+/** Told how long one caller waited. */
+type Waited = (seconds: number) => void;
 
 class LinedDialect extends PostgresDialect {
   readonly #line: WaitingLine;
+  readonly #waited: Waited;
   readonly #config: PostgresDialectConfig;
 
-  constructor(line: WaitingLine, config: PostgresDialectConfig) {
+  constructor(line: WaitingLine, waited: Waited, config: PostgresDialectConfig) {
     super(config);
     this.#line = line;
+    this.#waited = waited;
     this.#config = config;
   }
 
   override createDriver(): PostgresDriver {
-    return new LinedDriver(this.#line, this.#config);
+    return new LinedDriver(this.#line, this.#waited, this.#config);
   }
 }
 
 /** A place in the line is held for as long as a connection: until its last statement has ended, aborted or not. */
 class LinedDriver extends PostgresDriver {
   readonly #line: WaitingLine;
+  readonly #waited: Waited;
 
-  constructor(line: WaitingLine, config: PostgresDialectConfig) {
+  constructor(line: WaitingLine, waited: Waited, config: PostgresDialectConfig) {
     super(config);
     this.#line = line;
+    this.#waited = waited;
   }
 
   override async acquireConnection(options?: AbortableOperationOptions): Promise<DatabaseConnection> {
+    const from = performance.now();
     try {
       if (await this.#line.enter(options?.signal)) return await this.#connect(options);
       throw new PrivacyError("UNAVAILABLE", { cause: new Error("no connection came free in time") });
@@ -67,6 +110,8 @@ class LinedDriver extends PostgresDriver {
       // Kysely has rejected by now, and would write to the console that nobody waited for this.
       if (options?.signal?.aborted) return Promise.withResolvers<never>().promise;
       throw failure;
+    } finally {
+      this.#waited((performance.now() - from) / 1_000);
     }
   }
 

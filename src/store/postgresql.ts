@@ -1,7 +1,7 @@
 import { MikroORM } from "@mikro-orm/postgresql";
 import { Kysely, sql } from "kysely";
 import type { Backend } from "./backend.ts";
-import { linedPool } from "./lined-pool.ts";
+import { type LinedPool, linedPool, type OnWait } from "./lined-pool.ts";
 import { migrate } from "./migrations/migrate.ts";
 import { ormOptions } from "./orm-options.ts";
 import { PreparedClient } from "./prepared-client.ts";
@@ -44,26 +44,34 @@ const canDecide = sql`
   select from users, follows, blocks, mutes, privacy_settings, privacy_exceptions where false`;
 
 /** Opens a pool on the database of a `postgres://` URL. Connects when first used, so it never fails on a server. */
-export async function openPostgresql(url: string, log: (message: string) => void): Promise<Backend> {
+export async function openPostgresql(
+  url: string,
+  log: (message: string) => void,
+  onWait?: OnWait,
+): Promise<Backend> {
   const common = { connectionString: url, ...connection, log };
-  const control = new Kysely<unknown>({
-    dialect: linedPool({
-      ...common,
-      ...controlTimeouts,
-      application_name: "privacy-control watch",
-      max: controlConnections,
-    }),
+  const controlPool = linedPool({
+    ...common,
+    ...controlTimeouts,
+    name: "control",
+    application_name: "privacy-control watch",
+    max: controlConnections,
   });
+  const control = new Kysely<unknown>({ dialect: controlPool.dialect });
   const onCreateConnection = quietAborts((use) => control.getExecutor().provideConnection(use));
-  const connect = (max: number) =>
+  const lined = (name: string, max: number) =>
+    linedPool({ ...common, ...timeouts, name, max, onCreateConnection, onWait });
+  const connect = ({ dialect }: LinedPool) =>
     MikroORM.init({
       ...ormOptions(log),
       clientUrl: url,
-      driverOptions: linedPool({ ...common, ...timeouts, max, onCreateConnection }),
+      driverOptions: dialect,
     });
-  const orm = await connect(maxConnections);
+  const changesPool = lined("changes", maxConnections);
+  const orm = await connect(changesPool);
   // Changes may wait for locks with all of their connections; decisions must not wait for them.
-  const checks = await connect(checkConnections);
+  const checksPool = lined("checks", checkConnections);
+  const checks = await connect(checksPool);
   const questions = new Session(control, "ignore query");
   const watch = new Watch(() => questions.read(canDecide), watchTimes);
   const { hostname, port, pathname } = new URL(url);
@@ -73,6 +81,7 @@ export async function openPostgresql(url: string, log: (message: string) => void
     checks: new Session(checks.em.fork().getKysely(), "cancel query", watch),
     description: `${hostname}:${port || "5432"}${pathname}`,
     watch: (onChange) => watch.start(onChange),
+    pools: () => [changesPool, checksPool, controlPool].map((pool) => pool.figures()),
     async migrate() {
       // Migrations take as long as they take: a pool without timeouts, of one connection for the transaction and
       // one for the migrator's own questions.

@@ -39,6 +39,7 @@ const environment = {
   DATA_DIR: folder,
   HTTP_PORT: "0",
   GRPC_PORT: "0",
+  ADMIN_PORT: "0",
   LOG_LEVEL: "error",
 };
 const service = runScript("start", environment);

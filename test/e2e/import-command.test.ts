@@ -16,7 +16,7 @@ describe("npm run import", function () {
   let url: string;
   before(async () => {
     folder = mkdtempSync(join(tmpdir(), "privacy-control-"));
-    environment = { DATA_DIR: folder, HTTP_PORT: "0", GRPC_PORT: "0", LOG_LEVEL: "error" };
+    environment = { DATA_DIR: folder, HTTP_PORT: "0", GRPC_PORT: "0", ADMIN_PORT: "0", LOG_LEVEL: "error" };
     service = runScript("start", environment);
     url = /gRPC for services\s+(http:\S+)/.exec(await service.sees(/gRPC for services/))?.[1] ?? "";
   });

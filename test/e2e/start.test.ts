@@ -24,7 +24,7 @@ describe("npm start", function () {
   const run = (name: string, environment: Record<string, string> = {}, args: string[] = []) => {
     const script = runScript(
       name,
-      { DATA_DIR: dataDir, HTTP_PORT: "0", GRPC_PORT: "0", ...environment },
+      { DATA_DIR: dataDir, HTTP_PORT: "0", GRPC_PORT: "0", ADMIN_PORT: "0", ...environment },
       args,
     );
     running.push(script);

@@ -59,6 +59,7 @@ export async function startService(
       httpPort: 0,
       grpcPort: 0,
       drainDelayMs: 0,
+      admin: { host: "127.0.0.1", port: 0 },
       database: { url: databaseUrl, dataDir },
       jwt: { ...minting, jwksUrl: undefined },
       corsOrigins: [],

@@ -104,6 +104,18 @@ describe("configuration", () => {
       expect(problems({ CORS_ORIGINS: wrong }), wrong).to.have.length(1);
   });
 
+  it("wants a port for each listener, or any free ones", () => {
+    for (const same of [
+      { HTTP_PORT: "9464" },
+      { GRPC_PORT: "7001" },
+      { ADMIN_PORT: "50051" },
+      { HTTP_PORT: "1", GRPC_PORT: "1", ADMIN_PORT: "1" },
+    ])
+      expect(problems(same)).to.eql(["HTTP_PORT, GRPC_PORT and ADMIN_PORT must differ"]);
+    expect(problems({ HTTP_PORT: "0", GRPC_PORT: "0", ADMIN_PORT: "0" })).to.eql([]);
+    expect(readConfig({}).admin).to.eql({ host: "127.0.0.1", port: 9464 });
+  });
+
   it("reads the database alone for a migration job", () => {
     expect(readDatabaseConfig({ NODE_ENV: "production", DATABASE_URL: "postgres://db/privacy" })).to.eql({
       url: "postgres://db/privacy",

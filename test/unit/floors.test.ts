@@ -9,6 +9,7 @@ const floors: Record<string, readonly string[]> = {
   "src/rpc": ["src/domain", "gen"],
   "src/rest": ["src/domain", "src/rpc", "gen"],
   "src/http": ["src/rpc", "src/rest", "gen"],
+  "src/metrics": [],
   "src/service": ["src/domain", "src/store", "src/rpc", "gen"],
   "src/importer": ["gen"],
   "src/workers": [],

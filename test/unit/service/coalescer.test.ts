@@ -19,6 +19,7 @@ const turn = () => new Promise<void>((resolve) => setImmediate(resolve));
 /** A coalescer of letters, and the statements that it sent. */
 function start(limits: Partial<CoalescerLimits> = {}) {
   const sent: Sent[] = [];
+  const sizes: number[] = [];
   const coalescer = new Coalescer<string, string>(
     (questions, signal) => {
       const { promise, resolve, reject } = Promise.withResolvers<string[]>();
@@ -34,8 +35,14 @@ function start(limits: Partial<CoalescerLimits> = {}) {
       return promise;
     },
     { statementSize: 1_000, fairShare: 250, inFlight: 4, ...limits },
+    (questions) => sizes.push(questions),
   );
-  return { sent, ask: (questions: string[], signal = never) => coalescer.ask(questions, signal) };
+  return {
+    sent,
+    sizes,
+    coalescer,
+    ask: (questions: string[], signal = never) => coalescer.ask(questions, signal),
+  };
 }
 
 /** What became of a promise. */
@@ -107,6 +114,18 @@ describe("the coalescer", () => {
     expect(questionsOf(sent)).to.eql(["a", "b"]);
     await sent[1]?.answer();
     expect(questionsOf(sent)).to.eql(["a", "b", "c d"]);
+  });
+
+  it("tells the size of each statement, and what waits and is under way", async () => {
+    const { sent, sizes, coalescer, ask } = start({ inFlight: 1 });
+    const calls = [ask(["a"]), ask(["b", "c"]), ask(["d"])];
+    await turn();
+    expect([sizes, coalescer.waiting, coalescer.inFlight]).to.eql([[1], 2, 1]);
+    await sent[0]?.answer();
+    expect([sizes, coalescer.waiting, coalescer.inFlight]).to.eql([[1, 3], 0, 1]);
+    await sent[1]?.answer();
+    await Promise.all(calls);
+    expect(coalescer.inFlight).to.equal(0);
   });
 
   it("asks no more by one statement than it may", async () => {

@@ -1,0 +1,48 @@
+import { Counter, Gauge, type Registry } from "./library.ts";
+
+/** A port of the service. */
+interface Port {
+  /** Connections that are open. */
+  connections(): number;
+  /** Connections that were refused since the start because too many were open. */
+  refusedConnections(): number;
+}
+
+/** Shows the connections of the named listeners at each scrape. */
+export function watchListeners(registry: Registry, listeners: Readonly<Record<string, Port>>): void {
+  const registers = [registry];
+  new Gauge({
+    name: "privacy_control_connections",
+    help: "Open connections of clients.",
+    labelNames: ["listener"],
+    registers,
+    collect() {
+      for (const [listener, port] of Object.entries(listeners)) this.set({ listener }, port.connections());
+    },
+  });
+  new Counter({
+    name: "privacy_control_refused_connections_total",
+    help: "Connections of clients that were refused because too many were open.",
+    labelNames: ["listener"],
+    registers,
+    collect() {
+      this.reset();
+      for (const [listener, port] of Object.entries(listeners))
+        this.inc({ listener }, port.refusedConnections());
+    },
+  });
+}
+
+/** Asks at each scrape whether the service can do its work; a question that fails means no. */
+export function watchReadiness(registry: Registry, ready: () => Promise<boolean>): void {
+  new Gauge({
+    name: "privacy_control_ready",
+    help: "1 when the service can do its work, else 0.",
+    registers: [registry],
+    // Of several processes the worst tells.
+    aggregator: "min",
+    async collect() {
+      this.set((await ready().catch(() => false)) ? 1 : 0);
+    },
+  });
+}
