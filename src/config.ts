@@ -2,9 +2,10 @@ import { type AdminConfig, adminConfig, adminVariables } from "./config/admin.ts
 import { browserVariables, type CorsOrigins } from "./config/browsers.ts";
 import { type DatabaseConfig, databaseConfig, databaseVariables } from "./config/database.ts";
 import { drainDelayMs, lifecycleVariables } from "./config/lifecycle.ts";
+import { findNearMisses, type NearMiss } from "./config/near-misses.ts";
 import { readVariables, refuse } from "./config/read.ts";
 import { type TokenConfig, tokenConfig, tokenProblems, tokenVariables } from "./config/tokens.ts";
-import { oneOf, port, text, wholeNumber } from "./config/validators.ts";
+import { oneOf, port, shown, text, wholeNumber } from "./config/validators.ts";
 
 /** What the process was told by its environment; see the README for each variable. */
 export interface Config {
@@ -52,6 +53,28 @@ export const variableNames: readonly string[] = Object.keys(variables);
  * Throws a `ConfigError` that names every missing or malformed variable at once.
  */
 export function readConfig(environment: NodeJS.ProcessEnv): Config {
+  return read(environment).config;
+}
+
+/** What holds of every variable, by default or by the environment, with secrets masked. Throws a `ConfigError`. */
+export function effectiveVariables(environment: NodeJS.ProcessEnv): Record<string, string | null> {
+  const { env, config } = read(environment);
+  const values: Record<string, unknown> = {
+    ...env,
+    JWT_ISSUER: config.jwt.issuer,
+    DRAIN_DELAY_MS: config.drainDelayMs,
+  };
+  return Object.fromEntries(
+    Object.entries(variables).map(([name, spec]) => [name, shown(spec, values[name])]),
+  );
+}
+
+/** The names in the environment that are likely to be misspelt variables of the service. */
+export function nearMisses(environment: NodeJS.ProcessEnv): NearMiss[] {
+  return findNearMisses(environment, variableNames);
+}
+
+function read(environment: NodeJS.ProcessEnv) {
   const { env, problems } = readVariables(environment, variables);
   const production = env.NODE_ENV === "production";
   problems.push(...tokenProblems(env, production));
@@ -61,9 +84,12 @@ export function readConfig(environment: NodeJS.ProcessEnv): Config {
   if (new Set(ports).size < ports.length) problems.push("HTTP_PORT, GRPC_PORT and ADMIN_PORT must differ");
   if (env.WORKERS > 1 && env.DATABASE_URL === undefined)
     problems.push("WORKERS needs DATABASE_URL: the embedded database serves one process");
+  if (problems.length > 0)
+    for (const { name, meant } of nearMisses(environment))
+      problems.push(`${name} is unknown: is it ${meant}?`);
   refuse(problems);
 
-  return Object.freeze({
+  const config: Config = Object.freeze({
     production,
     host: env.HOST,
     httpPort: env.HTTP_PORT,
@@ -77,6 +103,7 @@ export function readConfig(environment: NodeJS.ProcessEnv): Config {
     logLevel: env.LOG_LEVEL,
     workers: env.WORKERS,
   });
+  return { env, config };
 }
 
 /** Reads where the data lives, and nothing else: what a migration job needs. Throws a `ConfigError`. */

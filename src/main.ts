@@ -1,7 +1,7 @@
 import type { Logger } from "pino";
 import { startApp } from "./app.ts";
 import { runCommand } from "./command.ts";
-import { readConfig } from "./config.ts";
+import { effectiveVariables, nearMisses, readConfig } from "./config.ts";
 import type { Minting } from "./development/mint.ts";
 import { developmentMinting } from "./development/minting.ts";
 import { type Started, startText } from "./development/start-text.ts";
@@ -12,6 +12,10 @@ import { isWorker, superviseWorkers, tellStarted } from "./workers/supervisor.ts
 await runCommand(async () => {
   const config = readConfig(process.env);
   const log = createLog(config.logLevel);
+  if (!isWorker) {
+    for (const miss of nearMisses(process.env)) log.warn(miss, "an environment variable is unknown");
+    log.info({ variables: effectiveVariables(process.env) }, "configuration");
+  }
   const stopsWithProcess = stopOnSignal({ drainDelayMs: config.drainDelayMs, log });
   const minting = developmentMinting(config);
   if (config.workers > 1 && !isWorker) {

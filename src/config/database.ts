@@ -1,4 +1,4 @@
-import { checked, text } from "./validators.ts";
+import { checked, text, withoutCredentials } from "./validators.ts";
 
 /** Where the data lives: a PostgreSQL database, or the embedded one in the data directory. */
 export interface DatabaseConfig {
@@ -6,8 +6,10 @@ export interface DatabaseConfig {
   readonly dataDir: string;
 }
 
-const postgresUrl = checked("a postgres:// URL", (value) =>
-  /^postgres(ql)?:$/.test(URL.parse(value)?.protocol ?? "") ? value : undefined,
+const postgresUrl = checked(
+  "a postgres:// URL",
+  (value) => (/^postgres(ql)?:$/.test(URL.parse(value)?.protocol ?? "") ? value : undefined),
+  withoutCredentials,
 );
 
 export const databaseVariables = {
