@@ -9,6 +9,7 @@ import { openAdminListener } from "./http/admin-listener.ts";
 import { openInternalListener } from "./http/internal-listener.ts";
 import { publicLimits } from "./http/limits.ts";
 import { openPublicListener } from "./http/public-listener.ts";
+import { Certificates } from "./http/tls/certificates.ts";
 import { Lifecycle } from "./lifecycle.ts";
 import { Metrics } from "./metrics/metrics.ts";
 import { watchListeners, watchReadiness } from "./metrics/service-metrics.ts";
@@ -38,6 +39,8 @@ export interface App {
   readonly adminUrl: string;
   /** The database in use, without its password. */
   readonly database: string;
+  /** Looks for new certificates now; undefined without TLS. */
+  readonly renew: (() => Promise<void>) | undefined;
   /** Tells balancers, by `/readyz` and `grpc.health.v1`, to send nothing more. Goes on serving. */
   retire(): void;
   /**
@@ -75,6 +78,8 @@ export async function startApp(
 ): Promise<App> {
   await using parts = new AsyncDisposableStack();
   const metrics = new Metrics();
+  const certificates = config.tls && (await Certificates.open(config.tls, { log }));
+  parts.defer(() => certificates?.close());
   const database = await open({
     ...config.database,
     log: (message) => log.debug(message),
@@ -151,6 +156,7 @@ export async function startApp(
     ready,
     log,
     corsOrigins: config.corsOrigins,
+    tls: certificates && { certificates, demandsClients: false },
   });
   parts.defer(() => publicListener.close(0));
   const internalListener = await openInternalListener({
@@ -158,6 +164,7 @@ export async function startApp(
     port: config.grpcPort,
     calls: internalCalls,
     log,
+    tls: certificates && { certificates, demandsClients: certificates.demandsClients },
   });
   parts.defer(() => internalListener.close(0));
 
@@ -177,9 +184,11 @@ export async function startApp(
     internalUrl: internalListener.url,
     adminUrl: adminListener.url,
     database: database.describe(),
+    renew: certificates && (() => certificates.reload()),
     retire: () => lifecycle.retire(),
     async stop(graceMs) {
       const cutOff = await lifecycle.close([publicListener, internalListener], graceMs);
+      certificates?.close();
       await database.close();
       // Last, so that the end can be watched.
       await adminListener.close(adminGraceMs);

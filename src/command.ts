@@ -7,6 +7,7 @@ const plainErrors = new Set([
   "ConnectError",
   "DirectoryInUseError",
   "StartError",
+  "TlsError",
 ]);
 
 /** A command line that cannot be carried out. */

@@ -4,6 +4,7 @@ import { type DatabaseConfig, databaseConfig, databaseVariables } from "./config
 import { drainDelayMs, lifecycleVariables } from "./config/lifecycle.ts";
 import { findNearMisses, type NearMiss } from "./config/near-misses.ts";
 import { readVariables, refuse } from "./config/read.ts";
+import { type TlsConfig, tlsConfig, tlsProblems, tlsVariables } from "./config/tls.ts";
 import { type TokenConfig, tokenConfig, tokenProblems, tokenVariables } from "./config/tokens.ts";
 import { oneOf, port, shown, text, wholeNumber } from "./config/validators.ts";
 
@@ -14,6 +15,8 @@ export interface Config {
   readonly httpPort: number;
   readonly grpcPort: number;
   readonly admin: AdminConfig;
+  /** Undefined for plaintext. */
+  readonly tls: TlsConfig | undefined;
   readonly drainDelayMs: number;
   readonly database: DatabaseConfig;
   readonly jwt: TokenConfig;
@@ -34,6 +37,7 @@ const variables = {
   ...databaseVariables,
   ...tokenVariables,
   ...browserVariables,
+  ...tlsVariables,
   ...lifecycleVariables,
   NODE_ENV: oneOf("production", "development", "test")({ default: undefined }),
   HOST: text({ default: "127.0.0.1" }),
@@ -77,7 +81,7 @@ export function nearMisses(environment: NodeJS.ProcessEnv): NearMiss[] {
 function read(environment: NodeJS.ProcessEnv) {
   const { env, problems } = readVariables(environment, variables);
   const production = env.NODE_ENV === "production";
-  problems.push(...tokenProblems(env, production));
+  problems.push(...tokenProblems(env, production), ...tlsProblems(env, production));
   if (production && env.DATABASE_URL === undefined)
     problems.push("DATABASE_URL is missing: in production it must name a PostgreSQL database");
   const ports = [env.HTTP_PORT, env.GRPC_PORT, env.ADMIN_PORT].filter(Boolean);
@@ -95,6 +99,7 @@ function read(environment: NodeJS.ProcessEnv) {
     httpPort: env.HTTP_PORT,
     grpcPort: env.GRPC_PORT,
     admin: adminConfig(env),
+    tls: tlsConfig(env),
     drainDelayMs: drainDelayMs(env, production),
     database: databaseConfig(env),
     jwt: tokenConfig(env),

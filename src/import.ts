@@ -10,6 +10,10 @@ import { ProgressBar } from "./importer/progress-bar.ts";
 
 const usage = `Usage:
   npm run import -- FILE.ndjson|FILE.csv [--url http://127.0.0.1:50051] [--token-file FILE]
+    [--ca-file FILE] [--cert-file FILE --key-file FILE]
+
+--ca-file names a PEM file of who signs the certificate of an https URL, --cert-file and --key-file what the service
+may demand to see.
 
 A line holds a "type" and the fields of its kind:
   user                  id, userName, firstName, lastName, profilePictureUrls, isVerified
@@ -23,12 +27,13 @@ const nameOf = (reason: SkipReason) => skipNames.find(([, value]) => value === r
 
 await runCommand(async () => {
   const config = readConfig(process.env);
-  const { file, url, tokenFile } = readArguments(config);
-  const token = tokenFile === undefined ? await ownToken(config) : readFileSync(tokenFile, "utf8").trim();
+  const { file, url, token: given, ...tls } = readArguments(config);
+  const token = given?.trim() ?? (await ownToken(config));
   const bar = new ProgressBar(process.stderr);
   const { progress, skipped } = await importFile(file, {
     url,
     token,
+    tls,
     onProgress: (fraction, record) => bar.show(fraction, `${record} records`),
   });
   bar.end();
@@ -43,20 +48,38 @@ await runCommand(async () => {
 });
 
 function readArguments(config: Config) {
+  const { values, positionals } = parse(config);
+  const [file, ...others] = positionals;
+  if (file === undefined || others.length > 0) throw new CommandError(usage);
+  return {
+    file,
+    url: values.url,
+    ...content("token", values["token-file"]),
+    ...content("ca", values["ca-file"]),
+    ...content("cert", values["cert-file"]),
+    ...content("key", values["key-file"]),
+  };
+}
+
+function parse({ tls, host, grpcPort }: Config) {
   try {
-    const { values, positionals } = parseArgs({
+    return parseArgs({
       allowPositionals: true,
       options: {
-        url: { type: "string", default: `http://${config.host}:${config.grpcPort}` },
+        url: { type: "string", default: `${tls === undefined ? "http" : "https"}://${host}:${grpcPort}` },
         "token-file": { type: "string" },
+        "ca-file": { type: "string" },
+        "cert-file": { type: "string" },
+        "key-file": { type: "string" },
       },
     });
-    const [file, ...others] = positionals;
-    if (file === undefined || others.length > 0) throw new Error();
-    return { file, url: values.url, tokenFile: values["token-file"] };
   } catch {
     throw new CommandError(usage);
   }
+}
+
+function content<Name extends string>(name: Name, path: string | undefined): { [name in Name]?: string } {
+  return (path === undefined ? {} : { [name]: readFileSync(path, "utf8") }) as { [name in Name]?: string };
 }
 
 async function ownToken(config: Config): Promise<string> {

@@ -1,8 +1,6 @@
-import type { Logger } from "pino";
 import { startApp } from "./app.ts";
 import { runCommand } from "./command.ts";
 import { effectiveVariables, nearMisses, readConfig } from "./config.ts";
-import type { Minting } from "./development/mint.ts";
 import { developmentMinting } from "./development/minting.ts";
 import { type Started, startText } from "./development/start-text.ts";
 import { createLog } from "./log.ts";
@@ -18,20 +16,22 @@ await runCommand(async () => {
   }
   const stopsWithProcess = stopOnSignal({ drainDelayMs: config.drainDelayMs, log });
   const minting = developmentMinting(config);
+  const announce = async ({ publicUrl, internalUrl, adminUrl, database }: Started) => {
+    const started = { publicUrl, internalUrl, adminUrl, database };
+    if (minting === undefined) log.info(started, "listening");
+    else process.stdout.write(await startText(started, minting, config.tls));
+  };
   if (config.workers > 1 && !isWorker) {
     const supervisor = await superviseWorkers<Started>(config.workers, log);
     stopsWithProcess(supervisor);
-    await announce(supervisor.started, minting, log);
+    if (config.tls) process.on("SIGHUP", () => supervisor.renew());
+    await announce(supervisor.started);
     return;
   }
   const app = await startApp(config, { log, developmentSecret: minting?.secret });
   stopsWithProcess(app);
+  if (app.renew) process.on("SIGHUP", app.renew);
   const { publicUrl, internalUrl, adminUrl, database } = app;
   if (isWorker) tellStarted({ publicUrl, internalUrl, adminUrl, database });
-  else await announce(app, minting, log);
+  else await announce(app);
 });
-
-async function announce(started: Started, minting: Minting | undefined, log: Logger): Promise<void> {
-  if (minting === undefined) log.info({ ...started }, "listening");
-  else process.stdout.write(await startText(started, minting));
-}

@@ -11,6 +11,12 @@ export interface Started {
   readonly database: string;
 }
 
+/** How the service speaks TLS, as far as its callers must know. */
+interface StartedTls {
+  readonly certFile: string;
+  readonly clientCaFile: string | undefined;
+}
+
 const privacyControl = "/api/v1/e-social/privacy-control";
 const settings = "/users/me/privacy";
 
@@ -18,13 +24,15 @@ const settings = "/users/me/privacy";
  * The text of a start in development: where the service listens, and a line for each main action that can be pasted
  * as it is.
  */
-export async function startText(started: Started, minting: Minting): Promise<string> {
+export async function startText(started: Started, minting: Minting, tls?: StartedTls): Promise<string> {
   const { publicUrl, internalUrl, adminUrl, database } = started;
   const { block, mute } = demoTargets;
   const token = await userToken(demoActor.id, minting);
   const service = await serviceToken("feed", "graph.read graph.write users.act access.read", minting);
+  const trust = tls === undefined ? "" : ` --cacert '${tls.certFile}'`;
+  const proof = tls?.clientCaFile === undefined ? "" : " --cert CLIENT.pem --key CLIENT.key";
   const curl = (method: string, path: string, body = "") =>
-    `curl -X ${method} '${publicUrl}${path}' -H 'Authorization: Bearer ${token}'${body}`;
+    `curl${trust} -X ${method} '${publicUrl}${path}' -H 'Authorization: Bearer ${token}'${body}`;
   const json = (body: string) => ` -H 'Content-Type: application/json' -d '${body}'`;
 
   const question = { viewerId: demoActor.id, ownerId: block.id, interaction: "INTERACTION_FOLLOW" };
@@ -40,7 +48,7 @@ export async function startText(started: Started, minting: Minting): Promise<str
     ["change a setting", curl("PATCH", settings, json('{"setting":"last_seen","value":"contacts"}'))],
     [
       `may ${demoActor.userName} follow ${block.userName}? as another service asks, over gRPC`,
-      "npx buf curl --protocol grpc --http2-prior-knowledge" +
+      `npx buf curl --protocol grpc${tls === undefined ? " --http2-prior-knowledge" : trust + proof}` +
         ` -H 'Authorization: Bearer ${service}' -d '${JSON.stringify(question)}'` +
         ` ${internalUrl}/nexgate.privacy.v1.AccessService/CheckAccess`,
     ],

@@ -4,13 +4,14 @@ import { answerFailure } from "./answers.ts";
 import { internalRpc } from "./connect-handlers.ts";
 import { createFront } from "./front.ts";
 import { internalLimits, type Limits } from "./limits.ts";
-import { type Listener, listen } from "./listener.ts";
+import { type Listener, type ListenTls, listen } from "./listener.ts";
 
 interface InternalListenerOptions {
   readonly host: string;
   readonly port: number;
   readonly calls: Calls;
   readonly log: Logger;
+  readonly tls?: ListenTls | undefined;
   readonly limits?: Limits;
   /** False serves unary gRPC by Connect alone. */
   readonly fastPath?: boolean;
@@ -22,6 +23,7 @@ export function openInternalListener({
   port,
   calls,
   log,
+  tls,
   limits = internalLimits,
   fastPath = true,
 }: InternalListenerOptions): Promise<Listener> {
@@ -36,5 +38,5 @@ export function openInternalListener({
     log,
     fastPath,
   });
-  return listen({ host, port, front, limits, log });
+  return listen({ host, port, front, limits, log, tls });
 }

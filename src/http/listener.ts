@@ -5,7 +5,9 @@ import type { Front } from "./front.ts";
 import { createHttp1 } from "./http1.ts";
 import { createHttp2 } from "./http2.ts";
 import type { Limits } from "./limits.ts";
-import { sniff } from "./sniff.ts";
+import { type Decided, sniff } from "./sniff.ts";
+import type { Certificates } from "./tls/certificates.ts";
+import { createHandshakes } from "./tls/handshakes.ts";
 
 /** A port that is open. */
 export interface Listener {
@@ -32,17 +34,33 @@ interface ListenOptions {
   readonly front: Front;
   readonly limits: Limits;
   readonly log: Logger;
+  /** What TLS is spoken with; undefined for plaintext. */
+  readonly tls?: ListenTls | undefined;
+}
+
+/** How a listener speaks TLS. */
+export interface ListenTls {
+  readonly certificates: Certificates;
+  /** Only clients whose certificate is signed by the client CA get through. */
+  readonly demandsClients: boolean;
 }
 
 /** How soon TCP asks a silent peer whether it still lives, in milliseconds. */
 const keepAliveProbeMs = 60_000;
 
-/** Opens a port that speaks HTTP/1.1 and HTTP/2 without TLS; a connection's first bytes tell which. */
-export async function listen({ host, port, front, limits, log }: ListenOptions): Promise<Listener> {
+/**
+ * Opens a port that speaks HTTP/1.1 and HTTP/2; without TLS a connection's first bytes tell which, with TLS its
+ * ALPN.
+ */
+export async function listen({ host, port, front, limits, log, tls }: ListenOptions): Promise<Listener> {
   const http1 = createHttp1(front, limits);
   const http2 = createHttp2(front, limits);
   const sockets = new Set<Socket>();
   const undecided = new Set<Socket>();
+  const begin =
+    tls === undefined
+      ? (socket: Socket, decided: Decided) => sniff(socket, limits.sniffMs, decided)
+      : createHandshakes({ ...tls, limits });
 
   const server = createServer(
     { noDelay: true, keepAlive: true, keepAliveInitialDelay: keepAliveProbeMs },
@@ -54,9 +72,9 @@ export async function listen({ host, port, front, limits, log }: ListenOptions):
         sockets.delete(socket);
         undecided.delete(socket);
       });
-      sniff(socket, limits.sniffMs, (protocol) => {
+      begin(socket, (protocol, spoken) => {
         undecided.delete(socket);
-        (protocol === "http2" ? http2 : http1).serve(socket);
+        (protocol === "http2" ? http2 : http1).serve(spoken);
       });
     },
   );
@@ -73,7 +91,7 @@ export async function listen({ host, port, front, limits, log }: ListenOptions):
 
   return {
     port: address.port,
-    url: `http://${name}:${address.port}`,
+    url: `${tls === undefined ? "http" : "https"}://${name}:${address.port}`,
     connections: () => sockets.size,
     refusedConnections: () => refused,
     close: async (graceMs) => {

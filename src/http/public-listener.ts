@@ -4,7 +4,7 @@ import { publicRpc } from "./connect-handlers.ts";
 import { type AllowedOrigins, cors, varyHeaders } from "./cors.ts";
 import { createFront, type Handle } from "./front.ts";
 import { type Limits, publicLimits } from "./limits.ts";
-import { type Listener, listen } from "./listener.ts";
+import { type Listener, type ListenTls, listen } from "./listener.ts";
 import { probes } from "./probes.ts";
 import { securityHeaders } from "./standing-headers.ts";
 
@@ -21,8 +21,7 @@ interface PublicListenerOptions {
   readonly log: Logger;
   /** The origins whose pages may use the port; none by default. */
   readonly corsOrigins?: AllowedOrigins;
-  /** Whether all connections are encrypted. */
-  readonly secure?: boolean;
+  readonly tls?: ListenTls | undefined;
   readonly limits?: Limits;
   /** False serves unary gRPC by Connect alone. */
   readonly fastPath?: boolean;
@@ -38,7 +37,7 @@ export function openPublicListener({
   ready,
   log,
   corsOrigins = [],
-  secure = false,
+  tls,
   limits = publicLimits,
   fastPath = true,
 }: PublicListenerOptions): Promise<Listener> {
@@ -49,9 +48,9 @@ export function openPublicListener({
     otherwise: probes(ready, rest),
     log,
     fastPath,
-    headers: [...securityHeaders(secure), ...varyHeaders(corsOrigins)],
+    headers: [...securityHeaders(tls !== undefined), ...varyHeaders(corsOrigins)],
     cors: cors(corsOrigins),
     methodsAt,
   });
-  return listen({ host, port, front, limits, log });
+  return listen({ host, port, front, limits, log, tls });
 }

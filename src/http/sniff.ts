@@ -3,6 +3,9 @@ import type { Socket } from "node:net";
 /** What a client speaks. */
 export type Protocol = "http1" | "http2";
 
+/** Told once what a connection speaks, with the socket that speaks it. */
+export type Decided = (protocol: Protocol, socket: Socket) => void;
+
 /** How the preface of HTTP/2 begins (RFC 9113, 3.4). No method of HTTP/1.1 does. */
 const prefaceStart = Buffer.from("PRI ");
 
@@ -17,7 +20,7 @@ export function protocolOf(head: Buffer): Protocol | undefined {
  * Waits for the bytes that tell a connection's protocol, puts them back and calls `decided`. Destroys a connection
  * that has not sent them within `timeoutMs` milliseconds.
  */
-export function sniff(socket: Socket, timeoutMs: number, decided: (protocol: Protocol) => void): void {
+export function sniff(socket: Socket, timeoutMs: number, decided: Decided): void {
   let head = Buffer.alloc(0);
   const timer = setTimeout(() => socket.destroy(), timeoutMs);
   const stop = () => {
@@ -33,7 +36,7 @@ export function sniff(socket: Socket, timeoutMs: number, decided: (protocol: Pro
     if (protocol === undefined) return;
     stop();
     socket.unshift(head);
-    decided(protocol);
+    decided(protocol, socket);
   };
   socket.on("readable", read);
   socket.on("close", stop);

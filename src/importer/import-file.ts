@@ -1,6 +1,7 @@
 import { createHash, randomUUID, type UUID } from "node:crypto";
 import { stat } from "node:fs/promises";
 import { resolve } from "node:path";
+import { getCACertificates } from "node:tls";
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { type CallOptions, type Client, createClient } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
@@ -18,6 +19,8 @@ const batchCharacters = 256 * 1024;
 interface ImportOptions {
   readonly url: string;
   readonly token: string;
+  /** For an https URL, in PEM: whom to trust beside the usual authorities, and what the service may demand to see. */
+  readonly tls: { readonly ca?: string; readonly cert?: string; readonly key?: string };
   /** Told the part of the file that is sent, from 0 to 1, and the number of the next record. */
   readonly onProgress: (fraction: number, record: number) => void;
 }
@@ -30,7 +33,9 @@ interface ImportOptions {
 export async function importFile(path: string, options: ImportOptions): Promise<ImportEdgesResponse> {
   const { size, mtimeMs } = await stat(path);
   const named = uuidOf(`${resolve(path)}\n${size}\n${mtimeMs}`);
-  const client = createClient(GraphService, createGrpcTransport({ baseUrl: options.url }));
+  const { ca, ...shown } = options.tls;
+  const nodeOptions = { ...shown, ...(ca === undefined ? {} : { ca: [...getCACertificates(), ca] }) };
+  const client = createClient(GraphService, createGrpcTransport({ baseUrl: options.url, nodeOptions }));
   const call = { headers: { authorization: `Bearer ${options.token}` } };
   const before = await recordsDone(client, named, call);
   const isComplete = before > 0 && before >= (await countRecords(path));

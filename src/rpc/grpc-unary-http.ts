@@ -12,15 +12,16 @@ export function requestHeaders(headers: IncomingHttpHeaders): Record<string, str
   return result;
 }
 
-/** Makes the URLs of calls as `URL` spells them. Remembers the last authority: a client sends the same every time. */
-export function urlMaker(): (headers: IncomingHttpHeaders) => string {
-  let lastAuthority: string | undefined;
+/** Makes the URLs of calls as `URL` spells them. Remembers the last origin: a client sends the same every time. */
+export function urlMaker(): (stream: ServerHttp2Stream, headers: IncomingHttpHeaders) => string {
+  let last: string | undefined;
   let origin = "";
-  return ({ ":authority": authority, host, ":path": path }) => {
-    const named = authority ?? host ?? "";
-    if (named !== lastAuthority) {
-      origin = new URL(`http://${named}`).origin;
-      lastAuthority = named;
+  return ({ session }, { ":authority": authority, host, ":path": path }) => {
+    // As Connect does: what the client says of the scheme is worth nothing.
+    const named = `${session?.encrypted ? "https" : "http"}://${authority ?? host ?? ""}`;
+    if (named !== last) {
+      origin = new URL(named).origin;
+      last = named;
     }
     return `${origin}${path}`;
   };

@@ -94,7 +94,7 @@ class GrpcUnary {
     const context = this.#calls.start(route.endpoint.method, {
       protocolName: "grpc",
       requestMethod: "POST",
-      url: this.#urlOf(headers),
+      url: this.#urlOf(stream, headers),
       requestHeader: requestHeaders(headers),
       timeoutMs: timeout.timeoutMs,
     });

@@ -7,6 +7,8 @@ import type { Logger } from "pino";
 export interface Supervisor<Started> {
   /** What one of them told of its start. */
   readonly started: Started;
+  /** Has every worker look for new certificates now. */
+  renew(): void;
   /** Has every worker stop. */
   retire(): void;
   /** Kills the workers that still run after `graceMs` milliseconds. Resolves to how many did not end well. */
@@ -69,7 +71,7 @@ export async function superviseWorkers<Started>(count: number, log: Logger): Pro
   };
 
   try {
-    return { started: await ready.promise, retire, stop };
+    return { started: await ready.promise, renew: () => signal("SIGHUP"), retire, stop };
   } catch (failure) {
     retire();
     await stop(0);

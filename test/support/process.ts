@@ -20,11 +20,17 @@ export function runScript(
   environment: Record<string, string>,
   args: string[] = [],
 ): RunningScript {
+  return run("npm", ["run", "--silent", name, "--", ...args], environment);
+}
+
+/** Starts a source file by the Node of this process: signals reach it, and nothing but it. */
+export function runFile(path: string, environment: Record<string, string>): RunningScript {
+  return run(process.execPath, [path], environment);
+}
+
+function run(command: string, args: string[], environment: Record<string, string>): RunningScript {
   const { PATH = "", HOME = "" } = process.env;
-  const child = spawn("npm", ["run", "--silent", name, "--", ...args], {
-    env: { PATH, HOME, ...environment },
-    detached: true,
-  });
+  const child = spawn(command, args, { env: { PATH, HOME, ...environment }, detached: true });
   const chunks: Buffer[] = [];
   const output = () => Buffer.concat(chunks).toString();
   for (const stream of [child.stdout, child.stderr]) stream.on("data", (chunk) => chunks.push(chunk));

@@ -1,5 +1,10 @@
 import { once } from "node:events";
-import { type ClientHttp2Session, connect, type IncomingHttpHeaders } from "node:http2";
+import {
+  type ClientHttp2Session,
+  connect,
+  type IncomingHttpHeaders,
+  type SecureClientSessionOptions,
+} from "node:http2";
 import { connect as connectTcp, type Socket } from "node:net";
 
 /** All that a client can see of an answer over HTTP/2. */
@@ -23,8 +28,8 @@ export interface RawRequest {
 }
 
 /** Opens an HTTP/2 session without any error handling in the way. */
-export function openSession(url: string): ClientHttp2Session {
-  const session = connect(url, { maxSessionMemory: 1_000 });
+export function openSession(url: string, options: SecureClientSessionOptions = {}): ClientHttp2Session {
+  const session = connect(url, { maxSessionMemory: 1_000, ...options });
   session.on("error", () => {});
   return session;
 }

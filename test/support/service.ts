@@ -58,6 +58,7 @@ export async function startService(
       host: "127.0.0.1",
       httpPort: 0,
       grpcPort: 0,
+      tls: undefined,
       drainDelayMs: 0,
       admin: { host: "127.0.0.1", port: 0 },
       database: { url: databaseUrl, dataDir },

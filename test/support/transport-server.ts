@@ -8,7 +8,7 @@ import { UserSchema } from "../../gen/nexgate/privacy/v1/resources_pb.ts";
 import { PrivacyError } from "../../src/domain/errors.ts";
 import { openInternalListener } from "../../src/http/internal-listener.ts";
 import { internalLimits, type Limits, publicLimits } from "../../src/http/limits.ts";
-import type { Listener } from "../../src/http/listener.ts";
+import type { Listener, ListenTls } from "../../src/http/listener.ts";
 import { openPublicListener } from "../../src/http/public-listener.ts";
 import type { Gate } from "../../src/rpc/auth/gate.ts";
 import { Calls, type Service, service } from "../../src/rpc/calls.ts";
@@ -41,8 +41,8 @@ interface TestServerOptions {
   readonly limits?: Partial<Limits>;
   readonly services?: readonly Service[];
   readonly ready?: () => Promise<boolean>;
+  readonly tls?: ListenTls;
   readonly rest?: PublicListenerOptions["rest"];
-  readonly secure?: boolean;
 }
 
 /** What a handler does is told by this header of the request. */
@@ -88,7 +88,14 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
   const face = options.face ?? "internal";
   const services = options.services ?? [privacyControl, graph];
   const calls = new Calls({ services, gate: fakeGate, log });
-  const common = { host: "127.0.0.1", port: 0, calls, log, fastPath: options.fastPath ?? true };
+  const common = {
+    host: "127.0.0.1",
+    port: 0,
+    calls,
+    log,
+    tls: options.tls,
+    fastPath: options.fastPath ?? true,
+  };
   const listener =
     face === "internal"
       ? await openInternalListener({ ...common, limits: { ...internalLimits, ...options.limits } })
@@ -97,7 +104,6 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
           limits: { ...publicLimits, ...options.limits },
           ready: options.ready ?? (async () => true),
           corsOrigins: ["https://app.example"],
-          secure: options.secure ?? false,
           rest:
             options.rest ??
             ((request, response) => {

@@ -4,6 +4,7 @@ import { create, toBinary } from "@bufbuild/protobuf";
 import { expect } from "chai";
 import fc from "fast-check";
 import { GetUserRequestSchema } from "../../../gen/nexgate/privacy/v1/graph_service_pb.ts";
+import { canMakeCertificates, listenTls, makeAuthority } from "../../support/certificates.ts";
 import {
   type Answer,
   exchange,
@@ -198,17 +199,26 @@ describe("the gRPC fast path against Connect's adapter", () => {
     return [await exchange(fast, request), await exchange(adapter, request)];
   }
 
-  for (const face of ["internal", "public"] as const) {
-    describe(`on the ${face} listener`, () => {
-      before(async () => {
+  for (const [face, isSecure] of [
+    ["internal", false],
+    ["public", false],
+    ["internal", true],
+  ] as const) {
+    describe(`on the ${face} listener${isSecure ? " with TLS" : ""}`, () => {
+      before(async function () {
+        if (isSecure && !canMakeCertificates) return this.skip();
+        const authority = isSecure ? makeAuthority("An authority") : undefined;
+        const tls = authority && (await listenTls(authority.sign("server")));
         for (const fastPath of [true, false]) {
           const server = await startTestServer({
             face,
             fastPath,
             limits: { messageBytes: readMaxBytes, sweepMs: 20 },
+            ...(tls && { tls }),
           });
           servers.push(server);
-          sessions.push(openSession(server.listener.url.replace("127.0.0.1", "localhost")));
+          const url = server.listener.url.replace("127.0.0.1", "localhost");
+          sessions.push(openSession(url, authority && { ca: authority.cert }));
         }
       });
       after(async () => {

@@ -47,6 +47,8 @@ describe("near misses of variables", () => {
     ["JWT_SECERT", "JWT_SECRET"],
     ["JWT_AUD", "JWT_AUDIENCE"],
     ["JWKS_URI", "JWKS_URL"],
+    ["TLS_CERT", "TLS_CERT_FILE"],
+    ["tls_client_ca", "TLS_CLIENT_CA_FILE"],
     ["host", "HOST"],
   ];
   for (const [name, meant] of misses) {
