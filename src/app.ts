@@ -14,11 +14,15 @@ import { Lifecycle } from "./lifecycle.ts";
 import { Metrics } from "./metrics/metrics.ts";
 import { watchListeners, watchReadiness } from "./metrics/service-metrics.ts";
 import { createRestGateway } from "./rest/gateway.ts";
-import { serviceGate, userGate } from "./rpc/auth/gate.ts";
+import { type Gate, serviceGate, userGate } from "./rpc/auth/gate.ts";
 import { remoteKeys } from "./rpc/auth/token-keys.ts";
 import { type TokenKeys, tokenVerifier } from "./rpc/auth/tokens.ts";
 import { Calls, service } from "./rpc/calls.ts";
 import { healthService } from "./rpc/health.ts";
+import { callerLimits } from "./rpc/limits/caller-limits.ts";
+import { clientAddress } from "./rpc/limits/client-address.ts";
+import { limitedGate } from "./rpc/limits/limited-gate.ts";
+import { shareDebts } from "./rpc/limits/share-debts.ts";
 import { reflectionServices } from "./rpc/reflection.ts";
 import { accessHandlers } from "./service/access.ts";
 import { blockHandlers } from "./service/blocks.ts";
@@ -116,10 +120,15 @@ export async function startApp(
 
   const { audience, serviceAudience, issuer } = config.jwt;
   const keys = tokenKeys(config, developmentSecret);
+  const limits = callerLimits(config.rates);
+  const limited = (gate: Gate) => limitedGate(gate, limits, clientAddress(config.rates.trustedProxies));
+  // The embedded database serves one process: there is nobody to share with.
+  const sharing = database.kind === "embedded" ? undefined : shareDebts(limits, database.rateDebts, log);
+  parts.use(sharing);
 
   const publicCalls = new Calls({
     services: [privacyControl],
-    gate: userGate(tokenVerifier(keys, { issuer, audience, otherAudience: serviceAudience })),
+    gate: limited(userGate(tokenVerifier(keys, { issuer, audience, otherAudience: serviceAudience }))),
     log,
     observer: metrics.calls,
     shutdownSignal: lifecycle.shutdown,
@@ -135,7 +144,9 @@ export async function startApp(
           )
         : []),
     ],
-    gate: serviceGate(tokenVerifier(keys, { issuer, audience: serviceAudience, otherAudience: audience })),
+    gate: limited(
+      serviceGate(tokenVerifier(keys, { issuer, audience: serviceAudience, otherAudience: audience })),
+    ),
     log,
     observer: metrics.calls,
     shutdownSignal: lifecycle.shutdown,
@@ -189,6 +200,7 @@ export async function startApp(
     async stop(graceMs) {
       const cutOff = await lifecycle.close([publicListener, internalListener], graceMs);
       certificates?.close();
+      await sharing?.[Symbol.asyncDispose]();
       await database.close();
       // Last, so that the end can be watched.
       await adminListener.close(adminGraceMs);

@@ -3,6 +3,7 @@ import { browserVariables, type CorsOrigins } from "./config/browsers.ts";
 import { type DatabaseConfig, databaseConfig, databaseVariables } from "./config/database.ts";
 import { drainDelayMs, lifecycleVariables } from "./config/lifecycle.ts";
 import { findNearMisses, type NearMiss } from "./config/near-misses.ts";
+import { type RateConfig, rateConfig, rateVariables } from "./config/rates.ts";
 import { readVariables, refuse } from "./config/read.ts";
 import { type TlsConfig, tlsConfig, tlsProblems, tlsVariables } from "./config/tls.ts";
 import { type TokenConfig, tokenConfig, tokenProblems, tokenVariables } from "./config/tokens.ts";
@@ -21,6 +22,7 @@ export interface Config {
   readonly database: DatabaseConfig;
   readonly jwt: TokenConfig;
   readonly corsOrigins: CorsOrigins;
+  readonly rates: RateConfig;
   readonly reflection: boolean;
   readonly logLevel: LogLevel;
   /** How many processes serve; 1 is this one alone. */
@@ -39,6 +41,7 @@ const variables = {
   ...browserVariables,
   ...tlsVariables,
   ...lifecycleVariables,
+  ...rateVariables,
   NODE_ENV: oneOf("production", "development", "test")({ default: undefined }),
   HOST: text({ default: "127.0.0.1" }),
   HTTP_PORT: port({ default: 7001 }),
@@ -104,6 +107,7 @@ function read(environment: NodeJS.ProcessEnv) {
     database: databaseConfig(env),
     jwt: tokenConfig(env),
     corsOrigins: env.CORS_ORIGINS,
+    rates: rateConfig(env),
     reflection: env.REFLECTION === "on",
     logLevel: env.LOG_LEVEL,
     workers: env.WORKERS,

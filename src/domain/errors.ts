@@ -7,6 +7,7 @@ export type ErrorKind =
   | "unauthenticated"
   | "forbidden"
   | "too_large"
+  | "exhausted"
   | "unsupported"
   | "unavailable"
   | "deadline"
@@ -32,6 +33,7 @@ export const errors = {
   TOKEN_INVALID: ["unauthenticated", "Invalid token"],
   TOKEN_EXPIRED: ["unauthenticated", "Token has expired"],
   SCOPE_MISSING: ["forbidden", "The token lacks the scope of this method"],
+  RATE_LIMITED: ["exhausted", "Too many requests"],
   REQUEST_TOO_LARGE: ["too_large", "The request is too large"],
   UNSUPPORTED: ["unsupported", "The request asks for something that the service does not support"],
   UNAVAILABLE: ["unavailable", "Temporarily unavailable, try again later"],
@@ -50,13 +52,16 @@ export type ErrorReason = keyof typeof errors;
 export class PrivacyError extends Error {
   readonly reason: ErrorReason;
   readonly kind: ErrorKind;
+  /** After how many seconds it may be worth to try again. */
+  readonly retryAfter: number | undefined;
 
-  constructor(reason: ErrorReason, options?: { message?: string; cause?: unknown }) {
+  constructor(reason: ErrorReason, options?: { message?: string; cause?: unknown; retryAfter?: number }) {
     const [kind, message] = errors[reason];
     super(options?.message ?? message, { cause: options?.cause });
     this.name = "PrivacyError";
     this.reason = reason;
     this.kind = kind;
+    this.retryAfter = options?.retryAfter;
   }
 }
 

@@ -1,4 +1,4 @@
-import { Code, ConnectError, createConnectRouter } from "@connectrpc/connect";
+import { Code, ConnectError, createConnectRouter, createContextValues } from "@connectrpc/connect";
 import type { Compression, UniversalHandler } from "@connectrpc/connect/protocol";
 import {
   compressionGzip,
@@ -7,6 +7,7 @@ import {
 } from "@connectrpc/connect-node";
 import type { Logger } from "pino";
 import type { Calls } from "../rpc/calls.ts";
+import { peerKey } from "../rpc/limits/client-address.ts";
 import { answerBroken, answerFailure, type Request, type Response } from "./answers.ts";
 
 /** How a listener speaks to RPC clients. */
@@ -52,7 +53,8 @@ export async function serveConnect(
   { calls, log }: { readonly calls: Calls; readonly log: Logger },
 ): Promise<void> {
   try {
-    const answer = await handler(universalRequestFromNodeRequest(request, response, undefined, undefined));
+    const values = createContextValues().set(peerKey, () => request.socket?.remoteAddress);
+    const answer = await handler(universalRequestFromNodeRequest(request, response, undefined, values));
     if (answer.status >= 400 && answer.body === undefined) {
       calls.refused("http", answer.status);
       refuse(handler, answer.status, response);

@@ -39,6 +39,7 @@ export async function answerCall(exchange: Exchange): Promise<void> {
     url: request.url ?? "",
     requestHeader: requestHeaders(request.headers),
     requestSignal: clientSignal(response),
+    peer: () => request.socket?.remoteAddress,
   });
   try {
     await calls.admit(context);
@@ -113,7 +114,7 @@ function fail(
   if (response.headersSent) return breakOff(response);
   const failure = failureOf(thrown, error);
   const headers = new Headers(error.metadata);
-  if (retryable.has(failure.status)) headers.set("retry-after", "1");
+  if (retryable.has(failure.status) && !headers.has("retry-after")) headers.set("retry-after", "1");
   const body = route.format.failure(failure, route.reply, time());
   send(request, response, { status: failure.status, headers }, body, maxBodyBytes);
 }

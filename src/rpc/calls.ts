@@ -1,6 +1,7 @@
 import type { DescMessage, DescMethodUnary, DescService, MessageShape } from "@bufbuild/protobuf";
 import {
   type ConnectRouter,
+  createContextValues,
   createHandlerContext,
   createServiceImplSpec,
   type HandlerContext,
@@ -12,6 +13,7 @@ import { invokeUnaryImplementation } from "@connectrpc/connect/protocol";
 import type { Logger } from "pino";
 import type { Gate } from "./auth/gate.ts";
 import { toConnectError } from "./errors.ts";
+import { peerKey } from "./limits/client-address.ts";
 import { mapErrors } from "./map-errors.ts";
 import { type Abortable, type CallObserver, observe } from "./observe.ts";
 import { codeOfStatus } from "./refusals.ts";
@@ -47,6 +49,8 @@ export interface CallStart {
   readonly requestSignal?: AbortSignal;
   /** The caller's deadline, in milliseconds from now. */
   readonly timeoutMs?: number | undefined;
+  /** The address at the other end of the connection, while that is open. */
+  readonly peer: () => string | undefined;
 }
 
 /** The context of a call. Its wire must end it by `abort`: with the failure, or with `finished`. */
@@ -104,13 +108,14 @@ export class Calls {
 
   /** Starts a call: the context that its handler will get. */
   start(method: DescMethodUnary, call: CallStart): CallContext {
-    const { timeoutMs, ...rest } = call;
+    const { timeoutMs, peer, ...rest } = call;
     return createHandlerContext({
       ...rest,
       ...(timeoutMs === undefined ? {} : { timeoutMs }),
       ...(this.shutdownSignal === undefined ? {} : { shutdownSignal: this.shutdownSignal }),
       service: method.parent,
       method,
+      contextValues: createContextValues().set(peerKey, peer),
     });
   }
 

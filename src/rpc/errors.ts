@@ -1,5 +1,5 @@
 import { Code, ConnectError } from "@connectrpc/connect";
-import { ErrorInfoSchema } from "../../gen/google/rpc/error_details_pb.ts";
+import { ErrorInfoSchema, RetryInfoSchema } from "../../gen/google/rpc/error_details_pb.ts";
 import { type ErrorKind, type ErrorReason, PrivacyError } from "../domain/errors.ts";
 
 /** The `domain` of every `google.rpc.ErrorInfo` (AIP-193). */
@@ -13,6 +13,7 @@ const codes: Record<ErrorKind, Code> = {
   unauthenticated: Code.Unauthenticated,
   forbidden: Code.PermissionDenied,
   too_large: Code.ResourceExhausted,
+  exhausted: Code.ResourceExhausted,
   unsupported: Code.Unimplemented,
   unavailable: Code.Unavailable,
   deadline: Code.DeadlineExceeded,
@@ -68,6 +69,12 @@ function fromPrivacyError(error: PrivacyError): ConnectError {
     // RFC 9110, 11.6.1 wants a challenge with every 401; RFC 6750, 3.1 names the error only if a token was sent.
     const challenge = error.reason === "TOKEN_REQUIRED" ? "Bearer" : 'Bearer error="invalid_token"';
     mapped.metadata.set("www-authenticate", challenge);
+  }
+  if (error.retryAfter !== undefined) {
+    // The header serves those who know HTTP, the detail those who know google.rpc (AIP-193).
+    mapped.metadata.set("retry-after", String(error.retryAfter));
+    const retryDelay = { seconds: BigInt(error.retryAfter) };
+    mapped.details.push({ desc: RetryInfoSchema, value: { retryDelay } });
   }
   return mapped;
 }

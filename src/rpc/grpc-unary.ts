@@ -97,6 +97,7 @@ class GrpcUnary {
       url: this.#urlOf(stream, headers),
       requestHeader: requestHeaders(headers),
       timeoutMs: timeout.timeoutMs,
+      peer: () => stream.session?.socket?.remoteAddress,
     });
     // Not the `abort` of an admitted call, which is the call's end: that comes when the handler has noticed.
     const cancel = context.abort;

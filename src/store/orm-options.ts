@@ -3,6 +3,7 @@ import { BlockEntity, FollowEntity, MuteEntity } from "./entities/edges.ts";
 import { ImportEntity } from "./entities/import.ts";
 import { PrivacyExceptionEntity } from "./entities/privacy-exception.ts";
 import { PrivacySettingEntity } from "./entities/privacy-setting.ts";
+import { RateDebtEntity } from "./entities/rate-debt.ts";
 import { SigningKeyEntity } from "./entities/signing-key.ts";
 import { UserEntity } from "./entities/user.ts";
 import { migrationsList } from "./migrations/list.ts";
@@ -18,6 +19,7 @@ export function ormOptions(log: (message: string) => void) {
       PrivacySettingEntity,
       PrivacyExceptionEntity,
       ImportEntity,
+      RateDebtEntity,
       SigningKeyEntity,
     ],
     extensions: [Migrator],

@@ -157,7 +157,8 @@ describe("what browsers are told", () => {
         [`/api/v1${settings}/last_seen/exceptions`, "GET, PATCH"],
         [`${control}/block/${ada}?x=1`, "POST"],
         [`${control}/unblock/${ada}`, "DELETE"],
-        [rpc, "POST"],
+        [rpc, "POST, GET"],
+        [rpc.replace("GetPrivacySettings", "BlockUser"), "POST"],
       ];
       for (const [path, methods] of cases) {
         const answer = await preflight(some, path, app);

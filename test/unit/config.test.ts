@@ -82,6 +82,50 @@ describe("configuration", () => {
     expect(problems({ JWT_SECRET: secret, JWKS_URL: "https://keys.example/jwks" })).to.have.length(1);
   });
 
+  it("takes rates, and 0 for none", () => {
+    expect(readConfig({}).rates).to.deep.include({
+      writesPerMinute: 600,
+      writesBurst: 200,
+      failedTokensPerMinute: 300,
+      serviceCallsPerMinute: 0,
+    });
+    const off = { RATE_WRITES_PER_MINUTE: "0", RATE_FAILED_TOKENS_PER_MINUTE: "0" };
+    expect(readConfig(off).rates).to.deep.include({ writesPerMinute: 0, failedTokensPerMinute: 0 });
+    expect(
+      problems({
+        RATE_WRITES_PER_MINUTE: "-1",
+        RATE_WRITES_BURST: "0",
+        RATE_FAILED_TOKENS_PER_MINUTE: "1.5",
+        RATE_SERVICE_CALLS_PER_MINUTE: "many",
+      }),
+    ).to.have.length(4);
+  });
+
+  it("takes addresses and networks of proxies", () => {
+    const { trustedProxies } = readConfig({ TRUSTED_PROXIES: "10.0.0.0/8, 192.0.2.1 ,fd00::/8,::1" }).rates;
+    for (const [address, family, is] of [
+      ["10.255.0.1", "ipv4", true],
+      ["11.0.0.1", "ipv4", false],
+      ["192.0.2.1", "ipv4", true],
+      ["192.0.2.2", "ipv4", false],
+      ["fdff::1", "ipv6", true],
+      ["fe00::1", "ipv6", false],
+      ["::1", "ipv6", true],
+    ] as const)
+      expect(trustedProxies.check(address, family), address).to.equal(is);
+    for (const wrong of [
+      "10.0.0.0/33",
+      "10.0.0",
+      "proxy",
+      "::1/129",
+      "10.0.0.0/8/8",
+      "10.0.0.1,",
+      "10.0.0.0/",
+      "*",
+    ])
+      expect(problems({ TRUSTED_PROXIES: wrong }), wrong).to.have.length(1);
+  });
+
   it("takes exact origins, or all of them", () => {
     expect(readConfig({}).corsOrigins).to.eql([]);
     expect(readConfig({ CORS_ORIGINS: "*" }).corsOrigins).to.equal("*");

@@ -110,7 +110,7 @@ describe("the listeners", () => {
   it("answer 405 and 415 for what is no call", async () => {
     const path = "/nexgate.privacy.v1.GraphService/GetUser";
     const wrongMethod = await get(internal, path, { method: "PUT" });
-    expect([wrongMethod.status, wrongMethod.headers.get("allow")]).to.eql([405, "POST"]);
+    expect([wrongMethod.status, wrongMethod.headers.get("allow")]).to.eql([405, "POST, GET"]);
     expectEnvelope(await wrongMethod.text(), "METHOD_NOT_ALLOWED", "Method not allowed");
     const wrongType = await get(internal, path, {
       method: "POST",

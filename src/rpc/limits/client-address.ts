@@ -1,0 +1,43 @@
+import { type BlockList, isIP, isIPv4, isIPv6 } from "node:net";
+import { createContextKey, type HandlerContext } from "@connectrpc/connect";
+
+/** Tells the address at the other end of a call's connection, for as long as that is open. Set by every wire. */
+export const peerKey = createContextKey<() => string | undefined>(() => undefined, { description: "peer" });
+
+/**
+ * Makes what names the client of a call by its address: IPv6 by the first 64 bits, which one subscriber has to itself
+ * (RFC 6177). `X-Forwarded-For` is believed from trusted proxies only, and of it the last address that is not such a
+ * proxy itself: whatever stands before that anyone can have written. Empty when the connection is gone.
+ */
+export function clientAddress(trusted: BlockList): (context: HandlerContext) => string {
+  const isTrusted = (address: string) => trusted.check(address, isIPv6(address) ? "ipv6" : "ipv4");
+  return ({ values, requestHeader }) => {
+    let address = plain(values.get(peerKey)() ?? "");
+    if (isIP(address) === 0) return "";
+    const hops = (requestHeader.get("x-forwarded-for") ?? "").split(",");
+    while (isTrusted(address)) {
+      const hop = plain(hops.pop() ?? "");
+      if (isIP(hop) === 0) break;
+      address = hop;
+    }
+    return isIPv6(address) ? network(address) : address;
+  };
+}
+
+/** An address without the port that some proxies add and without a zone; one of IPv4 in IPv6's clothes as such. */
+function plain(text: string): string {
+  const [, bracketed, v4] = /^\s*(?:\[([^\]]*)\](?::\d+)?|([\d.]+):\d+)\s*$/.exec(text) ?? [];
+  const [address = ""] = (bracketed ?? v4 ?? text.trim()).split("%");
+  const mapped = /^::ffff:([\d.]+)$/i.exec(address)?.[1];
+  return mapped !== undefined && isIPv4(mapped) ? mapped : address;
+}
+
+/** The first four groups of an IPv6 address. */
+function network(address: string): string {
+  const [head = [], tail = []] = address.split("::").map((part) => part.split(":").filter(Boolean));
+  const zeros = new Array(Math.max(0, 8 - head.length - tail.length)).fill("0");
+  return [...head, ...zeros, ...tail]
+    .slice(0, 4)
+    .map((group) => Number.parseInt(group, 16).toString(16))
+    .join(":");
+}

@@ -1,0 +1,69 @@
+import type { DescMethod } from "@bufbuild/protobuf";
+import { MethodOptions_IdempotencyLevel } from "@bufbuild/protobuf/wkt";
+import type { ConnectError, HandlerContext } from "@connectrpc/connect";
+import { PrivacyError } from "../../domain/errors.ts";
+import type { Gate } from "../auth/gate.ts";
+import { actorKey, principalKey } from "../auth/principal.ts";
+import { toConnectError } from "../errors.ts";
+import type { CallerLimits } from "./caller-limits.ts";
+import type { RateLimiter, Taken } from "./rate-limiter.ts";
+
+/**
+ * Puts the limits of callers behind a gate. What a caller is told of them follows from the caller's own calls alone,
+ * those that fail included. A good token is never refused for the bad ones of its address, so that each is looked at.
+ */
+export function limitedGate(
+  gate: Gate,
+  { writes, serviceCalls, failedTokens }: CallerLimits,
+  addressOf: (context: HandlerContext) => string,
+): Gate {
+  return async (context) => {
+    try {
+      await gate(context);
+    } catch (failure) {
+      if (failedTokens !== undefined && isRefusedToken(failure)) check(failedTokens, addressOf(context));
+      throw failure;
+    }
+    const principal = context.values.get(principalKey);
+    if (serviceCalls !== undefined && principal?.kind === "service") check(serviceCalls, principal.name);
+    const actor = context.values.get(actorKey);
+    if (writes === undefined || actor === undefined || !changesSomething(context.method)) return;
+    const taken = check(writes, actor.id);
+    for (const [name, value] of headersOf(writes, taken)) context.responseHeader.set(name, value);
+  };
+}
+
+/** Whether a method is defined to have side effects; one that does not say so counts as such. */
+export function changesSomething(method: DescMethod): boolean {
+  return method.idempotency !== MethodOptions_IdempotencyLevel.NO_SIDE_EFFECTS;
+}
+
+/** A missing token is not guessed at, and costs next to nothing to refuse. */
+function isRefusedToken(failure: unknown): boolean {
+  return (
+    failure instanceof PrivacyError &&
+    failure.kind === "unauthenticated" &&
+    failure.reason !== "TOKEN_REQUIRED"
+  );
+}
+
+function check(limiter: RateLimiter, key: string): Taken {
+  const taken = limiter.take(key);
+  if (!taken.allowed) throw tooMany(limiter, taken);
+  return taken;
+}
+
+function tooMany(limiter: RateLimiter, taken: Taken): ConnectError {
+  const error = toConnectError(new PrivacyError("RATE_LIMITED", { retryAfter: taken.nextAfter }));
+  for (const [name, value] of headersOf(limiter, taken)) error.metadata.set(name, value);
+  return error;
+}
+
+/** The limit and what is left of it (draft-ietf-httpapi-ratelimit-headers): `t` is when all of it is back. */
+function headersOf({ rate: { name, burst, perMinute } }: RateLimiter, { remaining, fullAfter }: Taken) {
+  const window = Math.ceil((burst * 60) / perMinute);
+  return [
+    ["ratelimit-policy", `"${name}";q=${burst};w=${window}`],
+    ["ratelimit", `"${name}";r=${remaining};t=${fullAfter}`],
+  ] as const;
+}
