@@ -34,6 +34,7 @@ import { PageTokens } from "./service/page-tokens.ts";
 import { settingHandlers } from "./service/settings.ts";
 import type { PairFacts, PairQuestion } from "./store/access-facts.ts";
 import { type Database, openDatabase } from "./store/database.ts";
+import type { Tracing } from "./tracing/tracing.ts";
 
 /** A running service. */
 export interface App {
@@ -82,12 +83,15 @@ export async function startApp(
 ): Promise<App> {
   await using parts = new AsyncDisposableStack();
   const metrics = new Metrics();
+  const tracing = await openTracing(config, log);
+  parts.defer(() => tracing?.stop());
   const certificates = config.tls && (await Certificates.open(config.tls, { log }));
   parts.defer(() => certificates?.close());
   const database = await open({
     ...config.database,
     log: (message) => log.debug(message),
     onWait: metrics.pools.waited,
+    tracer: tracing?.statements,
   });
   parts.defer(() => database.close());
   const tokens = new PageTokens(await prepare(database, config, developmentSecret !== undefined));
@@ -113,7 +117,7 @@ export async function startApp(
   const facts = new Coalescer<PairQuestion, PairFacts>(
     (questions, signal) => database.accessFacts.read(questions, signal),
     checkLimits,
-    (pairs) => metrics.checks.sent(pairs),
+    { onSend: (pairs) => metrics.checks.sent(pairs), tracer: tracing?.statements },
   );
   const access = service(AccessService, accessHandlers(facts));
   const internalServices = [privacyControl, graph, access];
@@ -126,11 +130,11 @@ export async function startApp(
   const sharing = database.kind === "embedded" ? undefined : shareDebts(limits, database.rateDebts, log);
   parts.use(sharing);
 
+  const observers = { log, observer: metrics.calls, ...(tracing && { tracer: tracing.calls }) };
   const publicCalls = new Calls({
     services: [privacyControl],
     gate: limited(userGate(tokenVerifier(keys, { issuer, audience, otherAudience: serviceAudience }))),
-    log,
-    observer: metrics.calls,
+    ...observers,
     shutdownSignal: lifecycle.shutdown,
   });
   const internalCalls = new Calls({
@@ -147,8 +151,7 @@ export async function startApp(
     gate: limited(
       serviceGate(tokenVerifier(keys, { issuer, audience: serviceAudience, otherAudience: audience })),
     ),
-    log,
-    observer: metrics.calls,
+    ...observers,
     shutdownSignal: lifecycle.shutdown,
   });
 
@@ -202,6 +205,7 @@ export async function startApp(
       certificates?.close();
       await sharing?.[Symbol.asyncDispose]();
       await database.close();
+      await tracing?.stop();
       // Last, so that the end can be watched.
       await adminListener.close(adminGraceMs);
       return cutOff;
@@ -225,6 +229,12 @@ async function prepare(
       cause instanceof PrivacyError && cause.cause instanceof Error ? cause.cause : (cause as Error);
     throw new StartError(`The database ${database.describe()} cannot be used: ${message}`, { cause });
   }
+}
+
+/** Traces, where they have somewhere to go; OpenTelemetry is not loaded else. */
+async function openTracing({ tracing }: Config, log: Logger): Promise<Tracing | undefined> {
+  if (tracing === undefined) return undefined;
+  return (await import("./tracing/tracing.ts")).startTracing(tracing, log);
 }
 
 function tokenKeys({ jwt }: Config, developmentSecret: string | undefined): TokenKeys {

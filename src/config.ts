@@ -7,6 +7,7 @@ import { type RateConfig, rateConfig, rateVariables } from "./config/rates.ts";
 import { readVariables, refuse } from "./config/read.ts";
 import { type TlsConfig, tlsConfig, tlsProblems, tlsVariables } from "./config/tls.ts";
 import { type TokenConfig, tokenConfig, tokenProblems, tokenVariables } from "./config/tokens.ts";
+import { type TracingConfig, tracingConfig, tracingVariables } from "./config/tracing.ts";
 import { oneOf, port, shown, text, wholeNumber } from "./config/validators.ts";
 
 /** What the process was told by its environment; see the README for each variable. */
@@ -27,6 +28,8 @@ export interface Config {
   readonly logLevel: LogLevel;
   /** How many processes serve; 1 is this one alone. */
   readonly workers: number;
+  /** Undefined: no traces. */
+  readonly tracing: TracingConfig | undefined;
 }
 
 const maxWorkers = 256;
@@ -42,6 +45,7 @@ const variables = {
   ...tlsVariables,
   ...lifecycleVariables,
   ...rateVariables,
+  ...tracingVariables,
   NODE_ENV: oneOf("production", "development", "test")({ default: undefined }),
   HOST: text({ default: "127.0.0.1" }),
   HTTP_PORT: port({ default: 7001 }),
@@ -111,6 +115,7 @@ function read(environment: NodeJS.ProcessEnv) {
     reflection: env.REFLECTION === "on",
     logLevel: env.LOG_LEVEL,
     workers: env.WORKERS,
+    tracing: tracingConfig(env),
   });
   return { env, config };
 }

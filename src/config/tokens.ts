@@ -1,4 +1,4 @@
-import { checked, hidden, text, withoutCredentials } from "./validators.ts";
+import { checked, hidden, httpUrl, text } from "./validators.ts";
 
 /** Which tokens are good, and what signs them. */
 export interface TokenConfig {
@@ -12,14 +12,6 @@ export interface TokenConfig {
 const minSecretBytes = 32;
 const developmentIssuer = "privacy-control";
 
-const httpUrl = checked(
-  "an http:// or https:// URL",
-  (value) => {
-    const url = URL.parse(value);
-    return url !== null && /^https?:$/.test(url.protocol) ? url : undefined;
-  },
-  withoutCredentials,
-);
 const secret = checked(
   `at least ${minSecretBytes} bytes`,
   (value) => (Buffer.byteLength(value) >= minSecretBytes ? value : undefined),

@@ -42,6 +42,15 @@ export const text = checked("text", (value) => value, String);
 export const oneOf = <const T extends string>(...choices: T[]) =>
   checked(`one of ${choices.join(", ")}`, (value) => choices.find((choice) => choice === value), String);
 
+export const httpUrl = checked(
+  "an http:// or https:// URL",
+  (value) => {
+    const url = URL.parse(value);
+    return url !== null && /^https?:$/.test(url.protocol) ? url : undefined;
+  },
+  withoutCredentials,
+);
+
 /** A whole number in decimal digits, from `min` to `max`. */
 export const wholeNumber = (what: string, min: number, max: number) =>
   checked(

@@ -1,5 +1,6 @@
 import { create, type Message } from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
+import { type HttpFacts, httpKey } from "../rpc/call-span.ts";
 import type { CallContext, Calls, UnaryEndpoint } from "../rpc/calls.ts";
 import { toConnectError } from "../rpc/errors.ts";
 import { finished } from "../rpc/observe.ts";
@@ -41,11 +42,13 @@ export async function answerCall(exchange: Exchange): Promise<void> {
     requestSignal: clientSignal(response),
     peer: () => request.socket?.remoteAddress,
   });
+  const http = { route: route.rule.template, status: 200 };
+  context.values.set(httpKey, http);
   try {
     await calls.admit(context);
     await run(exchange, context);
   } catch (thrown) {
-    fail(exchange, context, thrown);
+    fail(exchange, context, thrown, http);
   }
 }
 
@@ -108,11 +111,14 @@ function fail(
   { route, request, response, time, maxBodyBytes }: Exchange,
   context: CallContext,
   thrown: unknown,
+  http: HttpFacts,
 ) {
   const error = toConnectError(thrown);
+  const failure = failureOf(thrown, error);
+  if (!response.headersSent) http.status = failure.status;
+  // The end of the call gives the error its request id.
   context.abort(error);
   if (response.headersSent) return breakOff(response);
-  const failure = failureOf(thrown, error);
   const headers = new Headers(error.metadata);
   if (retryable.has(failure.status) && !headers.has("retry-after")) headers.set("retry-after", "1");
   const body = route.format.failure(failure, route.reply, time());

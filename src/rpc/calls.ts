@@ -10,12 +10,12 @@ import {
   type ServiceImpl,
 } from "@connectrpc/connect";
 import { invokeUnaryImplementation } from "@connectrpc/connect/protocol";
-import type { Logger } from "pino";
 import type { Gate } from "./auth/gate.ts";
+import { inSpan } from "./call-span.ts";
 import { toConnectError } from "./errors.ts";
 import { peerKey } from "./limits/client-address.ts";
 import { mapErrors } from "./map-errors.ts";
-import { type Abortable, type CallObserver, observe } from "./observe.ts";
+import { type Abortable, type Observers, observe } from "./observe.ts";
 import { codeOfStatus } from "./refusals.ts";
 import { validate } from "./validate.ts";
 
@@ -59,11 +59,9 @@ export type CallContext = HandlerContext & Abortable;
 /** What a request spoke that reached no method: plain HTTP tells REST and Connect apart only by their paths. */
 export type RefusedProtocol = "grpc" | "grpc-web" | "http";
 
-interface CallsOptions {
+interface CallsOptions extends Observers {
   readonly services: readonly Service[];
   readonly gate: Gate;
-  readonly log: Logger;
-  readonly observer?: CallObserver;
   /** Aborts the context of every call when the process has waited long enough for its end. */
   readonly shutdownSignal?: AbortSignal;
 }
@@ -74,20 +72,19 @@ interface CallsOptions {
  */
 export class Calls {
   readonly services: readonly Service[];
-  readonly interceptors: Interceptor[] = [mapErrors, validate];
+  readonly interceptors: Interceptor[];
   readonly shutdownSignal: AbortSignal | undefined;
   readonly #gate: Gate;
-  readonly #log: Logger;
-  readonly #observer: CallObserver | undefined;
+  readonly #observers: Observers;
   readonly #unary = new Map<string, UnaryEndpoint>();
   readonly #open: ReadonlySet<string>;
 
-  constructor({ services, gate, log, observer, shutdownSignal }: CallsOptions) {
+  constructor({ services, gate, shutdownSignal, ...observers }: CallsOptions) {
     this.services = services;
     this.shutdownSignal = shutdownSignal;
     this.#gate = gate;
-    this.#log = log;
-    this.#observer = observer;
+    this.#observers = observers;
+    this.interceptors = [...(observers.tracer === undefined ? [] : [inSpan]), mapErrors, validate];
     this.#open = new Set(services.filter(({ open }) => open).map(({ desc }) => desc.typeName));
     for (const { desc, impl } of services) {
       for (const spec of Object.values(createServiceImplSpec(desc, impl).methods)) {
@@ -121,7 +118,7 @@ export class Calls {
 
   /** Admits a started call, or throws. Runs before the body is read; its shape is Connect's `requestGate`. */
   readonly admit = async (context: HandlerContext): Promise<void> => {
-    observe(context as CallContext, this.#log, this.#observer);
+    observe(context as CallContext, this.#observers);
     try {
       if (!this.#open.has(context.service.typeName)) await this.#gate(context);
     } catch (failure) {
@@ -131,7 +128,7 @@ export class Calls {
 
   /** Counts a request that reached no method, by the status of its answer. */
   refused(protocol: RefusedProtocol, status: number): void {
-    this.#observer?.refused(protocol, codeOfStatus(status));
+    this.#observers.observer?.refused(protocol, codeOfStatus(status));
   }
 
   /** Runs an admitted call: interceptors, then the handler. `impl` may stand in for the handler. */

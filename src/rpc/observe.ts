@@ -4,6 +4,7 @@ import { Code, ConnectError, type HandlerContext } from "@connectrpc/connect";
 import type { Logger } from "pino";
 import { PrivacyError } from "../domain/errors.ts";
 import { principalKey } from "./auth/principal.ts";
+import { type CallTracer, httpKey, spanKey } from "./call-span.ts";
 import { toConnectError } from "./errors.ts";
 
 /** The header and trailer of a failed call that names it in the log. */
@@ -22,12 +23,19 @@ const disconnects = new Set<unknown>(["ECONNRESET", "ERR_STREAM_PREMATURE_CLOSE"
 const faults = new Set([Code.Internal, Code.Unknown, Code.DataLoss, Code.Unavailable]);
 
 /** Counts calls. It learns what was called and how it ended, never who called or about whom. */
-export interface CallObserver {
+interface CallObserver {
   /** A call begins; it ends exactly once. */
   began(): void;
   ended(method: DescMethod, protocol: string, code: string, seconds: number): void;
   /** A request is answered that reached no method. */
   refused(protocol: string, code: string): void;
+}
+
+/** What learns of calls. */
+export interface Observers {
+  readonly log: Logger;
+  readonly observer?: CallObserver;
+  readonly tracer?: CallTracer;
 }
 
 /**
@@ -38,11 +46,12 @@ export interface CallObserver {
  * makes it the one door that all failures pass, also those that never reach an interceptor; here they get their
  * `google.rpc.ErrorInfo`, and the request id.
  */
-export function observe(context: HandlerContext & Abortable, log: Logger, observer?: CallObserver): void {
+export function observe(context: HandlerContext & Abortable, { log, observer, tracer }: Observers): void {
   const startedAt = performance.now();
   const abort = context.abort;
   let ended = false;
   observer?.began();
+  if (tracer !== undefined) context.values.set(spanKey, tracer.start(context));
   context.abort = (reason) => {
     if (!ended) {
       ended = true;
@@ -52,6 +61,7 @@ export function observe(context: HandlerContext & Abortable, log: Logger, observ
       const code = error === undefined ? "ok" : codeName(error.code);
       observer?.ended(context.method, context.protocolName, code, ms / 1000);
       report(context, { error, code, ms }, log);
+      context.values.get(spanKey)?.end(code, context.values.get(httpKey));
     }
     abort.call(context, reason);
   };
@@ -95,6 +105,7 @@ function report(context: HandlerContext, { error, code, ms }: End, log: Logger):
     code,
     ms: Math.round(ms * 1000) / 1000,
     principal: context.values.get(principalKey)?.kind,
+    traceId: context.values.get(spanKey)?.traceId,
   };
   error?.metadata.set(requestIdHeader, requestId);
   if (error !== undefined && faults.has(error.code))

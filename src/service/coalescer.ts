@@ -11,12 +11,26 @@ export interface CoalescerLimits {
   readonly inFlight: number;
 }
 
-/** Told of each statement how many questions it has. */
-export type OnSend = (questions: number) => void;
+/** What watches a coalescer at work. */
+export interface CoalescerHooks<Caller = unknown> {
+  /** Told of each statement how many questions it has. */
+  readonly onSend?: (questions: number) => void;
+  /** Ties each statement to the calls for which it is sent. */
+  readonly tracer?: SharedTracer<Caller> | undefined;
+}
+
+interface SharedTracer<Caller> {
+  /** The call that asks now. */
+  current(): Caller;
+  /** Sends the statement of these calls. */
+  shared<T>(callers: readonly Caller[], send: () => T): T;
+}
 
 /** A call that waits for facts. */
 interface Caller<Question, Fact> {
   readonly questions: readonly Question[];
+  /** The call, as the tracer knows it. */
+  readonly trace: unknown;
   readonly facts: Fact[];
   readonly statements: Set<Statement<Question, Fact>>;
   readonly finish: () => void;
@@ -41,15 +55,15 @@ interface Statement<Question, Fact> {
 export class Coalescer<Question, Fact> {
   readonly #read: ReadMany<Question, Fact>;
   readonly #limits: CoalescerLimits;
-  readonly #onSend: OnSend | undefined;
+  readonly #hooks: CoalescerHooks;
   #waiting: Caller<Question, Fact>[] = [];
   #inFlight = 0;
   #scheduled = false;
 
-  constructor(read: ReadMany<Question, Fact>, limits: CoalescerLimits, onSend?: OnSend) {
+  constructor(read: ReadMany<Question, Fact>, limits: CoalescerLimits, hooks: CoalescerHooks = {}) {
     this.#read = read;
     this.#limits = limits;
-    this.#onSend = onSend;
+    this.#hooks = hooks;
   }
 
   /** Calls of which questions are still to be sent. */
@@ -73,6 +87,7 @@ export class Coalescer<Question, Fact> {
     };
     const caller: Caller<Question, Fact> = {
       questions,
+      trace: this.#hooks.tracer?.current(),
       facts: new Array(questions.length),
       statements: new Set(),
       finish: () => {
@@ -148,8 +163,13 @@ export class Coalescer<Question, Fact> {
     this.#inFlight++;
     try {
       const questions = parts.flatMap(({ caller, from, to }) => caller.questions.slice(from, to));
-      this.#onSend?.(questions.length);
-      const facts = await this.#read(questions, cancel.signal);
+      const { onSend, tracer } = this.#hooks;
+      onSend?.(questions.length);
+      const send = () => this.#read(questions, cancel.signal);
+      const facts = await (tracer?.shared(
+        [...callers].map(({ trace }) => trace),
+        send,
+      ) ?? send());
       if (facts.length !== questions.length) throw new Error("a statement answered other than it was asked");
       this.#deliver(parts, facts);
     } catch (failure) {

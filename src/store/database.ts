@@ -9,6 +9,7 @@ import type { OnWait, PoolFigures } from "./lined-pool.ts";
 import { pendingMigrations } from "./migrations/migrate.ts";
 import { MuteRepository } from "./mutes.ts";
 import { RateDebtRepository } from "./rate-debts.ts";
+import type { StatementTracer } from "./session.ts";
 import { SettingsRepository } from "./settings.ts";
 import { UserRepository } from "./users.ts";
 
@@ -23,6 +24,7 @@ export interface DatabaseOptions {
   /** Told what the libraries have to say; nothing is written to the console. */
   readonly log?: ((message: string) => void) | undefined;
   readonly onWait?: OnWait | undefined;
+  readonly tracer?: StatementTracer | undefined;
 }
 
 /**
@@ -103,8 +105,15 @@ export function databaseOn(backend: Backend): Database {
 }
 
 // Imported when used: the other backend's driver is never loaded.
-async function openBackend({ url, dataDir, log = () => {}, onWait }: DatabaseOptions): Promise<Backend> {
-  if (url !== undefined) return (await import("./postgresql.ts")).openPostgresql(url, log, onWait);
-  if (dataDir !== undefined) return (await import("./embedded.ts")).openEmbedded(dataDir, log);
+async function openBackend({
+  url,
+  dataDir,
+  log = () => {},
+  onWait,
+  tracer,
+}: DatabaseOptions): Promise<Backend> {
+  if (url !== undefined)
+    return (await import("./postgresql.ts")).openPostgresql(url, log, { onWait, tracer });
+  if (dataDir !== undefined) return (await import("./embedded.ts")).openEmbedded(dataDir, log, tracer);
   throw new Error("Neither a database URL nor a data directory is given");
 }

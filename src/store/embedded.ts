@@ -6,7 +6,7 @@ import type { Backend } from "./backend.ts";
 import { lockDirectory } from "./directory-lock.ts";
 import { migrate } from "./migrations/migrate.ts";
 import { ormOptions } from "./orm-options.ts";
-import { Session } from "./session.ts";
+import { Session, type StatementTracer } from "./session.ts";
 
 const inMemory = "memory://";
 
@@ -14,13 +14,17 @@ const inMemory = "memory://";
  * Opens the embedded database of a directory, which is made if it is missing. `memory://` keeps everything in memory.
  * Throws `DirectoryInUseError` when another instance uses the directory: two would ruin it.
  */
-export async function openEmbedded(dataDir: string, log: (message: string) => void): Promise<Backend> {
-  if (dataDir === inMemory) return open(inMemory, inMemory, () => {}, log);
+export async function openEmbedded(
+  dataDir: string,
+  log: (message: string) => void,
+  tracer?: StatementTracer,
+): Promise<Backend> {
+  if (dataDir === inMemory) return open(inMemory, inMemory, () => {}, log, tracer);
   const directory = resolve(dataDir);
   mkdirSync(directory, { recursive: true, mode: 0o700 });
   const release = lockDirectory(directory, join(directory, "database.lock"));
   try {
-    return await open(directory, join(directory, "database"), release, log);
+    return await open(directory, join(directory, "database"), release, log, tracer);
   } catch (failure) {
     release();
     throw failure;
@@ -32,9 +36,10 @@ async function open(
   dbName: string,
   release: () => void,
   log: (message: string) => void,
+  tracer: StatementTracer | undefined,
 ): Promise<Backend> {
   const orm = await MikroORM.init({ ...ormOptions(log), dbName });
-  const session = new Session(orm.em.fork().getKysely(), "ignore query");
+  const session = new Session(orm.em.fork().getKysely(), "ignore query", { tracer });
   await session.run(sql`select 1`);
   return {
     kind: "embedded",

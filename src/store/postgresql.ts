@@ -6,7 +6,7 @@ import { migrate } from "./migrations/migrate.ts";
 import { ormOptions } from "./orm-options.ts";
 import { PreparedClient } from "./prepared-client.ts";
 import { quietAborts } from "./quiet-aborts.ts";
-import { Session } from "./session.ts";
+import { Session, type StatementTracer } from "./session.ts";
 import { Watch } from "./watch.ts";
 
 const maxConnections = 16;
@@ -42,12 +42,16 @@ const watchTimes = { pauseMs: 250, silenceMs: 400 };
 /** Touches all that decisions rest on, and reads nothing: it waits where they would wait. */
 const canDecide = sql`
   select from users, follows, blocks, mutes, privacy_settings, privacy_exceptions where false`;
+interface PostgresqlHooks {
+  readonly onWait?: OnWait | undefined;
+  readonly tracer?: StatementTracer | undefined;
+}
 
 /** Opens a pool on the database of a `postgres://` URL. Connects when first used, so it never fails on a server. */
 export async function openPostgresql(
   url: string,
   log: (message: string) => void,
-  onWait?: OnWait,
+  { onWait, tracer }: PostgresqlHooks = {},
 ): Promise<Backend> {
   const common = { connectionString: url, ...connection, log };
   const controlPool = linedPool({
@@ -77,8 +81,8 @@ export async function openPostgresql(
   const { hostname, port, pathname } = new URL(url);
   return {
     kind: "postgresql",
-    session: new Session(orm.em.fork().getKysely(), "cancel query", watch),
-    checks: new Session(checks.em.fork().getKysely(), "cancel query", watch),
+    session: new Session(orm.em.fork().getKysely(), "cancel query", { watch, tracer }),
+    checks: new Session(checks.em.fork().getKysely(), "cancel query", { watch, tracer }),
     description: `${hostname}:${port || "5432"}${pathname}`,
     watch: (onChange) => watch.start(onChange),
     pools: () => [changesPool, checksPool, controlPool].map((pool) => pool.figures()),

@@ -1,7 +1,19 @@
-import { type AbortableQueryOptions, type Kysely, type RawBuilder, sql } from "kysely";
+import { type AbortableQueryOptions, type Kysely, type RawBuilder, RawNode, sql } from "kysely";
 import { isConnectionLost, isRolledBack, toStoreError } from "./errors.ts";
 import { retrying } from "./retry.ts";
 import type { Watch } from "./watch.ts";
+
+/** Follows the statements of a call. */
+export interface StatementTracer {
+  /** Runs a statement of an operation, `select` say. */
+  statement<T>(operation: string, send: () => Promise<T>): Promise<T>;
+}
+
+interface SessionHooks {
+  /** Tells when the database is away. */
+  readonly watch?: Watch | undefined;
+  readonly tracer?: StatementTracer | undefined;
+}
 
 /** Runs one statement and returns its rows. */
 export type Run = <Row>(statement: RawBuilder<Row>) => Promise<Row[]>;
@@ -18,14 +30,18 @@ export class Session {
   readonly #onAbort: AbortableQueryOptions["inflightQueryAbortStrategy"];
   readonly #watch: Watch | undefined;
 
-  /**
-   * `onAbort`: what becomes of a running statement; a backend without a second connection can cancel none. `watch`:
-   * tells when the database is away.
-   */
-  constructor(db: Kysely<unknown>, onAbort: "cancel query" | "ignore query", watch?: Watch) {
+  readonly #tracer: StatementTracer | undefined;
+
+  /** `onAbort`: what becomes of a running statement; a backend without a second connection can cancel none. */
+  constructor(
+    db: Kysely<unknown>,
+    onAbort: "cancel query" | "ignore query",
+    { watch, tracer }: SessionHooks = {},
+  ) {
     this.#db = db;
     this.#onAbort = onAbort;
     this.#watch = watch;
+    this.#tracer = tracer;
   }
 
   /** Runs one statement that changes something, a transaction of its own, and returns its rows. */
@@ -71,7 +87,7 @@ export class Session {
   }
 
   async #execute<Row>(statement: RawBuilder<Row>, signal: AbortSignal | undefined): Promise<Row[]> {
-    return (await statement.execute(this.#db, this.#abortable(signal))).rows;
+    return this.#send(statement, this.#db, this.#abortable(signal));
   }
 
   #transact<T>(
@@ -85,25 +101,42 @@ export class Session {
     this.#db
       .connection()
       .execute(async (connection) => {
-        const run: Run = async (statement) => (await statement.execute(connection, options)).rows;
+        const run: Run = (statement) => this.#send(statement, connection, options);
         let result: T;
         try {
           await run(sql`begin isolation level read committed`);
           result = await work(run);
         } catch (failure) {
           reject(failure);
-          await sql`rollback`.execute(connection);
+          await this.#send(sql`rollback`, connection);
           return;
         }
         onCommit();
-        await sql`commit`.execute(connection);
+        await this.#send(sql`commit`, connection);
         resolve(result);
       }, options)
       .catch(reject);
     return promise;
   }
 
+  async #send<Row>(
+    statement: RawBuilder<Row>,
+    db: Kysely<unknown>,
+    options?: AbortableQueryOptions,
+  ): Promise<Row[]> {
+    const send = () => statement.execute(db, options);
+    const tracer = this.#tracer;
+    return (await (tracer === undefined ? send() : tracer.statement(operationOf(statement), send))).rows;
+  }
+
   #abortable(signal: AbortSignal | undefined): AbortableQueryOptions {
     return { signal, inflightQueryAbortStrategy: this.#onAbort };
   }
+}
+
+/** The first word of a statement. */
+function operationOf(statement: RawBuilder<unknown>): string {
+  const node = statement.toOperationNode();
+  const [text = ""] = RawNode.is(node) ? node.sqlFragments : [];
+  return /\w+/.exec(text)?.[0].toLowerCase() ?? "statement";
 }

@@ -78,6 +78,7 @@ export async function startService(
       reflection: true,
       logLevel: "silent",
       workers: 1,
+      tracing: undefined,
       ...overrides,
     },
     { log: pino({ level: "silent" }) },

@@ -160,6 +160,31 @@ describe("configuration", () => {
     expect(readConfig({}).admin).to.eql({ host: "127.0.0.1", port: 9464 });
   });
 
+  it("makes traces only where they have somewhere to go", () => {
+    const endpoint = { OTEL_EXPORTER_OTLP_ENDPOINT: "http://collector:4318/base" };
+    expect(readConfig({ OTEL_SERVICE_NAME: "privacy" }).tracing).to.equal(undefined);
+    expect(readConfig({ ...endpoint, OTEL_SDK_DISABLED: "true" }).tracing).to.equal(undefined);
+    expect(readConfig(endpoint).tracing).to.eql({
+      url: "http://collector:4318/base/v1/traces",
+      sampler: "parentbased_always_on",
+      ratio: 1,
+    });
+    const specific = {
+      OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: "https://traces/in",
+      OTEL_TRACES_SAMPLER_ARG: "0.25",
+    };
+    expect(readConfig({ ...endpoint, ...specific }).tracing).to.include({
+      url: "https://traces/in",
+      ratio: 0.25,
+    });
+    for (const [name, value] of Object.entries({
+      OTEL_EXPORTER_OTLP_ENDPOINT: "grpc://collector",
+      OTEL_TRACES_SAMPLER: "jaeger_remote",
+      OTEL_TRACES_SAMPLER_ARG: "2",
+    }))
+      expect(problems({ [name]: value }).join()).to.match(new RegExp(`^${name} must be`));
+  });
+
   it("reads the database alone for a migration job", () => {
     expect(readDatabaseConfig({ NODE_ENV: "production", DATABASE_URL: "postgres://db/privacy" })).to.eql({
       url: "postgres://db/privacy",

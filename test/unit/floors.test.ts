@@ -10,6 +10,7 @@ const floors: Record<string, readonly string[]> = {
   "src/rest": ["src/domain", "src/rpc", "gen"],
   "src/http": ["src/rpc", "src/rest", "gen"],
   "src/metrics": [],
+  "src/tracing": [],
   "src/service": ["src/domain", "src/store", "src/rpc", "gen"],
   "src/importer": ["gen"],
   "src/workers": [],

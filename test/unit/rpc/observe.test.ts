@@ -3,11 +3,12 @@ import { expect } from "chai";
 import { pino } from "pino";
 import { GraphService } from "../../../gen/nexgate/privacy/v1/graph_service_pb.ts";
 import { PrivacyError } from "../../../src/domain/errors.ts";
+import { type CallTracer, httpKey } from "../../../src/rpc/call-span.ts";
 import { reasonOf } from "../../../src/rpc/errors.ts";
 import { finished, observe, requestIdHeader } from "../../../src/rpc/observe.ts";
 
 /** Starts a call whose end is watched. */
-function startCall(requestSignal?: AbortSignal) {
+function startCall(requestSignal?: AbortSignal, tracer?: CallTracer) {
   const lines: Record<string, unknown>[] = [];
   const log = pino({ level: "debug" }, { write: (line: string) => void lines.push(JSON.parse(line)) });
   const context = createHandlerContext({
@@ -18,7 +19,7 @@ function startCall(requestSignal?: AbortSignal) {
     url: "http://h/",
     ...(requestSignal && { requestSignal }),
   });
-  observe(context, log);
+  observe(context, { log, ...(tracer && { tracer }) });
   return { context, lines };
 }
 
@@ -93,6 +94,21 @@ describe("observing a call", () => {
     expect(lines[0]).to.include({ level: 30, code: "canceled" });
     expect([finished.code, finished.rawMessage]).to.eql([Code.Canceled, "the call has finished"]);
     expect([...finished.metadata]).to.eql([]);
+  });
+
+  it("ends the span of a call as the call ends, and logs its trace", () => {
+    const ended: unknown[] = [];
+    const span = {
+      traceId: "a trace",
+      run: <T>(work: () => T) => work(),
+      end: (...args: unknown[]) => void ended.push(args),
+    };
+    const { context, lines } = startCall(undefined, { start: () => span });
+    context.values.set(httpKey, { route: "/users/{id}", status: 404 });
+    context.abort(new PrivacyError("USER_NOT_FOUND"));
+    context.abort(finished);
+    expect(ended).to.eql([["not_found", { route: "/users/{id}", status: 404 }]]);
+    expect(lines[0]).to.include({ traceId: "a trace" });
   });
 
   it("logs a deadline as such", () => {

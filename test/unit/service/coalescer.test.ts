@@ -35,7 +35,7 @@ function start(limits: Partial<CoalescerLimits> = {}) {
       return promise;
     },
     { statementSize: 1_000, fairShare: 250, inFlight: 4, ...limits },
-    (questions) => sizes.push(questions),
+    { onSend: (questions) => sizes.push(questions) },
   );
   return {
     sent,
