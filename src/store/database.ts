@@ -19,6 +19,8 @@ export { DirectoryInUseError } from "./directory-lock.ts";
 export interface DatabaseOptions {
   /** `postgres://user:password@host:port/name`, with any parameters that `pg` knows. */
   readonly url?: string | undefined;
+  /** The PostgreSQL role to which migrating grants what the service needs. */
+  readonly serviceRole?: string | undefined;
   /** The directory of the embedded database; `memory://` keeps everything in memory. */
   readonly dataDir?: string | undefined;
   /** Told what the libraries have to say; nothing is written to the console. */
@@ -107,13 +109,14 @@ export function databaseOn(backend: Backend): Database {
 // Imported when used: the other backend's driver is never loaded.
 async function openBackend({
   url,
+  serviceRole,
   dataDir,
   log = () => {},
   onWait,
   tracer,
 }: DatabaseOptions): Promise<Backend> {
   if (url !== undefined)
-    return (await import("./postgresql.ts")).openPostgresql(url, log, { onWait, tracer });
+    return (await import("./postgresql.ts")).openPostgresql(url, log, { serviceRole, onWait, tracer });
   if (dataDir !== undefined) return (await import("./embedded.ts")).openEmbedded(dataDir, log, tracer);
   throw new Error("Neither a database URL nor a data directory is given");
 }

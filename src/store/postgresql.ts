@@ -42,7 +42,10 @@ const watchTimes = { pauseMs: 250, silenceMs: 400 };
 /** Touches all that decisions rest on, and reads nothing: it waits where they would wait. */
 const canDecide = sql`
   select from users, follows, blocks, mutes, privacy_settings, privacy_exceptions where false`;
-interface PostgresqlHooks {
+
+interface PostgresqlOptions {
+  /** Migrating grants this role what the service needs. */
+  readonly serviceRole?: string | undefined;
   readonly onWait?: OnWait | undefined;
   readonly tracer?: StatementTracer | undefined;
 }
@@ -51,7 +54,7 @@ interface PostgresqlHooks {
 export async function openPostgresql(
   url: string,
   log: (message: string) => void,
-  { onWait, tracer }: PostgresqlHooks = {},
+  { serviceRole, onWait, tracer }: PostgresqlOptions = {},
 ): Promise<Backend> {
   const common = { connectionString: url, ...connection, log };
   const controlPool = linedPool({
@@ -97,7 +100,7 @@ export async function openPostgresql(
         driverOptions: { connectionString: url, ...connection },
       });
       try {
-        return await migrate(untimed);
+        return await migrate(untimed, serviceRole);
       } finally {
         await untimed.close();
       }

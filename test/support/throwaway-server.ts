@@ -61,7 +61,8 @@ async function ready(child: ChildProcess): Promise<void> {
   throw new Error(`the server did not start: ${said.join("; ")}`);
 }
 
-function findBinaries(): string | undefined {
+/** The directory of the programs of the newest PostgreSQL that is installed. */
+export function findBinaries(): string | undefined {
   const onPath = (process.env.PATH ?? "").split(delimiter);
   const installed = globSync("/usr/lib/postgresql/*/bin").sort((a, b) =>
     b.localeCompare(a, "en", { numeric: true }),

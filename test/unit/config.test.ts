@@ -27,7 +27,7 @@ describe("configuration", () => {
       host: "127.0.0.1",
       httpPort: 7001,
       grpcPort: 50051,
-      database: { url: undefined, dataDir: ".data" },
+      database: { url: undefined, serviceRole: undefined, dataDir: ".data" },
       reflection: true,
       logLevel: "info",
     });
@@ -186,8 +186,10 @@ describe("configuration", () => {
   });
 
   it("reads the database alone for a migration job", () => {
-    expect(readDatabaseConfig({ NODE_ENV: "production", DATABASE_URL: "postgres://db/privacy" })).to.eql({
+    const environment = { DATABASE_URL: "postgres://db/privacy", DATABASE_SERVICE_ROLE: "service" };
+    expect(readDatabaseConfig({ NODE_ENV: "production", ...environment })).to.eql({
       url: "postgres://db/privacy",
+      serviceRole: "service",
       dataDir: ".data",
     });
   });

@@ -3,15 +3,20 @@ import type { IMigrator } from "@mikro-orm/core";
 import type { SqlEntityManager } from "@mikro-orm/postgresql";
 import { sql } from "kysely";
 import type { Session } from "../session.ts";
+import { grantTo } from "./grants.ts";
 import { migrationsList } from "./list.ts";
 
 const signingKeyBytes = 32;
 
 /**
  * Applies the pending migrations and returns their names: all or none, in one transaction. Several instances may
- * call it at once; one works, the others wait and find nothing left to do. Also makes the signing key, once.
+ * call it at once; one works, the others wait and find nothing left to do. Also makes the signing key, once, and lets
+ * `serviceRole` do what the service does.
  */
-export async function migrate(orm: { em: SqlEntityManager; migrator: IMigrator }): Promise<string[]> {
+export async function migrate(
+  orm: { em: SqlEntityManager; migrator: IMigrator },
+  serviceRole?: string,
+): Promise<string[]> {
   return orm.em.fork().transactional(async (em) => {
     const db = em.getKysely();
     await sql`set local statement_timeout = 0`.execute(db);
@@ -21,6 +26,7 @@ export async function migrate(orm: { em: SqlEntityManager; migrator: IMigrator }
     const applied = await orm.migrator.up({ transaction: em.getTransactionContext() });
     const key = randomBytes(signingKeyBytes);
     await sql`insert into signing_keys (id, key) values (1, ${key}) on conflict do nothing`.execute(db);
+    if (serviceRole !== undefined) await grantTo(db, serviceRole);
     return applied.map(({ name }) => name);
   });
 }

@@ -1,0 +1,34 @@
+import { type QueryExecutorProvider, sql } from "kysely";
+
+/**
+ * What the service does with each table. Locking a row of `users` takes the right to update it; deleting a user
+ * cascades with the rights of the tables' owner.
+ */
+const verbs = {
+  users: "select, insert, update, delete",
+  follows: "select, insert, delete",
+  blocks: "select, insert, delete",
+  mutes: "select, insert, delete",
+  privacy_settings: "select, insert, update",
+  privacy_exceptions: "select, insert, delete",
+  imports: "select, insert, update",
+  rate_debts: "select, insert, update, delete",
+  signing_keys: "select",
+  migrations: "select",
+};
+
+/**
+ * Lets a role do what the service does with the tables, and nothing else, whatever it was granted before. Throws when
+ * it is the very role that owns them.
+ */
+export async function grantTo(db: QueryExecutorProvider, role: string): Promise<void> {
+  const grantee = sql.id(role);
+  const { rows } = await sql`select where current_user = ${role}`.execute(db);
+  if (rows.length > 0)
+    throw new Error("DATABASE_SERVICE_ROLE must name another role than the one that migrates");
+  for (const [name, allowed] of Object.entries(verbs)) {
+    const table = sql.table(name);
+    await sql`revoke all on table ${table} from ${grantee}`.execute(db);
+    await sql`grant ${sql.raw(allowed)} on table ${table} to ${grantee}`.execute(db);
+  }
+}
