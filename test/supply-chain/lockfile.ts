@@ -12,6 +12,8 @@ export interface LockedPackage {
   readonly resolved?: string;
   /** Whether only development needs it. */
   readonly dev?: boolean;
+  /** Whether all goes well without it. */
+  readonly optional?: boolean;
   readonly engines?: { readonly node?: string };
 }
 

@@ -1,0 +1,80 @@
+import { expect } from "chai";
+import { object, objects, stopsWithinMs } from "./files.ts";
+import { image } from "./image.ts";
+
+const appLabel = { "app.kubernetes.io/name": "privacy-control" };
+const jobTemplate = object("Job").spec.template;
+const { template } = object("Deployment").spec;
+const [migration] = jobTemplate.spec.containers;
+const [container] = template.spec.containers;
+const config = object("ConfigMap").data;
+
+describe("deploy/kubernetes.yaml", () => {
+  it("runs everything without privileges, and hands out no more than it needs", () => {
+    for (const { spec } of [jobTemplate, template]) {
+      expect(spec.enableServiceLinks).to.equal(false);
+      expect(spec.automountServiceAccountToken).to.equal(false);
+      const { runAsNonRoot, runAsUser, runAsGroup, seccompProfile } = spec.securityContext;
+      expect([runAsNonRoot, `${runAsUser}:${runAsGroup}`]).to.eql([true, image.user]);
+      expect(seccompProfile).to.eql({ type: "RuntimeDefault" });
+      for (const { securityContext, resources } of spec.containers) {
+        expect(securityContext).to.eql({
+          allowPrivilegeEscalation: false,
+          readOnlyRootFilesystem: true,
+          capabilities: { drop: ["ALL"] },
+        });
+        expect(resources.requests).to.have.all.keys("cpu", "memory");
+        expect(resources.limits).to.have.all.keys("cpu", "memory");
+      }
+    }
+  });
+
+  it("selects the replicas, and never the migration", () => {
+    expect(template.metadata.labels).to.eql(appLabel);
+    expect(jobTemplate.metadata.labels).not.to.eql(appLabel);
+    expect(object("Deployment").spec.selector.matchLabels).to.eql(appLabel);
+    expect(object("PodDisruptionBudget").spec.selector.matchLabels).to.eql(appLabel);
+    expect(object("NetworkPolicy").spec.podSelector.matchLabels).to.eql(appLabel);
+    for (const { spec } of objects.filter(({ kind }) => kind === "Service"))
+      expect(spec.selector).to.eql(appLabel);
+    expect(object("HorizontalPodAutoscaler").spec.scaleTargetRef.name).to.equal(
+      object("Deployment").metadata.name,
+    );
+  });
+
+  it("never has fewer than two replicas on purpose", () => {
+    expect(object("Deployment").spec).not.to.have.property("replicas");
+    expect(object("Deployment").spec.strategy.rollingUpdate.maxUnavailable).to.equal(0);
+    expect(object("HorizontalPodAutoscaler").spec.minReplicas).to.be.at.least(2);
+    expect(object("PodDisruptionBudget").spec.maxUnavailable).to.equal(1);
+  });
+
+  it("names every port once, as the image exposes it", () => {
+    const ports = new Map<string, number>(
+      container.ports.map((port: { name: string; containerPort: number }) => [port.name, port.containerPort]),
+    );
+    expect([...ports.values()]).to.eql(image.exposed);
+    const services = objects.filter(({ kind }) => kind === "Service").flatMap(({ spec }) => spec.ports);
+    for (const { targetPort } of services) expect(ports.has(targetPort), targetPort).to.equal(true);
+    const policy = object("NetworkPolicy").spec.ingress.flatMap(
+      (rule: { ports: { port: string }[] }) => rule.ports,
+    );
+    expect(policy.map(({ port }: { port: string }) => port)).to.have.members([...ports.keys()]);
+    expect(template.metadata.annotations["prometheus.io/port"]).to.equal(String(ports.get("metrics")));
+    expect(container.startupProbe.grpc.port).to.equal(ports.get("grpc"));
+    for (const { httpGet } of [container.readinessProbe, container.livenessProbe])
+      expect(ports.get(httpGet.port)).to.equal(7001);
+  });
+
+  it("waits for the delay before draining and the calls in flight", () => {
+    expect(template.spec.terminationGracePeriodSeconds * 1_000).to.be.above(stopsWithinMs + 5_000);
+  });
+
+  it("takes secrets from secrets", () => {
+    for (const { env } of [migration, container])
+      for (const { name, value } of env)
+        if (name !== "DATABASE_SERVICE_ROLE") expect(value, name).to.equal(undefined);
+    expect(Object.keys(config).filter((name) => /URL$|SECRET|PASSWORD/.test(name))).to.eql(["JWKS_URL"]);
+    expect(container.envFrom).to.eql([{ configMapRef: { name: object("ConfigMap").metadata.name } }]);
+  });
+});
