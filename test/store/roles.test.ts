@@ -114,6 +114,7 @@ describe("the roles of deploy/sql/roles.sql", () => {
       mutes: "select insert delete",
       privacy_exceptions: "select insert delete",
       privacy_settings: "select insert update",
+      rate_debts: "select insert update delete",
       signing_keys: "select",
       users: "select insert update delete",
     });
