@@ -12,12 +12,6 @@ describe("the README", () => {
     expect(matches(readme, /^\| `([A-Z][A-Z_]+)` \|/gm)).to.have.members([...variableNames]);
   });
 
-  it("names only scripts that exist", () => {
-    const { scripts } = JSON.parse(readFileSync("package.json", "utf8"));
-    for (const script of matches(readme, /npm run (?:-s )?([a-z:]+)/g))
-      expect(scripts).to.have.property(script);
-  });
-
   it("shows the scope of every method of the internal services", () => {
     for (const service of ["graph", "access"]) {
       const proto = readFileSync(`proto/nexgate/privacy/v1/${service}_service.proto`, "utf8");

@@ -1,0 +1,96 @@
+import { existsSync, globSync, readFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { Code } from "@connectrpc/connect";
+import { expect } from "chai";
+import { ErrorReasonSchema } from "../../gen/nexgate/privacy/v1/error_reason_pb.ts";
+import { variableNames } from "../../src/config.ts";
+import { type ErrorReason, errors, PrivacyError } from "../../src/domain/errors.ts";
+import { statusOf } from "../../src/rest/status.ts";
+import { toConnectError } from "../../src/rpc/errors.ts";
+
+const documents = ["*.md", "docs/**/*.md", "client/*.md"]
+  .flatMap((pattern) => globSync(pattern))
+  .map((path) => ({ path, text: readFileSync(path, "utf8") }));
+
+const found = (pattern: RegExp) =>
+  documents.flatMap(({ path, text }) =>
+    [...text.matchAll(pattern)].map((match) => ({ document: path, name: match[1] ?? "" })),
+  );
+
+/** A path that is made, not kept. */
+const isMade = (path: string) => /^(dist|build|node_modules|DATA_DIR)\//.test(path);
+/** What gRPC calls one of Connect's codes. */
+const grpcName = (code: string) =>
+  code
+    .replace(/(?<=[a-z])[A-Z]/g, "_$&")
+    .toUpperCase()
+    .replace(/^CANCELED$/, "CANCELLED");
+const isMediaType = (text: string) => text.startsWith("application/");
+
+describe("the documents", () => {
+  const { scripts } = JSON.parse(readFileSync("package.json", "utf8"));
+
+  it("name only scripts that exist", () => {
+    const named = found(/npm run (?:-s )?([a-z:]+)/g);
+    expect(named).to.have.length.above(10);
+    expect(named.filter(({ name }) => !(name in scripts))).to.eql([]);
+  });
+
+  it("name every script that exists", () => {
+    const named = found(/npm (?:run )?(?:-s )?([a-z:]+)/g).map(({ name }) => name);
+    expect(named).to.include.members(Object.keys(scripts));
+  });
+
+  it("link to what exists", () => {
+    const links = found(/\]\(([^)#]+)[^)]*\)/g).filter(({ name }) => !name.startsWith("https:"));
+    expect(links).to.have.length.above(10);
+    expect(links.filter(({ document, name }) => !existsSync(join(dirname(document), name)))).to.eql([]);
+  });
+
+  it("name files that exist, those of src by their floor too", () => {
+    const paths = found(/`(\.?[\w-]+(?:\/[\w.-]+)+)\/?`/g).filter(
+      ({ name }) => !isMade(name) && !isMediaType(name),
+    );
+    expect(paths).to.have.length.above(50);
+    const places = (name: string) => [name, `src/${name}`, `src/${name}.ts`];
+    expect(paths.filter(({ name }) => !places(name).some((place) => existsSync(place)))).to.eql([]);
+  });
+
+  it("name only variables that are read", () => {
+    const known = [...variableNames, "TEST_DATABASE_URL", "PROPERTY_SEED", "RACE_SEED"];
+    const others = [...Object.keys(errors), ...Object.keys(Code).map(grpcName)];
+    const named = found(/`([A-Z]+(?:_[A-Z]+)+)(?:=[^`]*)?`/g).filter(({ name }) => !others.includes(name));
+    expect(named).to.have.length.above(20);
+    expect(named.filter(({ name }) => !known.includes(name))).to.eql([]);
+  });
+
+  it("fit on a page each, where they are decisions", () => {
+    const decisions = documents.filter(({ path }) => path.startsWith("docs/decisions/"));
+    expect(decisions).to.have.length.within(4, 8);
+    for (const { path, text } of decisions) {
+      expect(text.split("\n"), path).to.have.length.below(60);
+      const headings = [...text.matchAll(/^## (.+)$/gm)].map(([, heading]) => heading);
+      expect(headings, path).to.eql(["Context", "Decision", "Figures", "Consequences"]);
+    }
+  });
+});
+
+describe("docs/errors.md", () => {
+  const rows = found(/^\| (`[A-Z_]+` \|.*) \|$/gm)
+    .filter(({ document }) => document === "docs/errors.md")
+    .map(({ name }) => name.replaceAll("`", "").split(" | "));
+
+  it("lists every reason of the definition, and no other", () => {
+    const reasons = ErrorReasonSchema.values.filter(({ number }) => number !== 0);
+    expect(rows.map(([reason]) => `ERROR_REASON_${reason}`)).to.have.members(reasons.map(({ name }) => name));
+  });
+
+  for (const reason of Object.keys(errors) as ErrorReason[]) {
+    it(`tells what ${reason} is over gRPC and over REST`, () => {
+      const error = toConnectError(new PrivacyError(reason));
+      expect(rows.filter(([listed]) => listed === reason)).to.eql([
+        [reason, grpcName(Code[error.code] ?? ""), String(statusOf(error)), error.rawMessage],
+      ]);
+    });
+  }
+});
