@@ -47,6 +47,9 @@ function readImage(text: string) {
   return {
     stages: stages as readonly Stage[],
     user: last("USER"),
+    variables: last("ENV")
+      .split(" ")
+      .map((pair) => pair.split("=")[0] ?? ""),
     exposed: last("EXPOSE").split(" ").map(Number),
     stopSignal: last("STOPSIGNAL") as NodeJS.Signals,
     healthCheck: JSON.parse(last("HEALTHCHECK").replace(/^.* CMD /, "")) as string[],
