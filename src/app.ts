@@ -23,6 +23,7 @@ import { callerLimits } from "./rpc/limits/caller-limits.ts";
 import { clientAddress } from "./rpc/limits/client-address.ts";
 import { limitedGate } from "./rpc/limits/limited-gate.ts";
 import { shareDebts } from "./rpc/limits/share-debts.ts";
+import { Load } from "./rpc/load.ts";
 import { reflectionServices } from "./rpc/reflection.ts";
 import { accessHandlers } from "./service/access.ts";
 import { blockHandlers } from "./service/blocks.ts";
@@ -56,8 +57,11 @@ export interface App {
   stop(graceMs: number): Promise<number>;
 }
 
-/** Checks share statements of up to 1,000 pairs; four at once leave most of the connections to changes. */
-const checkLimits = { statementSize: 1_000, fairShare: 250, inFlight: 4 };
+/**
+ * Checks share statements of up to 1,000 pairs; four at once leave most of the connections to changes. What waits
+ * beyond twenty statements would wait too long.
+ */
+const checkLimits = { statementSize: 1_000, fairShare: 250, inFlight: 4, waiting: 20_000 };
 /** How long the database may take to answer the question whether the service is ready. */
 const pingMs = 1_500;
 /** How long a scrape under way may take when everything else has ended. */
@@ -135,6 +139,7 @@ export async function startApp(
     services: [privacyControl],
     gate: limited(userGate(tokenVerifier(keys, { issuer, audience, otherAudience: serviceAudience }))),
     ...observers,
+    load: new Load(config.maxInFlight.publicCalls, log),
     shutdownSignal: lifecycle.shutdown,
   });
   const internalCalls = new Calls({
@@ -152,6 +157,8 @@ export async function startApp(
       serviceGate(tokenVerifier(keys, { issuer, audience: serviceAudience, otherAudience: audience })),
     ),
     ...observers,
+    // Apart from the public ones, which must not take the place of other services' decisions.
+    load: new Load(config.maxInFlight.internalCalls, log),
     shutdownSignal: lifecycle.shutdown,
   });
 

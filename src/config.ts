@@ -3,6 +3,7 @@ import { browserVariables, type CorsOrigins } from "./config/browsers.ts";
 import { type DatabaseConfig, databaseConfig, databaseVariables } from "./config/database.ts";
 import { drainDelayMs, lifecycleVariables } from "./config/lifecycle.ts";
 import { findNearMisses, type NearMiss } from "./config/near-misses.ts";
+import { type OverloadConfig, overloadConfig, overloadVariables } from "./config/overload.ts";
 import { type RateConfig, rateConfig, rateVariables } from "./config/rates.ts";
 import { readVariables, refuse } from "./config/read.ts";
 import { type TlsConfig, tlsConfig, tlsProblems, tlsVariables } from "./config/tls.ts";
@@ -24,6 +25,7 @@ export interface Config {
   readonly jwt: TokenConfig;
   readonly corsOrigins: CorsOrigins;
   readonly rates: RateConfig;
+  readonly maxInFlight: OverloadConfig;
   readonly reflection: boolean;
   readonly logLevel: LogLevel;
   /** How many processes serve; 1 is this one alone. */
@@ -45,6 +47,7 @@ const variables = {
   ...tlsVariables,
   ...lifecycleVariables,
   ...rateVariables,
+  ...overloadVariables,
   ...tracingVariables,
   NODE_ENV: oneOf("production", "development", "test")({ default: undefined }),
   HOST: text({ default: "127.0.0.1" }),
@@ -112,6 +115,7 @@ function read(environment: NodeJS.ProcessEnv) {
     jwt: tokenConfig(env),
     corsOrigins: env.CORS_ORIGINS,
     rates: rateConfig(env),
+    maxInFlight: overloadConfig(env),
     reflection: env.REFLECTION === "on",
     logLevel: env.LOG_LEVEL,
     workers: env.WORKERS,

@@ -34,6 +34,7 @@ export const errors = {
   TOKEN_EXPIRED: ["unauthenticated", "Token has expired"],
   SCOPE_MISSING: ["forbidden", "The token lacks the scope of this method"],
   RATE_LIMITED: ["exhausted", "Too many requests"],
+  OVERLOADED: ["exhausted", "Too busy, try again soon"],
   REQUEST_TOO_LARGE: ["too_large", "The request is too large"],
   UNSUPPORTED: ["unsupported", "The request asks for something that the service does not support"],
   UNAVAILABLE: ["unavailable", "Temporarily unavailable, try again later"],

@@ -3,6 +3,7 @@ import { Code, ConnectError } from "@connectrpc/connect";
 import { type HttpFacts, httpKey } from "../rpc/call-span.ts";
 import type { CallContext, Calls, UnaryEndpoint } from "../rpc/calls.ts";
 import { toConnectError } from "../rpc/errors.ts";
+import { overloaded } from "../rpc/load.ts";
 import { finished } from "../rpc/observe.ts";
 import { type HttpRequest, readJsonBody } from "./body.ts";
 import { failureOf } from "./failure.ts";
@@ -31,9 +32,14 @@ export interface Exchange extends CallSettings, Match {
 /** The statuses that ask the client to try again soon (RFC 9110, 10.2.3). */
 const retryable = new Set([429, 503]);
 
+const busyError = toConnectError(overloaded());
+const busy = failureOf(undefined, busyError);
+const busyHeaders = [...busyError.metadata];
+
 /** Makes the call of a request and answers it. Nothing of the body is read before the call is admitted. */
 export async function answerCall(exchange: Exchange): Promise<void> {
   const { calls, route, request, response } = exchange;
+  if (calls.refuses(route.endpoint.method, "rest")) return refuse(exchange);
   const context = calls.start(route.endpoint.method, {
     protocolName: "rest",
     requestMethod: request.method ?? "",
@@ -81,7 +87,7 @@ async function run(exchange: Exchange, context: CallContext): Promise<void> {
 
 /** Asks for a list in its largest pages, and for what stands in for its handler: see `allPages`. */
 function completeList(
-  { route, response, time, pageDeadlineMs }: Exchange,
+  { calls, route, response, time, pageDeadlineMs }: Exchange,
   context: CallContext,
   list: ListShape,
   message: Message,
@@ -97,7 +103,7 @@ function completeList(
       text = `${format.beforeData(reply.successMessage, time())}[${text}`;
     }
     if (rows !== "") separator = ",";
-    await write(response, text, context.signal);
+    await calls.load.outside(() => write(response, text, context.signal));
   });
 }
 
@@ -123,6 +129,12 @@ function fail(
   if (retryable.has(failure.status) && !headers.has("retry-after")) headers.set("retry-after", "1");
   const body = route.format.failure(failure, route.reply, time());
   send(request, response, { status: failure.status, headers }, body, maxBodyBytes);
+}
+
+/** Refuses a call for which there is no room, with as little work as can be. */
+function refuse({ route, request, response, time, maxBodyBytes }: Exchange): void {
+  const body = route.format.failure(busy, route.reply, time());
+  send(request, response, { status: busy.status, headers: busyHeaders }, body, maxBodyBytes);
 }
 
 /** Aborts when the client goes away before the answer is complete. */

@@ -21,6 +21,12 @@ const statuses: Record<Code, number> = {
   [Code.Unauthenticated]: 401,
 };
 
+/** The reasons that HTTP tells apart where gRPC has one code. */
+const statusOfReason = new Map([
+  ["REQUEST_TOO_LARGE", 413],
+  ["OVERLOADED", 503],
+]);
+
 /** What statuses are called (RFC 9110 and 6585; 499 is nginx's), in the casing of the documents. */
 const phrases = new Map([
   [200, "OK"],
@@ -42,7 +48,7 @@ const phrases = new Map([
 
 /** The HTTP status of a failed call. */
 export function statusOf(error: ConnectError): number {
-  return reasonOf(error) === "REQUEST_TOO_LARGE" ? 413 : statuses[error.code];
+  return statusOfReason.get(reasonOf(error) ?? "") ?? statuses[error.code];
 }
 
 /** The phrase of a status: `Bad request`. */

@@ -1,4 +1,4 @@
-import type { DescMessage, DescMethodUnary, DescService, MessageShape } from "@bufbuild/protobuf";
+import type { DescMessage, DescMethod, DescMethodUnary, DescService, MessageShape } from "@bufbuild/protobuf";
 import {
   type ConnectRouter,
   createContextValues,
@@ -14,6 +14,7 @@ import type { Gate } from "./auth/gate.ts";
 import { inSpan } from "./call-span.ts";
 import { toConnectError } from "./errors.ts";
 import { peerKey } from "./limits/client-address.ts";
+import { Load, overloaded } from "./load.ts";
 import { mapErrors } from "./map-errors.ts";
 import { type Abortable, type Observers, observe } from "./observe.ts";
 import { codeOfStatus } from "./refusals.ts";
@@ -62,6 +63,8 @@ export type RefusedProtocol = "grpc" | "grpc-web" | "http";
 interface CallsOptions extends Observers {
   readonly services: readonly Service[];
   readonly gate: Gate;
+  /** Bounds the calls at work; unbounded by default. */
+  readonly load?: Load;
   /** Aborts the context of every call when the process has waited long enough for its end. */
   readonly shutdownSignal?: AbortSignal;
 }
@@ -73,18 +76,21 @@ interface CallsOptions extends Observers {
 export class Calls {
   readonly services: readonly Service[];
   readonly interceptors: Interceptor[];
+  readonly load: Load;
   readonly shutdownSignal: AbortSignal | undefined;
   readonly #gate: Gate;
   readonly #observers: Observers;
   readonly #unary = new Map<string, UnaryEndpoint>();
   readonly #open: ReadonlySet<string>;
 
-  constructor({ services, gate, shutdownSignal, ...observers }: CallsOptions) {
+  constructor({ services, gate, load, shutdownSignal, ...observers }: CallsOptions) {
     this.services = services;
+    this.load = load ?? new Load(0, observers.log);
     this.shutdownSignal = shutdownSignal;
     this.#gate = gate;
     this.#observers = observers;
-    this.interceptors = [...(observers.tracer === undefined ? [] : [inSpan]), mapErrors, validate];
+    const outermost = observers.tracer === undefined ? [] : [inSpan];
+    this.interceptors = [...outermost, this.load.interceptor, mapErrors, validate];
     this.#open = new Set(services.filter(({ open }) => open).map(({ desc }) => desc.typeName));
     for (const { desc, impl } of services) {
       for (const spec of Object.values(createServiceImplSpec(desc, impl).methods)) {
@@ -103,6 +109,14 @@ export class Calls {
     return this.#unary.values();
   }
 
+  /** Whether a call of a method that arrives now must be refused: the same as `admit` decides, for less. */
+  refuses({ parent: { typeName } }: DescMethod, protocol: string): boolean {
+    if (this.#open.has(typeName) || !this.load.refuses()) return false;
+    // Not even logged: there is no time for it.
+    this.#observers.observer?.refused(protocol, "resource_exhausted");
+    return true;
+  }
+
   /** Starts a call: the context that its handler will get. */
   start(method: DescMethodUnary, call: CallStart): CallContext {
     const { timeoutMs, peer, ...rest } = call;
@@ -118,9 +132,10 @@ export class Calls {
 
   /** Admits a started call, or throws. Runs before the body is read; its shape is Connect's `requestGate`. */
   readonly admit = async (context: HandlerContext): Promise<void> => {
+    if (this.refuses(context.method, context.protocolName)) throw toConnectError(overloaded());
     observe(context as CallContext, this.#observers);
     try {
-      if (!this.#open.has(context.service.typeName)) await this.#gate(context);
+      if (!this.#open.has(context.service.typeName)) await this.load.during(() => this.#gate(context));
     } catch (failure) {
       throw toConnectError(failure);
     }

@@ -16,8 +16,10 @@ import {
 import { parseTimeout, setTrailerStatus } from "@connectrpc/connect/protocol-grpc";
 import type { Logger } from "pino";
 import type { CallContext, Calls, UnaryEndpoint } from "./calls.ts";
+import { toConnectError } from "./errors.ts";
 import { prefixBytes, readBody, readOddBody } from "./grpc-unary-body.ts";
 import { cancellation, copyHeaders, requestHeaders, urlMaker } from "./grpc-unary-http.ts";
+import { overloaded } from "./load.ts";
 import { finished } from "./observe.ts";
 
 /** The options of Connect's handlers that matter here: both must be given the same. */
@@ -59,12 +61,17 @@ class GrpcUnary {
   readonly #routes = new Map<string, Route>();
   readonly #urlOf = urlMaker();
   readonly #head: OutgoingHttpHeaders;
+  /** All of the answer to a call for which there is no room (Trailers-Only, in gRPC over HTTP/2). */
+  readonly #busy: OutgoingHttpHeaders;
 
   constructor(calls: Calls, options: GrpcUnaryOptions, log: Logger) {
     this.#calls = calls;
     this.#options = options;
     this.#log = log;
     this.#head = { ":status": 200, ...options.responseHeaders, "content-type": "application/grpc+proto" };
+    const busy = new Headers();
+    setTrailerStatus(busy, toConnectError(overloaded()));
+    this.#busy = copyHeaders(busy, { ...this.#head });
     const sizes = { readMaxBytes: options.readMaxBytes, writeMaxBytes: Number.POSITIVE_INFINITY };
     for (const endpoint of calls.endpoints()) {
       const { method } = endpoint;
@@ -81,6 +88,10 @@ class GrpcUnary {
     const route = isPlainGrpc(headers) ? this.#routes.get(headers[":path"] ?? "") : undefined;
     if (route === undefined) return false;
     stream.on("error", ignore);
+    if (this.#calls.refuses(route.endpoint.method, "grpc")) {
+      stream.respond(this.#busy, { endStream: true });
+      return true;
+    }
     this.#serve(route, stream, headers).catch((failure) => {
       // A handler set a header that HTTP/2 cannot carry, say.
       this.#log.error({ err: failure, path: headers[":path"] }, "an RPC could not be answered");

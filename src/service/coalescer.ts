@@ -1,3 +1,5 @@
+import { overloaded } from "../rpc/load.ts";
+
 /** Reads the facts of some questions by one statement, in their order. */
 export type ReadMany<Question, Fact> = (questions: Question[], signal: AbortSignal) => Promise<Fact[]>;
 
@@ -9,6 +11,8 @@ export interface CoalescerLimits {
   readonly fairShare: number;
   /** The most statements under way at once. */
   readonly inFlight: number;
+  /** A call is refused that finds more questions than this waiting for a statement. */
+  readonly waiting: number;
 }
 
 /** What watches a coalescer at work. */
@@ -57,6 +61,8 @@ export class Coalescer<Question, Fact> {
   readonly #limits: CoalescerLimits;
   readonly #hooks: CoalescerHooks;
   #waiting: Caller<Question, Fact>[] = [];
+  /** Questions that no statement has taken yet. */
+  #unsent = 0;
   #inFlight = 0;
   #scheduled = false;
 
@@ -76,10 +82,14 @@ export class Coalescer<Question, Fact> {
     return this.#inFlight;
   }
 
-  /** Returns the fact of each question. Rejects with the signal's reason as soon as it aborts. */
+  /**
+   * Returns the fact of each question. Rejects with the signal's reason as soon as it aborts, and with `OVERLOADED`
+   * when too many are waiting.
+   */
   ask(questions: readonly Question[], signal: AbortSignal): Promise<Fact[]> {
     if (signal.aborted) return Promise.reject(signal.reason);
     if (questions.length === 0) return Promise.resolve([]);
+    if (this.#unsent > this.#limits.waiting) return Promise.reject(overloaded());
     const { promise, resolve, reject } = Promise.withResolvers<Fact[]>();
     const leave = () => {
       this.#forget(caller);
@@ -104,6 +114,7 @@ export class Coalescer<Question, Fact> {
     };
     signal.addEventListener("abort", leave, { once: true });
     this.#waiting.push(caller);
+    this.#unsent += questions.length;
     this.#wake();
     return promise;
   }
@@ -146,6 +157,7 @@ export class Coalescer<Question, Fact> {
         if (to > from) {
           caller.sent = to;
           room -= to - from;
+          this.#unsent -= to - from;
           statement.parts.push({ caller, from, to });
           statement.callers.add(caller);
           caller.statements.add(statement);
@@ -191,6 +203,7 @@ export class Coalescer<Question, Fact> {
   }
 
   #forget(caller: Caller<Question, Fact>): void {
+    if (this.#waiting.includes(caller)) this.#unsent -= caller.questions.length - caller.sent;
     this.#waiting = this.#waiting.filter((other) => other !== caller);
     for (const statement of caller.statements) {
       statement.callers.delete(caller);

@@ -1,10 +1,11 @@
 import { mkdirSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { MikroORM } from "@mikro-orm/pglite";
-import { sql } from "kysely";
+import { type DatabaseConnection, sql } from "kysely";
 import type { Backend } from "./backend.ts";
 import { lockDirectory } from "./directory-lock.ts";
 import { migrate } from "./migrations/migrate.ts";
+import { onePerTurn } from "./one-per-turn.ts";
 import { ormOptions } from "./orm-options.ts";
 import { Session, type StatementTracer } from "./session.ts";
 
@@ -38,7 +39,11 @@ async function open(
   log: (message: string) => void,
   tracer: StatementTracer | undefined,
 ): Promise<Backend> {
-  const orm = await MikroORM.init({ ...ormOptions(log), dbName });
+  const orm = await MikroORM.init({
+    ...ormOptions(log),
+    dbName,
+    onCreateConnection: (connection) => onePerTurn(connection as DatabaseConnection),
+  });
   const session = new Session(orm.em.fork().getKysely(), "ignore query", { tracer });
   await session.run(sql`select 1`);
   return {

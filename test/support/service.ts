@@ -75,6 +75,7 @@ export async function startService(
       jwt: { ...minting, jwksUrl: undefined },
       corsOrigins: [],
       rates: noRates,
+      maxInFlight: { publicCalls: 0, internalCalls: 0 },
       reflection: true,
       logLevel: "silent",
       workers: 1,

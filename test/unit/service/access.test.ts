@@ -28,7 +28,9 @@ const innocent: PairFacts = {
 
 /** What each method makes of a database that answers so: its answer, or what it rejects with. */
 async function answers(read: ReadMany<PairQuestion, PairFacts>): Promise<unknown[]> {
-  const handlers = accessHandlers(new Coalescer(read, { statementSize: 10, fairShare: 10, inFlight: 1 }));
+  const handlers = accessHandlers(
+    new Coalescer(read, { statementSize: 10, fairShare: 10, inFlight: 1, waiting: 1_000 }),
+  );
   const context = { signal: new AbortController().signal } as HandlerContext;
   const outcomes = await Promise.allSettled([
     handlers.checkAccess(create(CheckAccessRequestSchema, check), context),
@@ -77,7 +79,7 @@ describe("decisions, when the database", () => {
           asked.push(...questions);
           return questions.map(() => innocent);
         },
-        { statementSize: 10, fairShare: 10, inFlight: 1 },
+        { statementSize: 10, fairShare: 10, inFlight: 1, waiting: 1_000 },
       ),
     );
     const context = { signal: new AbortController().signal } as HandlerContext;

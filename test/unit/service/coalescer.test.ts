@@ -34,7 +34,7 @@ function start(limits: Partial<CoalescerLimits> = {}) {
       sent.push({ questions, signal, answer: () => answerWith(questions.map(factOf)), answerWith, fail });
       return promise;
     },
-    { statementSize: 1_000, fairShare: 250, inFlight: 4, ...limits },
+    { statementSize: 1_000, fairShare: 250, inFlight: 4, waiting: 20_000, ...limits },
     { onSend: (questions) => sizes.push(questions) },
   );
   return {
@@ -63,6 +63,28 @@ const many = (count: number, name = "q") => Array.from({ length: count }, (_, i)
 const questionsOf = (sent: readonly Sent[]) => sent.map(({ questions }) => questions.join(" "));
 
 describe("the coalescer", () => {
+  it("refuses a call that finds too many questions waiting, and counts none of those that were sent or have gone", async () => {
+    const { sent, ask } = start({ statementSize: 2, fairShare: 2, inFlight: 1, waiting: 3 });
+    const leaving = new AbortController();
+    const first = watch(ask(["a", "b"]));
+    const gone = watch(ask(["c", "d", "e"], leaving.signal));
+    const last = watch(ask(["f"]));
+    const refused = watch(ask(["g"]));
+    await turn();
+    expect(refused.state).to.have.nested.property("reason.reason", "OVERLOADED");
+    leaving.abort("gone");
+    await turn();
+    expect(gone.state).to.eql({ reason: "gone" });
+    const taken = watch(ask(["h", "i", "j"]));
+    await sent[0]?.answer();
+    await sent[1]?.answer();
+    await sent[2]?.answer();
+    expect(questionsOf(sent)).to.eql(["a b", "f h", "i j"]);
+    for (const { state } of [first, last, taken]) expect(state).to.be.an("array");
+    for (let i = 0; i < 4; i++) void ask([`k${i}`]);
+    expect(watch(ask(["l"])).state).to.equal("waits");
+  });
+
   it("sends a lone call at once", () => {
     const { sent, ask } = start();
     void ask(["a"]);
@@ -265,7 +287,7 @@ describe("the coalescer", () => {
         () => {
           throw failure;
         },
-        { statementSize: 10, fairShare: 10, inFlight: 1 },
+        { statementSize: 10, fairShare: 10, inFlight: 1, waiting: 1_000 },
       );
       const calls = ["a", "b"].map((question) => watch(broken.ask([question], never)));
       await turn();

@@ -1,0 +1,140 @@
+import { once } from "node:events";
+import { request } from "node:http";
+import { Code, ConnectError, createClient, type Transport } from "@connectrpc/connect";
+import {
+  createConnectTransport,
+  createGrpcTransport,
+  createGrpcWebTransport,
+} from "@connectrpc/connect-node";
+import { expect } from "chai";
+import { pino } from "pino";
+import { RetryInfoSchema } from "../../gen/google/rpc/error_details_pb.ts";
+import { Health } from "../../gen/grpc/health/v1/health_pb.ts";
+import { PrivacyControlService } from "../../gen/nexgate/privacy/v1/privacy_control_service_pb.ts";
+import type { Listener } from "../../src/http/listener.ts";
+import { openPublicListener } from "../../src/http/public-listener.ts";
+import { createRestGateway } from "../../src/rest/gateway.ts";
+import { Calls, service } from "../../src/rpc/calls.ts";
+import { reasonOf } from "../../src/rpc/errors.ts";
+import { HealthState, healthService } from "../../src/rpc/health.ts";
+import { Load } from "../../src/rpc/load.ts";
+
+const settings = "/users/me/privacy";
+const blocked = "/api/v1/e-social/privacy-control/blocked";
+const busy = "Too busy, try again soon";
+
+const transports: [string, (baseUrl: string) => Transport][] = [
+  ["gRPC", (baseUrl) => createGrpcTransport({ baseUrl })],
+  ["gRPC-Web", (baseUrl) => createGrpcWebTransport({ baseUrl, httpVersion: "1.1" })],
+  ["Connect", (baseUrl) => createConnectTransport({ baseUrl, httpVersion: "2" })],
+  ["Connect's GET", (baseUrl) => createConnectTransport({ baseUrl, httpVersion: "1.1", useHttpGet: true })],
+];
+
+for (const fastPath of [true, false])
+  describe(`a listener without room, ${fastPath ? "with" : "without"} the fast path`, () => {
+    let listener: Listener;
+    let held: PromiseWithResolvers<void>;
+    let atWork: PromiseWithResolvers<void>;
+    let gated = 0;
+
+    before(async () => {
+      const log = pino({ level: "silent" });
+      const calls = new Calls({
+        services: [
+          service(PrivacyControlService, {
+            async getPrivacySettings() {
+              atWork.resolve();
+              await held.promise;
+              return { settings: {} };
+            },
+            updatePrivacySetting: () => ({}),
+            listBlockedUsers: () => ({}),
+          }),
+          healthService(new HealthState([])),
+        ],
+        gate: async () => void gated++,
+        log,
+        load: new Load(1, log),
+      });
+      const rest = createRestGateway({ calls, log, maxBodyBytes: 1_024 });
+      const ready = async () => true;
+      listener = await openPublicListener({
+        ...{ host: "127.0.0.1", port: 0, calls, log, fastPath, ready },
+        rest: rest.handle,
+        methodsAt: rest.methodsAt,
+      });
+    });
+    after(() => listener.close(0));
+
+    /** Fills the one place there is, until `held` is resolved. */
+    async function fill(): Promise<{ answer: Promise<Response> }> {
+      const answer = fetch(listener.url + settings);
+      await atWork.promise;
+      gated = 0;
+      return { answer };
+    }
+    beforeEach(() => {
+      held = Promise.withResolvers();
+      atWork = Promise.withResolvers();
+    });
+    afterEach(() => held.resolve());
+
+    it("answers 503 over REST, before it looks at the token, and when to come again", async () => {
+      await fill();
+      const status = await fetch(listener.url + settings, {
+        method: "PATCH",
+        body: '{"setting":"groups","value":"all"}',
+      });
+      expect([status.status, await status.json()]).to.eql([
+        503,
+        { status: false, code: 503, message: "Service unavailable", error: busy },
+      ]);
+      const globe = await fetch(listener.url + blocked);
+      expect(globe.status).to.equal(503);
+      expect(await globe.json()).to.include({ httpStatus: "SERVICE_UNAVAILABLE", message: busy, data: busy });
+      for (const { headers } of [status, globe]) {
+        expect(headers.get("retry-after")).to.equal("1");
+        expect(headers.get("x-content-type-options")).to.equal("nosniff");
+      }
+      expect(gated).to.equal(0);
+    });
+
+    for (const [name, transport] of transports)
+      it(`answers RESOURCE_EXHAUSTED over ${name}, and when to come again`, async () => {
+        const { answer } = await fill();
+        const client = createClient(PrivacyControlService, transport(listener.url));
+        const error = await client.listBlockedUsers({}).then(
+          () => expect.fail("the call succeeded"),
+          (reason: unknown) => ConnectError.from(reason),
+        );
+        expect([error.code, reasonOf(error)]).to.eql([Code.ResourceExhausted, "OVERLOADED"]);
+        expect(error.rawMessage).to.equal(busy);
+        expect(error.findDetails(RetryInfoSchema)[0]?.retryDelay?.seconds).to.equal(1n);
+        expect(error.metadata.get("retry-after")).to.equal("1");
+        held.resolve();
+        await (await answer).arrayBuffer();
+        await client.listBlockedUsers({});
+      });
+
+    it("still tells whether it lives", async () => {
+      await fill();
+      for (const path of ["/healthz", "/readyz"])
+        expect((await fetch(listener.url + path)).status).to.equal(200);
+      for (const [, transport] of transports) await createClient(Health, transport(listener.url)).check({});
+    });
+
+    it("gives no place to who has not sent its request", async () => {
+      const slow = request(listener.url + settings, {
+        method: "PATCH",
+        headers: { "content-type": "application/json", "content-length": 39 },
+      });
+      gated = 0;
+      slow.write('{"setting":"groups",');
+      while (gated === 0) await new Promise(setImmediate);
+      expect((await fetch(listener.url + blocked)).status).to.equal(200);
+      slow.end('     "value":"all"}');
+      const [answer] = await once(slow, "response");
+      expect(answer.statusCode).to.equal(200);
+      answer.resume();
+    });
+  });

@@ -1,0 +1,41 @@
+import { pino } from "pino";
+import { PrivacyControlService } from "../../../gen/nexgate/privacy/v1/privacy_control_service_pb.ts";
+import { openPublicListener } from "../../../src/http/public-listener.ts";
+import { createRestGateway } from "../../../src/rest/gateway.ts";
+import { Calls, service } from "../../../src/rpc/calls.ts";
+import { Load } from "../../../src/rpc/load.ts";
+import { sleep } from "./http-load.ts";
+
+// Run as a process of its own: a service that can do 200 calls a second, however fast the machine is.
+const [maxCallsInFlight = ""] = process.argv.slice(2);
+const slots = 4;
+const workMs = 20;
+
+let working = 0;
+const waiting: (() => void)[] = [];
+async function work(): Promise<void> {
+  if (working === slots) await new Promise<void>((resolve) => waiting.push(resolve));
+  else working += 1;
+  await sleep(workMs);
+  const next = waiting.shift();
+  if (next === undefined) working -= 1;
+  else next();
+}
+
+const log = pino({ level: "silent" });
+const calls = new Calls({
+  services: [
+    service(PrivacyControlService, { getPrivacySettings: () => work().then(() => ({ settings: {} })) }),
+  ],
+  gate: async () => {},
+  log,
+  load: new Load(Number(maxCallsInFlight), log),
+});
+const rest = createRestGateway({ calls, log, maxBodyBytes: 1_024 });
+const { url } = await openPublicListener({
+  ...{ host: "127.0.0.1", port: 0, calls, log },
+  rest: rest.handle,
+  ready: async () => true,
+});
+process.once("disconnect", () => process.exit());
+process.send?.({ url, users: [] });
