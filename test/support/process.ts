@@ -42,10 +42,13 @@ function run(command: string, args: string[], environment: Record<string, string
     exited,
     sees: (pattern) =>
       new Promise((resolve, reject) => {
+        const streams = [child.stdout, child.stderr];
         const look = () => {
-          if (pattern.test(output())) resolve(output());
+          if (!pattern.test(output())) return;
+          for (const stream of streams) stream.off("data", look);
+          resolve(output());
         };
-        for (const stream of [child.stdout, child.stderr]) stream.on("data", look);
+        for (const stream of streams) stream.on("data", look);
         exited.then(
           (code) => reject(new Error(`ended with ${code} before it wrote ${pattern}:\n${output()}`)),
           reject,
