@@ -10,6 +10,11 @@ export interface Binding {
   readonly readQuery: ReadQuery;
   /** Reads a body; undefined is none. */
   readonly readBody: (json: unknown, into: Message) => void;
+  /** The fields that the path sets, in its order. */
+  readonly inPath: readonly DescField[];
+  readonly inQuery: readonly DescField[];
+  /** The field that is the body, or the fields of which the body is made; none when there is no body. */
+  readonly inBody: DescField | readonly DescField[];
 }
 
 /**
@@ -20,12 +25,15 @@ export function bindRequest(input: DescMessage, segments: readonly Segment[], bo
   const inPath = segments.flatMap((segment) => ("field" in segment ? [fieldOf(input, segment.field)] : []));
   const inBody = body === "" || body === "*" ? undefined : fieldOf(input, body);
   if (inBody !== undefined && inPath.includes(inBody)) throw new Error(`the path binds the body "${body}"`);
-  const inQuery =
-    body === "*" ? [] : input.fields.filter((field) => !inPath.includes(field) && field !== inBody);
+  const others = input.fields.filter((field) => !inPath.includes(field) && field !== inBody);
+  const inQuery = body === "*" ? [] : others;
   return {
     readPath: pathReader(inPath),
     readQuery: queryReader(inQuery),
     readBody: inBody === undefined ? wholeBody(input, body, inPath) : fieldBody(inBody),
+    inPath,
+    inQuery,
+    inBody: inBody ?? (body === "*" ? others : []),
   };
 }
 

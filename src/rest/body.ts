@@ -22,7 +22,7 @@ export async function readJsonBody(
   const bytes = await readBytes(request, maxBytes, signal);
   if (bytes.length === 0) return undefined;
   checkMediaType(request);
-  return parse(bytes);
+  return parseJson(bytes);
 }
 
 /** Whether the headers already say that no body follows. */
@@ -56,7 +56,8 @@ function readBytes(request: HttpRequest, maxBytes: number, signal: AbortSignal):
   });
 }
 
-function checkMediaType({ headers }: HttpRequest): void {
+/** Throws a `Refusal` unless the headers announce plain JSON. */
+export function checkMediaType({ headers }: Pick<HttpRequest, "headers">): void {
   const [type, ...parameters] = (headers["content-type"] ?? "").toLowerCase().split(";");
   const plain = parameters.every((parameter) => /^charset=(?:utf-8|"utf-8")$/.test(parameter.trim()));
   if (type?.trim() !== "application/json" || !plain)
@@ -65,7 +66,8 @@ function checkMediaType({ headers }: HttpRequest): void {
     throw new Refusal("media_type", "The body must not be compressed");
 }
 
-function parse(bytes: Buffer): unknown {
+/** Parses the bytes of a body; undefined for white space. Throws a `Refusal` for what is no JSON in UTF-8. */
+export function parseJson(bytes: Uint8Array): unknown {
   try {
     const text = utf8.decode(bytes);
     return text.trim() === "" ? undefined : JSON.parse(text);

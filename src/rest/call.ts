@@ -30,7 +30,7 @@ export interface Exchange extends CallSettings, Match {
 }
 
 /** The statuses that ask the client to try again soon (RFC 9110, 10.2.3). */
-const retryable = new Set([429, 503]);
+export const retryable: ReadonlySet<number> = new Set([429, 503]);
 
 const busyError = toConnectError(overloaded());
 const busy = failureOf(undefined, busyError);

@@ -1,9 +1,12 @@
 import { type DescEnum, type DescField, fromJson, ScalarType } from "@bufbuild/protobuf";
 import { type Timestamp, TimestampSchema } from "@bufbuild/protobuf/wkt";
 import { enumWords } from "./enum-words.ts";
+import type { JsonSchema } from "./json-schema.ts";
 
 /** How the values of one type look in JSON and in a URL. */
 export interface Codec<Value = never> {
+  /** What the JSON form looks like. */
+  readonly schema: JsonSchema;
   /** Completes "… must". */
   readonly expected: string;
   /** Reads parsed JSON; undefined when it is not of this type. */
@@ -62,6 +65,7 @@ function scalarCodec(type: ScalarType, longAsString: boolean): Codec | undefined
 
 /** A string is Unicode text (proto3 wants UTF-8), so a lone surrogate, which JSON can spell, is none. */
 const string: Codec<string> = {
+  schema: { type: "string" },
   expected: "be a string",
   fromJson: (json) => (typeof json === "string" && json.isWellFormed() ? json : undefined),
   fromText: (text) => text,
@@ -73,6 +77,7 @@ const string: Codec<string> = {
 const plain = /^[ !#-[\]-\ud7ff\ue000-\uffff]*$/;
 
 const bool: Codec<boolean> = {
+  schema: { type: "boolean" },
   expected: "be true or false",
   fromJson: (json) => (typeof json === "boolean" ? json : undefined),
   fromText: (text) => (text === "true" ? true : text === "false" ? false : undefined),
@@ -85,6 +90,7 @@ const decimal = /^(?:0|-?[1-9]\d{0,19})$/;
 function int32(min: number, max: number): Codec<number> {
   const inRange = (value: number) => (value >= min && value <= max ? value : undefined);
   return {
+    schema: { type: "integer", minimum: min, maximum: max },
     expected: `be an integer from ${min} to ${max}`,
     fromJson: (json) => (Number.isInteger(json) ? inRange(json as number) : undefined),
     fromText: (text) => (decimal.test(text) ? inRange(Number(text)) : undefined),
@@ -101,6 +107,7 @@ function int64(min: bigint, max: bigint, asString: boolean): Codec<bigint | stri
     return asString ? text : value;
   };
   return {
+    schema: { type: "string", pattern: min < 0n ? decimal.source : decimal.source.replace("-?", "") },
     expected: `be an integer from ${min} to ${max}`,
     fromJson: (json) =>
       typeof json === "string" || Number.isSafeInteger(json) ? fromText(String(json)) : undefined,
@@ -114,6 +121,7 @@ const number = /^-?\d{1,40}(?:\.\d{1,40})?(?:[eE][+-]?\d{1,4})?$/;
 function double(max: number): Codec<number> {
   const inRange = (value: number) => (Math.abs(value) <= max ? value : undefined);
   return {
+    schema: { type: "number", minimum: -max, maximum: max },
     expected: "be a number",
     fromJson: (json) => (typeof json === "number" ? inRange(json) : undefined),
     fromText: (text) => (number.test(text) ? inRange(Number(text)) : undefined),
@@ -124,6 +132,7 @@ function double(max: number): Codec<number> {
 function enumCodec(desc: DescEnum): Codec<number> {
   const { numbers, words } = enumWords(desc);
   return {
+    schema: { type: "string", enum: [...numbers.keys()] },
     expected: `be one of ${[...numbers.keys()].join(", ")}`,
     fromJson: (json) => (typeof json === "string" ? numbers.get(json) : undefined),
     fromText: (text) => numbers.get(text),
@@ -138,6 +147,7 @@ function enumCodec(desc: DescEnum): Codec<number> {
 
 /** RFC 3339 both ways; written in UTC and whole seconds, a fraction is cut off. */
 const timestamp: Codec<Timestamp> = {
+  schema: { type: "string", format: "date-time" },
   expected: "be an RFC 3339 time",
   fromJson: (json) => (typeof json === "string" ? readTimestamp(json) : undefined),
   fromText: (text) => readTimestamp(text),

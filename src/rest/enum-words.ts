@@ -25,7 +25,8 @@ export function enumWords(desc: DescEnum): EnumWords {
   return { numbers, words };
 }
 
-function upperSnake(name: string): string {
+/** A name in PascalCase as UPPER_SNAKE. */
+export function upperSnake(name: string): string {
   return name
     .replace(/([a-z0-9])([A-Z])/g, "$1_$2")
     .replace(/([A-Z])([A-Z][a-z])/g, "$1_$2")

@@ -46,6 +46,11 @@ const phrases = new Map([
   [504, "Gateway timeout"],
 ]);
 
+/** The HTTP status of a code. */
+export function statusOfCode(code: Code): number {
+  return statuses[code];
+}
+
 /** The HTTP status of a failed call. */
 export function statusOf(error: ConnectError): number {
   return statusOfReason.get(reasonOf(error) ?? "") ?? statuses[error.code];

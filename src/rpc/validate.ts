@@ -1,4 +1,4 @@
-import type { DescMessage, MessageShape } from "@bufbuild/protobuf";
+import type { DescField, DescMessage, MessageShape } from "@bufbuild/protobuf";
 import { type Path, pathToString } from "@bufbuild/protobuf/reflect";
 import { createValidator, type Violation } from "@bufbuild/protovalidate";
 import type { Interceptor } from "@connectrpc/connect";
@@ -19,8 +19,17 @@ export function isValid<Desc extends DescMessage>(schema: Desc, message: Message
   return validator.validate(schema, message).kind === "valid";
 }
 
+/** The fields of a message that break its rules. */
+export function fieldsAtFault<Desc extends DescMessage>(
+  schema: Desc,
+  message: MessageShape<Desc>,
+): ReadonlySet<DescField> {
+  const { violations = [] } = validator.validate(schema, message);
+  return new Set(violations.flatMap(({ field: [first] }) => (first?.kind === "field" ? [first] : [])));
+}
+
 /** Throws `INVALID_ARGUMENT` with `google.rpc.BadRequest` when a message breaks a rule. */
-function check<Desc extends DescMessage>(schema: Desc, message: MessageShape<Desc>): void {
+export function check<Desc extends DescMessage>(schema: Desc, message: MessageShape<Desc>): void {
   const result = validator.validate(schema, message);
   if (result.kind === "valid") return;
   if (result.kind === "error") throw result.error;

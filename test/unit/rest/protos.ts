@@ -18,6 +18,7 @@ import {
 } from "@bufbuild/protobuf/wkt";
 import { http } from "../../../gen/google/api/annotations_pb.ts";
 import { HttpRuleSchema } from "../../../gen/google/api/http_pb.ts";
+import { DocumentationSchema, documentation } from "../../../gen/nexgate/rest/v1/documentation_pb.ts";
 import { Envelope, ReplySchema, reply } from "../../../gen/nexgate/rest/v1/reply_pb.ts";
 
 export { Envelope, Type };
@@ -54,6 +55,7 @@ export interface MethodSpec {
         failureMessage?: string;
       }
     | undefined;
+  readonly documentation?: { group?: string; errorReasons?: string[]; exampleRequest?: string };
 }
 
 export interface FileSpec {
@@ -121,7 +123,7 @@ function fieldOf([name, type, options = {}]: FieldSpec, number: number, oneofInd
   });
 }
 
-function optionsOf({ rules, reply: replySpec }: MethodSpec) {
+function optionsOf({ rules, reply: replySpec, documentation: documentationSpec }: MethodSpec) {
   const options = create(MethodOptionsSchema);
   const [first, ...additional] = rules.map(ruleOf);
   if (first !== undefined) {
@@ -129,6 +131,8 @@ function optionsOf({ rules, reply: replySpec }: MethodSpec) {
     setExtension(options, http, first);
   }
   if (replySpec !== undefined) setExtension(options, reply, create(ReplySchema, replySpec));
+  if (documentationSpec !== undefined)
+    setExtension(options, documentation, create(DocumentationSchema, documentationSpec));
   return options;
 }
 

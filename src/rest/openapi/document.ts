@@ -1,0 +1,87 @@
+import { type DescEnum, type DescFile, type DescMethod, getOption } from "@bufbuild/protobuf";
+import { documentation } from "../../../gen/nexgate/rest/v1/documentation_pb.ts";
+import type { JsonObject } from "../json-reader.ts";
+import type { Route } from "../routes.ts";
+import { Comments } from "./comments.ts";
+import { documentedPath, operationOf } from "./operation.ts";
+import { Schemas } from "./schemas.ts";
+
+/** What a description says that no route can. */
+export interface Info {
+  readonly title: string;
+  readonly version: string;
+  /** Markdown. */
+  readonly description: string;
+  readonly license: string;
+}
+
+/** When the examples were answered. */
+const exampleTime = "2025-12-11T10:30:45Z";
+
+const bearer = {
+  type: "http",
+  scheme: "bearer",
+  bearerFormat: "JWT",
+  description: "A user's token, whose `sub` is the user's id. The word `Bearer` may be left out.",
+};
+
+/**
+ * Describes compiled routes in OpenAPI 3.1. `reasons` is the enum whose values document the reasons of errors.
+ *
+ * Throws an `Error` that names the method whose examples or error reasons do not fit it.
+ */
+export function describeRoutes(routes: readonly Route[], info: Info, reasons: DescEnum): JsonObject {
+  const schemas = new Schemas(new Comments(filesOf(routes)));
+  const shared: Record<string, JsonObject> = {};
+  const context = { schemas, reasons, time: exampleTime, shared };
+  const methods = Map.groupBy(routes, ({ endpoint }) => endpoint.method);
+  const paths: Record<string, Record<string, JsonObject>> = {};
+  // Readers meet every method once before any comes again.
+  for (const route of new Set([...[...methods.values()].flatMap(([first]) => first ?? []), ...routes])) {
+    const { method } = route.endpoint;
+    const path = documentedPath(route);
+    paths[path] = {
+      ...paths[path],
+      [route.rule.verb.toLowerCase()]: explain(method, () =>
+        operationOf(route, methods.get(method) ?? [], context),
+      ),
+    };
+  }
+  const { license, ...rest } = info;
+  const groups = new Set([...methods.keys()].map((method) => getOption(method, documentation).group));
+  return {
+    openapi: "3.1.0",
+    info: { ...rest, license: { name: license } },
+    // Addresses are relative to the document's own.
+    servers: [{ url: "/" }],
+    security: [{ bearer: [] }],
+    tags: [...groups].filter(Boolean).map((name) => ({ name })),
+    paths,
+    components: { schemas: schemas.named, responses: shared, securitySchemes: { bearer } },
+  };
+}
+
+/** The files whose names the comments of routes may use. */
+function filesOf(routes: readonly Route[]): ReadonlySet<DescFile> {
+  return new Set(
+    routes.flatMap(({ endpoint: { method } }) => [
+      method.parent.file,
+      ...method.parent.file.dependencies.filter((file) => isSibling(file, method.parent.file)),
+    ]),
+  );
+}
+
+function isSibling(file: DescFile, other: DescFile): boolean {
+  return file.proto.package === other.proto.package;
+}
+
+function explain<Result>(method: DescMethod, run: () => Result): Result {
+  try {
+    return run();
+  } catch (cause) {
+    throw new Error(
+      `${method.parent.typeName}/${method.name} cannot be described: ${(cause as Error).message}`,
+      { cause },
+    );
+  }
+}

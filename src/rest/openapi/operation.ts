@@ -1,0 +1,105 @@
+import { create, type DescField, type DescMessage, getOption } from "@bufbuild/protobuf";
+import { documentation } from "../../../gen/nexgate/rest/v1/documentation_pb.ts";
+import { fieldsAtFault } from "../../rpc/validate.ts";
+import type { JsonObject } from "../json-reader.ts";
+import type { Route } from "../routes.ts";
+import { exampleRequest } from "./example.ts";
+import { type ResponseContext, responsesOf } from "./responses.ts";
+import { describe, type Schemas } from "./schemas.ts";
+
+/** Describes one of the routes of a method. */
+export function operationOf(route: Route, ofMethod: readonly Route[], context: ResponseContext): JsonObject {
+  const { schemas } = context;
+  const { method } = route.endpoint;
+  const { group, exampleRequest: json } = getOption(method, documentation);
+  const example = exampleRequest(method, json);
+  const required = requiredFields(method.input);
+  const [first = route] = ofMethod;
+  const alias = first !== route && `The same as \`${first.rule.verb} ${documentedPath(first)}\`.`;
+  const body = bodyOf(route, example, required, schemas);
+  return {
+    ...(group !== "" && { tags: [group] }),
+    operationId: lowerFirst(method.name) + (alias ? ofMethod.indexOf(route) + 1 : ""),
+    summary: sentenceCase(method.name),
+    ...describe(alias || schemas.comments.of(method)),
+    parameters: parametersOf(route, example, required, schemas),
+    ...(body !== undefined && { requestBody: body }),
+    responses: responsesOf(route, context),
+  };
+}
+
+/** The path of a route as it is described: with the JSON names of its fields. */
+export function documentedPath({ segments, binding }: Route): string {
+  const fields = binding.inPath.values();
+  return segments
+    .map((segment) => ("literal" in segment ? `/${segment.literal}` : `/{${fields.next().value?.jsonName}}`))
+    .join("");
+}
+
+function parametersOf(
+  { binding }: Route,
+  example: JsonObject,
+  required: ReadonlySet<DescField>,
+  schemas: Schemas,
+): JsonObject[] {
+  const parameter = (field: DescField, name: string, place: { in: string; required: boolean }) => {
+    const { description, ...schema } = schemas.ofRequest(field);
+    return {
+      name,
+      ...place,
+      ...(description !== undefined && { description }),
+      schema,
+      ...(Object.hasOwn(example, field.jsonName) && { example: example[field.jsonName] }),
+    };
+  };
+  return [
+    ...binding.inPath.map((field) => parameter(field, field.jsonName, { in: "path", required: true })),
+    // By their proto names, as the links to next pages spell them.
+    ...binding.inQuery.map((field) =>
+      parameter(field, field.name, { in: "query", required: required.has(field) }),
+    ),
+  ];
+}
+
+function bodyOf(
+  { binding: { inBody }, endpoint }: Route,
+  example: JsonObject,
+  required: ReadonlySet<DescField>,
+  schemas: Schemas,
+): JsonObject | undefined {
+  if (!isFields(inBody)) {
+    const content = { schema: schemas.ofRequest(inBody), example: example[inBody.jsonName] };
+    return { required: required.has(inBody), content: { "application/json": content } };
+  }
+  if (inBody.length === 0) return undefined;
+  const needed = new Set(inBody.filter((field) => required.has(field)));
+  const shown = inBody.filter((field) => Object.hasOwn(example, field.jsonName));
+  return {
+    required: needed.size > 0,
+    content: {
+      "application/json": {
+        schema: schemas.requestObject(endpoint.method.input, inBody, needed),
+        ...(shown.length > 0 && {
+          example: Object.fromEntries(shown.map(({ jsonName }) => [jsonName, example[jsonName]])),
+        }),
+      },
+    },
+  };
+}
+
+function isFields(body: DescField | readonly DescField[]): body is readonly DescField[] {
+  return Array.isArray(body);
+}
+
+/** The fields without which a message breaks its rules. */
+function requiredFields(desc: DescMessage): ReadonlySet<DescField> {
+  return fieldsAtFault(desc, create(desc));
+}
+
+function sentenceCase(name: string): string {
+  return name.replaceAll(/(?<!^)[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`);
+}
+
+function lowerFirst(name: string): string {
+  return name.charAt(0).toLowerCase() + name.slice(1);
+}

@@ -1,0 +1,107 @@
+import { type DescEnum, getOption } from "@bufbuild/protobuf";
+import { documentation } from "../../../gen/nexgate/rest/v1/documentation_pb.ts";
+import { fieldOf } from "../binding.ts";
+import { upperSnake } from "../enum-words.ts";
+import type { JsonObject } from "../json-reader.ts";
+import type { Route } from "../routes.ts";
+import { phraseOf } from "../status.ts";
+import { envelopeSchemas } from "./envelope-schemas.ts";
+import { exampleReply } from "./example.ts";
+import { type FailureExample, failuresOf } from "./failures.ts";
+import { describe, type Schemas } from "./schemas.ts";
+
+const headerTexts: Readonly<Record<string, string>> = {
+  link: 'Leads to the next page (RFC 8288, `rel="next"`). Absent on the last page and with complete lists.',
+  "retry-after": "How many seconds to wait before the next try.",
+  "www-authenticate": "The challenge of a 401 (RFC 6750).",
+  "x-request-id": "Names the failed call in the service's log.",
+};
+
+/** What the descriptions of all answers share. */
+export interface ResponseContext {
+  readonly schemas: Schemas;
+  /** The enum whose values document the reasons of errors. */
+  readonly reasons: DescEnum;
+  /** The `action_time` of examples. */
+  readonly time: string;
+  /** Collects the answers to which others refer, by name. */
+  readonly shared: Record<string, JsonObject>;
+}
+
+/** Describes all that a route answers, by status. */
+export function responsesOf(route: Route, context: ResponseContext): JsonObject {
+  const { errorReasons } = getOption(route.endpoint.method, documentation);
+  const failures = Map.groupBy(failuresOf(route, errorReasons, context.time), ({ status }) => status);
+  const described = [...failures].map(([status, examples]) => {
+    const response = failure(route, status, examples, context);
+    if (!examples.every(({ shared }) => shared)) return [status, response];
+    const name =
+      envelopeSchemas(route.reply).name + phraseOf(status).replaceAll(/ (.)/g, (_, c) => c.toUpperCase());
+    context.shared[name] = response;
+    return [status, { $ref: `#/components/responses/${name}` }];
+  });
+  return { 200: success(route, context), ...Object.fromEntries(described) };
+}
+
+function success(route: Route, { schemas, time }: ResponseContext): JsonObject {
+  const { rule, reply, endpoint } = route;
+  const data =
+    rule.responseBody === ""
+      ? undefined
+      : schemas.ofReply(fieldOf(endpoint.method.output, rule.responseBody));
+  const example = exampleReply(route, time);
+  return {
+    description: reply.successMessage,
+    ...(route.list !== undefined && { headers: { Link: header("link") } }),
+    content: {
+      "application/json": {
+        schema: envelopeSchemas(reply).success(reply.successMessage, data),
+        ...(example !== undefined && { example }),
+      },
+    },
+  };
+}
+
+function failure(
+  { reply }: Route,
+  status: number,
+  examples: readonly FailureExample[],
+  { schemas, reasons }: ResponseContext,
+): JsonObject {
+  const { name, failure: schema, detail } = envelopeSchemas(reply);
+  const headers = new Set(examples.flatMap((example) => example.headers));
+  return {
+    description: phraseOf(status),
+    headers: Object.fromEntries([...headers].map((lower) => [titleCase(lower), header(lower, true)])),
+    content: {
+      "application/json": {
+        schema: schemas.refer(`${name}Failure`, schema, () => schema),
+        examples: Object.fromEntries(
+          examples.map((example) => [
+            example.name,
+            {
+              summary: example.body[detail],
+              ...describe(example.reasons.map((reason) => reasonText(reason, schemas, reasons)).join("\n\n")),
+              value: example.body,
+            },
+          ]),
+        ),
+      },
+    },
+  };
+}
+
+/** What the definition of errors says of a reason, without the code that other wires have for it. */
+function reasonText(reason: string, { comments }: Schemas, reasons: DescEnum): string {
+  const value = reasons.values.find(({ name }) => name === `${upperSnake(reasons.name)}_${reason}`);
+  const text = value && comments.of(value)?.replace(/ `\d{3}`.*$/s, "");
+  return `\`${reason}\`${text === undefined ? "" : `: ${text}`}`;
+}
+
+function header(name: string, required = false): JsonObject {
+  return { ...describe(headerTexts[name]), ...(required && { required }), schema: { type: "string" } };
+}
+
+function titleCase(header: string): string {
+  return header.replaceAll(/(?<=^|-)[a-z]/g, (letter) => letter.toUpperCase()).replace("Www", "WWW");
+}

@@ -1,0 +1,105 @@
+import type { DescEnum, DescField, DescMessage } from "@bufbuild/protobuf";
+import { FeatureSet_FieldPresence } from "@bufbuild/protobuf/wkt";
+import { codecOf } from "../codec.ts";
+import { enumWords } from "../enum-words.ts";
+import type { JsonSchema } from "../json-schema.ts";
+import type { Comments } from "./comments.ts";
+import { keywordsOf } from "./field-rules.ts";
+
+/** Makes the JSON Schemas of fields and messages, and collects those that have a name. */
+export class Schemas {
+  readonly comments: Comments;
+  readonly #named = new Map<string, { source: unknown; schema: JsonSchema }>();
+
+  constructor(comments: Comments) {
+    this.comments = comments;
+  }
+
+  /** The schemas to which others refer, by name. */
+  get named(): Readonly<Record<string, JsonSchema>> {
+    const sorted = [...this.#named].sort(([a], [b]) => (a < b ? -1 : 1));
+    return Object.fromEntries(sorted.map(([name, { schema }]) => [name, schema]));
+  }
+
+  /** Refers to a schema by its name. Throws when something else has that name: there are no packages to tell them apart. */
+  refer(name: string, source: unknown, make: () => JsonSchema): JsonSchema {
+    const known = this.#named.get(name);
+    if (known === undefined) this.#named.set(name, { source, schema: make() });
+    else if (known.source !== source) throw new Error(`${name} would be the name of two schemas`);
+    return { $ref: `#/components/schemas/${name}` };
+  }
+
+  /** What a client sends for a field. */
+  ofRequest(field: DescField): JsonSchema {
+    const message = field.message as DescMessage;
+    return this.#ofField(field, () => this.requestObject(message, message.fields, new Set()));
+  }
+
+  /** An object of fields that a client sends: other names are refused, so the schema is closed. */
+  requestObject(
+    desc: DescMessage,
+    fields: readonly DescField[],
+    required: ReadonlySet<DescField>,
+  ): JsonSchema {
+    return {
+      ...describe(this.comments.of(desc)),
+      type: "object",
+      properties: Object.fromEntries(fields.map((field) => [field.jsonName, this.ofRequest(field)])),
+      ...(required.size > 0 && { required: fields.filter((field) => required.has(field)).map(jsonName) }),
+      additionalProperties: false,
+    };
+  }
+
+  /** What a client gets for a field; null where nothing makes sure that it is set. */
+  ofReply(field: DescField): JsonSchema {
+    const schema = this.#ofField(field, () => this.#replyMessage(field.message as DescMessage));
+    const tellsAbsence =
+      field.fieldKind !== "list" &&
+      (field.presence !== FeatureSet_FieldPresence.IMPLICIT ||
+        (field.enum !== undefined && !enumWords(field.enum).words.has(0)));
+    return tellsAbsence && !keywordsOf(field).required ? { anyOf: [schema, { type: "null" }] } : schema;
+  }
+
+  #ofField(field: DescField, ofMessage: () => JsonSchema): JsonSchema {
+    const keywords = keywordsOf(field);
+    const codec = codecOf(field);
+    const value =
+      field.enum !== undefined ? this.#enum(field.enum) : codec === undefined ? ofMessage() : codec.schema;
+    const description = describe(this.comments.of(field));
+    const item = { ...value, ...keywords.item };
+    if (field.fieldKind !== "list") return { ...description, ...item };
+    return { ...description, type: "array", items: item, ...keywords.field };
+  }
+
+  #replyMessage(desc: DescMessage): JsonSchema {
+    return this.refer(desc.name, desc, () => ({
+      ...describe(this.comments.of(desc)),
+      type: "object",
+      properties: Object.fromEntries(desc.fields.map((field) => [field.jsonName, this.ofReply(field)])),
+      // The writer leaves out no field.
+      required: desc.fields.map(jsonName),
+    }));
+  }
+
+  #enum(desc: DescEnum): JsonSchema {
+    return this.refer(desc.name, desc, () => {
+      const { words } = enumWords(desc);
+      const lines = desc.values.flatMap((value) => {
+        const word = words.get(value.number);
+        const comment = this.comments.of(value);
+        return word === undefined || comment === undefined ? [] : [`- \`${word}\`: ${comment}`];
+      });
+      const description = [this.comments.of(desc), lines.join("\n")].filter(Boolean).join("\n\n");
+      return { ...describe(description), type: "string", enum: [...words.values()] };
+    });
+  }
+}
+
+/** The `description` keyword, where there is something to say. */
+export function describe(description: string | undefined): { description?: string } {
+  return description ? { description: description.replaceAll(/(?<!\n)\n(?![\n-])/g, " ") } : {};
+}
+
+function jsonName(field: DescField): string {
+  return field.jsonName;
+}

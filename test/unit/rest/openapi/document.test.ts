@@ -1,0 +1,193 @@
+import { Validator } from "@seriousme/openapi-schema-validator";
+import { Ajv2020 } from "ajv/dist/2020.js";
+import formats from "ajv-formats";
+import { expect } from "chai";
+import { define, Envelope, type MethodSpec, Type } from "../protos.ts";
+import { described } from "./described.ts";
+
+// biome-ignore lint/suspicious/noExplicitAny: the shape of a document is what the tests assert
+type Json = any;
+
+/** All objects of a document that are under some key, with the path to each. */
+function under(json: Json, key: string, path = "#"): [string, Json][] {
+  if (typeof json !== "object" || json === null) return [];
+  return Object.entries(json).flatMap(([name, value]) => [
+    ...(name === key ? [[path, value] as [string, Json]] : []),
+    ...under(value, key, `${path}/${name.replaceAll("~", "~0").replaceAll("/", "~1")}`),
+  ]);
+}
+
+describe("the description of the REST API", () => {
+  const { routes, document } = described();
+  const operations: [string, string, Json][] = Object.entries<Json>(document.paths).flatMap(
+    ([path, methods]) =>
+      Object.entries<Json>(methods).map(([method, operation]): [string, string, Json] => [
+        method.toUpperCase(),
+        path,
+        operation,
+      ]),
+  );
+
+  it("is valid OpenAPI 3.1", async () => {
+    const validator = new Validator();
+    expect(await validator.validate(document)).to.eql({ valid: true });
+    expect(validator.version).to.equal("3.1");
+    expect(document.info).to.eql({
+      title: "Test",
+      version: "1.2.3",
+      description: "A test.",
+      license: { name: "Apache-2.0" },
+    });
+  });
+
+  it("has every compiled route and no other, with full paths", () => {
+    const compiled = routes.map(({ rule }) =>
+      `${rule.verb} ${rule.template}`.replace("{user_id}", "{userId}"),
+    );
+    expect(operations.map(([method, path]) => `${method} ${path}`)).to.have.members(compiled);
+    expect(document.servers).to.eql([{ url: "/" }]);
+  });
+
+  it("names every operation once, and groups it", () => {
+    const ids = operations.map(([, , { operationId }]) => operationId);
+    expect(new Set(ids).size).to.equal(operations.length);
+    expect(ids).to.include.members(["blockUser", "updatePrivacySetting", "updatePrivacySetting2"]);
+    const groups = document.tags.map(({ name }: Json) => name);
+    for (const [, , { tags, summary, description }] of operations) {
+      expect(groups).to.include.members(tags);
+      expect(summary).to.be.a("string").that.is.not.empty;
+      expect(description).to.be.a("string").that.is.not.empty;
+    }
+  });
+
+  it("asks for a bearer token everywhere", () => {
+    expect(document.security).to.eql([{ bearer: [] }]);
+    expect(document.components.securitySchemes.bearer).to.deep.include({
+      type: "http",
+      scheme: "bearer",
+      bearerFormat: "JWT",
+    });
+  });
+
+  it("documents what any call can meet, and where a method says more", () => {
+    for (const [, path, { responses }] of operations) {
+      expect(Object.keys(responses), path).to.include.members([
+        "200",
+        "400",
+        "401",
+        "413",
+        "415",
+        "500",
+        "503",
+        "504",
+      ]);
+      expect("404" in responses, path).to.equal(
+        /block\/|mute\/|unblock\/|unmute\//.test(path) || isPatchOfExceptions(responses),
+      );
+    }
+    const block = document.paths["/api/v1/e-social/privacy-control/block/{userId}"].post;
+    expect(Object.keys(block.responses[400].content["application/json"].examples)).to.include.members([
+      "CANNOT_BLOCK_SELF",
+      "USER_ALREADY_BLOCKED",
+      "INVALID_REQUEST",
+    ]);
+  });
+
+  function isPatchOfExceptions(responses: Json): boolean {
+    return "TOO_MANY_EXCEPTIONS" in responses[400].content["application/json"].examples;
+  }
+
+  it("has examples that fit their schemas, for every answer", () => {
+    const ajv = formats.default(new Ajv2020({ strict: false }));
+    ajv.addSchema(document, "document");
+    const contents = under(document, "application/json");
+    for (const [path, { example, examples }] of contents) {
+      const values =
+        example === undefined ? Object.values<Json>(examples).map(({ value }) => value) : [example];
+      expect(values, path).to.not.be.empty;
+      const validate = ajv.compile({ $ref: `document${path}/application~1json/schema` });
+      for (const value of values)
+        expect(validate(value), `${path}: ${ajv.errorsText(validate.errors)}`).to.equal(true);
+    }
+    for (const [path, parameters] of under(document, "parameters"))
+      for (const [index, { example }] of parameters.entries())
+        if (example !== undefined)
+          expect(ajv.compile({ $ref: `document${path}/parameters/${index}/schema` })(example), path).to.equal(
+            true,
+          );
+  });
+
+  it("explains every reason, and speaks of statuses and words instead of codes and enum values", () => {
+    const texts = under(document, "description").map(([, text]) => text);
+    expect(texts).to.include("`USER_ALREADY_BLOCKED`: The acting user blocks the user already.");
+    for (const text of texts) {
+      if (typeof text !== "string") continue;
+      expect(text).to.not.match(/INVALID_ARGUMENT|AUDIENCE_|PRIVACY_SETTING_|undefined/);
+    }
+  });
+
+  it("says what a request needs", () => {
+    const { requestBody, parameters } = document.paths["/users/me/privacy"].patch;
+    expect(parameters).to.eql([]);
+    expect(requestBody.required).to.equal(true);
+    expect(requestBody.content["application/json"].schema).to.deep.include({
+      required: ["setting", "value"],
+      additionalProperties: false,
+    });
+    const list = document.paths["/users/me/privacy/{setting}/exceptions"].get;
+    expect(
+      list.parameters.map((parameter: Json) => [parameter.name, parameter.in, parameter.required]),
+    ).to.eql([
+      ["setting", "path", true],
+      ["page_size", "query", false],
+      ["page_token", "query", false],
+    ]);
+    expect(list.responses[200].headers.Link).to.be.an("object");
+  });
+
+  describe("stops the start", () => {
+    const method: MethodSpec = {
+      name: "Do",
+      input: "Request",
+      output: "Reply",
+      rules: [{ get: "/do/{id}", responseBody: "item" }],
+      reply: { envelope: Envelope.GLOBE },
+    };
+    const attempt = (documentation: MethodSpec["documentation"]) => () =>
+      described(
+        define({
+          messages: {
+            Request: [["id", Type.STRING]],
+            Reply: [["item", "message:Item"]],
+            Item: [["name", Type.STRING]],
+          },
+          methods: [{ ...method, ...(documentation && { documentation }) }],
+        }).service,
+      );
+
+    it("not for a method of which nothing is said", () => {
+      const operation = attempt(undefined)().document.paths["/do/{id}"].get;
+      expect(operation).to.deep.include({ operationId: "do", summary: "Do" });
+      expect(operation).to.not.have.any.keys("tags", "description");
+      expect(operation.responses[200].content["application/json"]).to.not.have.property("example");
+    });
+
+    it("for a reason that does not exist", () => {
+      expect(attempt({ errorReasons: ["USER_LOST"] })).to.throw(
+        'test.rest.v1.TestService/Do cannot be described: "USER_LOST" is no reason of an error',
+      );
+    });
+
+    it("for an example that does not fit", () => {
+      expect(attempt({ exampleRequest: '{"key": "x"}' })).to.throw(
+        "Do cannot be described: Unknown field: key",
+      );
+      expect(attempt({ exampleRequest: '{"id": 7}' })).to.throw(
+        "Do cannot be described: id must be a string",
+      );
+      expect(attempt({ exampleRequest: "[]" })).to.throw(
+        "Do cannot be described: the example [] is no JSON object",
+      );
+    });
+  });
+});
