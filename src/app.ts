@@ -1,11 +1,13 @@
 import type { Logger } from "pino";
 import { AccessService } from "../gen/nexgate/privacy/v1/access_service_pb.ts";
+import { ErrorReasonSchema } from "../gen/nexgate/privacy/v1/error_reason_pb.ts";
 import { GraphService } from "../gen/nexgate/privacy/v1/graph_service_pb.ts";
 import { PrivacyControlService } from "../gen/nexgate/privacy/v1/privacy_control_service_pb.ts";
 import type { Config } from "./config.ts";
 import { loadDemoData } from "./development/demo-data.ts";
 import { PrivacyError } from "./domain/errors.ts";
 import { openAdminListener } from "./http/admin-listener.ts";
+import { apiPages } from "./http/docs/pages.ts";
 import { openInternalListener } from "./http/internal-listener.ts";
 import { publicLimits } from "./http/limits.ts";
 import { openPublicListener } from "./http/public-listener.ts";
@@ -172,7 +174,7 @@ export async function startApp(
     host: config.host,
     port: config.httpPort,
     calls: publicCalls,
-    rest: rest.handle,
+    rest: await apiPages(rest.routes, ErrorReasonSchema, rest.handle),
     methodsAt: rest.methodsAt,
     ready,
     log,

@@ -59,6 +59,7 @@ export async function startText(started: Started, minting: Minting, tls?: Starte
     `  ${styleText("bold", "Privacy Control")} is ready`,
     "",
     `  REST, Connect, gRPC       ${styleText("cyan", publicUrl)}`,
+    `  API page                  ${styleText("cyan", `${publicUrl}/docs`)}`,
     `  gRPC for services         ${styleText("cyan", internalUrl)}`,
     `  metrics                   ${styleText("cyan", `${adminUrl}/metrics`)}`,
     `  database                  ${database}`,

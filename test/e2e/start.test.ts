@@ -64,6 +64,8 @@ describe("npm start", function () {
         profilePictureUrls: ["https://cdn.nexgate.com/profiles/spam_account.jpg"],
         isVerified: false,
       });
+      const apiPage = /API page +(\S+)/.exec(text)?.[1] ?? "";
+      expect(await (await fetch(apiPage)).text()).to.include("<title>Privacy Control API</title>");
       const overGrpc = text.split("\n").find((line) => line.startsWith("npx buf curl"));
       expect(JSON.parse(paste(overGrpc ?? ""))).to.eql({ effect: "EFFECT_ALLOW" });
       expect(await start.stop()).to.equal(0);

@@ -1,0 +1,69 @@
+import { open } from "node:fs/promises";
+import { pipeline } from "node:stream/promises";
+import { answerFailure, type Request, type Response } from "../answers.ts";
+import { type Handle, pathOf } from "../front.ts";
+import type { PublishedFile } from "./files.ts";
+
+/** A page may show and run what comes from here, and call this service. The renderer has its icons as data. */
+const securityHeaders = {
+  "content-security-policy": [
+    "default-src 'none'",
+    "script-src 'self'",
+    "style-src 'self'",
+    "img-src 'self' data:",
+    "connect-src 'self'",
+    "base-uri 'none'",
+    "form-action 'none'",
+    "frame-ancestors 'none'",
+  ].join("; "),
+  "referrer-policy": "no-referrer",
+  "x-content-type-options": "nosniff",
+};
+
+/** Serves files by their paths, for GET and HEAD, and leaves every other path to `otherwise`. */
+export function serveFiles(files: ReadonlyMap<string, PublishedFile>, otherwise: Handle): Handle {
+  return (request, response) => {
+    const file = files.get(pathOf(request));
+    if (file === undefined) return otherwise(request, response);
+    if (request.method !== "GET" && request.method !== "HEAD")
+      return answerFailure(response, 405, { allow: "GET, HEAD" });
+    return serve(file, request, response);
+  };
+}
+
+async function serve(file: PublishedFile, request: Request, response: Response): Promise<void> {
+  for (const [name, value] of Object.entries(securityHeaders)) response.setHeader(name, value);
+  response.setHeader("etag", file.etag);
+  // Kept by browsers, but asked for each time: nobody sees the page of an older version.
+  response.setHeader("cache-control", "no-cache");
+  if (matches(request.headers["if-none-match"], file.etag)) {
+    response.statusCode = 304;
+    response.end();
+    return;
+  }
+  response.setHeader("content-type", file.type);
+  response.setHeader("content-length", file.size);
+  if (request.method === "HEAD") response.end();
+  else if (file.content instanceof URL) await stream(file.content, response);
+  else response.end(file.content);
+}
+
+async function stream(at: URL, response: Response): Promise<void> {
+  await using file = await open(at);
+  try {
+    await pipeline(file.createReadStream(), response);
+  } catch (failure) {
+    if (!isDisconnect(failure)) throw failure;
+  }
+}
+
+/** Whether an `If-None-Match` header names a tag (RFC 9110, 13.1.2). */
+function matches(header: string | undefined, etag: string): boolean {
+  return (
+    header?.split(",").some((tag) => tag.trim() === "*" || tag.trim().replace(/^W\//, "") === etag) ?? false
+  );
+}
+
+function isDisconnect(failure: unknown): boolean {
+  return failure instanceof Error && "code" in failure && failure.code === "ERR_STREAM_PREMATURE_CLOSE";
+}

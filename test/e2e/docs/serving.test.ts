@@ -1,0 +1,126 @@
+import { once } from "node:events";
+import { readFileSync } from "node:fs";
+import { connect } from "node:http2";
+import { Validator } from "@seriousme/openapi-schema-validator";
+import { expect } from "chai";
+import { startService, type TestService } from "../../support/service.ts";
+
+const paths = {
+  "/openapi.json": "application/json; charset=utf-8",
+  "/docs": "text/html; charset=utf-8",
+  "/docs/": "text/html; charset=utf-8",
+  "/docs/page.css": "text/css; charset=utf-8",
+  "/docs/page.js": "text/javascript; charset=utf-8",
+  "/docs/swagger-ui.css": "text/css; charset=utf-8",
+  "/docs/swagger-ui-bundle.js": "text/javascript; charset=utf-8",
+  "/docs/favicon.png": "image/png",
+};
+
+describe("the files of the API page", () => {
+  let service: TestService;
+  before(async () => {
+    service = await startService();
+  });
+  after(() => service?.stop(1_000));
+
+  for (const [path, type] of Object.entries(paths)) {
+    it(`${path} is the same over both versions of HTTP, and kept until it changes`, async () => {
+      const get = (headers = {}, method = "GET") => fetch(service.publicUrl + path, { headers, method });
+      const answer = await get();
+      const body = Buffer.from(await answer.arrayBuffer());
+      const etag = answer.headers.get("etag") ?? "";
+      expect(answer.status).to.equal(200);
+      expect(answer.headers.get("content-type")).to.equal(type);
+      expect(answer.headers.get("content-length")).to.equal(String(body.length));
+      expect(answer.headers.get("cache-control")).to.equal("no-cache");
+      expect(answer.headers.get("x-content-type-options")).to.equal("nosniff");
+      expect(etag).to.match(/^"[\w-]{43}"$/);
+
+      const second = await overHttp2(path);
+      expect(second.status).to.equal(200);
+      expect(second.body.equals(body)).to.equal(true);
+
+      for (const tags of [etag, `W/${etag}`, `"other", ${etag}`, "*"]) {
+        const kept = await get({ "if-none-match": tags });
+        expect([kept.status, await kept.text(), kept.headers.get("etag")]).to.eql([304, "", etag]);
+      }
+      expect((await get({ "if-none-match": '"other"' })).status).to.equal(200);
+
+      const head = await get({}, "HEAD");
+      expect([head.status, await head.text()]).to.eql([200, ""]);
+      expect(head.headers.get("content-length")).to.equal(String(body.length));
+    });
+  }
+
+  it("lets a browser load and run nothing but files from here", async () => {
+    for (const path of Object.keys(paths)) {
+      const policy = (await fetch(service.publicUrl + path)).headers.get("content-security-policy");
+      expect(policy?.split("; ")).to.have.members([
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "img-src 'self' data:",
+        "connect-src 'self'",
+        "base-uri 'none'",
+        "form-action 'none'",
+        "frame-ancestors 'none'",
+      ]);
+    }
+    const page = await (await fetch(`${service.publicUrl}/docs`)).text();
+    const addresses = [...page.matchAll(/\b(?:src|href)="([^"]*)"/g)].map(([, address]) => address);
+    expect(addresses).to.have.length(6);
+    for (const address of addresses) expect(address).to.match(/^\/(?!\/)/);
+    expect(page).to.not.match(/<script>|<style|\sstyle=|\son\w+=|javascript:/);
+  });
+
+  it("are for GET and HEAD", async () => {
+    for (const path of Object.keys(paths)) {
+      const answer = await fetch(service.publicUrl + path, { method: "POST", body: "x" });
+      expect([answer.status, answer.headers.get("allow")]).to.eql([405, "GET, HEAD"]);
+    }
+  });
+
+  it("are named exactly: what is near them is a 404, and no path leads out of them", async () => {
+    for (const path of [
+      "/docs/index.html",
+      "/docs/nope.js",
+      "/docs/%2e%2e/package.json",
+      "/Docs",
+      "/openapi.json/",
+    ])
+      expect((await service.rest("GET", path)).status, path).to.equal(404);
+  });
+
+  it("have a document that is valid, and that tells the version of the package", async () => {
+    const answer = await fetch(`${service.publicUrl}/openapi.json`);
+    const document = (await answer.json()) as { info: { title: string; version: string } };
+    expect(await new Validator().validate({ ...document })).to.eql({ valid: true });
+    expect(document.info.title).to.equal("Privacy Control API");
+    expect(document.info.version).to.equal(JSON.parse(readFileSync("package.json", "utf8")).version);
+  });
+
+  it("survive a client that goes away in the middle", async () => {
+    for (let i = 0; i < 5; i++) {
+      const controller = new AbortController();
+      const answer = await fetch(`${service.publicUrl}/docs/swagger-ui-bundle.js`, {
+        signal: controller.signal,
+      });
+      await answer.body?.getReader().read();
+      controller.abort();
+    }
+    expect((await fetch(`${service.publicUrl}/docs`)).status).to.equal(200);
+  });
+
+  async function overHttp2(path: string): Promise<{ status: unknown; body: Buffer }> {
+    const session = connect(service.publicUrl);
+    try {
+      const stream = session.request({ ":path": path });
+      const [headers] = await once(stream, "response");
+      const chunks: Buffer[] = [];
+      for await (const chunk of stream) chunks.push(chunk);
+      return { status: headers[":status"], body: Buffer.concat(chunks) };
+    } finally {
+      session.close();
+    }
+  }
+});
