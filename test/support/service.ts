@@ -10,6 +10,7 @@ import { type App, startApp } from "../../src/app.ts";
 import type { Config } from "../../src/config.ts";
 import { serviceToken, userToken } from "../../src/development/mint.ts";
 import type { UserId } from "../../src/domain/ids.ts";
+import { type Conformance, publishedConformance, type RestAnswer } from "./openapi.ts";
 
 const minting = {
   secret: "the secret that signs tokens in tests",
@@ -34,7 +35,7 @@ const allScopes = "access.read graph.read graph.write users.act";
 export interface TestService extends App {
   userToken(id: string, hours?: number): Promise<string>;
   serviceToken(scope?: string): Promise<string>;
-  /** A REST call as a user; `token` overrides the good one. */
+  /** A REST call as a user; `token` overrides the good one. Fails when the answer is not as `/openapi.json` says. */
   rest(method: string, path: string, options?: RestOptions): Promise<RestAnswer>;
   /** Call options of a service that acts for a user. */
   acting(id?: string): Promise<CallOptions>;
@@ -46,14 +47,6 @@ interface RestOptions {
   readonly token?: string | undefined;
   readonly body?: unknown;
   readonly headers?: Record<string, string>;
-}
-
-interface RestAnswer {
-  readonly status: number;
-  readonly headers: Headers;
-  readonly text: string;
-  // biome-ignore lint/suspicious/noExplicitAny: an answer's shape is what the tests assert
-  readonly json: any;
 }
 
 /** Starts the service on PostgreSQL, or without a URL on an embedded database of its own. */
@@ -84,6 +77,7 @@ export async function startService(
     },
     { log: pino({ level: "silent" }) },
   );
+  let documented: Promise<Conformance> | undefined;
   const tokenOfUser = (id: string, hours = 1) => userToken(id as UserId, { ...minting, hours });
   const tokenOfService = (scope = allScopes) => serviceToken("tests", scope, minting);
   const acting = async (id?: string): Promise<CallOptions> => ({
@@ -112,7 +106,10 @@ export async function startService(
         ...(body === undefined ? {} : { body: typeof body === "string" ? body : JSON.stringify(body) }),
       });
       const text = await response.text();
-      return { status: response.status, headers: response.headers, text, json: JSON.parse(text) };
+      const answer = { status: response.status, headers: response.headers, text, json: JSON.parse(text) };
+      documented ??= publishedConformance(app.publicUrl);
+      (await documented).check(method, path, answer);
+      return answer;
     },
 
     async stop(graceMs) {
