@@ -1,5 +1,5 @@
 import { type DescEnum, type DescFile, type DescMethod, getOption } from "@bufbuild/protobuf";
-import { documentation } from "../../../gen/nexgate/rest/v1/documentation_pb.ts";
+import { documentation, group } from "../../../gen/nexgate/rest/v1/documentation_pb.ts";
 import type { JsonObject } from "../json-reader.ts";
 import type { Route } from "../routes.ts";
 import { Comments } from "./comments.ts";
@@ -48,17 +48,27 @@ export function describeRoutes(routes: readonly Route[], info: Info, reasons: De
     };
   }
   const { license, ...rest } = info;
-  const groups = new Set([...methods.keys()].map((method) => getOption(method, documentation).group));
   return {
     openapi: "3.1.0",
     info: { ...rest, license: { name: license } },
     // Addresses are relative to the document's own.
     servers: [{ url: "/" }],
     security: [{ bearer: [] }],
-    tags: [...groups].filter(Boolean).map((name) => ({ name })),
+    tags: groupsOf([...methods.keys()]),
     paths,
     components: { schemas: schemas.named, responses: shared, securitySchemes: { bearer } },
   };
+}
+
+/** The groups of methods, in the order of their service. Throws for a method whose service has no group of the name. */
+function groupsOf(methods: readonly DescMethod[]): JsonObject[] {
+  const services = new Set(methods.map(({ parent }) => parent));
+  const groups = [...services].flatMap((service) => getOption(service, group));
+  const used = new Set(methods.map((method) => getOption(method, documentation).group));
+  used.delete("");
+  for (const name of used)
+    if (!groups.some((one) => one.name === name)) throw new Error(`"${name}" is no group of any service`);
+  return groups.filter(({ name }) => used.has(name)).map(({ name, description }) => ({ name, description }));
 }
 
 /** The files whose names the comments of routes may use. */

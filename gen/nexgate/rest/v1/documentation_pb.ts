@@ -4,7 +4,7 @@
 
 import type { GenExtension, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import { extDesc, fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
-import type { MessageOptions, MethodOptions } from "@bufbuild/protobuf/wkt";
+import type { MessageOptions, MethodOptions, ServiceOptions } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_descriptor } from "@bufbuild/protobuf/wkt";
 import type { Message } from "@bufbuild/protobuf";
 
@@ -12,7 +12,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file nexgate/rest/v1/documentation.proto.
  */
 export const file_nexgate_rest_v1_documentation: GenFile = /*@__PURE__*/
-  fileDesc("CiNuZXhnYXRlL3Jlc3QvdjEvZG9jdW1lbnRhdGlvbi5wcm90bxIPbmV4Z2F0ZS5yZXN0LnYxIk4KDURvY3VtZW50YXRpb24SDQoFZ3JvdXAYASABKAkSFQoNZXJyb3JfcmVhc29ucxgCIAMoCRIXCg9leGFtcGxlX3JlcXVlc3QYAyABKAk6ZgoNZG9jdW1lbnRhdGlvbhIeLmdvb2dsZS5wcm90b2J1Zi5NZXRob2RPcHRpb25zGNOGAyABKAsyHi5uZXhnYXRlLnJlc3QudjEuRG9jdW1lbnRhdGlvblINZG9jdW1lbnRhdGlvbjo7CgdleGFtcGxlEh8uZ29vZ2xlLnByb3RvYnVmLk1lc3NhZ2VPcHRpb25zGNSGAyADKAlSB2V4YW1wbGViBnByb3RvMw", [file_google_protobuf_descriptor]);
+  fileDesc("CiNuZXhnYXRlL3Jlc3QvdjEvZG9jdW1lbnRhdGlvbi5wcm90bxIPbmV4Z2F0ZS5yZXN0LnYxIk4KDURvY3VtZW50YXRpb24SDQoFZ3JvdXAYASABKAkSFQoNZXJyb3JfcmVhc29ucxgCIAMoCRIXCg9leGFtcGxlX3JlcXVlc3QYAyABKAkiKgoFR3JvdXASDAoEbmFtZRgBIAEoCRITCgtkZXNjcmlwdGlvbhgCIAEoCTpmCg1kb2N1bWVudGF0aW9uEh4uZ29vZ2xlLnByb3RvYnVmLk1ldGhvZE9wdGlvbnMY04YDIAEoCzIeLm5leGdhdGUucmVzdC52MS5Eb2N1bWVudGF0aW9uUg1kb2N1bWVudGF0aW9uOk8KBWdyb3VwEh8uZ29vZ2xlLnByb3RvYnVmLlNlcnZpY2VPcHRpb25zGNWGAyADKAsyFi5uZXhnYXRlLnJlc3QudjEuR3JvdXBSBWdyb3VwOjsKB2V4YW1wbGUSHy5nb29nbGUucHJvdG9idWYuTWVzc2FnZU9wdGlvbnMY1IYDIAMoCVIHZXhhbXBsZWIGcHJvdG8z", [file_google_protobuf_descriptor]);
 
 /**
  * What a description says of a method beside its rules, messages and comments.
@@ -21,7 +21,7 @@ export const file_nexgate_rest_v1_documentation: GenFile = /*@__PURE__*/
  */
 export type Documentation = Message<"nexgate.rest.v1.Documentation"> & {
   /**
-   * The heading under which the method is shown.
+   * The name of the group in which the method is shown: one of its service's.
    *
    * @generated from field: string group = 1;
    */
@@ -50,6 +50,34 @@ export const DocumentationSchema: GenMessage<Documentation> = /*@__PURE__*/
   messageDesc(file_nexgate_rest_v1_documentation, 0);
 
 /**
+ * A heading of a description.
+ *
+ * @generated from message nexgate.rest.v1.Group
+ */
+export type Group = Message<"nexgate.rest.v1.Group"> & {
+  /**
+   * The heading itself.
+   *
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * What the methods under it are about.
+   *
+   * @generated from field: string description = 2;
+   */
+  description: string;
+};
+
+/**
+ * Describes the message nexgate.rest.v1.Group.
+ * Use `create(GroupSchema)` to create a new message.
+ */
+export const GroupSchema: GenMessage<Group> = /*@__PURE__*/
+  messageDesc(file_nexgate_rest_v1_documentation, 1);
+
+/**
  * What the published description of the REST API cannot tell from the definition of this method.
  *
  * @generated from extension: nexgate.rest.v1.Documentation documentation = 50003;
@@ -58,10 +86,18 @@ export const documentation: GenExtension<MethodOptions, Documentation> = /*@__PU
   extDesc(file_nexgate_rest_v1_documentation, 0);
 
 /**
+ * The headings under which the methods of a service are shown, in their order.
+ *
+ * @generated from extension: repeated nexgate.rest.v1.Group group = 50005;
+ */
+export const group: GenExtension<ServiceOptions, Group[]> = /*@__PURE__*/
+  extDesc(file_nexgate_rest_v1_documentation, 1);
+
+/**
  * Examples of this message, in the JSON of the REST API. A reply with one is shown with the first, a list with all.
  *
  * @generated from extension: repeated string example = 50004;
  */
 export const example: GenExtension<MessageOptions, string[]> = /*@__PURE__*/
-  extDesc(file_nexgate_rest_v1_documentation, 1);
+  extDesc(file_nexgate_rest_v1_documentation, 2);
 

@@ -178,6 +178,10 @@ describe("the description of the REST API", () => {
       );
     });
 
+    it("for a group that its service does not have", () => {
+      expect(attempt({ group: "Lost" })).to.throw('"Lost" is no group of any service');
+    });
+
     it("for an example that does not fit", () => {
       expect(attempt({ exampleRequest: '{"key": "x"}' })).to.throw(
         "Do cannot be described: Unknown field: key",
