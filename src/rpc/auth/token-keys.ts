@@ -6,6 +6,8 @@ const maxAgeMs = 10 * 60_000;
 /** The shortest time between two fetches, so that unknown key ids cannot make us flood the key server. */
 const cooldownMs = 30_000;
 const fetchTimeoutMs = 5_000;
+/** The largest key set that is read, in bytes: room for a hundred keys with their certificates. */
+const maxSetBytes = 512 * 1024;
 
 interface KeyServerOptions {
   readonly now?: () => number;
@@ -35,7 +37,7 @@ export function remoteKeys(url: URL, options: KeyServerOptions = {}): JWTVerifyG
       signal: AbortSignal.timeout(fetchTimeoutMs),
     });
     if (!response.ok) throw new Error(`the key server answered ${response.status}`);
-    keys = createLocalJWKSet((await response.json()) as JSONWebKeySet);
+    keys = createLocalJWKSet(JSON.parse(await readText(response)) as JSONWebKeySet);
     fetchedAt = now();
     lastFailed = false;
     return keys;
@@ -71,4 +73,16 @@ export function remoteKeys(url: URL, options: KeyServerOptions = {}): JWTVerifyG
       return await renewed(header, token);
     }
   };
+}
+
+/** Reads a body, or throws when it is too large to be a key set. */
+async function readText({ body }: Response): Promise<string> {
+  const chunks: Uint8Array[] = [];
+  let length = 0;
+  for await (const chunk of body ?? []) {
+    length += chunk.length;
+    if (length > maxSetBytes) throw new Error(`the key set is larger than ${maxSetBytes} bytes`);
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks).toString();
 }

@@ -21,13 +21,20 @@ async function newKey(kid: string) {
 
 /** A key server with a clock of its own, which can be away. */
 function keyServer() {
-  const server = { keys: [] as JSONWebKeySet["keys"], away: false, fetches: 0, now: 0 };
+  const server = {
+    keys: [] as JSONWebKeySet["keys"],
+    away: false,
+    fetches: 0,
+    now: 0,
+    /** Answers in place of the key set. */
+    answer: undefined as Response | undefined,
+  };
   const getKey = remoteKeys(new URL("http://127.0.0.1/keys"), {
     now: () => server.now,
     fetch: async () => {
       server.fetches++;
       if (server.away) throw new TypeError("fetch failed");
-      return Response.json({ keys: server.keys });
+      return server.answer ?? Response.json({ keys: server.keys });
     },
   });
   const verify = tokenVerifier({ kind: "published", getKey }, rules);
@@ -110,4 +117,23 @@ describe("published keys", () => {
     server.away = true;
     expect(await answer((await newKey("a")).token)).to.equal("UNAVAILABLE");
   });
+
+  it("reads no more of a set than a set can have, and keeps the last good one", async () => {
+    const { server, answer } = keyServer();
+    const known = await newKey("known");
+    server.keys = [known.jwk];
+    expect(await answer(known.token)).to.equal("known");
+    let chunks = 0;
+    const endless = new ReadableStream({
+      pull: (controller) => {
+        chunks++;
+        controller.enqueue(new Uint8Array(64 * 1024));
+      },
+    });
+    server.answer = new Response(endless);
+    server.now += 11 * minute;
+    expect(await answer((await newKey("stranger")).token)).to.equal("UNAVAILABLE");
+    expect(await answer(known.token)).to.equal("known");
+    expect(chunks).to.be.within(1, 20);
+  }).timeout(2_000);
 });
