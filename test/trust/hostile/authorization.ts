@@ -6,13 +6,13 @@ import {
   createGrpcTransport,
   createGrpcWebTransport,
 } from "@connectrpc/connect-node";
-import { GraphService } from "../../../gen/nexgate/privacy/v1/graph_service_pb.ts";
 import { PrivacyControlService } from "../../../gen/nexgate/privacy/v1/privacy_control_service_pb.ts";
 import { type PrivacySetting, PrivacySettingSchema } from "../../../gen/nexgate/privacy/v1/resources_pb.ts";
 import { callersOf } from "./support/callers.ts";
 import type { Instance } from "./support/instance.ts";
 import { followerOf, methods, nameOf, requestOf, requiredScopes } from "./support/methods.ts";
 import { restRequests } from "./support/rest-requests.ts";
+import { register } from "./support/users.ts";
 
 /** What a whole matrix came to. */
 export interface Matrix {
@@ -29,7 +29,12 @@ export async function tryEverything(instance: Instance): Promise<Matrix> {
   const [user, other, target] = [randomUUID(), randomUUID(), randomUUID()];
   const baseUrls = { public: instance.publicUrl, internal: instance.internalUrl };
   const transports = transportsTo(baseUrls);
-  await register(instance, [user, other, target, followerOf(target)]);
+  await register(instance.internalUrl, await instance.serviceToken(), [
+    user,
+    other,
+    target,
+    followerOf(target),
+  ]);
   const unexpected: string[] = [];
   let calls = 0;
   const expect = async (what: string, wanted: string, answer: Promise<string>) => {
@@ -125,13 +130,6 @@ async function rest(url: string, method: string, headers: Record<string, string>
   const response = await fetch(url, { method, ...request });
   const text = await response.text();
   return text.includes("User already") ? "AlreadyExists" : (codes[response.status] ?? `${response.status}`);
-}
-
-/** Makes users known. */
-async function register(instance: Instance, ids: readonly string[]): Promise<void> {
-  const graph = createClient(GraphService, createGrpcTransport({ baseUrl: instance.internalUrl }));
-  const headers = { authorization: `Bearer ${await instance.serviceToken()}` };
-  await graph.upsertUsers({ users: ids.map((id) => ({ id, userName: id })) }, { headers });
 }
 
 /** All that a user owns, as the user sees it. */

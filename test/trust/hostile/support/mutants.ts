@@ -15,6 +15,10 @@ const mutants = {
     file: "src/rpc/auth/gate.ts",
     edits: [['if (!principal.scopes.has(needed)) throw new PrivacyError("SCOPE_MISSING");', ""]],
   },
+  "any algorithm": {
+    file: "src/rpc/auth/tokens.ts",
+    edits: [['algorithms: keys.kind === "secret" ? secretAlgorithms : publishedAlgorithms,', ""]],
+  },
 } as const satisfies Record<string, Mutant>;
 
 /** The name of a mutant. */

@@ -1,0 +1,19 @@
+import { expect } from "chai";
+import { postgresUrl } from "../../../support/cluster.ts";
+import { tokenRun } from "./token-run.ts";
+
+describe("hostile tokens", function () {
+  this.timeout(60_000);
+
+  it("are refused, and no key server is flooded or missed", async () => {
+    const { figures, problems } = await tokenRun({ databaseUrl: await postgresUrl(), keyIds: 1_000 });
+    expect(problems).to.eql([]);
+    expect(figures["hostile tokens"]).to.be.above(4 * 60);
+  });
+
+  it("would not be refused without the list of algorithms", async () => {
+    const databaseUrl = await postgresUrl();
+    const { problems } = await tokenRun({ databaseUrl, keyIds: 0, mutant: "any algorithm" });
+    expect(problems.join("\n")).to.match(/not refused.*HS512 with the right secret/);
+  });
+});
