@@ -1,6 +1,7 @@
 import type { IncomingMessage } from "node:http";
 import type { Http2ServerRequest } from "node:http2";
 import { PrivacyError } from "../domain/errors.ts";
+import { parseJson } from "./json-text.ts";
 import { Refusal } from "./refusal.ts";
 
 /** A request of either version of HTTP. */
@@ -70,7 +71,7 @@ export function checkMediaType({ headers }: Pick<HttpRequest, "headers">): void 
 export function parseJson(bytes: Uint8Array): unknown {
   try {
     const text = utf8.decode(bytes);
-    return text.trim() === "" ? undefined : JSON.parse(text);
+    return text.trim() === "" ? undefined : parseJson(text);
   } catch {
     throw new Refusal("malformed", "Malformed JSON body");
   }

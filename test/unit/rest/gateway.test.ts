@@ -253,6 +253,7 @@ describe("the REST gateway", () => {
       ["no JSON", "{", "Bad request"],
       ["a bare word", "x", "Bad request"],
       ["two documents", "{}{}", "Bad request"],
+      ["a name twice", '{"setting":"status","value":"none","setting":"groups"}', "Bad request"],
       ["an array", "[]", "Bad request"],
       ["null", "null", "Bad request"],
       ["a string", '"x"', "Bad request"],
