@@ -1,5 +1,8 @@
-import { type IncomingMessage, type ServerResponse, STATUS_CODES } from "node:http";
+import type { IncomingMessage, ServerResponse } from "node:http";
 import { constants, type Http2ServerRequest, type Http2ServerResponse } from "node:http2";
+import { isoSeconds } from "../rest/codec.ts";
+import { globe } from "../rest/envelopes.ts";
+import { plainFailure } from "../rest/failure.ts";
 import { standingNames } from "./standing-headers.ts";
 
 /** A request of either HTTP version. */
@@ -9,15 +12,7 @@ export type Response = ServerResponse | Http2ServerResponse;
 
 /** The body of a failure that no method answers, in the documented envelope. */
 export function failureBody(status: number): string {
-  const phrase = STATUS_CODES[status] ?? "Error";
-  const message = phrase.charAt(0) + phrase.slice(1).toLowerCase();
-  return JSON.stringify({
-    success: false,
-    httpStatus: phrase.toUpperCase().replaceAll(/[ -]/g, "_"),
-    message,
-    action_time: `${new Date().toISOString().slice(0, 19)}Z`,
-    data: message,
-  });
+  return globe.failure(plainFailure(status), undefined, isoSeconds(Date.now()));
 }
 
 /** Answers a failure that no method answers. Does nothing when the response has begun. */

@@ -6,6 +6,7 @@ import type { Limits } from "./limits.ts";
 import { lingerOnClose } from "./linger.ts";
 import { Pipelines } from "./pipeline.ts";
 import type { HeaderList } from "./standing-headers.ts";
+import { toOriginForm } from "./target.ts";
 
 /** The HTTP/1.1 side of a listener. */
 export interface Http1 {
@@ -28,6 +29,7 @@ export function createHttp1(front: Pick<Front, "handle" | "headers" | "refused">
       if (closingIdle) server.closeIdleConnections();
     });
     if (draining && response === pipelines.last(request.socket)) response.setHeader("connection", "close");
+    toOriginForm(request);
     front.handle(request, response);
   });
 

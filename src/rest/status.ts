@@ -35,15 +35,19 @@ const phrases = new Map([
   [403, "Forbidden"],
   [404, "Not found"],
   [405, "Method not allowed"],
+  [408, "Request timeout"],
   [409, "Conflict"],
   [413, "Content too large"],
   [415, "Unsupported media type"],
+  [417, "Expectation failed"],
   [429, "Too many requests"],
+  [431, "Request header fields too large"],
   [499, "Client closed request"],
   [500, "Internal server error"],
   [501, "Not implemented"],
   [503, "Service unavailable"],
   [504, "Gateway timeout"],
+  [505, "HTTP version not supported"],
 ]);
 
 /** The HTTP status of a code. */

@@ -93,6 +93,28 @@ describe("the listeners", () => {
     expect(Buffer.from(answer.body, "hex").toString()).to.equal("rest PUT /anything");
   });
 
+  it("know the absolute form of a target", async () => {
+    for (const [target, found] of [
+      ["http://h/x?y=http://z/", "/x?y=http://z/"],
+      ["HTTPS://h:1", "/"],
+      ["http://h?x", "/?x"],
+    ]) {
+      const request = `GET ${target} HTTP/1.1\r\nHost: other\r\nConnection: close\r\n\r\n`;
+      expect(await talk(external.listener.port, request))
+        .to.match(/^HTTP\/1\.1 418 /)
+        .and.to.contain(`rest GET ${found}`);
+    }
+    const path = "/nexgate.privacy.v1.PrivacyControlService/GetPrivacySettings";
+    const call = (authority: string) =>
+      talk(
+        external.listener.port,
+        `POST http://${authority}${path} HTTP/1.1\r\nHost: h\r\nAuthorization: t\r\nContent-Type: application/json\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}`,
+      );
+    expect(await call("h")).to.match(/^HTTP\/1\.1 200 /);
+    // It is the authority of the target that counts.
+    expect(await call("x:99999")).to.match(/^HTTP\/1\.1 400 /);
+  });
+
   it("answer everything else 404 on the internal port", async () => {
     for (const path of [
       "/",
@@ -195,6 +217,12 @@ describe("the listeners", () => {
         `GET / HTTP/1.1\r\nHost: h\r\nA: ${"a".repeat(17_000)}\r\n\r\n`,
         431,
         "REQUEST_HEADER_FIELDS_TOO_LARGE",
+      ],
+      [
+        "large chunk extensions",
+        `POST /nexgate.privacy.v1.PrivacyControlService/GetPrivacySettings HTTP/1.1\r\nHost: h\r\nAuthorization: t\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n1;${"a".repeat(17_000)}\r\nb\r\n0\r\n\r\n`,
+        413,
+        "CONTENT_TOO_LARGE",
       ],
       ["no host", "GET / HTTP/1.1\r\nConnection: close\r\n\r\n", 400, "BAD_REQUEST"],
       [
