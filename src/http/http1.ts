@@ -1,5 +1,6 @@
 import { createServer, type ServerResponse, STATUS_CODES } from "node:http";
 import type { Socket } from "node:net";
+import { isAmbiguous } from "./ambiguous.ts";
 import { answerFailure, failureBody } from "./answers.ts";
 import type { Front } from "./front.ts";
 import type { Limits } from "./limits.ts";
@@ -24,11 +25,20 @@ export interface Http1 {
 export function createHttp1(front: Pick<Front, "handle" | "headers" | "refused">, limits: Limits): Http1 {
   let draining = false;
   let closingIdle = false;
+  const refuseRequest = (response: ServerResponse, status: number, headers: Record<string, string> = {}) => {
+    front.refused(status);
+    answerFailure(response, status, { ...Object.fromEntries(front.headers), ...headers });
+  };
+  const refuseConnection = (socket: Socket, status: number) => {
+    front.refused(status);
+    refuse(status, socket, front.headers);
+  };
   const pipelines = new Pipelines(limits.concurrentStreams, (request, response) => {
     response.once("close", () => {
       if (closingIdle) server.closeIdleConnections();
     });
     if (draining && response === pipelines.last(request.socket)) response.setHeader("connection", "close");
+    if (isAmbiguous(request)) return refuseRequest(response, 400, { connection: "close" });
     toOriginForm(request);
     front.handle(request, response);
   });
@@ -46,13 +56,17 @@ export function createHttp1(front: Pick<Front, "handle" | "headers" | "refused">
     pipelines.add,
   );
   server.setTimeout(limits.stalledResponseMs);
-  server.on("checkExpectation", (_request, response) => {
-    front.refused(417);
-    answerFailure(response, 417, Object.fromEntries(front.headers));
+  server.on("checkExpectation", (_request, response) => refuseRequest(response, 417));
+  // Nothing is proxied here. Node would close the connection without a word.
+  server.on("connect", (_request, socket: Socket) => {
+    if (pipelines.current(socket) === undefined) refuseConnection(socket, 400);
+    else socket.destroy();
   });
-  server.on("clientError", (error, socket) => {
-    const status = refuse(error, socket as Socket, pipelines.current(socket as Socket), front.headers);
-    if (status !== undefined) front.refused(status);
+  server.on("clientError", (error: Error & { code?: string }, socket: Socket) => {
+    // The bytes of a refusal must not run into a response that has begun.
+    if (!socket.writable || error.code === "ECONNRESET" || pipelines.current(socket)?.headersSent)
+      socket.destroy();
+    else refuseConnection(socket, statusOf[error.code ?? ""] ?? 400);
   });
   // Node starts to enforce the timeouts when a server begins to listen, which this one never does.
   server.emit("listening");
@@ -84,21 +98,8 @@ const statusOf: Record<string, number> = {
   HPE_CHUNK_EXTENSIONS_OVERFLOW: 413,
 };
 
-/**
- * Answers what is no HTTP/1.1, unless the bytes would run into a response that has begun. Returns the status of the
- * answer, if there is one.
- */
-function refuse(
-  error: Error & { code?: string },
-  socket: Socket,
-  current: ServerResponse | undefined,
-  headers: HeaderList,
-): number | undefined {
-  if (!socket.writable || error.code === "ECONNRESET" || current?.headersSent) {
-    socket.destroy();
-    return undefined;
-  }
-  const status = statusOf[error.code ?? ""] ?? 400;
+/** Answers what reaches no response of Node's, and closes the connection. */
+function refuse(status: number, socket: Socket, headers: HeaderList): void {
   const body = failureBody(status);
   const head = [
     `HTTP/1.1 ${status} ${STATUS_CODES[status]}`,
@@ -109,5 +110,4 @@ function refuse(
   ];
   socket.write(`${head.join("\r\n")}\r\n\r\n${body}`);
   socket.destroySoon();
-  return status;
 }

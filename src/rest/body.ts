@@ -23,7 +23,7 @@ export async function readJsonBody(
   const bytes = await readBytes(request, maxBytes, signal);
   if (bytes.length === 0) return undefined;
   checkMediaType(request);
-  return parseJson(bytes);
+  return parseBody(bytes);
 }
 
 /** Whether the headers already say that no body follows. */
@@ -68,7 +68,7 @@ export function checkMediaType({ headers }: Pick<HttpRequest, "headers">): void 
 }
 
 /** Parses the bytes of a body; undefined for white space. Throws a `Refusal` for what is no JSON in UTF-8. */
-export function parseJson(bytes: Uint8Array): unknown {
+export function parseBody(bytes: Uint8Array): unknown {
   try {
     const text = utf8.decode(bytes);
     return text.trim() === "" ? undefined : parseJson(text);

@@ -3,7 +3,7 @@ import { type ErrorKind, type ErrorReason, errors, PrivacyError } from "../../do
 import { toConnectError } from "../../rpc/errors.ts";
 import { requestIdHeader } from "../../rpc/observe.ts";
 import { check } from "../../rpc/validate.ts";
-import { checkMediaType, parseJson } from "../body.ts";
+import { checkMediaType, parseBody } from "../body.ts";
 import { retryable } from "../call.ts";
 import { failureOf } from "../failure.ts";
 import type { JsonObject } from "../json-reader.ts";
@@ -49,7 +49,7 @@ export function failuresOf(route: Route, reasons: readonly string[], time: strin
   const requestFaults = [
     ["INVALID_REQUEST", thrownBy(() => check(input, misfitting(input)))],
     ["INVALID_REQUEST.unknown", thrownBy(() => route.binding.readQuery("unknown=1", create(input)))],
-    ["INVALID_REQUEST.malformed", thrownBy(() => route.rule.body && parseJson(Buffer.from("{")))],
+    ["INVALID_REQUEST.malformed", thrownBy(() => route.rule.body && parseBody(Buffer.from("{")))],
   ] as const;
   const mediaFaults = [
     ["UNSUPPORTED", thrownBy(() => checkMediaType({ headers: { "content-type": "text/plain" } }))],

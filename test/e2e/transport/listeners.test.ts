@@ -224,6 +224,21 @@ describe("the listeners", () => {
         413,
         "CONTENT_TOO_LARGE",
       ],
+      ["two hosts", "GET / HTTP/1.1\r\nHost: h\r\nHost: g\r\n\r\n", 400, "BAD_REQUEST"],
+      [
+        "another transfer coding",
+        "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+        400,
+        "BAD_REQUEST",
+      ],
+      [
+        "a transfer coding of HTTP/1.0",
+        "POST / HTTP/1.0\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        400,
+        "BAD_REQUEST",
+      ],
+      ["another version of HTTP", "GET / HTTP/2.0\r\nHost: h\r\n\r\n", 400, "BAD_REQUEST"],
+      ["a wish for a tunnel", "CONNECT h:80 HTTP/1.1\r\nHost: h\r\n\r\n", 400, "BAD_REQUEST"],
       ["no host", "GET / HTTP/1.1\r\nConnection: close\r\n\r\n", 400, "BAD_REQUEST"],
       [
         "an expectation",
