@@ -19,6 +19,18 @@ const mutants = {
     file: "src/rpc/auth/tokens.ts",
     edits: [['algorithms: keys.kind === "secret" ? secretAlgorithms : publishedAlgorithms,', ""]],
   },
+  "no check of authorities": {
+    file: "src/http/front.ts",
+    edits: [["if (!isAuthority(authorityOf(request))) return answerFailure(response, 400);", ""]],
+  },
+  "no check of framing": {
+    file: "src/http/http1.ts",
+    edits: [['if (isAmbiguous(request)) return answerFailure(response, 400, { connection: "close" });', ""]],
+  },
+  "no guard of path parameters": {
+    file: "src/rest/parameters.ts",
+    edits: [["  } catch {\n    return undefined;\n  }", "  } finally {\n  }"]],
+  },
 } as const satisfies Record<string, Mutant>;
 
 /** The name of a mutant. */

@@ -17,6 +17,10 @@ export class Problems {
     if (known.length < 5) this.#byKind.set(kind, [...known, what]);
   }
 
+  any(): boolean {
+    return this.#counts.size > 0;
+  }
+
   list(): string[] {
     return [...this.#byKind].flatMap(([kind, whats]) =>
       whats.map((what) => `${kind} (one of ${this.#counts.get(kind)}): ${what}`),
