@@ -31,6 +31,10 @@ const mutants = {
     file: "src/rest/parameters.ts",
     edits: [["  } catch {\n    return undefined;\n  }", "  } finally {\n  }"]],
   },
+  "no telling whose fault it is": {
+    file: "src/rpc/errors.ts",
+    edits: [["error.code === Code.Internal && sendersFault.test(error.rawMessage)", "false"]],
+  },
 } as const satisfies Record<string, Mutant>;
 
 /** The name of a mutant. */
