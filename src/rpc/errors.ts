@@ -80,6 +80,8 @@ function fromPrivacyError(error: PrivacyError): ConnectError {
 }
 
 function withReason(error: ConnectError): ConnectError {
+  // The text of a parser may repeat half a character of a request, which cannot be written as a status message.
+  if (!error.rawMessage.isWellFormed()) Object.assign(error, { rawMessage: error.rawMessage.toWellFormed() });
   if (reasonOf(error) !== undefined) return error;
   if (error.code === Code.Internal && sendersFault.test(error.rawMessage)) {
     return withReason(new ConnectError(error.rawMessage, Code.InvalidArgument, error.metadata));

@@ -224,6 +224,26 @@ for (const fastPath of [true, false]) {
         });
       }
 
+      for (const type of ["application/grpc+json", "application/grpc-web+json"]) {
+        it(`may have half a character where it goes wrong, by ${type}`, async () => {
+          const session = openSession(internal.listener.url);
+          const headers = { ...grpcHeaders, "content-type": type, authorization: "t" };
+          const {
+            headers: head,
+            trailers,
+            body,
+          } = await exchange(session, {
+            headers,
+            chunks: [frame(Buffer.from('{"\\ud800":1}'))],
+          });
+          expect(head[":status"]).to.equal(200);
+          expect(trailers["grpc-status"] ?? Buffer.from(body, "hex").toString()).to.match(
+            /^3$|grpc-status: ?3/,
+          );
+          session.destroy();
+        });
+      }
+
       it("is invalid_argument with a reason over gRPC", async () => {
         const session = openSession(internal.listener.url);
         const headers = { ...grpcHeaders, authorization: "t" };

@@ -71,4 +71,9 @@ describe("errors", () => {
     expect(challenge("TOKEN_EXPIRED")).to.equal('Bearer error="invalid_token"');
     expect(challenge("USER_NOT_FOUND")).to.equal(null);
   });
+
+  it("makes of a message text that every wire can carry", () => {
+    const { rawMessage } = toConnectError(new ConnectError("no \ud83d", Code.InvalidArgument));
+    expect(rawMessage).to.equal("no \ufffd");
+  });
 });

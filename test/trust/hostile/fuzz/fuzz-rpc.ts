@@ -24,12 +24,15 @@ export async function fuzzRpc(options: FuzzOptions): Promise<Report> {
   const { databaseUrl, mutant, seed, count, slowMs, untilProblem } = options;
   const problems = new Problems();
   await using instance = await startInstance({ databaseUrl, mutant });
-  const users = Array.from({ length: 8 }, () => randomUUID());
-  const [user = "", canaryUser = "", ...targets] = users;
-  await register(instance.internalUrl, await instance.serviceToken(), users);
+  const targets = Array.from({ length: 6 }, () => randomUUID());
+  const actors = Array.from({ length: 12 }, () => randomUUID());
+  const canaryUser = randomUUID();
+  await register(instance.internalUrl, await instance.serviceToken(), [...targets, ...actors, canaryUser]);
+  const serviceToken = await instance.serviceToken();
+  const userTokens = await Promise.all(actors.map((actor) => instance.userToken(actor)));
   const metadata = {
-    public: { authorization: `Bearer ${await instance.userToken(user)}` },
-    internal: { authorization: `Bearer ${await instance.serviceToken()}`, "x-acting-user": user },
+    public: userTokens.map((token) => ({ authorization: `Bearer ${token}` })),
+    internal: actors.map((actor) => ({ authorization: `Bearer ${serviceToken}`, "x-acting-user": actor })),
   };
   const canary = await startCanary(instance, canaryUser);
   const urls = { public: instance.publicUrl, internal: instance.internalUrl };

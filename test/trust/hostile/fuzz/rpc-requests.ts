@@ -17,8 +17,8 @@ export interface FuzzedCall {
 /** What the generators know of the service. */
 interface Known {
   readonly users: readonly string[];
-  /** Good metadata for each listener. */
-  readonly metadata: Readonly<Record<FuzzedCall["listener"], Record<string, string>>>;
+  /** Good metadata for each listener, of several users: changes of one user wait for each other. */
+  readonly metadata: Readonly<Record<FuzzedCall["listener"], readonly Record<string, string>[]>>;
 }
 
 const bombs = [1, 20].map((megabytes) => gzipSync(Buffer.alloc(megabytes * 1024 * 1024)));
@@ -127,6 +127,7 @@ export function fuzzedCalls({ users, metadata }: Known): fc.Arbitrary<FuzzedCall
         fc.constantFrom(...protocolsOf(method)).map((protocol) => ({ listener, method, protocol })),
       ),
       target: fc.constantFrom(...users),
+      actor: fc.nat(),
       odd: fc.oneof({ weight: 2, arbitrary: fc.constant([]) }, fc.array(header, { maxLength: 3 })),
       body: fc.oneof(
         { weight: 5, arbitrary: piece.map((one) => [one]) },
@@ -135,7 +136,7 @@ export function fuzzedCalls({ users, metadata }: Known): fc.Arbitrary<FuzzedCall
       cut: fc.oneof({ weight: 5, arbitrary: fc.constant(0) }, fc.nat(40)),
       split: fc.oneof({ weight: 3, arbitrary: fc.constant(0) }, fc.nat(30)),
     })
-    .map(({ place: { listener, method, protocol }, target, odd, body, cut, split }) => {
+    .map(({ place: { listener, method, protocol }, target, actor, odd, body, cut, split }) => {
       const [type, framed, json] = protocol;
       const message = messageOf(method, target, json);
       const all = Buffer.concat(body.map((one) => (framed ? framedPiece : barePiece)(one, message)));
@@ -146,7 +147,7 @@ export function fuzzedCalls({ users, metadata }: Known): fc.Arbitrary<FuzzedCall
           ":path": `/${nameOf(method)}`,
           "content-type": type,
           te: "trailers",
-          ...metadata[listener],
+          ...metadata[listener][actor % metadata[listener].length],
           ...Object.fromEntries(odd),
         },
         chunks: split === 0 ? [kept] : [kept.subarray(0, split), kept.subarray(split)],
