@@ -34,7 +34,7 @@ export function createHttp2(front: Front, limits: Limits): Http2 {
   server.on(
     "stream",
     (stream: ServerHttp2Stream, headers: IncomingHttpHeaders, flags: number, rawHeaders: string[]) => {
-      watch.follow(stream, headers);
+      if (!watch.follow(stream, headers)) return;
       if (!front.takeStream(stream, headers)) compat.call(server, stream, headers, flags, rawHeaders);
     },
   );

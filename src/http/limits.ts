@@ -8,8 +8,8 @@ export interface Limits {
   readonly requestMs: number;
   /** That an HTTP/1.1 connection may rest between two requests. */
   readonly keepAliveMs: number;
-  /** That an HTTP/2 session may take to open its first stream. */
-  readonly firstStreamMs: number;
+  /** That an HTTP/2 session may take until its first request is complete. */
+  readonly firstRequestMs: number;
   /** That an HTTP/2 session may rest without an open stream. */
   readonly idleSessionMs: number;
   /** That a closing listener lets connections without a request be: one may be on its way. */
@@ -24,20 +24,24 @@ export interface Limits {
   readonly messageBytes: number;
   /** Memory that one HTTP/2 session may hold, in megabytes; it opens no more streams beyond that. */
   readonly sessionMegabytes: number;
-  /** Calls in flight on one HTTP/2 session. */
+  /** Calls in flight on one HTTP/2 session; requests that wait for answers on one HTTP/1.1 connection. */
   readonly concurrentStreams: number;
+  /** Calls of streaming methods among them: these may stay open for ever, some without a token. */
+  readonly longStreams: number;
+  /** Frames of HTTP/2 that ask for nothing but an acknowledgement, on one session between two looks at the clock. */
+  readonly controlFrames: number;
   /** Open connections; more are refused. */
   readonly connections: number;
 }
 
 /** The limits of the public listener. */
 export const publicLimits: Limits = {
-  sniffMs: 10_000,
+  sniffMs: 5_000,
   headersMs: 5_000,
-  requestMs: 10_000,
+  requestMs: 8_000,
   // Longer than the 60 s for which common load balancers reuse a connection, so that they close first.
   keepAliveMs: 65_000,
-  firstStreamMs: 10_000,
+  firstRequestMs: 8_000,
   idleSessionMs: 300_000,
   lingerMs: 1_000,
   stalledResponseMs: 60_000,
@@ -47,6 +51,9 @@ export const publicLimits: Limits = {
   sessionMegabytes: 10,
   // The least that RFC 9113, 6.5.2 recommends; no app has more calls in flight.
   concurrentStreams: 100,
+  longStreams: 100,
+  // Clients of gRPC that measure their bandwidth send some hundreds of pings a second.
+  controlFrames: 5_000,
   connections: 20_000,
 };
 

@@ -20,8 +20,13 @@ interface Session {
   restingSince: number;
   /** A stream was opened since the last look. */
   used: boolean;
-  opened: boolean;
+  /** A request was complete. */
+  served: boolean;
   closing: boolean;
+  /** Streams that may stay open. */
+  long: number;
+  /** Pings and settings since the last look. */
+  controlFrames: number;
 }
 
 /**
@@ -42,13 +47,22 @@ export class SessionWatch {
 
   /** Begins to watch a session. */
   add(session: Http2Session): void {
-    this.#sessions.set(session, {
+    const state: Session = {
       streams: new Map(),
       restingSince: performance.now(),
       used: false,
-      opened: false,
+      served: false,
       closing: false,
-    });
+      long: 0,
+      controlFrames: 0,
+    };
+    this.#sessions.set(session, state);
+    // No limit of nghttp2 holds for a client that takes the acknowledgements.
+    const onControlFrame = () => {
+      if (++state.controlFrames > this.#limits.controlFrames)
+        session.destroy(undefined, constants.NGHTTP2_ENHANCE_YOUR_CALM);
+    };
+    session.on("ping", onControlFrame).on("remoteSettings", onControlFrame);
     session.once("close", () => {
       this.#sessions.delete(session);
       if (this.#sessions.size > 0) return;
@@ -59,22 +73,33 @@ export class SessionWatch {
     if (this.#draining) session.close();
   }
 
-  /** Begins to watch a stream. */
-  follow(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): void {
+  /** Begins to watch a stream. False when the session has too many of its kind: then it is reset. */
+  follow(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): boolean {
     const session = stream.session === undefined ? undefined : this.#sessions.get(stream.session);
-    if (session === undefined) return;
+    if (session === undefined) return true;
+    const mayStayOpen = this.#mayStayOpen(headers[":path"] ?? "");
+    if (mayStayOpen && session.long === this.#limits.longStreams) {
+      stream.on("error", () => {}).close(constants.NGHTTP2_ENHANCE_YOUR_CALM);
+      return false;
+    }
     session.used = true;
-    session.opened = true;
+    session.served ||= stream.endAfterHeaders;
+    if (mayStayOpen) session.long++;
     const since = performance.now();
     session.streams.set(stream, {
       since,
-      mayStayOpen: this.#mayStayOpen(headers[":path"] ?? ""),
+      mayStayOpen,
       complete: stream.endAfterHeaders,
       answered: false,
       untaken: 0,
       untakenSince: since,
     });
-    stream.on("close", () => session.streams.delete(stream));
+    stream.on("close", () => {
+      session.streams.delete(stream);
+      if (mayStayOpen) session.long--;
+      session.served ||= stream.rstCode === constants.NGHTTP2_NO_ERROR;
+    });
+    return true;
   }
 
   /**
@@ -95,6 +120,7 @@ export class SessionWatch {
     for (const [session, state] of this.#sessions) {
       for (const [stream, open] of state.streams) this.#look(stream, open, now);
       this.#rest(session, state, now);
+      state.controlFrames = 0;
     }
   }
 
@@ -127,7 +153,7 @@ export class SessionWatch {
       session.destroy();
     } else if (
       now - state.restingSince >=
-      (state.opened ? this.#limits.idleSessionMs : this.#limits.firstStreamMs)
+      (state.served ? this.#limits.idleSessionMs : this.#limits.firstRequestMs)
     ) {
       state.closing = true;
       session.close();

@@ -7,16 +7,25 @@ import { GetUserRequestSchema } from "../../../gen/nexgate/privacy/v1/graph_serv
 import type { Limits } from "../../../src/http/limits.ts";
 import { HealthState, healthService } from "../../../src/rpc/health.ts";
 import { reflectionServices } from "../../../src/rpc/reflection.ts";
-import { frame, http2Frame, openSession, openTcp, preface, talk } from "../../support/raw-http.ts";
+import {
+  frame,
+  headerBlock,
+  http2Frame,
+  openSession,
+  openTcp,
+  preface,
+  talk,
+} from "../../support/raw-http.ts";
 import { aUserId, startTestServer, type TestServer } from "../../support/transport-server.ts";
 
+const idleSessionMs = 1_500;
 const short: Partial<Limits> = {
   sniffMs: 150,
   headersMs: 150,
   requestMs: 200,
   keepAliveMs: 100,
-  firstStreamMs: 150,
-  idleSessionMs: 200,
+  firstRequestMs: 150,
+  idleSessionMs,
   stalledResponseMs: 400,
   sweepMs: 20,
 };
@@ -138,6 +147,22 @@ describe("trap 3, clients that take their time", () => {
       });
     }
 
+    it("are closed when the only request that they began was never complete", async () => {
+      const { socket } = await openTcp(server.listener.port);
+      const block = headerBlock([
+        [":method", "POST"],
+        [":scheme", "http"],
+        [":authority", "h"],
+        [":path", "/x"],
+      ]);
+      const startedAt = performance.now();
+      // The headers end, the stream does not.
+      socket.write(Buffer.concat([preface, settings, http2Frame(1, 4, 1, block)]));
+      await new Promise((resolve) => socket.once("close", resolve));
+      // With one that was complete it would have been left to rest.
+      expect(performance.now() - startedAt).to.be.below(idleSessionMs);
+    });
+
     it("have the call aborted whose stream they lose", async () => {
       server.lines.length = 0;
       const session = openSession(server.listener.url);
@@ -186,6 +211,51 @@ describe("trap 3, clients that take their time", () => {
       expect((await trailers)[0]["grpc-status"]).to.equal("0");
       session.destroy();
     });
+  });
+
+  for (const [what, type, payload] of [
+    ["pings", 6, 8],
+    ["settings", 4, 0],
+  ] as const) {
+    it(`are closed when they send too many ${what}`, async () => {
+      const strict = await startTestServer({ limits: { controlFrames: 50 } });
+      const { socket } = await openTcp(strict.listener.port);
+      const closed = new Promise((resolve) => socket.once("close", resolve));
+      const one = http2Frame(type, 0, 0, Buffer.alloc(payload));
+      socket.write(Buffer.concat([preface, settings, ...Array.from({ length: 60 }, () => one)]));
+      await closed;
+      await strict.stop();
+    }).timeout(4_000);
+  }
+
+  it("may not open any number of calls that can stay open", async () => {
+    const health = new HealthState([]);
+    const services = [healthService(health)];
+    const strict = await startTestServer({ limits: { longStreams: 2, sweepMs: 20 }, services });
+    const session = openSession(strict.listener.url);
+    const watch = () => {
+      const stream = session.request({ ...grpcHeaders, ":path": "/grpc.health.v1.Health/Watch" });
+      stream.end(frame(new Uint8Array()));
+      return stream;
+    };
+    const open = [watch(), watch()];
+    await Promise.all(open.map((stream) => once(stream, "data")));
+    const third = watch();
+    await closed(third);
+    expect(third.rstCode).to.equal(constants.NGHTTP2_ENHANCE_YOUR_CALM);
+    open[0]?.on("error", () => {}).close(constants.NGHTTP2_CANCEL);
+    // The server learns of the end after the client.
+    for (let tries = 0; tries < 50; tries++) {
+      const next = watch();
+      const cameFirst = await Promise.race([
+        new Promise((resolve) => next.once("data", () => resolve(true))),
+        closed(next).then(() => false),
+      ]);
+      if (cameFirst) break;
+      expect(tries).to.be.below(49);
+    }
+    session.destroy();
+    await strict.stop();
   });
 
   it("may take it on a streaming method", async () => {
