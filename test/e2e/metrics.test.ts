@@ -33,7 +33,8 @@ function callsBetween(earlier: Scraped, later: Scraped): Record<string, number> 
   );
 }
 
-describe("the metrics", () => {
+describe("the metrics", function () {
+  this.timeout(60_000);
   let service: TestService;
   let earlier: Scraped;
   const alice = randomUUID();
@@ -185,7 +186,8 @@ describe("the metrics", () => {
   });
 });
 
-describe("the operators' listener", () => {
+describe("the operators' listener", function () {
+  this.timeout(60_000);
   let service: TestService;
   before(async () => {
     service = await startService();
