@@ -126,6 +126,12 @@ describe("the metrics", function () {
     await service.rest("GET", `/${alice}`, { token, headers: { "x-acting-user": alice } });
     const { text, series } = await scrape(service.adminUrl);
     expect(text).not.to.contain(alice).and.not.to.contain(token).and.not.to.contain("127.0.0.1");
+    const calls = series.filter(({ name }) => name === "privacy_control_calls_total");
+    for (const { labels } of calls) {
+      expect(labels.protocol).to.match(/^(?:rest|grpc|connect|grpc_web|http)$/);
+      expect(labels.method).to.match(/^(?:none|nexgate\.privacy\.v1\.\w+\/\w+)$/);
+      expect(labels.code).to.match(/^[a-z_]+$/);
+    }
     const labels = new Set(
       series
         .filter(({ name }) => name.startsWith("privacy_control_"))
