@@ -1,5 +1,6 @@
 import { expect } from "chai";
 import type { CorsOrigins } from "../../src/config/browsers.ts";
+import { postgresUrl } from "../support/cluster.ts";
 import { exchange, openSession, talk } from "../support/raw-http.ts";
 import { startService, type TestService } from "../support/service.ts";
 import { startTestServer } from "../support/transport-server.ts";
@@ -26,7 +27,7 @@ describe("what browsers are told", () => {
   let all: TestService;
 
   async function serviceFor(corsOrigins: CorsOrigins): Promise<TestService> {
-    const service = await startService(undefined, { corsOrigins });
+    const service = await startService(await postgresUrl(), { corsOrigins });
     services.push(service);
     await service.graph.upsertUsers({ users: [{ id: ada, userName: "ada" }] }, await service.acting());
     return service;
