@@ -25,7 +25,8 @@ export async function* until<Message>(
     }
   } finally {
     signal.removeEventListener("abort", onAbort);
-    // Not awaited: it waits for the message that may never come.
-    source.return?.().catch(() => {});
+    const returned = source.return?.().catch(() => {});
+    // After the signal it would wait for the message that may never come.
+    if (!signal.aborted) await returned;
   }
 }

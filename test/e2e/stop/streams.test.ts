@@ -8,14 +8,20 @@ import {
   HealthCheckResponse_ServingStatus as Status,
 } from "../../../gen/grpc/health/v1/health_pb.ts";
 import { ServerReflection } from "../../../gen/grpc/reflection/v1/reflection_pb.ts";
+import { postgresUrl } from "../../support/cluster.ts";
 import { frame, openSession } from "../../support/raw-http.ts";
 import { startService, type TestService } from "../../support/service.ts";
 
-describe("a service that stops", () => {
+describe("a service that stops", function () {
+  this.timeout(60_000);
+  let databaseUrl: string | undefined;
   let service: TestService;
   let isStopped = false;
+  before(async () => {
+    databaseUrl = await postgresUrl();
+  });
   beforeEach(async () => {
-    service = await startService();
+    service = await startService(databaseUrl);
     isStopped = false;
   });
   afterEach(async () => {

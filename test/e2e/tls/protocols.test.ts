@@ -9,18 +9,20 @@ import {
 } from "@connectrpc/connect-node";
 import { expect } from "chai";
 import { PrivacyControlService } from "../../../gen/nexgate/privacy/v1/privacy_control_service_pb.ts";
+import type { ListenTls } from "../../../src/http/listener.ts";
 import { canMakeCertificates, listenTls, makeAuthority } from "../../support/certificates.ts";
 import { exchange, openSession, openTcp, talk } from "../../support/raw-http.ts";
 import { startTestServer, type TestServer } from "../../support/transport-server.ts";
 
 describe("a listener with TLS", () => {
   let ca: string;
+  let tls: ListenTls;
   const servers = {} as Record<"public" | "internal", TestServer>;
   before(async function () {
     if (!canMakeCertificates) return this.skip();
     const authority = makeAuthority("An authority");
     ca = authority.cert;
-    const tls = await listenTls(authority.sign("server"));
+    tls = await listenTls(authority.sign("server"));
     for (const face of ["public", "internal"] as const)
       servers[face] = await startTestServer({ face, tls, limits: { sniffMs: 300 } });
   });
@@ -129,13 +131,42 @@ describe("a listener with TLS", () => {
     expect(answer).not.to.contain("HTTP/");
   });
 
+  it("closes soon, although some have not begun, and lets a call finish", async () => {
+    const server = await startTestServer({ tls, limits: { lingerMs: 50 } });
+    const { port, url } = server.listener;
+    const { socket: mute } = await openTcp(port);
+    const silent = await connected({ port });
+    for (const socket of [mute, silent]) socket.on("error", () => {}).resume();
+    const session = openSession(url, { ca });
+    const handling = server.seen.next();
+    const answer = exchange(session, {
+      headers: {
+        ":path": "/nexgate.privacy.v1.PrivacyControlService/GetPrivacySettings",
+        "content-type": "application/grpc",
+        authorization: "t",
+        "x-do": "hold",
+      },
+      chunks: [Buffer.alloc(5)],
+    });
+    await handling;
+    const away = once(session, "goaway");
+    const gone = [once(mute, "close"), once(silent, "close")];
+    const closing = server.listener.close(15_000);
+    await Promise.all([away, ...gone]);
+    server.release();
+    expect((await answer).trailers["grpc-status"]).to.equal("0");
+    await closing;
+  }).timeout(4_000);
+
   it("waits neither for a handshake nor for a first request for ever", async () => {
     const { socket: mute } = await openTcp(servers.public.listener.port);
     const muteClosed = once(mute, "close");
     const idle = await connected();
     idle.on("error", () => {});
-    idle.resume();
+    const heard: Buffer[] = [];
+    idle.on("data", (chunk: Buffer) => heard.push(chunk));
     const idleClosed = once(idle, "close");
     await Promise.all([muteClosed, idleClosed]);
+    expect(Buffer.concat(heard).toString()).to.equal("");
   });
 });
