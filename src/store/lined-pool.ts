@@ -122,6 +122,12 @@ class LinedDriver extends PostgresDriver {
     this.#line.leave();
   }
 
+  // Kysely's own would forget a client that is connecting, and the pool would wait for it for ever.
+  override async destroy(): Promise<void> {
+    await this.#line.idle();
+    await super.destroy();
+  }
+
   async #connect(options?: AbortableOperationOptions): Promise<DatabaseConnection> {
     try {
       return await super.acquireConnection(options);

@@ -18,13 +18,15 @@ interface Waiter {
 export class WaitingLine {
   readonly #patience: Patience;
   readonly #now: () => number;
+  readonly #places: number;
   readonly #waiting = new Set<Waiter>();
-  #free: number;
+  readonly #idle: (() => void)[] = [];
+  #taken = 0;
   /** When the last free place was taken. */
   #fullSince = 0;
 
   constructor(places: number, patience: Patience, now: () => number = () => performance.now()) {
-    this.#free = places;
+    this.#places = places;
     this.#patience = patience;
     this.#now = now;
   }
@@ -39,9 +41,9 @@ export class WaitingLine {
    * it back by `leave`.
    */
   async enter(signal?: AbortSignal): Promise<boolean> {
-    if (this.#free > 0) {
-      this.#free--;
-      if (this.#free === 0) this.#fullSince = this.#now();
+    if (this.#taken < this.#places) {
+      this.#taken++;
+      if (this.#taken === this.#places) this.#fullSince = this.#now();
       return true;
     }
     if (signal?.aborted) return false;
@@ -51,8 +53,14 @@ export class WaitingLine {
   /** Gives a place back: to the one who has waited longest. */
   leave(): void {
     const [first] = this.#waiting;
-    if (first === undefined) this.#free++;
-    else first.enter();
+    if (first !== undefined) return first.enter();
+    this.#taken--;
+    if (this.#taken === 0) for (const resolve of this.#idle.splice(0)) resolve();
+  }
+
+  /** Waits until nobody has a place. */
+  async idle(): Promise<void> {
+    if (this.#taken > 0) await new Promise<void>((resolve) => this.#idle.push(resolve));
   }
 
   async #wait(signal: AbortSignal | undefined): Promise<boolean> {

@@ -83,4 +83,10 @@ describe("a PostgreSQL server that is watched", () => {
     await holders;
     await watched.ping();
   });
+
+  it("is left alone at once, even if it was never asked", async () => {
+    const other = testStore(await openPostgresql(store().url, () => {}));
+    other.watch(() => {});
+    await other.close();
+  });
 });

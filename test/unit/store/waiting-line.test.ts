@@ -66,4 +66,22 @@ describe("a waiting line", () => {
     line.leave();
     expect(await stays).to.equal(true);
   });
+
+  it("is idle when every place was given back", async () => {
+    const line = lineOf(2);
+    await line.idle();
+    await Promise.all([line.enter(), line.enter()]);
+    const waits = line.enter();
+    let isIdle = false;
+    const idle = line.idle().then(() => {
+      isIdle = true;
+    });
+    for (const wait of [waits, undefined]) {
+      line.leave();
+      await wait;
+      expect(isIdle).to.equal(false);
+    }
+    line.leave();
+    await idle;
+  });
 });
