@@ -1,8 +1,8 @@
-/** How long a caller may wait for a place, in milliseconds. */
+/** How long callers may wait for a place, in milliseconds. */
 export interface Patience {
-  /** While the places have been taken for no longer than this: a burst. */
+  /** In a burst, from its beginning: it comes when a place has been free for as long as this. */
   readonly burstMs: number;
-  /** Once they have been taken for longer: those who come wait in vain, as a rule. */
+  /** Afterwards, when those who come wait in vain as a rule. */
   readonly standingMs: number;
 }
 
@@ -22,8 +22,9 @@ export class WaitingLine {
   readonly #waiting = new Set<Waiter>();
   readonly #idle: (() => void)[] = [];
   #taken = 0;
-  /** When the last free place was taken. */
-  #fullSince = 0;
+  /** When a place came free, after none was. */
+  #freeSince = Number.NEGATIVE_INFINITY;
+  #burstAt = 0;
 
   constructor(places: number, patience: Patience, now: () => number = () => performance.now()) {
     this.#places = places;
@@ -43,7 +44,7 @@ export class WaitingLine {
   async enter(signal?: AbortSignal): Promise<boolean> {
     if (this.#taken < this.#places) {
       this.#taken++;
-      if (this.#taken === this.#places) this.#fullSince = this.#now();
+      if (this.#taken === this.#places) this.#full();
       return true;
     }
     if (signal?.aborted) return false;
@@ -53,7 +54,11 @@ export class WaitingLine {
   /** Gives a place back: to the one who has waited longest. */
   leave(): void {
     const [first] = this.#waiting;
-    if (first !== undefined) return first.enter();
+    if (first !== undefined) {
+      first.enter();
+      return;
+    }
+    if (this.#taken === this.#places) this.#freeSince = this.#now();
     this.#taken--;
     if (this.#taken === 0) for (const resolve of this.#idle.splice(0)) resolve();
   }
@@ -63,13 +68,18 @@ export class WaitingLine {
     if (this.#taken > 0) await new Promise<void>((resolve) => this.#idle.push(resolve));
   }
 
+  #full(): void {
+    const now = this.#now();
+    if (now - this.#freeSince >= this.#patience.burstMs) this.#burstAt = now;
+  }
+
   async #wait(signal: AbortSignal | undefined): Promise<boolean> {
     const { promise, resolve } = Promise.withResolvers<boolean>();
     const { burstMs, standingMs } = this.#patience;
-    const isBurst = this.#now() - this.#fullSince <= burstMs;
+    const waitMs = Math.max(standingMs, this.#burstAt + burstMs - this.#now());
     const waiter = { enter: () => end(true) };
     const giveUp = () => end(false);
-    const timer = setTimeout(giveUp, isBurst ? burstMs : standingMs);
+    const timer = setTimeout(giveUp, waitMs);
     signal?.addEventListener("abort", giveUp);
     const end = (entered: boolean) => {
       clearTimeout(timer);

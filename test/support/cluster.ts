@@ -2,7 +2,7 @@ import { randomBytes } from "node:crypto";
 import pg from "pg";
 import { startThrowawayServer, type ThrowawayServer } from "./throwaway-server.ts";
 
-let server: Promise<ThrowawayServer | undefined> | undefined;
+let server: Promise<Pick<ThrowawayServer, "url" | "stop"> | undefined> | undefined;
 const created: string[] = [];
 
 /**
@@ -32,7 +32,7 @@ async function administer(url: string, statement: string): Promise<void> {
   }
 }
 
-async function findServer(): Promise<ThrowawayServer | undefined> {
+async function findServer(): Promise<Pick<ThrowawayServer, "url" | "stop"> | undefined> {
   const url = process.env.TEST_DATABASE_URL;
   if (url) return { url, stop: () => dropAll(url) };
   try {

@@ -7,6 +7,8 @@ export interface FreezingProxy {
   readonly url: string;
   /** How many connections were ever made. */
   readonly made: () => number;
+  /** How many connections are open. */
+  readonly open: () => number;
   freeze(): void;
   /** Whether something came since it froze. */
   holds(): boolean;
@@ -52,6 +54,7 @@ export async function startFreezingProxy(url: string): Promise<FreezingProxy> {
   return {
     url: through.href,
     made: () => made,
+    open: () => sockets.size / 2,
     freeze() {
       frozen = true;
     },

@@ -3,62 +3,116 @@ import { once } from "node:events";
 import { existsSync, globSync } from "node:fs";
 import { createServer } from "node:net";
 import { delimiter, join } from "node:path";
-import { createInterface } from "node:readline";
+import { createInterface, type Interface } from "node:readline";
+import { setTimeout } from "node:timers/promises";
 
-// Ends with its standard input, so that a test run that crashes leaves no server behind.
+const maxStarts = 50;
+const startPauseMs = 100;
+
+// Ends with its standard input, so that a test run that crashes leaves no server behind. Writes the process id of the
+// server; a line starts it once more, when it has been killed.
 const script = `
 set -e
 data=$(mktemp -d)
 trap 'rm -rf "$data"' EXIT
 trap : INT TERM HUP
 "$1/initdb" --pgdata "$data" --username postgres --auth trust --encoding UTF8 --no-locale --no-sync >/dev/null
-"$1/postgres" -D "$data" -p "$2" -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c fsync=off \
-  -c max_connections=300 &
-read -r _ || true
-kill -QUIT $!
-wait $! || true
+while
+  "$1/postgres" -D "$data" -p "$2" -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c fsync="$3" \
+    -c max_connections=300 &
+  echo $!
+  read -r _
+do
+  wait $! || true
+done
+kill -QUIT $! && kill -CONT $! && wait $! || true
 `;
 
 /** A PostgreSQL server of its own, in a directory of its own, on a free port of the loopback interface. */
 export interface ThrowawayServer {
   readonly url: string;
+  /** The process id of the server. */
+  readonly pid: () => number;
+  /** Starts a killed server once more, and waits until it is ready. */
+  restart(): Promise<void>;
   stop(): Promise<void>;
 }
 
+interface ServerOptions {
+  /** Keeps what was committed when it is killed with its machine; otherwise faster. */
+  readonly durable?: boolean;
+}
+
+/** Whether this machine has what `startThrowawayServer` needs. */
+export function canStartServer(): boolean {
+  return findBinaries() !== undefined;
+}
+
 /** Starts a server; throws an error that says why when this machine cannot. */
-export async function startThrowawayServer(): Promise<ThrowawayServer> {
+export async function startThrowawayServer({
+  durable = false,
+}: ServerOptions = {}): Promise<ThrowawayServer> {
   const bin = findBinaries();
   if (bin === undefined) throw new Error("initdb and postgres are not installed");
   const port = await freePort();
   // PostgreSQL refuses to run as root.
   const [command, ...leading] = process.getuid?.() === 0 ? ["runuser", "-u", "postgres", "--", "sh"] : ["sh"];
-  const child = spawn(command as string, [...leading, "-c", script, "sh", bin, String(port)], {
-    cwd: "/",
-    stdio: ["pipe", "ignore", "pipe"],
-  });
-  await ready(child);
+  const child = spawn(
+    command as string,
+    [...leading, "-c", script, "sh", bin, String(port), durable ? "on" : "off"],
+    { cwd: "/" },
+  );
+  const said = createInterface(child.stderr);
+  const pids = createInterface(child.stdout);
+  const start = async () => {
+    const [[pid]] = await Promise.all([once(pids, "line"), ready(child, said)]);
+    return Number(pid);
+  };
+  let pid = await start();
   return {
     url: `postgres://postgres@127.0.0.1:${port}/postgres`,
+    pid: () => pid,
+    async restart() {
+      for (let attempt = 1; ; attempt++) {
+        child.stdin.write("\n");
+        try {
+          pid = await start();
+          return;
+        } catch (failure) {
+          // The processes of the killed server's connections may live a moment longer than it did.
+          if (attempt === maxStarts || !String(failure).includes("pre-existing shared memory")) throw failure;
+          await setTimeout(startPauseMs);
+        }
+      }
+    },
     async stop() {
       const exit = once(child, "exit");
-      child.stdin?.end();
+      child.stdin.end();
       await exit;
     },
   };
 }
 
-async function ready(child: ChildProcess): Promise<void> {
+/** Waits for the server to say that it is ready; rejects when it says that it cannot start. */
+async function ready(child: ChildProcess, lines: Interface): Promise<void> {
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
   const said: string[] = [];
-  child.once("error", (failure) => said.push(String(failure)));
-  if (child.stderr === null) throw new Error("the server has no standard error");
-  for await (const line of createInterface(child.stderr)) {
+  const fail = (reason: unknown) =>
+    reject(new Error(`the server did not start: ${[...said, reason].join("; ")}`));
+  const look = (line: string) => {
     said.push(line);
-    if (!line.includes("ready to accept connections")) continue;
-    // Unread, the pipe would fill up and stop the server.
-    child.stderr.resume();
-    return;
+    if (line.includes("ready to accept connections")) resolve();
+    if (line.includes("pre-existing shared memory")) fail("it runs still");
+  };
+  const exit = () => fail("it ended");
+  child.once("error", fail).once("close", exit);
+  lines.on("line", look);
+  try {
+    await promise;
+  } finally {
+    child.off("error", fail).off("close", exit);
+    lines.off("line", look);
   }
-  throw new Error(`the server did not start: ${said.join("; ")}`);
 }
 
 /** The directory of the programs of the newest PostgreSQL that is installed. */
@@ -72,12 +126,20 @@ export function findBinaries(): string | undefined {
   );
 }
 
-/** A port of the loopback interface that nobody listens on. */
+/**
+ * A port of the loopback interface that nobody listens on, below those that systems give to outgoing connections: it
+ * is free again whenever its listener is restarted.
+ */
 export async function freePort(): Promise<number> {
-  const probe = createServer().listen(0, "127.0.0.1");
-  await once(probe, "listening");
-  const address = probe.address();
-  probe.close();
-  if (address === null || typeof address === "string") throw new Error("no free port");
-  return address.port;
+  for (;;) {
+    const port = 10_000 + Math.floor(Math.random() * 20_000);
+    const probe = createServer().listen(port, "127.0.0.1");
+    try {
+      await once(probe, "listening");
+      probe.close();
+      return port;
+    } catch {
+      // Somebody listens on it.
+    }
+  }
 }

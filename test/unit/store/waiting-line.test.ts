@@ -40,14 +40,18 @@ describe("a waiting line", () => {
     expect(line.length).to.equal(1);
     line.leave();
     expect(await early).to.equal(true);
-    expect(await line.enter()).to.equal(false);
   });
 
-  it("is patient again once a place was free", async () => {
+  it("is patient again when a place was free for long, and not before", async () => {
     const line = lineOf(1);
     await line.enter();
-    now = aDay + 1;
+    now = 2 * aDay;
     line.leave();
+    now += aDay - 1;
+    await line.enter();
+    expect(await line.enter()).to.equal(false);
+    line.leave();
+    now += aDay;
     await line.enter();
     const wait = line.enter();
     line.leave();

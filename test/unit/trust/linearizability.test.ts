@@ -1,7 +1,7 @@
 import { expect } from "chai";
 import fc from "fast-check";
-import { checkLinearizable, type Operation } from "../../race/linearizability.ts";
-import { actions, type PairCall, pairModel, readResult } from "../../race/pair-model.ts";
+import { checkLinearizable, type Operation } from "../../trust/linearizability.ts";
+import { actions, type PairCall, pairModel, readResult } from "../../trust/pair-model.ts";
 
 type History = readonly Operation<PairCall>[];
 

@@ -3,6 +3,9 @@ import type { SequentialModel } from "./linearizability.ts";
 export const actions = ["follow", "unfollow", "block", "unblock", "check", "read"] as const;
 export type Action = (typeof actions)[number];
 
+/** The actions that change something. */
+export const changes: ReadonlySet<Action> = new Set(["follow", "unfollow", "block", "unblock"]);
+
 /** An action of one user of a pair with regard to the other. */
 export interface PairCall {
   readonly action: Action;

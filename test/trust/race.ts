@@ -1,24 +1,33 @@
 import { randomUUID } from "node:crypto";
-import pg from "pg";
+import { setTimeout } from "node:timers/promises";
 import { checkLinearizable, type Operation } from "./linearizability.ts";
-import { type Instance, openClient, type PairClient } from "./pair-client.ts";
-import { type Action, type PairCall, pairModel } from "./pair-model.ts";
+import { openClient, type PairClient, type Target } from "./pair-client.ts";
+import { type Action, changes, type PairCall, pairModel } from "./pair-model.ts";
 import { type Random, randomOf } from "./random.ts";
 
 export interface RaceOptions {
   readonly seed: number;
   /** Instances of the service on one database. */
-  readonly instances: readonly Instance[];
-  readonly databaseUrl: string;
+  readonly instances: readonly Target[];
+  /** How many operations are answered at least. */
   readonly operations: number;
   readonly clients: number;
   readonly users: number;
-  /** Ends a connection of the database every so many operations. */
-  readonly cutEvery?: number;
+  /** Gets in the way meanwhile; the race goes on until it returns. */
+  readonly disturb?: (progress: Progress) => Promise<void>;
+}
+
+/** How far a race has come. */
+export interface Progress {
+  /** Whether as many operations have been answered as there should be. */
+  enough(): boolean;
+  /** Waits until so many more operations have been answered. */
+  after(operations: number): Promise<void>;
 }
 
 /** What a race came to. */
 export interface RaceOutcome {
+  /** Operations that were answered. */
   readonly operations: number;
   /** Operations of which it is unknown whether they took effect. */
   readonly lost: number;
@@ -26,8 +35,6 @@ export interface RaceOutcome {
   readonly pairs: number;
   /** A text for each pair whose history no order of the operations explains. */
   readonly violations: readonly string[];
-  /** How many follows stand across a block in the whole database. */
-  readonly across: number;
 }
 
 /** Two users and everything that was done between them. */
@@ -39,46 +46,80 @@ interface Pair {
 /** As often as it is named. A history of many writes with few reads would explain too much. */
 const mix: readonly Action[] = ["follow", "follow", "unfollow", "block", "unblock", "check", "check", "read"];
 
+/** How long a client rests that got no answer: what is lost can explain much. */
+const restMs = 100;
+
 /**
  * Lets clients follow, unfollow, block, unblock, check and read between few users at once, each operation on an
  * instance chosen at random, and judges what each was answered.
  */
 export async function race(options: RaceOptions): Promise<RaceOutcome> {
-  const { seed, instances, databaseUrl, operations, cutEvery = Number.POSITIVE_INFINITY } = options;
+  const { seed, instances, operations, disturb = async () => {} } = options;
   await using opened = new AsyncDisposableStack();
-  const admin = new pg.Client({ connectionString: databaseUrl });
-  await admin.connect();
-  opened.defer(() => admin.end());
   const clients = Array.from({ length: options.clients }, () => instances.map(openClient));
   opened.defer(() => {
     for (const client of clients.flat()) client.close();
   });
   const pairs = pairsOf(Array.from({ length: options.users }, () => randomUUID()));
-  await clients[0]?.[0]?.addUsers([...new Set(pairs.flatMap(({ users }) => users))]);
+  const [first] = clients.flat() as [PairClient];
+  await first.addUsers([...new Set(pairs.flatMap(({ users }) => users))]);
 
-  let started = 0;
+  const counter = new Counter(operations);
   const begin = performance.now();
-  await Promise.all(
-    clients.map(async (connections, number) => {
+  let disturbed = false;
+  const disturbance = disturb(counter).finally(() => {
+    disturbed = true;
+  });
+  await Promise.all([
+    disturbance,
+    ...clients.map(async (connections, number) => {
       const random = randomOf(seed + number);
-      while (started < operations) {
-        started++;
-        if (started % cutEvery === 0) await cutConnection(admin);
-        await actOnce(connections, pairs, random);
+      while (!(disturbed && counter.enough())) {
+        if (await actOnce(connections, pairs, random)) counter.count();
+        else await setTimeout(restMs);
       }
     }),
-  );
+  ]);
   const seconds = (performance.now() - begin) / 1_000;
-  for (const pair of pairs)
-    await record(clients[0]?.[0] as PairClient, pair, { action: "read", forward: true });
+  for (const pair of pairs) {
+    while (!(await record(first, pair, { action: "read", forward: true }))) await setTimeout(restMs);
+  }
   return {
-    operations,
+    operations: counter.answered,
     lost: pairs.flatMap(({ history }) => history).filter(({ result }) => result === undefined).length,
     seconds,
     pairs: pairs.length,
     violations: pairs.flatMap(judge),
-    across: await countAcross(admin),
   };
+}
+
+class Counter implements Progress {
+  readonly #operations: number;
+  readonly #waiting = new Map<() => void, number>();
+  answered = 0;
+
+  constructor(operations: number) {
+    this.#operations = operations;
+  }
+
+  enough(): boolean {
+    return this.answered >= this.#operations;
+  }
+
+  after(operations: number): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#waiting.set(resolve, this.answered + operations);
+    return promise;
+  }
+
+  count(): void {
+    this.answered++;
+    for (const [resolve, at] of this.#waiting) {
+      if (this.answered < at) continue;
+      this.#waiting.delete(resolve);
+      resolve();
+    }
+  }
 }
 
 function pairsOf(users: readonly string[]): Pair[] {
@@ -91,33 +132,19 @@ async function actOnce(connections: readonly PairClient[], pairs: readonly Pair[
   const client = connections[random.below(connections.length)] as PairClient;
   const pair = pairs[random.below(pairs.length)] as Pair;
   const action = mix[random.below(mix.length)] as Action;
-  await record(client, pair, { action, forward: random.below(2) === 0 });
+  return record(client, pair, { action, forward: random.below(2) === 0 });
 }
 
-async function record(client: PairClient, { users, history }: Pair, call: PairCall): Promise<void> {
+/** Returns whether there was an answer. */
+async function record(client: PairClient, { users, history }: Pair, call: PairCall): Promise<boolean> {
   const [user, other] = call.forward ? users : ([users[1], users[0]] as const);
   const invoked = performance.now();
   const result = await client.act(call.action, user, other);
-  const responded = result === undefined ? Number.POSITIVE_INFINITY : performance.now();
-  history.push({ call, result, invoked, responded });
-}
-
-async function cutConnection(admin: pg.Client): Promise<void> {
-  await admin.query(`
-    select pg_terminate_backend(pid) from (
-      select pid from pg_stat_activity
-      where application_name = 'privacy-control' and datname = current_database() and state <> 'idle'
-      order by random() limit 1
-    ) one`);
-}
-
-async function countAcross(admin: pg.Client): Promise<number> {
-  const { rowCount } = await admin.query(`
-    select from follows f where exists (
-      select from blocks b
-      where (b.blocker_id, b.blocked_id) in ((f.follower_id, f.followee_id), (f.followee_id, f.follower_id))
-    )`);
-  return rowCount ?? 0;
+  const isAnswered = result !== undefined;
+  const responded = isAnswered ? performance.now() : Number.POSITIVE_INFINITY;
+  // A question that was not answered says nothing.
+  if (isAnswered || changes.has(call.action)) history.push({ call, result, invoked, responded });
+  return isAnswered;
 }
 
 /** A text that shows the violation and the operations near it; nothing for a good history. */

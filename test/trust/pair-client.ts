@@ -12,7 +12,7 @@ import { reasonOf } from "../../src/rpc/errors.ts";
 import { type Action, facts, readResult } from "./pair-model.ts";
 
 /** Where an instance of the service listens, and a token of a service for it. */
-export interface Instance {
+export interface Target {
   readonly url: string;
   readonly token: string;
 }
@@ -31,15 +31,20 @@ export interface PairClient {
 
 const refusals = new Set(["FOLLOW_ACROSS_BLOCK", "USER_ALREADY_BLOCKED"]);
 const unknownOutcomes = new Set([Code.Unavailable, Code.DeadlineExceeded]);
+/** No call takes as long; a run must end, whatever becomes of its calls. */
+const patienceMs = 20_000;
 
-export function openClient({ url, token }: Instance): PairClient {
+export function openClient({ url, token }: Target): PairClient {
   const sessionManager = new Http2SessionManager(url);
   const transport = createGrpcTransport({ baseUrl: url, sessionManager });
   const graph = createClient(GraphService, transport);
   const access = createClient(AccessService, transport);
   const control = createClient(PrivacyControlService, transport);
-  const options = { headers: { authorization: `Bearer ${token}` } };
-  const actingFor = (user: string) => ({ headers: { ...options.headers, "x-acting-user": user } });
+  const options = { headers: { authorization: `Bearer ${token}` }, timeoutMs: patienceMs };
+  const actingFor = (user: string) => ({
+    ...options,
+    headers: { ...options.headers, "x-acting-user": user },
+  });
 
   const calls: Record<Action, (user: string, other: string) => Promise<string>> = {
     follow: (user, other) => ok(graph.followUser({ followerId: user, followeeId: other }, options)),
@@ -68,7 +73,8 @@ export function openClient({ url, token }: Instance): PairClient {
         const error = ConnectError.from(failure);
         const reason = reasonOf(error);
         if (reason !== undefined && refusals.has(reason)) return reason;
-        if (unknownOutcomes.has(error.code)) return undefined;
+        // What comes without a reason was not said by the service: the connection broke.
+        if (reason === undefined || unknownOutcomes.has(error.code)) return undefined;
         throw failure;
       }
     },

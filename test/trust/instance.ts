@@ -1,0 +1,108 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { setTimeout } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
+import { serviceToken, userToken } from "../../src/development/mint.ts";
+import type { UserId } from "../../src/domain/ids.ts";
+import { freePort } from "../support/throwaway-server.ts";
+import type { Mutant } from "./mutants.ts";
+import type { Target } from "./pair-client.ts";
+
+const jwt = { secret: "the secret that signs tokens in fault runs", issuer: "trust" };
+const minting = { ...jwt, audience: "users", serviceAudience: "services", hours: 1 };
+const scopes = "access.read graph.read graph.write users.act";
+
+const pollMs = 10;
+const readyMs = 60_000;
+
+/** An instance of the service: a process of its own, on ports that it keeps when it is started again. */
+export interface Instance extends Target {
+  readonly publicUrl: string;
+  pid(): number;
+  userToken(id: string): Promise<string>;
+  /** Whether a probe (`/healthz`, `/readyz`) is answered well. */
+  isGood(probe: string): Promise<boolean>;
+  untilReady(): Promise<void>;
+  /** Ends the process at once. */
+  kill(): Promise<void>;
+  /** Starts the process again, and returns after how many milliseconds it was ready. */
+  start(): Promise<number>;
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+interface InstanceOptions {
+  /** A `postgres://` URL, or the directory of an embedded database. */
+  readonly database: string;
+  /** Instead of the service as it is. */
+  readonly mutant?: Mutant | undefined;
+  /** For Node itself. */
+  readonly nodeOptions?: readonly string[];
+}
+
+/** Starts an instance and waits until it is ready. */
+export async function startInstance({
+  database,
+  mutant,
+  nodeOptions = [],
+}: InstanceOptions): Promise<Instance> {
+  const [httpPort, grpcPort] = [await freePort(), await freePort()];
+  const publicUrl = `http://127.0.0.1:${httpPort}`;
+  const embedded = !database.startsWith("postgres:");
+  const entry = mutant === undefined ? "../../src/main.ts" : "./serve-mutant.ts";
+  const args = [
+    ...nodeOptions,
+    fileURLToPath(new URL(entry, import.meta.url)),
+    ...(mutant !== undefined ? [mutant] : []),
+  ];
+  const env = {
+    PATH: process.env.PATH,
+    HTTP_PORT: String(httpPort),
+    GRPC_PORT: String(grpcPort),
+    LOG_LEVEL: "silent",
+    JWT_SECRET: jwt.secret,
+    JWT_ISSUER: jwt.issuer,
+    JWT_AUDIENCE: minting.audience,
+    JWT_SERVICE_AUDIENCE: minting.serviceAudience,
+    ...(embedded ? { DATA_DIR: database } : { DATABASE_URL: database }),
+  };
+  let child: ChildProcess;
+
+  const isGood = async (probe: string) => {
+    const answer = await fetch(publicUrl + probe).catch(() => undefined);
+    await answer?.body?.cancel();
+    return answer?.status === 200;
+  };
+  const untilReady = async () => {
+    const begin = performance.now();
+    while (!(await isGood("/readyz"))) {
+      if (child.exitCode !== null) throw new Error(`an instance ended with ${child.exitCode}`);
+      if (performance.now() - begin > readyMs) throw new Error("an instance did not become ready");
+      await setTimeout(pollMs);
+    }
+  };
+  const start = async () => {
+    const begin = performance.now();
+    child = spawn(process.execPath, args, { env, stdio: ["ignore", "ignore", "inherit"] });
+    await untilReady();
+    return performance.now() - begin;
+  };
+  const kill = async () => {
+    if (child.exitCode !== null || child.signalCode !== null) return;
+    const exit = once(child, "exit");
+    child.kill("SIGKILL");
+    await exit;
+  };
+  await start();
+  return {
+    url: `http://127.0.0.1:${grpcPort}`,
+    publicUrl,
+    token: await serviceToken("trust", scopes, minting),
+    pid: () => child.pid ?? 0,
+    userToken: (id) => userToken(id as UserId, minting),
+    isGood,
+    untilReady,
+    kill,
+    start,
+    [Symbol.asyncDispose]: kill,
+  };
+}

@@ -1,0 +1,36 @@
+import { parseArgs } from "node:util";
+import { isBroken, lineOf } from "./figures.ts";
+import { newSeed } from "./random.ts";
+import { runs } from "./runs.ts";
+
+// The full size of a run, on servers of its own: `npm run test:chaos -- --seed 1`.
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    seed: { type: "string", default: String(newSeed()) },
+    /** Instead of the run's own size. */
+    size: { type: "string" },
+    mutant: { type: "string" },
+  },
+});
+const [name = ""] = positionals;
+const run = runs[name];
+if (run === undefined) throw new Error(`There is no run ${name}: only ${Object.keys(runs).join(", ")}`);
+
+const seed = Number(values.seed);
+console.log(lineOf({ name: "seed", value: seed }));
+const begin = performance.now();
+const { figures, notes = [] } = await run({
+  seed,
+  mutant: values.mutant,
+  size: values.size === undefined ? undefined : Number(values.size),
+});
+for (const figure of figures) console.log(lineOf(figure));
+for (const note of notes.slice(0, 3)) console.log(note);
+console.log(lineOf({ name: "seconds", value: (performance.now() - begin) / 1_000 }));
+const broken = figures.filter(isBroken);
+console.log(
+  `verdict: ${broken.length === 0 ? "kept" : `BROKEN: ${broken.map(({ name }) => name).join(", ")}`}`,
+);
+process.exitCode = broken.length === 0 ? 0 : 1;

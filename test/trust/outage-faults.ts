@@ -1,0 +1,58 @@
+import { randomUUID } from "node:crypto";
+import { setTimeout } from "node:timers/promises";
+import pg from "pg";
+import type { ThrowawayServer } from "../support/throwaway-server.ts";
+import type { Instance } from "./instance.ts";
+import { openClient } from "./pair-client.ts";
+import { freezeServer, killServer } from "./server-faults.ts";
+
+/** More calls than an instance has connections, each with a rest before it is made again. */
+const hotCalls = 40;
+const restMs = 25;
+
+/** Takes the database away in some way, and returns what brings it back. */
+export type Fault = (server: ThrowawayServer, instance: Instance) => Promise<() => Promise<void>>;
+
+/** The ways in which a database can be away. */
+export const faults: Record<string, Fault> = {
+  async killed(server) {
+    await killServer(server);
+    return () => server.restart();
+  },
+  async frozen(server) {
+    const thaw = await freezeServer(server);
+    return async () => thaw();
+  },
+  "table locked": async (server) => {
+    const admin = await connect(server);
+    await admin.query("begin; lock table blocks");
+    return () => admin.end();
+  },
+  // By calls that wait for a row, more of them than there are connections.
+  "pool exhausted": async (server, instance) => {
+    const users = [randomUUID(), randomUUID()] as const;
+    const client = openClient(instance);
+    await client.addUsers(users);
+    const admin = await connect(server);
+    await admin.query("begin");
+    await admin.query("select from users where id = $1 for update", [users[1]]);
+    let over = false;
+    const callers = Array.from({ length: hotCalls }, async () => {
+      while (!over) {
+        await client.act("block", users[0], users[1]);
+        await setTimeout(restMs);
+      }
+    });
+    return async () => {
+      over = true;
+      await admin.end();
+      void Promise.all(callers).then(() => client.close());
+    };
+  },
+};
+
+async function connect(server: ThrowawayServer): Promise<pg.Client> {
+  const admin = new pg.Client({ connectionString: server.url });
+  await admin.connect();
+  return admin;
+}

@@ -1,0 +1,89 @@
+import { setTimeout } from "node:timers/promises";
+import {
+  type ChaosOptions,
+  chaosFigures,
+  cutConnections,
+  killEmbedded,
+  killPostgresql,
+  killServices,
+} from "./chaos.ts";
+import type { Figure } from "./figures.ts";
+import type { Mutant } from "./mutants.ts";
+import { openStage, outageFigures, runOutage } from "./outage.ts";
+import { faults } from "./outage-faults.ts";
+
+export interface RunOptions {
+  readonly seed: number;
+  /** How large the run is, in its own measure; undefined is the full size. */
+  readonly size: number | undefined;
+  /** The protection that is taken out. */
+  readonly mutant: string | undefined;
+}
+
+interface Report {
+  readonly figures: readonly Figure[];
+  /** What shows a broken promise in full. */
+  readonly notes?: readonly string[];
+}
+
+const crowd = { clients: 64, users: 24 };
+/** More would wait for the one connection of the embedded database than are killed. */
+const few = { clients: 16, users: 24 };
+
+/** The full size of each run, by its name. */
+export const runs: Record<string, (options: RunOptions) => Promise<Report>> = {
+  /** Ways in which the database is away, each for so many seconds. */
+  async outage({ seed, size = 30, mutant }) {
+    const figures: Figure[] = [];
+    await using stage = await openStage(mutant as Mutant | undefined);
+    // The last is longer than it may take to be back.
+    const options = { seed, lastsMs: size * 1_000, settleMs: 3_000 };
+    for (const [name, fault] of Object.entries(faults)) {
+      const outage = await runOutage(stage, fault, options);
+      figures.push(...outageFigures(name, outage));
+    }
+    return { figures };
+  },
+
+  /** Operations, while connections are cut. */
+  async race({ seed, size = 100_000, mutant }) {
+    const outcome = await cutConnections({
+      ...crowd,
+      seed,
+      operations: size,
+      kills: 1,
+      nextKill: (progress) => progress.after(500),
+      mutant: mutant as ChaosOptions["mutant"],
+    });
+    return { figures: chaosFigures("connections cut", outcome, 0), notes: outcome.violations };
+  },
+
+  /** Operations while PostgreSQL is killed every 5 s; then half as many kills of the service as there are thousands. */
+  async chaos({ seed, size = 100_000, mutant }) {
+    const options = { seed, mutant: mutant as ChaosOptions["mutant"] };
+    const kills = Math.ceil(size / 2_000);
+    const killing = {
+      ...options,
+      operations: 0,
+      kills,
+      nextKill: (progress) => progress.after(300),
+    } satisfies Partial<ChaosOptions>;
+    const postgresql = await killPostgresql({
+      ...crowd,
+      ...options,
+      operations: size,
+      kills: 1,
+      nextKill: () => setTimeout(5_000),
+    });
+    const services = await killServices({ ...crowd, ...killing });
+    const embedded = await killEmbedded({ ...few, ...killing });
+    return {
+      figures: [
+        ...chaosFigures("PostgreSQL killed", postgresql, 3_000),
+        ...chaosFigures("service killed on PostgreSQL", services, 3_000),
+        ...chaosFigures("service killed on PGlite", embedded, 10_000),
+      ],
+      notes: [postgresql, services, embedded].flatMap(({ violations }) => violations),
+    };
+  },
+};
