@@ -7,6 +7,7 @@ import {
   killPostgresql,
   killServices,
 } from "./chaos.ts";
+import { deadlineFigures, runDeadlines } from "./deadlines.ts";
 import type { Figure } from "./figures.ts";
 import type { Mutant } from "./mutants.ts";
 import { openStage, outageFigures, runOutage } from "./outage.ts";
@@ -43,6 +44,12 @@ export const runs: Record<string, (options: RunOptions) => Promise<Report>> = {
       figures.push(...outageFigures(name, outage));
     }
     return { figures };
+  },
+
+  /** Calls with a deadline, against a locked row. */
+  async deadlines({ size = 1_000, mutant }) {
+    const outcome = await runDeadlines({ calls: size, atOnce: 100, mutant: mutant as Mutant | undefined });
+    return { figures: deadlineFigures(outcome) };
   },
 
   /** Operations, while connections are cut. */
