@@ -19,7 +19,7 @@ import { createRestGateway } from "./rest/gateway.ts";
 import { type Gate, serviceGate, userGate } from "./rpc/auth/gate.ts";
 import { remoteKeys } from "./rpc/auth/token-keys.ts";
 import { type TokenKeys, tokenVerifier } from "./rpc/auth/tokens.ts";
-import { Calls, service } from "./rpc/calls.ts";
+import { Calls, type Service, service } from "./rpc/calls.ts";
 import { healthService } from "./rpc/health.ts";
 import { callerLimits } from "./rpc/limits/caller-limits.ts";
 import { clientAddress } from "./rpc/limits/client-address.ts";
@@ -75,6 +75,8 @@ interface AppOptions {
   readonly developmentSecret?: string | undefined;
   /** Opens the store; a test may put something in its way. */
   readonly open?: typeof openDatabase;
+  /** Served on the internal listener beside its own. */
+  readonly furtherServices?: readonly Service[];
 }
 
 /** The service cannot start; the message tells the operator why. */
@@ -85,7 +87,7 @@ class StartError extends Error {
 /** Opens the database, prepares it, and starts the listeners. Rejects, with nothing left open, when a part fails. */
 export async function startApp(
   config: Config,
-  { log, developmentSecret, open = openDatabase }: AppOptions,
+  { log, developmentSecret, furtherServices = [], open = openDatabase }: AppOptions,
 ): Promise<App> {
   await using parts = new AsyncDisposableStack();
   const metrics = new Metrics();
@@ -126,7 +128,7 @@ export async function startApp(
     { onSend: (pairs) => metrics.checks.sent(pairs), tracer: tracing?.statements },
   );
   const access = service(AccessService, accessHandlers(facts));
-  const internalServices = [privacyControl, graph, access];
+  const internalServices = [privacyControl, graph, access, ...furtherServices];
 
   const { audience, serviceAudience, issuer } = config.jwt;
   const keys = tokenKeys(config, developmentSecret);

@@ -16,10 +16,12 @@ set -e
 data=$(mktemp -d)
 trap 'rm -rf "$data"' EXIT
 trap : INT TERM HUP
-"$1/initdb" --pgdata "$data" --username postgres --auth trust --encoding UTF8 --no-locale --no-sync >/dev/null
+bin=$1 port=$2 fsync=$3
+shift 3
+"$bin/initdb" --pgdata "$data" --username postgres --auth trust --encoding UTF8 --no-locale --no-sync >/dev/null
 while
-  "$1/postgres" -D "$data" -p "$2" -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c fsync="$3" \
-    -c max_connections=300 &
+  "$bin/postgres" -D "$data" -p "$port" -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c fsync="$fsync" \
+    -c max_connections=300 "$@" &
   echo $!
   read -r _
 do
@@ -41,6 +43,8 @@ export interface ThrowawayServer {
 interface ServerOptions {
   /** Keeps what was committed when it is killed with its machine; otherwise faster. */
   readonly durable?: boolean;
+  /** Further settings: `name=value`. */
+  readonly settings?: readonly string[];
 }
 
 /** Whether this machine has what `startThrowawayServer` needs. */
@@ -51,15 +55,17 @@ export function canStartServer(): boolean {
 /** Starts a server; throws an error that says why when this machine cannot. */
 export async function startThrowawayServer({
   durable = false,
+  settings = [],
 }: ServerOptions = {}): Promise<ThrowawayServer> {
   const bin = findBinaries();
   if (bin === undefined) throw new Error("initdb and postgres are not installed");
   const port = await freePort();
   // PostgreSQL refuses to run as root.
   const [command, ...leading] = process.getuid?.() === 0 ? ["runuser", "-u", "postgres", "--", "sh"] : ["sh"];
+  const further = settings.flatMap((setting) => ["-c", setting]);
   const child = spawn(
     command as string,
-    [...leading, "-c", script, "sh", bin, String(port), durable ? "on" : "off"],
+    [...leading, "-c", script, "sh", bin, String(port), durable ? "on" : "off", ...further],
     { cwd: "/" },
   );
   const said = createInterface(child.stderr);

@@ -1,0 +1,22 @@
+import { createHash } from "node:crypto";
+import { type Size, writers } from "./sizes.ts";
+
+/** The SQL expression for the id of a user by number: spread like random ids, so that indexes gain nothing by order. */
+export const idSql = (number: string) => `md5('user' || (${number}))::uuid`;
+
+/** The id of a user by number. */
+export function userId(number: number): string {
+  const hash = createHash("md5").update(`user${number}`).digest("hex");
+  return hash.replace(/^(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-");
+}
+
+/** The numbers of the users who are not like the others. */
+export function specialUsers({ users }: Size) {
+  const firstWriter = users + 4;
+  return {
+    viewers: [users, users + 1, users + 2] as const,
+    longest: users + 3,
+    firstWriter,
+    count: firstWriter + writers,
+  };
+}

@@ -1,0 +1,41 @@
+import pg from "pg";
+import { openDatabase } from "../../../src/store/database.ts";
+import { startThrowawayServer } from "../../support/throwaway-server.ts";
+import { loadData } from "../data/load.ts";
+import type { Size } from "../data/sizes.ts";
+import { moveToCore, otherCore, parentOf } from "./machine.ts";
+
+/** What the server of the benchmark has other than PostgreSQL's defaults; the throwaway server adds `fsync=off`. */
+export const serverSettings = ["shared_buffers=1GB", "max_wal_size=16GB", "checkpoint_timeout=1h"];
+
+/** A PostgreSQL server of the benchmark's own, and a superuser's connection to it. */
+export interface BenchDatabase extends AsyncDisposable {
+  readonly url: string;
+  readonly client: pg.Client;
+  readonly version: string;
+}
+
+/** Starts a server, fills it, and moves it to the core of the load. */
+export async function startDatabase(size: Size, say: (what: string) => void): Promise<BenchDatabase> {
+  await using parts = new AsyncDisposableStack();
+  const server = await startThrowawayServer({ settings: serverSettings });
+  parts.defer(() => server.stop());
+  const database = await openDatabase({ url: server.url });
+  parts.defer(() => database.close());
+  await database.migrate();
+  const client = new pg.Client({ connectionString: server.url });
+  await client.connect();
+  parts.defer(() => client.end());
+  await loadData(client, size, say);
+  const { rows } = await client.query(
+    "select pg_backend_pid() as pid, current_setting('server_version') as version",
+  );
+  await moveToCore(parentOf(rows[0].pid), otherCore);
+  const owned = parts.move();
+  return {
+    url: server.url,
+    client,
+    version: rows[0].version,
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  };
+}

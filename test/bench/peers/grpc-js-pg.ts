@@ -1,0 +1,81 @@
+import { type ServerUnaryCall, type sendUnaryData, status } from "@grpc/grpc-js";
+import pg from "pg";
+import { AccessService } from "../../../gen/nexgate/privacy/v1/access_service_pb.ts";
+import type { UserId } from "../../../src/domain/ids.ts";
+import { statementsOf } from "../../support/statements.ts";
+import { type CheckRequest, decide, type Facts, readFacts, ruleOf } from "./access-by-hand.ts";
+import { filterByAny } from "./filter-by-any.ts";
+import { loadDefinition, serveGrpcJs } from "./grpc-js-server.ts";
+import { argument } from "./serve.ts";
+
+// The decisions as a service would make them that was written by hand for grpc-js and pg, with statements prepared by
+// name: no token, no validation, no log, no metrics.
+const url = argument(0);
+const filterKind = argument(1);
+const pool = new pg.Pool({ connectionString: url, max: 16, options: "-c random_page_cost=1" });
+
+interface FilterRequest {
+  readonly viewerId: string;
+  readonly ownerIds: string[];
+  readonly interaction: number;
+}
+
+const someone = "00000000-0000-4000-8000-000000000000" as UserId;
+const [own] = await statementsOf(url, (database) =>
+  database.accessFacts.read([{ viewer: someone, owner: someone, mute: false, setting: null }]),
+);
+if (own === undefined) throw new Error("the service sent no statement");
+
+/** Reads the facts of many pairs by the service's own statement. */
+async function readMany(checks: readonly CheckRequest[]): Promise<Facts[]> {
+  const { rows } = await pool.query({
+    name: "own",
+    text: own?.sql ?? "",
+    values: [
+      checks.map(({ viewerId }) => viewerId),
+      checks.map(({ ownerId }) => ownerId),
+      checks.map(({ interaction }) => ruleOf(interaction).mute !== undefined),
+      checks.map(({ interaction }) => ruleOf(interaction).setting ?? null),
+    ],
+  });
+  return rows;
+}
+
+const decided = (check: CheckRequest, facts: Facts) =>
+  decide(check.viewerId, check.ownerId, check.interaction, facts);
+
+async function checkAccess(check: CheckRequest) {
+  return decided(check, await readFacts(pool, check));
+}
+
+async function batchCheckAccess({ checks }: { readonly checks: CheckRequest[] }) {
+  const facts = await readMany(checks);
+  return { results: checks.map((check, i) => decided(check, facts[i] as Facts)) };
+}
+
+async function filterByOwn({ viewerId, ownerIds, interaction }: FilterRequest) {
+  const checks = ownerIds.map((ownerId) => ({ viewerId, ownerId, interaction }));
+  const facts = await readMany(checks);
+  return {
+    ownerIds: ownerIds.filter((_, i) => decided(checks[i] as CheckRequest, facts[i] as Facts).effect === 1),
+  };
+}
+
+function handler<Request, Reply>(handle: (request: Request) => Promise<Reply>) {
+  return ({ request }: ServerUnaryCall<Request, Reply>, answer: sendUnaryData<Reply>) => {
+    handle(request).then(
+      (reply) => answer(null, reply),
+      () => answer({ code: status.INTERNAL }),
+    );
+  };
+}
+
+await serveGrpcJs(loadDefinition(AccessService), {
+  CheckAccess: handler(checkAccess),
+  BatchCheckAccess: handler(batchCheckAccess),
+  FilterUsers: handler(
+    filterKind === "any"
+      ? ({ viewerId, ownerIds }: FilterRequest) => filterByAny(pool, viewerId, ownerIds)
+      : filterByOwn,
+  ),
+});

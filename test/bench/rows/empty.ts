@@ -1,0 +1,40 @@
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { emptyPath } from "../empty-service.ts";
+import type { Comparison, Contender } from "../harness/comparison.ts";
+import { repeatLoad } from "../harness/loads.ts";
+import type { Server } from "../harness/processes.ts";
+import { envelope } from "../load/exchanges.ts";
+import type { Setting } from "../setting.ts";
+
+/** A method without work: what the way of a call costs. */
+export function emptyRows({ folder, servers, serviceToken }: Setting): Comparison[] {
+  const bodyFile = join(folder, "empty-message");
+  writeFileSync(bodyFile, envelope(new Uint8Array()));
+  const contender = (name: string, server: Server): Contender => ({
+    name,
+    server,
+    run: (ms) =>
+      repeatLoad({
+        url: `http://127.0.0.1:${server.ports.grpc}${emptyPath}`,
+        bodyFile,
+        headers: { authorization: `Bearer ${serviceToken}` },
+        sessions: 4,
+        streams: 16,
+        ms,
+      }),
+  });
+  return [
+    {
+      id: "empty",
+      title: "an empty method, 64 in flight",
+      figure: "rate",
+      unit: { name: "calls", perCall: 1 },
+      ours: contender("ours", servers.ours),
+      peers: [
+        { contender: contender("empty grpc-js handler", servers.grpcJsEmpty), goal: { atLeast: 1 } },
+        { contender: contender("empty connect-node handler", servers.connectNodeEmpty) },
+      ],
+    },
+  ];
+}

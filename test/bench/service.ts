@@ -1,0 +1,14 @@
+import { startApp } from "../../src/app.ts";
+import { readConfig } from "../../src/config.ts";
+import { createLog } from "../../src/log.ts";
+import { service } from "../../src/rpc/calls.ts";
+import { emptyService } from "./empty-service.ts";
+import { announce } from "./peers/serve.ts";
+
+// The service as `npm start` runs it in production, and one method more that does nothing.
+const config = readConfig(process.env);
+const app = await startApp(config, {
+  log: createLog(config.logLevel),
+  furtherServices: [service(emptyService, { empty: () => ({}) })],
+});
+announce({ http: Number(new URL(app.publicUrl).port), grpc: Number(new URL(app.internalUrl).port) });

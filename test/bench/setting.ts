@@ -1,0 +1,88 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { serviceToken, userToken } from "../../src/development/mint.ts";
+import type { UserId } from "../../src/domain/ids.ts";
+import type { BenchDatabase } from "./harness/database.ts";
+import { type Server, startServer } from "./harness/processes.ts";
+
+const minting = {
+  secret: "the secret that signs tokens in the benchmark",
+  issuer: "bench",
+  audience: "privacy-control",
+  serviceAudience: "privacy-control-internal",
+  hours: 24,
+};
+
+/** The servers that are compared, each on a free port, all of them on the same core and database. */
+export interface Servers {
+  readonly ours: Server;
+  readonly grpcJs: Server;
+  readonly grpcJsByAny: Server;
+  readonly grpcJsEmpty: Server;
+  readonly connectNodeEmpty: Server;
+  readonly fastify: Server;
+  readonly httpEmpty: Server;
+}
+
+/** The place of a run: its servers, its tokens and a directory that goes with it. */
+export interface Setting extends AsyncDisposable {
+  readonly folder: string;
+  readonly servers: Servers;
+  /** The token of the calling service, the same in every call, as services use theirs until it expires. */
+  readonly serviceToken: string;
+  userToken(id: string): Promise<string>;
+}
+
+/** Starts this service on a database, as in production but for its empty method. */
+export function startOurs(url: string, log: string): Promise<Server> {
+  return startServer("test/bench/service.ts", [], log, {
+    DATABASE_URL: url,
+    HTTP_PORT: "0",
+    GRPC_PORT: "0",
+    JWT_SECRET: minting.secret,
+    JWT_ISSUER: minting.issuer,
+  });
+}
+
+/** Mints the token with which the loads call. */
+export function mintServiceToken(): Promise<string> {
+  return serviceToken("bench", "access.read users.act graph.read graph.write", minting);
+}
+
+/** Mints a user's token. */
+export function mintUserToken(id: string): Promise<string> {
+  return userToken(id as UserId, minting);
+}
+
+/** Starts everything that is compared. */
+export async function startSetting({ url }: BenchDatabase): Promise<Setting> {
+  await using parts = new AsyncDisposableStack();
+  const folder = mkdtempSync(join(tmpdir(), "privacy-control-bench-"));
+  // Also when the run is broken off: the servers then end by themselves.
+  process.once("exit", () => rmSync(folder, { recursive: true, force: true }));
+  const owned = async (name: string, start: (log: string) => Promise<Server>) => {
+    const server = await start(join(folder, `${name}.log`));
+    parts.defer(() => server.stop());
+    return server;
+  };
+  const peer = (name: string, ...args: string[]) =>
+    owned(name + (args[1] ?? ""), (log) => startServer(`test/bench/peers/${name}.ts`, args, log));
+  const servers = {
+    ours: await owned("ours", (log) => startOurs(url, log)),
+    grpcJs: await peer("grpc-js-pg", url, "own"),
+    grpcJsByAny: await peer("grpc-js-pg", url, "any"),
+    grpcJsEmpty: await peer("grpc-js-empty"),
+    connectNodeEmpty: await peer("connect-node-empty"),
+    fastify: await peer("fastify-pg", url),
+    httpEmpty: await peer("http-empty"),
+  };
+  const rest = parts.move();
+  return {
+    folder,
+    servers,
+    serviceToken: await mintServiceToken(),
+    userToken: mintUserToken,
+    [Symbol.asyncDispose]: () => rest.disposeAsync(),
+  };
+}

@@ -1,0 +1,38 @@
+import { type CompiledQuery, Kysely, PostgresDialect } from "kysely";
+import pg from "pg";
+import { type Database, databaseOn } from "../../src/store/database.ts";
+import { Session } from "../../src/store/session.ts";
+
+/** A statement as it goes to the server. */
+export type Statement = Pick<CompiledQuery, "sql" | "parameters">;
+
+/** Runs operations of the store on a migrated database, and returns every statement that they sent. */
+export async function statementsOf(
+  url: string,
+  run: (database: Database) => Promise<unknown>,
+): Promise<Statement[]> {
+  const sent: Statement[] = [];
+  const db = new Kysely<unknown>({
+    dialect: new PostgresDialect({ pool: new pg.Pool({ connectionString: url, max: 2 }) }),
+    log: ({ query }) => {
+      sent.push(query);
+    },
+  });
+  const session = new Session(db, "ignore query");
+  const database = databaseOn({
+    kind: "postgresql",
+    session,
+    checks: session,
+    description: "recorded",
+    watch: () => {},
+    pools: () => [],
+    migrate: async () => [],
+    close: () => db.destroy(),
+  });
+  try {
+    await run(database);
+    return sent;
+  } finally {
+    await database.close();
+  }
+}
