@@ -1,0 +1,142 @@
+import { randomUUID } from "node:crypto";
+import { expect } from "chai";
+import { sql } from "kysely";
+import type { UserId } from "../../src/domain/ids.ts";
+import type { ImportRecord } from "../../src/domain/imports.ts";
+import type { PairQuestion } from "../../src/store/access-facts.ts";
+import type { Database } from "../../src/store/database.ts";
+import { loadData } from "../bench/data/load.ts";
+import type { Size } from "../bench/data/sizes.ts";
+import { specialUsers, userId } from "../bench/data/users.ts";
+import { type Statement, statementsOf } from "../support/statements.ts";
+import { onPostgresql } from "./suite/postgresql.ts";
+
+interface PlanNode {
+  readonly "Node Type": string;
+  readonly "Relation Name"?: string;
+  readonly "Index Name"?: string;
+  readonly "Index Cond"?: string;
+  readonly Filter?: string;
+  readonly Plans?: PlanNode[];
+}
+
+// A hundred thousand rows make a scan of a table dearer than any few probes of an index.
+const size: Size = {
+  users: 100_000,
+  blocks: 100_000,
+  mutes: 100_000,
+  follows: 100_000,
+  viewers: [10, 1_000, 20_000],
+  longest: 50_000,
+};
+/** In these a user may have a million rows: none is to be read only to be dropped. */
+const edgeTables = ["blocks", "mutes", "follows"];
+const bigTables = ["users", "privacy_settings", "privacy_exceptions", ...edgeTables];
+
+const user = (number: number) => userId(number) as UserId;
+const [actor, target] = [user(1), user(2)];
+const owner = user(specialUsers(size).longest);
+const many = Array.from({ length: 1_000 }, (_, n) => user(n * 50));
+const position = { createdAt: 1_700_000_000_000_000n, id: randomUUID() };
+
+const questions = (count: number): PairQuestion[] =>
+  many.slice(0, count).map((other) => ({ viewer: owner, owner: other, mute: true, setting: "groups" }));
+const records = many.flatMap((other): ImportRecord[] =>
+  (["follow", "block", "mute"] as const).map((kind) => ({
+    kind,
+    edge: { owner, target: other, createdAt: null },
+  })),
+);
+
+const operations: Record<string, (database: Database) => Promise<unknown>> = {
+  "a check": ({ accessFacts }) => accessFacts.read(questions(1)),
+  "a thousand checks": ({ accessFacts }) => accessFacts.read(questions(1_000)),
+  "a block": ({ blocks }) => blocks.block(actor, target),
+  "an unblock": ({ blocks }) => blocks.unblock(actor, target),
+  "a mute": ({ mutes }) => mutes.mute(actor, target),
+  "an unmute": ({ mutes }) => mutes.unmute(actor, target),
+  "the first page of blocks": ({ blocks }) => blocks.list(owner, 51),
+  "a later page of blocks": ({ blocks }) => blocks.list(owner, 51, position),
+  "a page of a complete list": ({ blocks }) => blocks.list(owner, 1_001, position),
+  "a page of mutes": ({ mutes }) => mutes.list(owner, 51, position),
+  "the settings": ({ settings }) => settings.get(actor),
+  "a change of a setting": ({ settings }) => settings.set(actor, "groups", "none"),
+  "a page of exceptions": ({ exceptions }) => exceptions.list(actor, "groups", 51, position),
+  "a change of exceptions": ({ exceptions }) =>
+    exceptions.update(actor, "groups", { add: many.slice(0, 100), remove: [target] }),
+  "a follow": ({ follows }) => follows.follow(actor, target),
+  "an unfollow": ({ follows }) => follows.unfollow(actor, target),
+  "a relationship": ({ follows }) => follows.relationship(actor, target),
+  "a user": ({ users }) => users.find(actor),
+  "an import": ({ imports }) => imports.store(randomUUID(), 0, records.slice(0, 1_000)),
+  "the erasure of a user": ({ users }) => users.delete(owner),
+};
+
+describe("the plans of statements on PostgreSQL", () => {
+  const store = onPostgresql();
+  /** The first column of each index: a condition on others alone makes the server read the whole index. */
+  const leading = new Map<string, string>();
+
+  before(async function () {
+    this.timeout(120_000);
+    const { rows } = await store().admin.query("select usesuper from pg_user where usename = current_user");
+    // The tables are filled with foreign keys unchecked, which takes a superuser.
+    if (!rows[0].usesuper) return this.skip();
+    await loadData(store().admin, size, () => {});
+    await store().admin.query("reset all");
+    const [cost] = await store().query(sql<{ random_page_cost: string }>`show random_page_cost`);
+    await store().admin.query(`set random_page_cost = ${cost?.random_page_cost}`);
+    const indexes = await store().admin.query(
+      `
+      select i.indexrelid::regclass::text as index, a.attname as column
+      from pg_index i join pg_attribute a on a.attrelid = i.indrelid and a.attnum = i.indkey[0]
+      where i.indrelid::regclass::text = any ($1)`,
+      [bigTables],
+    );
+    for (const { index, column } of indexes.rows) leading.set(index, column);
+  });
+
+  for (const [name, run] of Object.entries(operations)) {
+    it(`read by indexes alone: ${name}`, async () => {
+      const sent = (await statementsOf(store().url, run)).filter(({ sql }) => /\b(?:from|into)\b/.test(sql));
+      expect(sent).to.not.eql([]);
+      for (const statement of sent) {
+        for (const mode of ["force_custom_plan", "force_generic_plan"]) {
+          for (const node of flatten(await explain(statement, mode))) {
+            const what = `${mode} of ${statement.sql}: ${JSON.stringify(node)}`;
+            if (node["Node Type"] === "Seq Scan")
+              expect(bigTables, what).to.not.include(node["Relation Name"]);
+            if (edgeTables.includes(node["Relation Name"] ?? ""))
+              expect(node.Filter, what).to.equal(undefined);
+            const column = leading.get(node["Index Name"] ?? "");
+            if (column !== undefined)
+              expect(node["Index Cond"], what).to.match(new RegExp(`\\b${column}\\b`));
+          }
+        }
+      }
+    });
+  }
+
+  async function explain({ sql: text, parameters }: Statement, mode: string): Promise<PlanNode> {
+    const { admin } = store();
+    await admin.query(`set plan_cache_mode = ${mode}`);
+    await admin.query("deallocate all");
+    await admin.query(`prepare statement as ${text}`);
+    const values = parameters.map((value) => literal(value, admin.escapeLiteral));
+    const call = values.length === 0 ? "statement" : `statement (${values.join(", ")})`;
+    const { rows } = await admin.query(`explain (format json) execute ${call}`);
+    return rows[0]["QUERY PLAN"][0].Plan;
+  }
+});
+
+function literal(value: unknown, quoted: (text: string) => string): string {
+  if (value === null) return "null";
+  if (!Array.isArray(value)) return quoted(String(value));
+  return quoted(
+    `{${value.map((item) => (item === null ? "null" : JSON.stringify(String(item)))).join(",")}}`,
+  );
+}
+
+function flatten(node: PlanNode): PlanNode[] {
+  return [node, ...(node.Plans ?? []).flatMap(flatten)];
+}
