@@ -249,7 +249,7 @@ async function openTracing({ tracing }: Config, log: Logger): Promise<Tracing | 
 }
 
 function tokenKeys({ jwt }: Config, developmentSecret: string | undefined): TokenKeys {
-  if (jwt.jwksUrl !== undefined) return { kind: "published", getKey: remoteKeys(jwt.jwksUrl) };
+  if (jwt.jwksUrl !== undefined) return { kind: "published", ...remoteKeys(jwt.jwksUrl) };
   const secret = jwt.secret ?? developmentSecret;
   if (secret === undefined) throw new Error("no key to verify tokens with");
   return { kind: "secret", secret: new TextEncoder().encode(secret) };

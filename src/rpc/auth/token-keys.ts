@@ -1,5 +1,6 @@
 import { createLocalJWKSet, errors, type JSONWebKeySet, type JWTVerifyGetKey } from "jose";
 import { PrivacyError } from "../../domain/errors.ts";
+import type { PublishedKeys } from "./tokens.ts";
 
 /** Keys older than this are fetched again in the background. */
 const maxAgeMs = 10 * 60_000;
@@ -19,13 +20,14 @@ interface KeyServerOptions {
  * a key that it does not hold is then UNAVAILABLE, since nobody can tell whether it is good. At most one fetch runs
  * in 30 seconds.
  */
-export function remoteKeys(url: URL, options: KeyServerOptions = {}): JWTVerifyGetKey {
+export function remoteKeys(url: URL, options: KeyServerOptions = {}): PublishedKeys {
   const now = options.now ?? Date.now;
   const get = options.fetch ?? fetch;
   let keys: JWTVerifyGetKey | undefined;
   let fetchedAt = Number.NEGATIVE_INFINITY;
   let triedAt = Number.NEGATIVE_INFINITY;
   let lastFailed = false;
+  let edition = 0;
   let running: Promise<JWTVerifyGetKey> | undefined;
 
   async function load(): Promise<JWTVerifyGetKey> {
@@ -38,6 +40,7 @@ export function remoteKeys(url: URL, options: KeyServerOptions = {}): JWTVerifyG
     });
     if (!response.ok) throw new Error(`the key server answered ${response.status}`);
     keys = createLocalJWKSet(JSON.parse(await readText(response)) as JSONWebKeySet);
+    edition += 1;
     fetchedAt = now();
     lastFailed = false;
     return keys;
@@ -50,6 +53,7 @@ export function remoteKeys(url: URL, options: KeyServerOptions = {}): JWTVerifyG
     return running;
   }
 
+  const isOld = () => now() - fetchedAt > maxAgeMs;
   const mayFetch = () => running !== undefined || now() - triedAt >= cooldownMs;
 
   async function refreshOrUnavailable(): Promise<JWTVerifyGetKey> {
@@ -61,9 +65,9 @@ export function remoteKeys(url: URL, options: KeyServerOptions = {}): JWTVerifyG
     }
   }
 
-  return async (header, token) => {
+  const getKey: JWTVerifyGetKey = async (header, token) => {
     const known = keys ?? (await refreshOrUnavailable());
-    if (now() - fetchedAt > maxAgeMs && mayFetch()) refresh().catch(() => {});
+    if (isOld() && mayFetch()) refresh().catch(() => {});
     try {
       return await known(header, token);
     } catch (failure) {
@@ -72,6 +76,13 @@ export function remoteKeys(url: URL, options: KeyServerOptions = {}): JWTVerifyG
       const renewed = await refreshOrUnavailable();
       return await renewed(header, token);
     }
+  };
+
+  return {
+    getKey,
+    edition: () => edition,
+    // While the key server is away, asking comes to nothing before another fetch may be tried.
+    isCurrent: (asked) => asked === edition && !(isOld() && mayFetch()),
   };
 }
 

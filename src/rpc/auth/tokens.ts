@@ -1,10 +1,20 @@
 import { errors, type JWTPayload, type JWTVerifyGetKey, jwtVerify } from "jose";
 import { PrivacyError } from "../../domain/errors.ts";
+import { VerifiedTokens } from "./verified-tokens.ts";
 
 /** How tokens are signed: a shared secret, or keys that a server publishes. */
 export type TokenKeys =
   | { readonly kind: "secret"; readonly secret: Uint8Array }
-  | { readonly kind: "published"; readonly getKey: JWTVerifyGetKey };
+  | ({ readonly kind: "published" } & PublishedKeys);
+
+/** Keys that a server publishes, and may replace. */
+export interface PublishedKeys {
+  readonly getKey: JWTVerifyGetKey;
+  /** The number of the set that is in use: it changes with every fetch. */
+  edition(): number;
+  /** Whether a set is in use still, and not so old that the server has to be asked again. */
+  isCurrent(edition: number): boolean;
+}
 
 /** The claims that a token must have. */
 export interface TokenRules {
@@ -16,7 +26,9 @@ export interface TokenRules {
 }
 
 /** Returns the claims of the token in an `Authorization` header, or throws a `PrivacyError`. */
-export type VerifyToken = (authorization: string | null) => Promise<JWTPayload & { sub: string }>;
+export type VerifyToken = (authorization: string | null) => Promise<Claims>;
+
+type Claims = JWTPayload & { readonly sub: string };
 
 const secretAlgorithms = ["HS256"];
 const publishedAlgorithms = [
@@ -33,27 +45,46 @@ const publishedAlgorithms = [
 ];
 const compactJws = /^[\w-]+\.[\w-]+\.[\w-]*$/;
 
-/** Builds the check of the tokens of one listener. `exp` and `sub` are required; the clock gets no tolerance. */
-export function tokenVerifier(keys: TokenKeys, rules: TokenRules): VerifyToken {
+/**
+ * Builds the check of the tokens of one listener. `exp` and `sub` are required; the clock gets no tolerance.
+ *
+ * A good token is remembered until it expires or the published keys change, whichever comes first: a key that was
+ * withdrawn is of no more use than without that.
+ */
+export function tokenVerifier(
+  keys: TokenKeys,
+  rules: TokenRules,
+  { now = Date.now, remembered = new VerifiedTokens<Claims>() } = {},
+): VerifyToken {
   const options = {
     issuer: rules.issuer,
     audience: rules.audience,
     requiredClaims: ["exp", "sub"],
     algorithms: keys.kind === "secret" ? secretAlgorithms : publishedAlgorithms,
   };
+  const { edition, isCurrent } = keys.kind === "secret" ? theOneSecret : keys;
   return async (authorization) => {
     const token = tokenOf(authorization);
+    const known = remembered.find(token, now(), isCurrent);
+    if (known !== undefined) return known;
+    // Asked before the verification, in which the keys may be replaced.
+    const usedEdition = edition();
     try {
+      const current = { ...options, currentDate: new Date(now()) };
       const { payload } =
         keys.kind === "secret"
-          ? await jwtVerify(token, keys.secret, options)
-          : await jwtVerify(token, keys.getKey, options);
-      return acceptable(payload, rules.otherAudience);
+          ? await jwtVerify(token, keys.secret, current)
+          : await jwtVerify(token, keys.getKey, current);
+      const claims = acceptable(payload, rules.otherAudience);
+      remembered.add(token, { claims, expiresAt: (claims.exp ?? 0) * 1_000, edition: usedEdition });
+      return claims;
     } catch (failure) {
       throw refusal(failure);
     }
   };
 }
+
+const theOneSecret = { edition: () => 0, isCurrent: () => true };
 
 /** Takes the token out of the header: after `Bearer `, or bare, as the settings document shows it. */
 function tokenOf(authorization: string | null): string {
@@ -63,7 +94,7 @@ function tokenOf(authorization: string | null): string {
   return token;
 }
 
-function acceptable(payload: JWTPayload, otherAudience: string): JWTPayload & { sub: string } {
+function acceptable(payload: JWTPayload, otherAudience: string): Claims {
   const { sub, aud } = payload;
   if (typeof sub !== "string" || sub === "") throw new PrivacyError("TOKEN_INVALID");
   if (Array.isArray(aud) && aud.includes(otherAudience)) throw new PrivacyError("TOKEN_INVALID");

@@ -29,7 +29,7 @@ function keyServer() {
     /** Answers in place of the key set. */
     answer: undefined as Response | undefined,
   };
-  const getKey = remoteKeys(new URL("http://127.0.0.1/keys"), {
+  const keys = remoteKeys(new URL("http://127.0.0.1/keys"), {
     now: () => server.now,
     fetch: async () => {
       server.fetches++;
@@ -37,7 +37,7 @@ function keyServer() {
       return server.answer ?? Response.json({ keys: server.keys });
     },
   });
-  const verify = tokenVerifier({ kind: "published", getKey }, rules);
+  const verify = tokenVerifier({ kind: "published", ...keys }, rules);
   const answer = async (token: string) => {
     try {
       return (await verify(token)).sub;
@@ -136,4 +136,31 @@ describe("published keys", () => {
     expect(await answer(known.token)).to.equal("known");
     expect(chunks).to.be.within(1, 20);
   }).timeout(2_000);
+
+  it("are asked for again at their age by tokens that were verified before", async () => {
+    const { server, answer } = keyServer();
+    const [old, next] = [await newKey("old"), await newKey("next")];
+    server.keys = [old.jwk];
+    for (let i = 0; i < 3; i++) expect(await answer(old.token)).to.equal("old");
+    server.keys = [next.jwk];
+    server.now += 10 * minute;
+    expect(await answer(old.token)).to.equal("old");
+    expect(server.fetches).to.equal(1);
+    server.now += 1;
+    expect(await answer(old.token)).to.equal("old");
+    expect(server.fetches).to.equal(2);
+    expect(await answer(next.token)).to.equal("next");
+    expect(await answer(old.token)).to.equal("TOKEN_INVALID");
+  });
+
+  it("vouch for no token once another set has come", async () => {
+    const { server, answer } = keyServer();
+    const [old, next] = [await newKey("old"), await newKey("next")];
+    server.keys = [old.jwk];
+    expect(await answer(old.token)).to.equal("old");
+    server.keys = [next.jwk];
+    server.now += minute;
+    expect(await answer(next.token)).to.equal("next");
+    expect(await answer(old.token)).to.equal("TOKEN_INVALID");
+  });
 });

@@ -2,6 +2,7 @@ import { expect } from "chai";
 import { exportJWK, generateKeyPair, SignJWT, UnsecuredJWT } from "jose";
 import { PrivacyError } from "../../../src/domain/errors.ts";
 import { type TokenKeys, tokenVerifier } from "../../../src/rpc/auth/tokens.ts";
+import { VerifiedTokens } from "../../../src/rpc/auth/verified-tokens.ts";
 
 const secret = new TextEncoder().encode("a secret of exactly thirty-two b");
 const rules = { issuer: "https://accounts.example", audience: "users", otherAudience: "services" };
@@ -13,9 +14,16 @@ const good = { iss: rules.issuer, aud: "users", sub: "someone", exp: now + 600 }
 const signed = (claims: Record<string, unknown>, key: Uint8Array = secret, header: object = {}) =>
   new SignJWT(claims).setProtectedHeader({ alg: "HS256", ...header }).sign(key);
 
-async function refusal(authorization: string | null): Promise<string> {
+const publishedBy = (key: CryptoKey, getKey = async () => key): TokenKeys => ({
+  kind: "published",
+  getKey,
+  edition: () => 0,
+  isCurrent: () => true,
+});
+
+async function refusal(authorization: string | null, by = verify): Promise<string> {
   try {
-    await verify(authorization);
+    await by(authorization);
   } catch (failure) {
     if (failure instanceof PrivacyError) return failure.message;
     throw failure;
@@ -101,7 +109,7 @@ describe("tokens", () => {
   it("does not take a published public key for a shared secret", async () => {
     const { publicKey } = await generateKeyPair("RS256", { extractable: true });
     const jwk = await exportJWK(publicKey);
-    const published = tokenVerifier({ kind: "published", getKey: async () => publicKey }, rules);
+    const published = tokenVerifier(publishedBy(publicKey), rules);
     const forged = await signed(good, new TextEncoder().encode(JSON.stringify(jwk)));
     const failure = await published(forged).catch((reason: unknown) => reason);
     expect(failure).to.be.instanceOf(PrivacyError).with.property("message", "Invalid token");
@@ -110,9 +118,88 @@ describe("tokens", () => {
   for (const alg of ["RS256", "PS256", "ES256", "EdDSA"]) {
     it(`accepts ${alg} when keys are published`, async () => {
       const { publicKey, privateKey } = await generateKeyPair(alg);
-      const published = tokenVerifier({ kind: "published", getKey: async () => publicKey }, rules);
+      const published = tokenVerifier(publishedBy(publicKey), rules);
       const token = await new SignJWT(good).setProtectedHeader({ alg }).sign(privateKey);
       expect((await published(`Bearer ${token}`)).sub).to.equal("someone");
     });
   }
+
+  describe("that were verified before", () => {
+    const clock = { now: Date.now() };
+    let verified = 0;
+    let check: ReturnType<typeof tokenVerifier>;
+    let sign: (claims: object) => Promise<string>;
+
+    before(async () => {
+      const { publicKey, privateKey } = await generateKeyPair("EdDSA");
+      const counting = publishedBy(publicKey, async () => {
+        verified++;
+        return publicKey;
+      });
+      sign = (claims) =>
+        new SignJWT({ ...good, ...claims }).setProtectedHeader({ alg: "EdDSA" }).sign(privateKey);
+      check = tokenVerifier(counting, rules, { now: () => clock.now, remembered: new VerifiedTokens(2) });
+    });
+    beforeEach(() => {
+      verified = 0;
+      clock.now = Date.now();
+    });
+
+    it("are not verified again", async () => {
+      const token = await sign({ sub: "often" });
+      const claims = [await check(token), await check(`Bearer ${token}`), await check(token)];
+      expect(claims.map(({ sub }) => sub)).to.eql(["often", "often", "often"]);
+      expect(verified).to.equal(1);
+    });
+
+    it("expire as if they had not been", async () => {
+      const token = await sign({ sub: "expiring", exp: now + 100 });
+      clock.now = (now + 100) * 1_000 - 1;
+      expect((await check(token)).sub).to.equal("expiring");
+      clock.now += 1;
+      expect(await refusal(token, check)).to.equal("Token has expired");
+    });
+
+    it("vouch for no other signature of the same claims", async () => {
+      const token = await sign({ sub: "forged" });
+      await check(token);
+      const other = token.slice(0, -10) + (token.endsWith("A".repeat(10)) ? "B" : "A").repeat(10);
+      expect(await refusal(other, check)).to.equal("Invalid token");
+      expect(await refusal(token.slice(0, token.lastIndexOf(".") + 1), check)).to.not.equal("accepted");
+    });
+
+    it("are not driven out by tokens that are refused", async () => {
+      const token = await sign({ sub: "staying" });
+      await check(token);
+      for (let i = 0; i < 5; i++)
+        expect(await refusal(await sign({ sub: `${i}`, aud: ["users", "services"] }), check)).to.equal(
+          "Invalid token",
+        );
+      verified = 0;
+      await check(token);
+      expect(verified).to.equal(0);
+    });
+
+    it("are refused again and again when they were refused", async () => {
+      const token = await sign({ aud: ["users", "services"] });
+      for (let i = 0; i < 3; i++) expect(await refusal(token, check)).to.equal("Invalid token");
+      expect(verified).to.equal(3);
+    });
+
+    it("are forgotten when more others came than are remembered", async () => {
+      const [a = "", b = "", c = ""] = await Promise.all(["a", "b", "c"].map((sub) => sign({ sub })));
+      for (const token of [a, b, a, c]) await check(token);
+      verified = 0;
+      for (const token of [a, c]) await check(token);
+      expect(verified).to.equal(0);
+      await check(b);
+      expect(verified).to.equal(1);
+    });
+
+    it("are verified each time when they are very long", async () => {
+      const token = await sign({ sub: "x".repeat(2_000) });
+      for (let i = 0; i < 2; i++) await check(token);
+      expect(verified).to.equal(2);
+    });
+  });
 });

@@ -1,0 +1,46 @@
+/** The most tokens that are remembered; those that were not seen for longest go first. */
+const maxTokens = 10_000;
+/** Longer ones are verified each time: together with the limit above this bounds the memory. */
+const maxTokenLength = 2_048;
+
+interface Verified<Claims> {
+  readonly claims: Claims;
+  /** Milliseconds since 1970. */
+  readonly expiresAt: number;
+  /** The edition of the keys that vouched for the token. */
+  readonly edition: number;
+}
+
+/**
+ * Remembers the claims of tokens that were verified, so that a token which comes with every call is verified once.
+ * They are found by the whole text of the token, signature included; a token that was refused is never put in.
+ */
+export class VerifiedTokens<Claims> {
+  readonly #tokens = new Map<string, Verified<Claims>>();
+  readonly #maxTokens: number;
+
+  constructor(max = maxTokens) {
+    this.#maxTokens = max;
+  }
+
+  /** Returns what is remembered of a token, as long as it has not expired and `isCurrent` says so of its keys. */
+  find(token: string, now: number, isCurrent: (edition: number) => boolean): Claims | undefined {
+    const verified = this.#tokens.get(token);
+    if (verified === undefined) return undefined;
+    this.#tokens.delete(token);
+    if (now >= verified.expiresAt) return undefined;
+    // A map keeps the order in which its entries were put in: this one is now the last to go.
+    this.#tokens.set(token, verified);
+    return isCurrent(verified.edition) ? verified.claims : undefined;
+  }
+
+  /** Remembers a token that was found good. */
+  add(token: string, verified: Verified<Claims>): void {
+    if (token.length > maxTokenLength) return;
+    this.#tokens.delete(token);
+    this.#tokens.set(token, verified);
+    if (this.#tokens.size <= this.#maxTokens) return;
+    const [oldest] = this.#tokens.keys();
+    if (oldest !== undefined) this.#tokens.delete(oldest);
+  }
+}
