@@ -18,11 +18,12 @@ const readyMs = 60_000;
 /** An instance of the service: a process of its own, on ports that it keeps when it is started again. */
 export interface Instance extends Target {
   readonly publicUrl: string;
-  pid(): number;
   userToken(id: string): Promise<string>;
   /** Whether a probe (`/healthz`, `/readyz`) is answered well. */
   isGood(probe: string): Promise<boolean>;
   untilReady(): Promise<void>;
+  /** What `nodeOptions` loaded into the process is asked, and answers. */
+  ask(): Promise<unknown>;
   /** Ends the process at once. */
   kill(): Promise<void>;
   /** Starts the process again, and returns after how many milliseconds it was ready. */
@@ -82,7 +83,7 @@ export async function startInstance({
   };
   const start = async () => {
     const begin = performance.now();
-    child = spawn(process.execPath, args, { env, stdio: ["ignore", "ignore", "inherit"] });
+    child = spawn(process.execPath, args, { env, stdio: ["ignore", "ignore", "inherit", "ipc"] });
     await untilReady();
     return performance.now() - begin;
   };
@@ -97,10 +98,14 @@ export async function startInstance({
     url: `http://127.0.0.1:${grpcPort}`,
     publicUrl,
     token: await serviceToken("trust", scopes, minting),
-    pid: () => child.pid ?? 0,
     userToken: (id) => userToken(id as UserId, minting),
     isGood,
     untilReady,
+    async ask() {
+      const answer = once(child, "message");
+      child.send("");
+      return (await answer)[0];
+    },
     kill,
     start,
     [Symbol.asyncDispose]: kill,

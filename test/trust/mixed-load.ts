@@ -25,9 +25,11 @@ export interface MixedLoad {
 interface LoadOptions {
   readonly seed: number;
   readonly callers: number;
-  /** How long each caller rests between two calls. */
-  readonly restMs: number;
+  /** The most calls per second of all callers, evenly spread. */
+  readonly rate: number;
 }
+
+const lookMs = 10;
 
 type Pair = readonly [string, string];
 
@@ -38,7 +40,7 @@ const pairCount = 40;
 /** Puts an instance under a steady load of all kinds of calls, over gRPC and REST. */
 export async function startMixedLoad(
   instance: Instance,
-  { seed, callers, restMs }: LoadOptions,
+  { seed, callers, rate }: LoadOptions,
 ): Promise<MixedLoad> {
   const clients = Array.from({ length: callers }, () => openClient(instance));
   const [first] = clients as [PairClient];
@@ -72,24 +74,28 @@ export async function startMixedLoad(
   ];
 
   const calls: Call[] = [];
+  let answered = 0;
   let stopped = false;
+  const intervalMs = (1_000 * callers) / rate;
   const loops = clients.map(async (client, number) => {
     const random = randomOf(seed + number);
-    while (!stopped) {
+    for (let next = performance.now() + random.below(intervalMs); !stopped; ) {
       const began = performance.now();
       const outcome = await pick(kinds, random)(client, random).catch(() => "unexpected" as const);
-      calls.push({ began, ended: performance.now(), outcome });
-      await setTimeout(restMs);
+      const ended = performance.now();
+      calls.push({ began, ended, outcome });
+      if (outcome === "answered") answered++;
+      // Who is late makes up for nothing.
+      next = Math.max(next + intervalMs, ended);
+      await setTimeout(next - ended);
     }
   });
 
   return {
     calls,
     async answered(count) {
-      const from = calls.length;
-      const isEnough = () =>
-        calls.slice(from).filter(({ outcome }) => outcome === "answered").length >= count;
-      while (!isEnough()) await setTimeout(restMs);
+      const from = answered;
+      while (answered < from + count) await setTimeout(lookMs);
     },
     async stop() {
       stopped = true;

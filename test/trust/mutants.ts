@@ -29,16 +29,24 @@ export const mutants = {
     return { ...database, watch: () => {} };
   },
 
-  /** Keeps 1 KB of every decision. */
-  leaky: async (options) => {
-    const database = await opened(options, (session) => session);
-    const { accessFacts } = database;
+  /** Keeps 1 KB of every call. */
+  leaky: (options) => {
     const kept: unknown[] = [];
-    const read: typeof accessFacts.read = (questions, signal) => {
-      for (const _ of questions) kept.push(new Array(128).fill(0));
-      return accessFacts.read(questions, signal);
-    };
-    return { ...database, accessFacts: { read } as typeof accessFacts };
+    const leak = () => kept.push(new Array(128).fill(0));
+    return opened(options, (session) => ({
+      run: (statement, signal) => {
+        leak();
+        return session.run(statement, signal);
+      },
+      read: (statement, signal) => {
+        leak();
+        return session.read(statement, signal);
+      },
+      transaction: (work, signal) => {
+        leak();
+        return session.transaction(work, signal);
+      },
+    }));
   },
 } satisfies Record<string, (options: DatabaseOptions) => Promise<Database>>;
 

@@ -60,7 +60,7 @@ export async function runOutage(
   options: OutageOptions,
 ): Promise<Outage> {
   await using parts = new AsyncDisposableStack();
-  const load = await startMixedLoad(instance, { seed: options.seed, callers: 24, restMs: 20 });
+  const load = await startMixedLoad(instance, { seed: options.seed, callers: 24, rate: 500 });
   parts.defer(() => load.stop());
   await load.answered(200);
 

@@ -12,6 +12,7 @@ import type { Figure } from "./figures.ts";
 import type { Mutant } from "./mutants.ts";
 import { openStage, outageFigures, runOutage } from "./outage.ts";
 import { faults } from "./outage-faults.ts";
+import { runSoak, soakFigures } from "./soak.ts";
 
 export interface RunOptions {
   readonly seed: number;
@@ -50,6 +51,19 @@ export const runs: Record<string, (options: RunOptions) => Promise<Report>> = {
   async deadlines({ size = 1_000, mutant }) {
     const outcome = await runDeadlines({ calls: size, atOnce: 100, mutant: mutant as Mutant | undefined });
     return { figures: deadlineFigures(outcome) };
+  },
+
+  /** Minutes of a steady load. */
+  async soak({ seed, size = 9, mutant }) {
+    const sampleMs = 10_000;
+    const soak = await runSoak({
+      seed,
+      calibrateMs: sampleMs,
+      samples: Math.round((size * 60_000) / sampleMs) - 1,
+      sampleMs,
+      mutant: mutant as Mutant | undefined,
+    });
+    return { figures: soakFigures(soak) };
   },
 
   /** Operations, while connections are cut. */

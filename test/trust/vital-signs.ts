@@ -1,0 +1,26 @@
+import { readdirSync } from "node:fs";
+import { monitorEventLoopDelay } from "node:perf_hooks";
+
+/** How a process is. */
+export interface VitalSigns {
+  /** After garbage collection. */
+  readonly heapBytes: number;
+  readonly openFiles: number;
+  /** Since it was asked before. */
+  readonly loopP99Ms: number;
+}
+
+// Loaded into an instance by `--import`, with `--expose-gc`; tells its parent how it is when asked.
+const delay = monitorEventLoopDelay({ resolution: 5 });
+delay.enable();
+process.on("message", () => {
+  const loopP99Ms = delay.percentile(99) / 1e6;
+  // The second frees what the first left to finalizers.
+  globalThis.gc?.();
+  globalThis.gc?.();
+  const { heapUsed } = process.memoryUsage();
+  process.send?.({ heapBytes: heapUsed, openFiles: readdirSync("/dev/fd").length, loopP99Ms });
+  delay.reset();
+});
+// Not a reason to live.
+process.channel?.unref();
