@@ -48,6 +48,8 @@ describe("deploy/compose.yaml", () => {
       expect(globSync(`deploy/${path}`), path).to.have.length(1);
     expect(database.ports).to.equal(undefined);
     expect(database.networks).to.eql(["database"]);
+    expect(migrate.networks).to.eql(["database"]);
+    expect(service.networks).to.eql(["database", "default"]);
     expect(prometheus.networks).not.to.include("database");
     expect(compose.networks.database.internal).to.equal(true);
   });

@@ -19,6 +19,10 @@ describe("deploy/Dockerfile", () => {
     expect(allowed.map((line) => line.replace("!", ""))).to.have.members([...new Set(copied)]);
   });
 
+  it("runs as a user of a number, not as root", () => {
+    expect(image.user).to.match(/^[1-9]\d*:[1-9]\d*$/);
+  });
+
   it("is the one that is deployed", () => {
     const { migrate, "privacy-control": service } = compose.services;
     const [migration] = object("Job").spec.template.spec.containers;
