@@ -3,7 +3,9 @@ import { runCommand } from "./command.ts";
 import { effectiveVariables, nearMisses, readConfig } from "./config.ts";
 import { developmentMinting } from "./development/minting.ts";
 import { type Started, startText } from "./development/start-text.ts";
+import { openAdminListener } from "./http/admin-listener.ts";
 import { createLog } from "./log.ts";
+import { addUp, handOver } from "./metrics/workers.ts";
 import { stopOnSignal } from "./stop-on-signal.ts";
 import { isWorker, superviseWorkers, tellStarted } from "./workers/supervisor.ts";
 
@@ -22,13 +24,21 @@ await runCommand(async () => {
     else process.stdout.write(await startText(started, minting, config.tls));
   };
   if (config.workers > 1 && !isWorker) {
-    const supervisor = await superviseWorkers<Started>(config.workers, log);
+    const admin = await openAdminListener({ ...config.admin, render: addUp(), log });
+    const supervisor = await superviseWorkers<Started>(config.workers, log).catch(async (failure) => {
+      await admin.close(0);
+      throw failure;
+    });
     stopsWithProcess(supervisor);
     if (config.tls) process.on("SIGHUP", () => supervisor.renew());
-    await announce(supervisor.started);
+    await announce({ ...supervisor.started, adminUrl: admin.url });
     return;
   }
-  const app = await startApp(config, { log, developmentSecret: minting?.secret });
+  const app = await startApp(config, {
+    log,
+    developmentSecret: minting?.secret,
+    handOver: isWorker ? handOver : undefined,
+  });
   stopsWithProcess(app);
   if (app.renew) process.on("SIGHUP", app.renew);
   const { publicUrl, internalUrl, adminUrl, database } = app;

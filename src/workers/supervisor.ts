@@ -15,6 +15,11 @@ export interface Supervisor<Started> {
   stop(graceMs: number): Promise<number>;
 }
 
+/** What a worker says; the metrics have messages of their own. */
+interface Message<Started> {
+  readonly started?: Started;
+}
+
 /** The workers cannot start; each has written why to standard error. */
 class StartError extends Error {
   override readonly name = "StartError";
@@ -42,7 +47,8 @@ export async function superviseWorkers<Started>(count: number, log: Logger): Pro
     for (;;) {
       const since = performance.now();
       const worker = cluster.fork();
-      worker.once("message", (started: Started) => {
+      worker.on("message", ({ started }: Message<Started>) => {
+        if (started === undefined) return;
         if (waitingFor === 0) log.info("the new worker serves");
         else if (--waitingFor === 0) ready.resolve(started);
       });
@@ -84,5 +90,5 @@ export const isWorker = cluster.isWorker;
 
 /** Tells the supervisor that this worker serves. */
 export function tellStarted(started: unknown): void {
-  process.send?.(started);
+  process.send?.({ started });
 }

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { expect } from "chai";
 import { postgresUrl } from "../support/cluster.ts";
 import { type RunningScript, runScript } from "../support/process.ts";
+import { scrape } from "../support/scrape.ts";
 
 const connections = 6;
 
@@ -73,6 +74,7 @@ describe("WORKERS", function () {
       DATA_DIR: dataDir,
       HTTP_PORT: "0",
       GRPC_PORT: "0",
+      ADMIN_PORT: "0",
       WORKERS: "2",
       ...environment,
     });
@@ -99,7 +101,8 @@ describe("WORKERS", function () {
     const url = await postgresUrl();
     if (url === undefined) return this.skip();
     const running = start({ DATABASE_URL: url });
-    const [base] = /http:\/\/127\.0\.0\.1:\d+/.exec(await running.sees(/is ready[\s\S]*npm run token/)) ?? [];
+    const text = await running.sees(/is ready[\s\S]*npm run token/);
+    const [base] = /http:\/\/127\.0\.0\.1:\d+/.exec(text) ?? [];
     // npm's child is the supervisor.
     const [supervisor] = childrenOf(running.child.pid);
     const workers = childrenOf(supervisor);
@@ -109,6 +112,20 @@ describe("WORKERS", function () {
     const broken: Error[] = [];
     for (const caller of callers) caller.ended.then((failure) => failure && broken.push(failure));
     await Promise.all(callers.map((caller) => caller.answered()));
+
+    const [adminUrl = ""] = /http:\/\/127\.0\.0\.1:\d+(?=\/metrics)/.exec(text) ?? [];
+    const asked = await Promise.all(
+      Array.from({ length: 20 }, async () => (await fetch(`${base}/users/me/privacy`)).status),
+    );
+    expect(new Set(asked)).to.eql(new Set([401]));
+    const scraped = await scrape(adminUrl);
+    const labels = {
+      method: "nexgate.privacy.v1.PrivacyControlService/GetPrivacySettings",
+      protocol: "rest",
+    };
+    expect(scraped.value("privacy_control_calls_total", { ...labels, code: "unauthenticated" })).to.equal(20);
+    expect(scraped.value("privacy_control_ready")).to.equal(1);
+
     process.kill(workers[0] as number, "SIGKILL");
     await workersWithout(supervisor, workers[0] as number);
     for (const caller of callers) caller.stop();

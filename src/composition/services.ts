@@ -1,0 +1,68 @@
+import type { Logger } from "pino";
+import { AccessService } from "../../gen/nexgate/privacy/v1/access_service_pb.ts";
+import { GraphService } from "../../gen/nexgate/privacy/v1/graph_service_pb.ts";
+import { PrivacyControlService } from "../../gen/nexgate/privacy/v1/privacy_control_service_pb.ts";
+import type { Metrics } from "../metrics/metrics.ts";
+import { type Service, service } from "../rpc/calls.ts";
+import { accessHandlers } from "../service/access.ts";
+import { blockHandlers } from "../service/blocks.ts";
+import { Coalescer } from "../service/coalescer.ts";
+import { exceptionHandlers } from "../service/exceptions.ts";
+import { graphHandlers } from "../service/graph.ts";
+import { muteHandlers } from "../service/mutes.ts";
+import { PageTokens } from "../service/page-tokens.ts";
+import { settingHandlers } from "../service/settings.ts";
+import type { PairFacts, PairQuestion } from "../store/access-facts.ts";
+import type { Database } from "../store/database.ts";
+import type { Tracing } from "../tracing/tracing.ts";
+
+/**
+ * Checks share statements of up to 1,000 pairs; four at once leave most of the connections to changes. What waits
+ * beyond twenty statements would wait too long.
+ */
+const checkLimits = { statementSize: 1_000, fairShare: 250, inFlight: 4, waiting: 20_000 };
+
+/** The names by which `grpc.health.v1` knows the services. */
+export const serviceNames = [PrivacyControlService, GraphService, AccessService].map(
+  ({ typeName }) => typeName,
+);
+
+interface ServicesOptions {
+  readonly database: Database;
+  /** Signs page tokens. */
+  readonly signingKey: Uint8Array;
+  readonly log: Logger;
+  readonly metrics: Metrics;
+  readonly tracing: Tracing | undefined;
+  /** Aborts when imports are to end. */
+  readonly stopping: AbortSignal;
+}
+
+/** Puts the handlers on the database: the service for people, and those for other services. */
+export function makeServices({ database, signingKey, log, metrics, tracing, stopping }: ServicesOptions): {
+  privacyControl: Service;
+  graph: Service;
+  access: Service;
+} {
+  const tokens = new PageTokens(signingKey);
+  const facts = new Coalescer<PairQuestion, PairFacts>(
+    (questions, signal) => database.accessFacts.read(questions, signal),
+    checkLimits,
+    { onSend: (pairs) => metrics.checks.sent(pairs), tracer: tracing?.statements },
+  );
+  metrics.checks.watch(facts);
+  const onProgress = (importId: string, progress: object) => log.info({ importId, ...progress }, "import");
+  return {
+    privacyControl: service(PrivacyControlService, {
+      ...blockHandlers(database.blocks, tokens),
+      ...muteHandlers(database.mutes, tokens),
+      ...settingHandlers(database.settings),
+      ...exceptionHandlers(database.exceptions, tokens),
+    }),
+    graph: service(
+      GraphService,
+      graphHandlers(database.users, database.follows, database.imports, onProgress, stopping),
+    ),
+    access: service(AccessService, accessHandlers(facts)),
+  };
+}
