@@ -44,7 +44,9 @@ export async function startServer(
     checkLog() {
       if (child.exitCode !== null || child.signalCode !== null) throw new Error(`${script} has ended`);
       // The load cuts off the calls that are under way at its end.
-      const fault = readFileSync(log, "utf8").match(/^.*(?:"level":"(?:error|fatal)"|"code":"(?!ok"|canceled")).*$/m);
+      const fault = readFileSync(log, "utf8").match(
+        /^.*(?:"level":"(?:error|fatal)"|"code":"(?!ok"|canceled")).*$/m,
+      );
       if (fault !== null) throw new Error(`${script} logged ${fault[0]}`);
       truncateSync(log);
     },

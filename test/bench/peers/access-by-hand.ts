@@ -84,6 +84,22 @@ export async function readFacts(
   return rows[0];
 }
 
+const audiences = ["all", "contacts", "contact_blacklist", "none"];
+
+/** Reads the facts of one pair off the answer of the service's own statement: three digits for each. */
+export function factsAt(text: string, index: number): Facts {
+  const number = Number.parseInt(text.slice(index * 3 + 1, index * 3 + 3), 16);
+  return {
+    known: (number & 1) !== 0,
+    blocking: (number & 2) !== 0,
+    blocked_by: (number & 4) !== 0,
+    muting: (number & 8) !== 0,
+    contact: (number & 16) !== 0,
+    excepted: (number & 32) !== 0,
+    audience: audiences[number >> 6] ?? "none",
+  };
+}
+
 /** Decides on the facts. A cause of 0 is left out, as on the wire. */
 export function decide(viewer: string, owner: string, interaction: number, facts: Facts) {
   const { block, mute, setting } = ruleOf(interaction);

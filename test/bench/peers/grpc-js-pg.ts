@@ -3,7 +3,7 @@ import pg from "pg";
 import { AccessService } from "../../../gen/nexgate/privacy/v1/access_service_pb.ts";
 import type { UserId } from "../../../src/domain/ids.ts";
 import { statementsOf } from "../../support/statements.ts";
-import { type CheckRequest, decide, type Facts, readFacts, ruleOf } from "./access-by-hand.ts";
+import { type CheckRequest, decide, type Facts, factsAt, readFacts, ruleOf } from "./access-by-hand.ts";
 import { filterByAny } from "./filter-by-any.ts";
 import { loadDefinition, serveGrpcJs } from "./grpc-js-server.ts";
 import { argument } from "./serve.ts";
@@ -32,13 +32,13 @@ async function readMany(checks: readonly CheckRequest[]): Promise<Facts[]> {
     name: "own",
     text: own?.sql ?? "",
     values: [
-      checks.map(({ viewerId }) => viewerId),
-      checks.map(({ ownerId }) => ownerId),
-      checks.map(({ interaction }) => ruleOf(interaction).mute !== undefined),
-      checks.map(({ interaction }) => ruleOf(interaction).setting ?? null),
+      `{${checks.map(({ viewerId }) => viewerId).join(",")}}`,
+      `{${checks.map(({ ownerId }) => ownerId).join(",")}}`,
+      `{${checks.map(({ interaction }) => ruleOf(interaction).mute !== undefined).join(",")}}`,
+      `{${checks.map(({ interaction }) => ruleOf(interaction).setting ?? "null").join(",")}}`,
     ],
   });
-  return rows;
+  return checks.map((_, i) => factsAt(rows[0].facts, i));
 }
 
 const decided = (check: CheckRequest, facts: Facts) =>
