@@ -82,19 +82,27 @@ export interface Decision {
 export function decideAccess(interaction: Interaction, facts: AccessFacts): Decision {
   if (facts.self) return { effect: "ALLOW", cause: "SELF" };
   const rule = decisionTable[interaction];
-  const findings: readonly (readonly [boolean, Effect, Cause])[] = [
-    [facts.blocking, rule.block, "BLOCKING"],
-    [facts.blockedBy, rule.block, "BLOCKED_BY"],
-    [rule.audience !== null && !facts.inAudience, "DENY", "AUDIENCE"],
-    [facts.muting, rule.mute, "MUTING"],
-    [facts.signedOut, rule.signedOut, "SIGNED_OUT"],
-  ];
-  let decision: Decision = { effect: "ALLOW", cause: null };
-  for (const [applies, effect, cause] of findings) {
-    if (applies && effects.indexOf(effect) > effects.indexOf(decision.effect)) decision = { effect, cause };
+  let decision = plainAllow;
+  for (const { cause, effectOn } of findings) {
+    const effect = effectOn(rule, facts);
+    if (effects.indexOf(effect) > effects.indexOf(decision.effect)) decision = { effect, cause };
   }
   return decision;
 }
+
+const plainAllow: Decision = { effect: "ALLOW", cause: null };
+
+/** What each cause leads to when it applies, ALLOW when it does not; of equal effects the first counts. */
+const findings: readonly { readonly cause: Cause; effectOn(rule: Rule, facts: AccessFacts): Effect }[] = [
+  { cause: "BLOCKING", effectOn: (rule, { blocking }) => (blocking ? rule.block : "ALLOW") },
+  { cause: "BLOCKED_BY", effectOn: (rule, { blockedBy }) => (blockedBy ? rule.block : "ALLOW") },
+  {
+    cause: "AUDIENCE",
+    effectOn: ({ audience }, { inAudience }) => (audience && !inAudience ? "DENY" : "ALLOW"),
+  },
+  { cause: "MUTING", effectOn: (rule, { muting }) => (muting ? rule.mute : "ALLOW") },
+  { cause: "SIGNED_OUT", effectOn: (rule, { signedOut }) => (signedOut ? rule.signedOut : "ALLOW") },
+];
 
 /** The answer for users of whom one is unknown: nobody may do anything. */
 export const unknownUser: Decision = { effect: "DENY", cause: "UNKNOWN_USER" };

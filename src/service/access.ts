@@ -43,7 +43,8 @@ export function accessHandlers(facts: Coalescer<PairQuestion, PairFacts>): Servi
     },
 
     async filterUsers({ viewer, ownerIds, interaction }, { signal }) {
-      const checks = ownerIds.map((ownerId) => toCheck({ viewer, ownerId, interaction }));
+      const common = { viewer: toViewer(viewer), interaction: toInteraction(interaction) };
+      const checks = ownerIds.map((ownerId) => ({ ...common, owner: toUserId(ownerId) }));
       const decisions = await decide(checks, signal);
       return {
         ownerIds: checks.filter((_, i) => decisions[i]?.effect === "ALLOW").map(({ owner }) => owner),
