@@ -1,13 +1,13 @@
 import { create, type Message } from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
+import type { CallContext } from "../rpc/call-context.ts";
 import { type HttpFacts, httpKey } from "../rpc/call-span.ts";
-import type { CallContext, Calls, UnaryEndpoint } from "../rpc/calls.ts";
+import type { Calls, UnaryEndpoint } from "../rpc/calls.ts";
 import { toConnectError } from "../rpc/errors.ts";
 import { overloaded } from "../rpc/load.ts";
 import { finished } from "../rpc/observe.ts";
 import { type HttpRequest, readJsonBody } from "./body.ts";
 import { failureOf } from "./failure.ts";
-import { requestHeaders } from "./headers.ts";
 import { allPages, completePageSize, type ListShape, nextTokenOf, setField } from "./list.ts";
 import { nextPageLink } from "./next-page.ts";
 import { breakOff, type HttpResponse, send, write, writeHead } from "./respond.ts";
@@ -44,9 +44,11 @@ export async function answerCall(exchange: Exchange): Promise<void> {
     protocolName: "rest",
     requestMethod: request.method ?? "",
     url: request.url ?? "",
-    requestHeader: requestHeaders(request.headers),
-    requestSignal: clientSignal(response),
+    requestHeader: request.headers,
     peer: () => request.socket?.remoteAddress,
+  });
+  response.once("close", () => {
+    if (!response.writableEnded) context.cancel(new ConnectError("the client went away", Code.Canceled));
   });
   const http = { route: route.rule.template, status: 200 };
   context.values.set(httpKey, http);
@@ -135,13 +137,4 @@ function fail(
 function refuse({ route, request, response, time, maxBodyBytes }: Exchange): void {
   const body = route.format.failure(busy, route.reply, time());
   send(request, response, { status: busy.status, headers: busyHeaders }, body, maxBodyBytes);
-}
-
-/** Aborts when the client goes away before the answer is complete. */
-function clientSignal(response: HttpResponse): AbortSignal {
-  const controller = new AbortController();
-  response.once("close", () => {
-    if (!response.writableEnded) controller.abort(new ConnectError("the client went away", Code.Canceled));
-  });
-  return controller.signal;
 }

@@ -78,8 +78,11 @@ async function withDeadline<Result>(
   const deadline = createDeadlineSignal(ms);
   const endsAt = performance.now() + ms;
   try {
+    const { service, method, protocolName, requestMethod, url, values } = context;
+    const { requestHeader, responseHeader, responseTrailer } = context;
     return await run({
-      ...context,
+      ...{ service, method, protocolName, requestMethod, url, values },
+      ...{ requestHeader, responseHeader, responseTrailer },
       signal: AbortSignal.any([context.signal, deadline.signal]),
       timeoutMs: () => endsAt - performance.now(),
     });

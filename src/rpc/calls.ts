@@ -1,24 +1,29 @@
-import type { DescMessage, DescMethod, DescMethodUnary, DescService, MessageShape } from "@bufbuild/protobuf";
+import {
+  create,
+  type DescMessage,
+  type DescMethod,
+  type DescMethodUnary,
+  type DescService,
+  type MessageShape,
+} from "@bufbuild/protobuf";
 import {
   type ConnectRouter,
-  createContextValues,
-  createHandlerContext,
   createServiceImplSpec,
   type HandlerContext,
   type Interceptor,
   type MethodImplSpec,
   type ServiceImpl,
 } from "@connectrpc/connect";
-import { invokeUnaryImplementation } from "@connectrpc/connect/protocol";
 import type { Gate } from "./auth/gate.ts";
-import { inSpan } from "./call-span.ts";
+import { CallContext, type CallStart } from "./call-context.ts";
+import { inSpan, spanKey } from "./call-span.ts";
 import { toConnectError } from "./errors.ts";
 import { peerKey } from "./limits/client-address.ts";
 import { Load, overloaded } from "./load.ts";
 import { mapErrors } from "./map-errors.ts";
 import { type Abortable, type Observers, observe } from "./observe.ts";
 import { codeOfStatus } from "./refusals.ts";
-import { validate } from "./validate.ts";
+import { check, validate } from "./validate.ts";
 
 /** A service and its handlers. */
 export interface Service {
@@ -39,23 +44,6 @@ export function service<Desc extends DescService>(
 
 /** A unary method with its handler. */
 export type UnaryEndpoint = MethodImplSpec<DescMessage, DescMessage> & { kind: "unary" };
-
-/** What a wire knows of a call when its headers are read. */
-export interface CallStart {
-  readonly protocolName: string;
-  readonly requestMethod: string;
-  readonly url: string;
-  readonly requestHeader: Headers | Record<string, string>;
-  /** Aborts when the caller goes away. A wire without one aborts the started context. */
-  readonly requestSignal?: AbortSignal;
-  /** The caller's deadline, in milliseconds from now. */
-  readonly timeoutMs?: number | undefined;
-  /** The address at the other end of the connection, while that is open. */
-  readonly peer: () => string | undefined;
-}
-
-/** The context of a call. Its wire must end it by `abort`: with the failure, or with `finished`. */
-export type CallContext = HandlerContext & Abortable;
 
 /** What a request spoke that reached no method: plain HTTP tells REST and Connect apart only by their paths. */
 export type RefusedProtocol = "grpc" | "grpc-web" | "http";
@@ -82,11 +70,16 @@ export class Calls {
   readonly #observers: Observers;
   readonly #unary = new Map<string, UnaryEndpoint>();
   readonly #open: ReadonlySet<string>;
+  /** The calls of our own wires that are under way: telling each costs less than an abort listener for each. */
+  readonly #running = new Set<CallContext>();
 
   constructor({ services, gate, load, shutdownSignal, ...observers }: CallsOptions) {
     this.services = services;
     this.load = load ?? new Load(0, observers.log);
     this.shutdownSignal = shutdownSignal;
+    shutdownSignal?.addEventListener("abort", () => {
+      for (const context of [...this.#running]) context.cancel(shutdownSignal.reason);
+    });
     this.#gate = gate;
     this.#observers = observers;
     const outermost = observers.tracer === undefined ? [] : [inSpan];
@@ -119,21 +112,16 @@ export class Calls {
 
   /** Starts a call: the context that its handler will get. */
   start(method: DescMethodUnary, call: CallStart): CallContext {
-    const { timeoutMs, peer, ...rest } = call;
-    return createHandlerContext({
-      ...rest,
-      ...(timeoutMs === undefined ? {} : { timeoutMs }),
-      ...(this.shutdownSignal === undefined ? {} : { shutdownSignal: this.shutdownSignal }),
-      service: method.parent,
-      method,
-      contextValues: createContextValues().set(peerKey, peer),
-    });
+    const context = new CallContext(method, call, this.#running);
+    context.values.set(peerKey, call.peer);
+    if (this.shutdownSignal?.aborted) context.cancel(this.shutdownSignal.reason);
+    return context;
   }
 
   /** Admits a started call, or throws. Runs before the body is read; its shape is Connect's `requestGate`. */
   readonly admit = async (context: HandlerContext): Promise<void> => {
     if (this.refuses(context.method, context.protocolName)) throw toConnectError(overloaded());
-    observe(context as CallContext, this.#observers);
+    observe(context as HandlerContext & Abortable, this.#observers);
     try {
       if (!this.#open.has(context.service.typeName)) await this.load.during(() => this.#gate(context));
     } catch (failure) {
@@ -146,19 +134,26 @@ export class Calls {
     this.#observers.observer?.refused(protocol, codeOfStatus(status));
   }
 
-  /** Runs an admitted call: interceptors, then the handler. `impl` may stand in for the handler. */
+  /**
+   * Runs an admitted call: what `interceptors` do for Connect's adapter, then the handler. `impl` may stand in for
+   * the handler.
+   */
   invoke(
-    endpoint: UnaryEndpoint,
-    context: CallContext,
+    { method, impl: handler }: UnaryEndpoint,
+    context: HandlerContext,
     message: MessageShape<DescMessage>,
-    impl?: UnaryEndpoint["impl"],
+    impl: UnaryEndpoint["impl"] = handler,
   ): Promise<MessageShape<DescMessage>> {
-    return invokeUnaryImplementation(
-      impl ? { ...endpoint, impl } : endpoint,
-      context,
-      message,
-      this.interceptors,
-    );
+    const handle = async () => {
+      try {
+        check(method.input, message);
+        return create(method.output, await impl(message, context));
+      } catch (failure) {
+        throw toConnectError(failure);
+      }
+    };
+    const span = context.values.get(spanKey);
+    return this.load.during(span === undefined ? handle : () => span.run(handle));
   }
 
   /** Registers the services with a router of Connect. */

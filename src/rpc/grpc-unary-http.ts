@@ -1,17 +1,6 @@
 import type { IncomingHttpHeaders, OutgoingHttpHeaders, ServerHttp2Stream } from "node:http2";
 import { Code, ConnectError } from "@connectrpc/connect";
 
-/** The headers of an HTTP/2 request without the pseudo-headers. */
-export function requestHeaders(headers: IncomingHttpHeaders): Record<string, string> {
-  const result: Record<string, string> = Object.create(null);
-  for (const name in headers) {
-    if (name.startsWith(":")) continue;
-    const value = headers[name];
-    if (value !== undefined) result[name] = typeof value === "string" ? value : value.join(", ");
-  }
-  return result;
-}
-
 /** Makes the URLs of calls as `URL` spells them. Remembers the last origin: a client sends the same every time. */
 export function urlMaker(): (stream: ServerHttp2Stream, headers: IncomingHttpHeaders) => string {
   let last: string | undefined;
@@ -27,9 +16,9 @@ export function urlMaker(): (stream: ServerHttp2Stream, headers: IncomingHttpHea
   };
 }
 
-/** Copies the headers that a handler set. */
-export function copyHeaders(from: Headers, to: OutgoingHttpHeaders): OutgoingHttpHeaders {
-  from.forEach((value, name) => {
+/** Copies the headers that a handler set, if it did. */
+export function copyHeaders(from: Headers | undefined, to: OutgoingHttpHeaders): OutgoingHttpHeaders {
+  from?.forEach((value, name) => {
     // The one header that may not be joined with commas (RFC 9110, 5.3).
     to[name] = name === "set-cookie" ? from.getSetCookie() : value;
   });

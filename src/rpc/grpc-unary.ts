@@ -15,10 +15,11 @@ import {
 } from "@connectrpc/connect/protocol";
 import { parseTimeout, setTrailerStatus } from "@connectrpc/connect/protocol-grpc";
 import type { Logger } from "pino";
-import type { CallContext, Calls, UnaryEndpoint } from "./calls.ts";
+import type { CallContext } from "./call-context.ts";
+import type { Calls, UnaryEndpoint } from "./calls.ts";
 import { toConnectError } from "./errors.ts";
 import { prefixBytes, readBody, readOddBody } from "./grpc-unary-body.ts";
-import { cancellation, copyHeaders, requestHeaders, urlMaker } from "./grpc-unary-http.ts";
+import { cancellation, copyHeaders, urlMaker } from "./grpc-unary-http.ts";
 import { overloaded } from "./load.ts";
 import { finished } from "./observe.ts";
 
@@ -106,15 +107,13 @@ class GrpcUnary {
       protocolName: "grpc",
       requestMethod: "POST",
       url: this.#urlOf(stream, headers),
-      requestHeader: requestHeaders(headers),
+      requestHeader: headers,
       timeoutMs: timeout.timeoutMs,
       peer: () => stream.session?.socket?.remoteAddress,
     });
-    // Not the `abort` of an admitted call, which is the call's end: that comes when the handler has noticed.
-    const cancel = context.abort;
     let ended = false;
     stream.on("close", () => {
-      if (!ended) cancel(cancellation(stream));
+      if (!ended) context.cancel(cancellation(stream));
     });
     const compression = responseCompression(this.#options, headers);
     if (compression !== null) context.responseHeader.set("grpc-encoding", compression.name);
@@ -142,7 +141,8 @@ class GrpcUnary {
     const body = await readBody(stream, readMaxBytes);
     if ("message" in body) return this.#calls.invoke(endpoint, context, parse(body.message));
     const messages = readOddBody(stream, body.chunks, readMaxBytes, parse);
-    const invoke = transformInvokeImplementation(endpoint, context, this.#calls.interceptors);
+    const impl = (message: Message) => this.#calls.invoke(endpoint, context, message);
+    const invoke = transformInvokeImplementation({ ...endpoint, impl }, context, []);
     for await (const reply of invoke(messages)) return reply;
     throw new Error("Connect ended a unary call without a reply");
   }
@@ -183,9 +183,9 @@ function respond(
   context: CallContext,
   frame: Uint8Array | undefined,
 ): void {
-  stream.respond(copyHeaders(context.responseHeader, { ...head }), { waitForTrailers: true });
+  stream.respond(copyHeaders(context.response.header, { ...head }), { waitForTrailers: true });
   stream.on("wantTrailers", () => {
-    stream.sendTrailers(copyHeaders(context.responseTrailer, { "grpc-status": "0" }));
+    stream.sendTrailers(copyHeaders(context.response.trailer, { "grpc-status": "0" }));
   });
   stream.end(frame);
 }

@@ -67,7 +67,7 @@ export function observe(context: HandlerContext & Abortable, { log, observer, tr
   };
 }
 
-/** What `createHandlerContext` returns beside the context. */
+/** What a context of a call has beside what its handler may see. */
 export interface Abortable {
   abort(reason?: unknown): void;
 }
