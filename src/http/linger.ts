@@ -2,6 +2,8 @@ import type { Socket } from "node:net";
 
 /** For how long a client may go on sending after its last answer, in milliseconds. */
 const lingerMs = 1_000;
+/** How much it may send in that time, in bytes: what was under way when the answer was sent. */
+const lingerBytes = 256 * 1024;
 
 /**
  * Has a connection close in stages (RFC 9112, 9.6): after the last answer it takes what the client still sends, unread,
@@ -12,11 +14,14 @@ export function lingerOnClose(socket: Socket): void {
   socket.destroySoon = () => {
     if (!socket.writable) return;
     socket.end();
+    let left = lingerBytes;
     // Nothing that comes now is a request.
-    socket.removeAllListeners("data").on("data", ignore).resume();
+    socket.removeAllListeners("data").on("data", (chunk) => {
+      left -= chunk.length;
+      if (left < 0) socket.destroy();
+    });
+    socket.resume();
     const timer = setTimeout(() => socket.destroy(), lingerMs);
     socket.once("end", () => socket.destroy()).once("close", () => clearTimeout(timer));
   };
 }
-
-function ignore(): void {}
