@@ -1,5 +1,6 @@
 import { createServer, type IncomingHttpHeaders, type ServerHttp2Stream } from "node:http2";
 import type { Socket } from "node:net";
+import { afterReads } from "../rpc/after-reads.ts";
 import type { Front } from "./front.ts";
 import type { Limits } from "./limits.ts";
 import { SessionWatch } from "./session-watch.ts";
@@ -20,12 +21,18 @@ export function createHttp2(front: Front, limits: Limits): Http2 {
   const server = createServer(
     {
       maxSessionMemory: limits.sessionMegabytes,
+      streamResetBurst: limits.resetBurst,
+      streamResetRate: limits.resetRate,
       settings: {
         maxConcurrentStreams: limits.concurrentStreams,
         maxHeaderListSize: limits.headerBytes,
       },
     },
-    front.handle,
+    (request, response) => {
+      afterReads(() => {
+        if (!request.stream.destroyed) front.handle(request, response);
+      });
+    },
   );
   // Node answers each stream by a listener of its own, which makes the request and response objects. Stand before it.
   const [compat] = server.listeners("stream");

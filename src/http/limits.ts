@@ -30,6 +30,10 @@ export interface Limits {
   readonly longStreams: number;
   /** Frames of HTTP/2 that ask for nothing but an acknowledgement, on one session between two looks at the clock. */
   readonly controlFrames: number;
+  /** Streams that one HTTP/2 session may reset in a burst; then it loses its connection. */
+  readonly resetBurst: number;
+  /** Resets a second that are granted for good. */
+  readonly resetRate: number;
   /** Open connections; more are refused. */
   readonly connections: number;
 }
@@ -45,7 +49,7 @@ export const publicLimits: Limits = {
   idleSessionMs: 300_000,
   lingerMs: 1_000,
   stalledResponseMs: 60_000,
-  sweepMs: 1_000,
+  sweepMs: 500,
   headerBytes: 16 * 1024,
   messageBytes: 64 * 1024,
   sessionMegabytes: 10,
@@ -53,7 +57,9 @@ export const publicLimits: Limits = {
   concurrentStreams: 100,
   longStreams: 100,
   // Clients of gRPC that measure their bandwidth send some hundreds of pings a second.
-  controlFrames: 5_000,
+  controlFrames: 2_500,
+  resetBurst: 200,
+  resetRate: 33,
   connections: 20_000,
 };
 
@@ -63,6 +69,8 @@ export const internalLimits: Limits = {
   messageBytes: 1024 * 1024,
   sessionMegabytes: 64,
   concurrentStreams: 1_000,
+  // All calls of a session reach their deadlines at once, when the database is slow.
+  resetBurst: 1_000,
 };
 
 /** The limits of the operators' listener: few connect to it. */

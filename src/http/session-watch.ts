@@ -9,6 +9,8 @@ interface Open {
   complete: boolean;
   /** The response was out at the last look. */
   answered: boolean;
+  /** It was not the client who ended it. */
+  cut: boolean;
   /** Bytes of the response that the client had not taken at the last look, and since when. */
   untaken: number;
   untakenSince: number;
@@ -16,7 +18,7 @@ interface Open {
 
 interface Session {
   readonly streams: Map<ServerHttp2Stream, Open>;
-  /** Without a stream, since the session began or its last stream ended. */
+  /** Without a request, since the session began or its last stream ended. */
   restingSince: number;
   /** A stream was opened since the last look. */
   used: boolean;
@@ -86,18 +88,20 @@ export class SessionWatch {
     session.served ||= stream.endAfterHeaders;
     if (mayStayOpen) session.long++;
     const since = performance.now();
-    session.streams.set(stream, {
+    const open: Open = {
       since,
       mayStayOpen,
       complete: stream.endAfterHeaders,
       answered: false,
+      cut: false,
       untaken: 0,
       untakenSince: since,
-    });
+    };
+    session.streams.set(stream, open);
     stream.on("close", () => {
       session.streams.delete(stream);
       if (mayStayOpen) session.long--;
-      session.served ||= stream.rstCode === constants.NGHTTP2_NO_ERROR;
+      session.served ||= !open.cut && stream.rstCode === constants.NGHTTP2_NO_ERROR;
     });
     return true;
   }
@@ -127,7 +131,9 @@ export class SessionWatch {
   #look(stream: ServerHttp2Stream, open: Open, now: number): void {
     if (stream.destroyed || stream.closed) return;
     const end = this.#endOf(stream, open, now);
-    if (end !== undefined) stream.close(end);
+    if (end === undefined) return;
+    open.cut = true;
+    stream.close(end);
   }
 
   /** The error code with which to reset a stream, undefined to let it be. */
@@ -148,7 +154,8 @@ export class SessionWatch {
     const busy = state.used || state.streams.size > 0;
     state.used = false;
     if (busy) {
-      state.restingSince = now;
+      // Requests that are never complete do not prolong the time for the first one.
+      if (state.served) state.restingSince = now;
     } else if (state.closing) {
       session.destroy();
     } else if (

@@ -15,6 +15,7 @@ import {
 } from "@connectrpc/connect/protocol";
 import { parseTimeout, setTrailerStatus } from "@connectrpc/connect/protocol-grpc";
 import type { Logger } from "pino";
+import { afterReads } from "./after-reads.ts";
 import type { CallContext } from "./call-context.ts";
 import type { Calls, UnaryEndpoint } from "./calls.ts";
 import { toConnectError } from "./errors.ts";
@@ -89,14 +90,17 @@ class GrpcUnary {
     const route = isPlainGrpc(headers) ? this.#routes.get(headers[":path"] ?? "") : undefined;
     if (route === undefined) return false;
     stream.on("error", ignore);
-    if (this.#calls.refuses(route.endpoint.method, "grpc")) {
-      stream.respond(this.#busy, { endStream: true });
-      return true;
-    }
-    this.#serve(route, stream, headers).catch((failure) => {
-      // A handler set a header that HTTP/2 cannot carry, say.
-      this.#log.error({ err: failure, path: headers[":path"] }, "an RPC could not be answered");
-      stream.close(constants.NGHTTP2_INTERNAL_ERROR);
+    afterReads(() => {
+      if (stream.destroyed) return;
+      if (this.#calls.refuses(route.endpoint.method, "grpc")) {
+        stream.respond(this.#busy, { endStream: true });
+        return;
+      }
+      this.#serve(route, stream, headers).catch((failure) => {
+        // A handler set a header that HTTP/2 cannot carry, say.
+        this.#log.error({ err: failure, path: headers[":path"] }, "an RPC could not be answered");
+        stream.close(constants.NGHTTP2_INTERNAL_ERROR);
+      });
     });
     return true;
   }

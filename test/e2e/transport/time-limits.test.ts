@@ -8,6 +8,7 @@ import type { Limits } from "../../../src/http/limits.ts";
 import { HealthState, healthService } from "../../../src/rpc/health.ts";
 import { reflectionServices } from "../../../src/rpc/reflection.ts";
 import {
+  exchange,
   frame,
   headerBlock,
   http2Frame,
@@ -156,7 +157,7 @@ describe("trap 3, clients that take their time", () => {
         [":path", "/x"],
       ]);
       const startedAt = performance.now();
-      // The headers end, the stream does not.
+      // The headers end, the stream does not: it is reset, and with it the only reason to wait.
       socket.write(Buffer.concat([preface, settings, http2Frame(1, 4, 1, block)]));
       await new Promise((resolve) => socket.once("close", resolve));
       // With one that was complete it would have been left to rest.
@@ -226,6 +227,36 @@ describe("trap 3, clients that take their time", () => {
       await closed;
       await strict.stop();
     }).timeout(4_000);
+  }
+
+  for (const type of ["application/grpc", "application/proto"]) {
+    it(`cost no call when they open and reset by the same bytes, ${type}`, async () => {
+      const quiet = await startTestServer();
+      const { socket, received } = await openTcp(quiet.listener.port);
+      const block = headerBlock([
+        [":method", "POST"],
+        [":scheme", "http"],
+        [":authority", "h"],
+        [":path", getUserPath],
+        ["content-type", type],
+        ["authorization", "t"],
+      ]);
+      const cancel = Buffer.from([0, 0, 0, constants.NGHTTP2_CANCEL]);
+      const pairs = Array.from({ length: 100 }, (_, i) => [
+        http2Frame(1, 4, i * 2 + 1, block),
+        http2Frame(3, 0, i * 2 + 1, cancel),
+      ]);
+      socket.write(
+        Buffer.concat([preface, settings, ...pairs.flat(), http2Frame(6, 0, 0, Buffer.from("finished"))]),
+      );
+      while (!received().includes("finished")) await once(socket, "data");
+      const client = openSession(quiet.listener.url);
+      await exchange(client, { headers: { ...grpcHeaders, te: "trailers" }, chunks: [frame(message)] });
+      expect(quiet.lines.map(({ code }) => code)).to.eql(["ok"]);
+      client.destroy();
+      socket.destroy();
+      await quiet.stop();
+    });
   }
 
   it("may not open any number of calls that can stay open", async () => {
