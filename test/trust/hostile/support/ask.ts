@@ -17,7 +17,7 @@ const path = `/${PrivacyControlService.typeName}/${PrivacyControlService.method.
 const empty = frame(new Uint8Array());
 
 /** Opens the connections for asking an instance. */
-export function openAsking({ publicUrl, internalUrl }: Instance): Asking {
+export function openAsking({ publicUrl, internalUrl }: Pick<Instance, "publicUrl" | "internalUrl">): Asking {
   const sessions = [openSession(publicUrl), openSession(internalUrl)] as const;
   const grpc = async (session: ClientHttp2Session, headers: Record<string, string>) => {
     const all = { ":path": path, "content-type": "application/grpc", te: "trailers", ...headers };

@@ -1,4 +1,5 @@
-import { openAsking } from "./ask.ts";
+import { once } from "node:events";
+import { Worker } from "node:worker_threads";
 import type { Instance } from "./instance.ts";
 
 /** A client that only wants to be served, while others misbehave. */
@@ -7,7 +8,7 @@ export interface Canary {
   stop(): Promise<CanaryReport>;
 }
 
-interface CanaryReport {
+export interface CanaryReport {
   readonly calls: number;
   /** What failed. */
   readonly failures: readonly string[];
@@ -16,37 +17,30 @@ interface CanaryReport {
   readonly slowest: number;
 }
 
-/** Between two calls, in milliseconds. */
-const pauseMs = 10;
+/** What the thread of a canary is told. */
+export interface CanarySettings {
+  readonly publicUrl: string;
+  readonly internalUrl: string;
+  readonly user: string;
+  readonly userToken: string;
+  readonly serviceToken: string;
+  /** Between two calls. */
+  readonly pauseMs: number;
+}
 
 /** Starts a client of both listeners: REST and gRPC, as `user`. */
 export async function startCanary(instance: Instance, user: string): Promise<Canary> {
+  const { publicUrl, internalUrl } = instance;
   const [userToken, serviceToken] = [await instance.userToken(user), await instance.serviceToken()];
-  const ask = openAsking(instance);
-  const times: number[] = [];
-  const failures: string[] = [];
-  let stopped = false;
-  const loop = async (call: () => Promise<number>, good: number) => {
-    while (!stopped) {
-      const startedAt = performance.now();
-      const got = await call();
-      times.push(performance.now() - startedAt);
-      if (got !== good) failures.push(`answered ${got}`);
-      await new Promise((resolve) => setTimeout(resolve, pauseMs));
-    }
-  };
-  const loops = [
-    loop(() => ask.rest(`Bearer ${userToken}`), 200),
-    loop(() => ask.internal(`Bearer ${serviceToken}`, user), 0),
-  ];
+  const settings: CanarySettings = { publicUrl, internalUrl, user, userToken, serviceToken, pauseMs: 10 };
+  const worker = new Worker(new URL("canary-worker.ts", import.meta.url), { workerData: settings });
+  const report = once(worker, "message");
+  report.catch(() => {});
   return {
     async stop() {
-      stopped = true;
-      await Promise.all(loops);
-      ask[Symbol.dispose]();
-      times.sort((a, b) => a - b);
-      const p99 = times[Math.ceil(times.length * 0.99) - 1] ?? 0;
-      return { calls: times.length, failures, p99, slowest: times.at(-1) ?? 0 };
+      worker.postMessage("stop");
+      const [told] = await report;
+      return told;
     },
   };
 }

@@ -35,6 +35,13 @@ const mutants = {
     file: "src/rpc/errors.ts",
     edits: [["error.code === Code.Internal && sendersFault.test(error.rawMessage)", "false"]],
   },
+  "no time limits": {
+    file: "src/http/limits.ts",
+    edits: [
+      ["sniffMs: 5_000", "sniffMs: 3_600_000"],
+      ["sweepMs: 500", "sweepMs: 3_600_000"],
+    ],
+  },
 } as const satisfies Record<string, Mutant>;
 
 /** The name of a mutant. */
