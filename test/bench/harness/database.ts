@@ -16,7 +16,10 @@ export interface BenchDatabase extends AsyncDisposable {
 }
 
 /** Starts a server, fills it, and moves it to the core of the load. */
-export async function startDatabase(size: Size, say: (what: string) => void): Promise<BenchDatabase> {
+export async function startDatabase(
+  size: Size,
+  say: (what: string) => void = () => {},
+): Promise<BenchDatabase> {
   await using parts = new AsyncDisposableStack();
   const server = await startThrowawayServer({ settings: serverSettings });
   parts.defer(() => server.stop());

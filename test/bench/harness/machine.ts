@@ -39,6 +39,11 @@ export function cpuSecondsOf(pid: number): number {
   return ((user ?? 0) + (system ?? 0)) / clockTicksPerSecond;
 }
 
+/** Resident memory of a process, in megabytes. */
+export function residentMegabytes(pid: number): number {
+  return Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1]) / 1024;
+}
+
 /** The process that started a process. */
 export function parentOf(pid: number): number {
   return Number(statOf(pid)[1]);

@@ -22,7 +22,7 @@ interface Shape {
 const rampMs = 300;
 
 /** Makes contenders that answer gRPC calls. */
-export function grpcContenders({ folder, serviceToken }: Setting) {
+export function grpcContenders({ folder, serviceToken }: Pick<Setting, "folder" | "serviceToken">) {
   let files = 0;
   return (name: string, server: Server, { path, calls }: Calls, shape: Shape): Contender => {
     const callsFile = join(folder, `calls-${files++}`);

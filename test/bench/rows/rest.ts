@@ -10,7 +10,7 @@ import type { Server } from "../harness/processes.ts";
 import type { Setting } from "../setting.ts";
 
 /** A line of `rest.lua`. */
-interface Line {
+export interface Line {
   readonly method: string;
   readonly path: string;
   readonly user: string;
@@ -59,18 +59,26 @@ export async function restRows(setting: Setting, client: pg.Client, size: Size):
         select ${idSql("n")} from generate_series(${firstWriter + third}, ${firstWriter + 2 * third - 1}) n)`,
     );
 
-  const list = await loads(setting, readers, { needle: '"createdAt"', connections: 64, paired: false });
-  const change = await loads(setting, blocks, {
+  const list = await restLoads(setting, "list", readers, {
+    needle: '"createdAt"',
+    connections: 64,
+    paired: false,
+  });
+  const change = await restLoads(setting, "blocks", blocks, {
     needle: '"success":true',
     connections: writersAtOnce,
     paired: true,
   });
-  const patch = await loads(setting, settings, {
+  const patch = await restLoads(setting, "settings", settings, {
     needle: '"status":true',
     connections: writersAtOnce,
     paired: false,
   });
-  const toFloor = await loads(setting, readers, { needle: '"success":true', connections: 64, paired: false });
+  const toFloor = await restLoads(setting, "floor", readers, {
+    needle: '"success":true',
+    connections: 64,
+    paired: false,
+  });
   const goal = { atLeast: 1 };
   const titled = (id: string, title: string) => ({ id, title, figure: "rate", unit: requests }) as const;
   return [
@@ -96,12 +104,13 @@ export async function restRows(setting: Setting, client: pg.Client, size: Size):
 }
 
 /** Makes contenders that answer the same REST requests. */
-async function loads(
-  { folder, userToken }: Setting,
+export async function restLoads(
+  { folder, userToken }: Pick<Setting, "folder" | "userToken">,
+  name: string,
   lines: readonly Line[],
   how: { needle: string; connections: number; paired: boolean },
 ) {
-  const requestsFile = join(folder, `requests-${lines[0]?.method}`);
+  const requestsFile = join(folder, `requests-${name}`);
   const tokens = new Map<string, string>();
   for (const { user } of lines) if (!tokens.has(user)) tokens.set(user, await userToken(user));
   writeFileSync(
