@@ -112,6 +112,8 @@ function environmentOf({ databaseUrl, drainDelayMs, tls }: StopOptions, dataDir:
     DATA_DIR: dataDir,
     HTTP_PORT: "0",
     GRPC_PORT: "0",
+    ADMIN_PORT: "0",
+    RATE_WRITES_PER_MINUTE: "0",
     JWT_SECRET: minting.secret,
     JWT_ISSUER: minting.issuer,
     JWT_AUDIENCE: minting.audience,

@@ -59,6 +59,9 @@ export async function startInstance({
     PATH: process.env.PATH,
     HTTP_PORT: String(httpPort),
     GRPC_PORT: String(grpcPort),
+    ADMIN_PORT: "0",
+    // The load is a flood.
+    RATE_WRITES_PER_MINUTE: "0",
     LOG_LEVEL: "silent",
     JWT_SECRET: jwt.secret,
     JWT_ISSUER: jwt.issuer,

@@ -27,6 +27,7 @@ describe("npm start with TLS", function () {
       DATA_DIR: join(folder, "data"),
       HTTP_PORT: "0",
       GRPC_PORT: "0",
+      ADMIN_PORT: "0",
       TLS_CERT_FILE: join(folder, "tls.crt"),
       TLS_KEY_FILE: join(folder, "tls.key"),
     };

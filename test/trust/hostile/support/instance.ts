@@ -57,6 +57,10 @@ export async function startInstance(options: InstanceOptions = {}): Promise<Inst
     env: {
       HTTP_PORT: "0",
       GRPC_PORT: "0",
+      ADMIN_PORT: "0",
+      // The attacks are to meet what stands behind the limits of callers.
+      RATE_WRITES_PER_MINUTE: "0",
+      RATE_FAILED_TOKENS_PER_MINUTE: "0",
       DATA_DIR: dataDir,
       JWT_ISSUER: minting.issuer,
       JWT_AUDIENCE: minting.audience,

@@ -21,11 +21,11 @@ const mutants = {
   },
   "no check of authorities": {
     file: "src/http/front.ts",
-    edits: [["if (!isAuthority(authorityOf(request))) return answerFailure(response, 400);", ""]],
+    edits: [["if (!isAuthority(authorityOf(request))) return refuse(response, 400);", ""]],
   },
   "no check of framing": {
     file: "src/http/http1.ts",
-    edits: [['if (isAmbiguous(request)) return answerFailure(response, 400, { connection: "close" });', ""]],
+    edits: [['if (isAmbiguous(request)) return refuseRequest(response, 400, { connection: "close" });', ""]],
   },
   "no guard of path parameters": {
     file: "src/rest/parameters.ts",
