@@ -7,7 +7,7 @@ export type ReadMany<Question, Fact> = (questions: Question[], signal: AbortSign
 export interface CoalescerLimits {
   /** The most questions of one statement. */
   readonly statementSize: number;
-  /** The most questions of one call in a statement for which others wait too. */
+  /** Calls of up to so many questions come first; of larger ones the oldest gets as much in each statement. */
   readonly fairShare: number;
   /** The most statements under way at once. */
   readonly inFlight: number;
@@ -139,34 +139,24 @@ export class Coalescer<Question, Fact> {
     }
   }
 
-  /** Fills a statement in rounds, in which each waiting call puts in no more than its fair share. */
+  /**
+   * Fills a statement with all of the small calls that wait, then with the large ones, each in the order in which
+   * they came. The oldest large one always gets a fair share. Taking turns, large calls would all end together, and
+   * leave the database idle while they are answered.
+   */
   #compose(): Statement<Question, Fact> {
+    const { statementSize, fairShare } = this.#limits;
     const statement: Statement<Question, Fact> = {
       parts: [],
       callers: new Set(),
       cancel: new AbortController(),
     };
-    let room = this.#limits.statementSize;
-    while (room > 0 && this.#waiting.length > 0) {
-      const round = this.#waiting;
-      this.#waiting = [];
-      const unfinished: Caller<Question, Fact>[] = [];
-      for (const caller of round) {
-        const from = caller.sent;
-        const to = Math.min(from + Math.min(this.#limits.fairShare, room), caller.questions.length);
-        if (to > from) {
-          caller.sent = to;
-          room -= to - from;
-          this.#unsent -= to - from;
-          statement.parts.push({ caller, from, to });
-          statement.callers.add(caller);
-          caller.statements.add(statement);
-        }
-        if (to < caller.questions.length) (to > from ? unfinished : this.#waiting).push(caller);
-      }
-      // Behind those who got nothing this time.
-      this.#waiting.push(...unfinished);
-    }
+    const large = this.#waiting.filter((caller) => unsent(caller) > fairShare);
+    const small = this.#waiting.filter((caller) => unsent(caller) <= fairShare);
+    const reserved = large.length === 0 ? 0 : Math.min(fairShare, statementSize);
+    const left = fill(statement, small, statementSize - reserved) + reserved;
+    this.#unsent -= statementSize - fill(statement, large, left);
+    this.#waiting = this.#waiting.filter((caller) => unsent(caller) > 0);
     return statement;
   }
 
@@ -210,4 +200,28 @@ export class Coalescer<Question, Fact> {
       if (statement.callers.size === 0) statement.cancel.abort();
     }
   }
+}
+
+function unsent({ questions, sent }: Caller<unknown, unknown>): number {
+  return questions.length - sent;
+}
+
+/** Puts in as much of each caller in turn as there is room for; returns the room that is left. */
+function fill<Question, Fact>(
+  statement: Statement<Question, Fact>,
+  callers: readonly Caller<Question, Fact>[],
+  room: number,
+): number {
+  let left = room;
+  for (const caller of callers) {
+    const from = caller.sent;
+    const to = from + Math.min(unsent(caller), left);
+    if (to === from) break;
+    caller.sent = to;
+    left -= to - from;
+    statement.parts.push({ caller, from, to });
+    statement.callers.add(caller);
+    caller.statements.add(statement);
+  }
+  return left;
 }

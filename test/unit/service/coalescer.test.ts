@@ -79,7 +79,7 @@ describe("the coalescer", () => {
     await sent[0]?.answer();
     await sent[1]?.answer();
     await sent[2]?.answer();
-    expect(questionsOf(sent)).to.eql(["a b", "f h", "i j"]);
+    expect(questionsOf(sent)).to.eql(["a b", "h i", "f j"]);
     for (const { state } of [first, last, taken]) expect(state).to.be.an("array");
     for (let i = 0; i < 4; i++) void ask([`k${i}`]);
     expect(watch(ask(["l"])).state).to.equal("waits");
@@ -159,31 +159,38 @@ describe("the coalescer", () => {
     expect(questionsOf(sent.slice(2))).to.eql([many(25).slice(20).join(" ")]);
   });
 
-  for (const [batches, place] of [
-    [1, 1],
-    [3, 1],
-    [9, 3],
-  ] as const) {
-    it(`sends a single question by statement ${place} behind ${batches} batches of 1,000`, async () => {
-      const { sent, ask } = start({ inFlight: 1 });
-      void ask(["under way"]);
-      for (let i = 0; i < batches; i++) void ask(many(1_000, `batch ${i} `));
-      const single = watch(ask(["single"]));
-      for (let i = 0; i < place; i++) await sent[i]?.answer();
-      expect(sent[place]?.questions).to.include("single").and.to.have.length(1_000);
-      await sent[place]?.answer();
-      expect(single.state).to.eql(["fact of single"]);
-    });
-  }
+  it("sends a single question by the next statement, however many batches wait before it", async () => {
+    const { sent, ask } = start({ inFlight: 1 });
+    void ask(["under way"]);
+    for (let i = 0; i < 9; i++) void ask(many(1_000, `batch ${i} `));
+    const single = watch(ask(["single"]));
+    await sent[0]?.answer();
+    expect(sent[1]?.questions).to.include("single").and.to.have.length(1_000);
+    await sent[1]?.answer();
+    expect(single.state).to.eql(["fact of single"]);
+  });
 
-  it("keeps the callers of equal batches in step", async () => {
+  it("ends the oldest of large batches first", async () => {
     const { sent, ask } = start({ statementSize: 4, fairShare: 2, inFlight: 1 });
     void ask(["first"]);
-    void ask(many(4, "a"));
+    void ask(many(5, "a"));
     void ask(many(4, "b"));
     void ask(many(2, "c"));
     for (let i = 0; i < 4; i++) await sent[i]?.answer();
-    expect(questionsOf(sent)).to.eql(["first", "a0 a1 b0 b1", "c0 c1 a2 a3", "b2 b3"]);
+    expect(questionsOf(sent)).to.eql(["first", "c0 c1 a0 a1", "a2 a3 a4 b0", "b1 b2 b3"]);
+  });
+
+  it("goes on with a large batch, however many small ones come", async () => {
+    const { sent, ask } = start({ statementSize: 4, fairShare: 2, inFlight: 1 });
+    void ask(["first"]);
+    const large = watch(ask(many(6, "a")));
+    for (let i = 0; i < 3; i++) {
+      void ask(many(2, `b${i} `));
+      void ask(many(2, `c${i} `));
+      await sent[i]?.answer();
+    }
+    await sent[3]?.answer();
+    expect(large.state).to.have.length(6);
   });
 
   describe("a caller that goes away", () => {
