@@ -89,7 +89,7 @@ class GrpcUnary {
   take(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): boolean {
     const route = isPlainGrpc(headers) ? this.#routes.get(headers[":path"] ?? "") : undefined;
     if (route === undefined) return false;
-    stream.on("error", ignore);
+    stream.on("error", () => {});
     afterReads(() => {
       if (stream.destroyed) return;
       if (this.#calls.refuses(route.endpoint.method, "grpc")) {
@@ -203,5 +203,3 @@ function headerOf(headers: IncomingHttpHeaders, name: string): string | null {
   const value = headers[name];
   return value === undefined ? null : String(value);
 }
-
-function ignore(): void {}

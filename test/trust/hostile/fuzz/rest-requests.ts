@@ -171,7 +171,7 @@ export function fuzzedRequests({ users, tokens }: Known): fc.Arbitrary<FuzzedReq
         "PROPFIND",
         "QUERY",
       ),
-      token: fc.constantFrom(...tokens, tokens[0] ?? "", tokens[0] ?? ""),
+      token: fc.constantFrom(...tokens),
       type: fc.constantFrom("application/json", "application/json", "application/json", ...mediaTypes),
       headers: fc.array(header, { maxLength: 3 }),
       body,

@@ -151,7 +151,7 @@ export function fuzzedCalls({ users, metadata }: Known): fc.Arbitrary<FuzzedCall
           ...Object.fromEntries(odd),
         },
         chunks: split === 0 ? [kept] : [kept.subarray(0, split), kept.subarray(split)],
-        streams: method.methodKind !== "unary",
+        streams: method.methodKind === "server_streaming",
       };
     });
 }

@@ -42,6 +42,18 @@ const mutants = {
       ["sweepMs: 500", "sweepMs: 3_600_000"],
     ],
   },
+  // Looks whether the target blocks anyone, and is done earlier when it does; the answers are the same.
+  "an early return for who is blocked": {
+    file: "src/service/blocks.ts",
+    edits: [
+      [
+        "await blocks.unblock(",
+        `if ((await blocks.list(toUserId(request.userId), 1)).length === 0)
+          for (let i = 0; i < 20; i++) await blocks.list(actor, 1);
+        await blocks.unblock(`,
+      ],
+    ],
+  },
 } as const satisfies Record<string, Mutant>;
 
 /** The name of a mutant. */

@@ -1,0 +1,53 @@
+import { parseArgs } from "node:util";
+import { startThrowawayServer } from "../../support/throwaway-server.ts";
+import { newSeed } from "../random.ts";
+import { floodRun } from "./floods/flood-run.ts";
+import { fuzzRest } from "./fuzz/fuzz-rest.ts";
+import { fuzzRpc } from "./fuzz/fuzz-rpc.ts";
+import type { MutantName } from "./support/mutants.ts";
+import type { Report } from "./support/report.ts";
+import { timingRun } from "./timing/timing-run.ts";
+import { tokenRun } from "./tokens/token-run.ts";
+
+// The long forms of the hostile runs, in full size: `npm run test:fuzz -- --count 100000 --seed 1`. With `--mutant` a
+// run must find what the mutant lacks.
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    seed: { type: "string", default: String(newSeed()) },
+    count: { type: "string" },
+    mutant: { type: "string" },
+  },
+});
+const seed = Number(values.seed);
+const mutant = values.mutant === undefined ? {} : { mutant: values.mutant as MutantName };
+const countOr = (usual: number) => Number(values.count ?? usual);
+
+const runs: Record<string, (databaseUrl: string) => Promise<Report>> = {
+  "fuzz-rest": (databaseUrl) =>
+    fuzzRest({ databaseUrl, ...mutant, seed, count: countOr(100_000), slowMs: 1_000 }),
+  "fuzz-rpc": (databaseUrl) =>
+    fuzzRpc({ databaseUrl, ...mutant, seed, count: countOr(100_000), slowMs: 1_000 }),
+  floods: (databaseUrl) =>
+    floodRun({ databaseUrl, ...mutant, scale: 1, flooders: 10, fast: true, p99Ms: 250 }),
+  tokens: (databaseUrl) => tokenRun({ databaseUrl, ...mutant, keyIds: countOr(10_000) }),
+  timing: (databaseUrl) => timingRun({ databaseUrl, ...mutant, seed, samples: countOr(20_000), most: 0.55 }),
+};
+
+console.log(`seed: ${seed}${values.mutant === undefined ? "" : `, mutant: ${values.mutant}`}`);
+for (const name of positionals) {
+  const run = runs[name];
+  if (run === undefined) throw new Error(`there is no run "${name}", only ${Object.keys(runs).join(", ")}`);
+  const server = await startThrowawayServer();
+  const startedAt = performance.now();
+  const { figures, problems } = await run(server.url);
+  await server.stop();
+  console.log(`\n${name}, ${Math.round((performance.now() - startedAt) / 1000)} s`);
+  for (const [what, figure] of Object.entries(figures)) console.log(`  ${what}: ${figure}`);
+  for (const problem of problems) console.log(`  ! ${problem}`);
+  console.log(`  verdict: ${problems.length === 0 ? "good" : "BROKEN"}`);
+  if (problems.length > 0) process.exitCode = 1;
+}
+// Connections of clients that nobody closed would keep the process.
+process.exit();
