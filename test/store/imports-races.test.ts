@@ -73,9 +73,10 @@ describe("imports at once with other changes, on PostgreSQL", function () {
       const blocks = pairs.map(([a, b]) => edgeRecord("block", b, a));
       const outcomes = await tally([
         store().imports.store(unknownId(), 0, follows),
-        ...pairs.slice(0, 8).map(([a, b]) => store().blocks.block(a, b)),
+        // No more than there are connections: who must wait for one may be refused.
+        ...pairs.slice(0, 6).map(([a, b]) => store().blocks.block(a, b)),
         store().imports.store(unknownId(), 0, blocks.slice(12)),
-        ...pairs.slice(12).map(([a, b]) => store().follows.follow(b, a)),
+        ...pairs.slice(16).map(([a, b]) => store().follows.follow(b, a)),
       ]);
       expect(Object.keys(outcomes), `round ${round}`).to.have.members(
         Object.keys({ ok: 0, ...(outcomes.FOLLOW_ACROSS_BLOCK && { FOLLOW_ACROSS_BLOCK: 0 }) }),
