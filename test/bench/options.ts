@@ -33,7 +33,7 @@ export function readOptions(args: string[]): Options {
   const rounds = Number(values.rounds);
   const seconds = Number(values.seconds);
   if (!Number.isInteger(rounds) || rounds < 1) throw new Error("--rounds is a number from 1");
-  if (!(seconds >= 1)) throw new Error("--seconds is a number from 1");
+  if (!Number.isInteger(seconds) || seconds < 1) throw new Error("--seconds is a number from 1");
   return {
     sizeName: values.size,
     size: sizes[values.size],
