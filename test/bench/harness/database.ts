@@ -1,3 +1,4 @@
+import { setTimeout } from "node:timers/promises";
 import pg from "pg";
 import { openDatabase } from "../../../src/store/database.ts";
 import { startThrowawayServer } from "../../support/throwaway-server.ts";
@@ -41,4 +42,22 @@ export async function startDatabase(
     version: rows[0].version,
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
+}
+
+const quietLooks = 10;
+const lookMs = 20;
+const longestMs = 10_000;
+
+/** Waits until the server has no more statement to run: a load that ends leaves requests behind. */
+export async function untilQuiet(client: pg.Client): Promise<void> {
+  const endsAt = performance.now() + longestMs;
+  for (let quiet = 0; quiet < quietLooks; ) {
+    if (performance.now() > endsAt) throw new Error("the database does not come to rest");
+    const { rows } = await client.query<{ busy: number }>(
+      `select count(*)::int as busy from pg_stat_activity
+       where backend_type = 'client backend' and state <> 'idle' and pid <> pg_backend_pid()`,
+    );
+    quiet = rows[0]?.busy === 0 ? quiet + 1 : 0;
+    await setTimeout(lookMs);
+  }
 }

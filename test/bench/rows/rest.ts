@@ -5,6 +5,7 @@ import { audiences, privacySettings } from "../../../src/domain/settings.ts";
 import { type Size, writers } from "../data/sizes.ts";
 import { idSql, specialUsers, userId } from "../data/users.ts";
 import type { Comparison, Contender } from "../harness/comparison.ts";
+import { untilQuiet } from "../harness/database.ts";
 import { restLoad } from "../harness/loads.ts";
 import type { Server } from "../harness/processes.ts";
 import type { Setting } from "../setting.ts";
@@ -53,11 +54,13 @@ export async function restRows(setting: Setting, client: pg.Client, size: Size):
       body: JSON.stringify({ setting, value }),
     };
   });
-  const unblockAll = () =>
-    client.query(
+  const unblockAll = async () => {
+    await untilQuiet(client);
+    await client.query(
       `delete from blocks where blocker_id in (
         select ${idSql("n")} from generate_series(${firstWriter + third}, ${firstWriter + 2 * third - 1}) n)`,
     );
+  };
 
   const list = await restLoads(setting, "list", readers, {
     needle: '"createdAt"',
