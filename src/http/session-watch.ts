@@ -129,7 +129,10 @@ export class SessionWatch {
   }
 
   #look(stream: ServerHttp2Stream, open: Open, now: number): void {
-    if (stream.destroyed || stream.closed) return;
+    if (stream.destroyed) return;
+    // What nobody has read would keep a stream, and its part of the session's memory, until the session ends.
+    if (stream.closed || open.answered) stream.removeAllListeners("data").resume();
+    if (stream.closed) return;
     const end = this.#endOf(stream, open, now);
     if (end === undefined) return;
     open.cut = true;
@@ -142,9 +145,9 @@ export class SessionWatch {
     if (!open.complete) {
       // An answer that did not wait for the request, a refusal say, makes the rest of it useless (RFC 9113, 8.1).
       if (open.answered) return constants.NGHTTP2_NO_ERROR;
-      open.answered = stream.writableFinished;
       if (now - open.since >= this.#limits.requestMs && !open.mayStayOpen) return constants.NGHTTP2_CANCEL;
     }
+    open.answered = stream.writableFinished;
     if (stream.writableLength === 0 || stream.writableLength !== open.untaken) open.untakenSince = now;
     open.untaken = stream.writableLength;
     return now - open.untakenSince >= this.#limits.stalledResponseMs ? constants.NGHTTP2_CANCEL : undefined;

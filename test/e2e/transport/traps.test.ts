@@ -180,6 +180,23 @@ for (const fastPath of [true, false]) {
         socket.destroy();
       });
 
+      for (const type of ["application/grpc", "application/grpc+json", "application/grpc-web"]) {
+        it(`that were refused do not use up the memory of the session, ${type}`, async () => {
+          const limits = { sweepMs: 20, sessionMegabytes: 1 };
+          const server = await startTestServer({ face: "public", fastPath, limits });
+          const session = openSession(server.listener.url);
+          const path = "/nexgate.privacy.v1.PrivacyControlService/GetPrivacySettings";
+          const headers = { ...grpcHeaders, ":path": path, "content-type": type, authorization: "t" };
+          const chunks = [frame(Buffer.alloc(80_000))];
+          for (let i = 0; i < 40; i++) {
+            const answers = Array.from({ length: 10 }, () => exchange(session, { headers, chunks }));
+            for (const { reset } of await Promise.all(answers)) expect(reset).to.equal(0);
+          }
+          session.destroy();
+          await server.stop();
+        });
+      }
+
       it("that were refused do not stop the session", async () => {
         const session = openSession(internal.listener.url);
         const body = frame(Buffer.alloc(300_000));
