@@ -7,10 +7,10 @@ import {
 } from "kysely";
 import pg from "pg";
 import { PrivacyError } from "../domain/errors.ts";
-import { WaitingLine } from "./waiting-line.ts";
+import { type Patience, WaitingLine } from "./waiting-line.ts";
 
 /** A second of a burst; then little more than what a caller in a hurry waits for. */
-const patience = { burstMs: 1_000, standingMs: 150 };
+const usualPatience: Patience = { burstMs: 1_000, standingMs: 150 };
 
 /** A pool of connections, now. */
 export interface PoolFigures {
@@ -34,6 +34,7 @@ interface LinedPoolOptions extends pg.PoolConfig {
   /** Prepares a connection before its first use. */
   readonly onCreateConnection?: (connection: DatabaseConnection) => Promise<void>;
   readonly onWait?: OnWait | undefined;
+  readonly patience?: Patience | undefined;
 }
 
 /** Connections with a line before them. */
@@ -48,6 +49,7 @@ export function linedPool({
   log,
   onCreateConnection = async () => {},
   onWait = () => {},
+  patience = usualPatience,
   ...options
 }: LinedPoolOptions): LinedPool {
   const pool = new pg.Pool(options);

@@ -7,6 +7,7 @@ import { ormOptions } from "./orm-options.ts";
 import { PreparedClient } from "./prepared-client.ts";
 import { quietAborts } from "./quiet-aborts.ts";
 import { Session, type StatementTracer } from "./session.ts";
+import type { Patience } from "./waiting-line.ts";
 import { Watch } from "./watch.ts";
 
 const maxConnections = 16;
@@ -47,6 +48,8 @@ interface PostgresqlOptions {
   /** Migrating grants this role what the service needs. */
   readonly serviceRole?: string | undefined;
   readonly onWait?: OnWait | undefined;
+  /** How long changes and checks may wait for a connection. */
+  readonly patience?: Patience | undefined;
   readonly tracer?: StatementTracer | undefined;
 }
 
@@ -54,7 +57,7 @@ interface PostgresqlOptions {
 export async function openPostgresql(
   url: string,
   log: (message: string) => void,
-  { serviceRole, onWait, tracer }: PostgresqlOptions = {},
+  { serviceRole, onWait, patience, tracer }: PostgresqlOptions = {},
 ): Promise<Backend> {
   const common = { connectionString: url, ...connection, log };
   const controlPool = linedPool({
@@ -67,7 +70,7 @@ export async function openPostgresql(
   const control = new Kysely<unknown>({ dialect: controlPool.dialect });
   const onCreateConnection = quietAborts((use) => control.getExecutor().provideConnection(use));
   const lined = (name: string, max: number) =>
-    linedPool({ ...common, ...timeouts, name, max, onCreateConnection, onWait });
+    linedPool({ ...common, ...timeouts, name, max, onCreateConnection, onWait, patience });
   const connect = ({ dialect }: LinedPool) =>
     MikroORM.init({
       ...ormOptions(log),
