@@ -5,6 +5,7 @@ import type { Logger } from "pino";
 import { PrivacyError } from "../domain/errors.ts";
 import { principalKey } from "./auth/principal.ts";
 import { type CallTracer, httpKey, spanKey } from "./call-span.ts";
+import { isDisconnect } from "./disconnects.ts";
 import { toConnectError } from "./errors.ts";
 
 /** The header and trailer of a failed call that names it in the log. */
@@ -15,9 +16,6 @@ export const requestIdHeader = "x-request-id";
  * a DOMException with its stack.
  */
 export const finished = new ConnectError("the call has finished", Code.Canceled);
-
-/** How Node says that a request was cut off. */
-const disconnects = new Set<unknown>(["ECONNRESET", "ERR_STREAM_PREMATURE_CLOSE"]);
 
 /** The codes that mean a fault of ours: what lies behind them belongs in the log. */
 const faults = new Set([Code.Internal, Code.Unknown, Code.DataLoss, Code.Unavailable]);
@@ -76,12 +74,8 @@ function outcome({ signal }: HandlerContext, reason: unknown): ConnectError | un
   if (reason === undefined || reason === finished) {
     return signal.aborted ? toConnectError(signal.reason) : undefined;
   }
+  // What handlers throw is mapped before it gets here.
   return toConnectError(isDisconnect(reason) ? new PrivacyError("CANCELLED", { cause: reason }) : reason);
-}
-
-/** Whether a request could not be read because its sender has gone. What handlers throw is mapped before it gets here. */
-function isDisconnect(reason: unknown): boolean {
-  return reason instanceof Error && "code" in reason && disconnects.has(reason.code);
 }
 
 /** Makes the failure that a wire is about to write say what another one says. */

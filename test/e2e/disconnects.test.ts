@@ -1,0 +1,58 @@
+import { once } from "node:events";
+import { create, toBinary } from "@bufbuild/protobuf";
+import { expect } from "chai";
+import { HealthCheckRequestSchema } from "../../gen/grpc/health/v1/health_pb.ts";
+import { ServerReflectionRequestSchema } from "../../gen/grpc/reflection/v1/reflection_pb.ts";
+import { ImportEdgesRequestSchema } from "../../gen/nexgate/privacy/v1/graph_service_pb.ts";
+import { frame, openSession } from "../support/raw-http.ts";
+import { scrape } from "../support/scrape.ts";
+import { startService, type TestService } from "../support/service.ts";
+
+const question = create(ServerReflectionRequestSchema, {
+  messageRequest: { case: "listServices", value: "" },
+});
+const first = create(ImportEdgesRequestSchema, { importId: "99999999-9999-4999-8999-999999999999" });
+
+const streams = {
+  "grpc.reflection.v1.ServerReflection/ServerReflectionInfo": toBinary(
+    ServerReflectionRequestSchema,
+    question,
+  ),
+  "grpc.health.v1.Health/Watch": toBinary(HealthCheckRequestSchema, create(HealthCheckRequestSchema)),
+  "nexgate.privacy.v1.GraphService/ImportEdges": toBinary(ImportEdgesRequestSchema, first),
+};
+
+describe("a client that goes away in the middle of a stream", () => {
+  let service: TestService;
+  before(async () => {
+    service = await startService();
+  });
+  after(() => service.stop(0));
+
+  for (const [method, message] of Object.entries(streams)) {
+    it(`has cancelled ${method}: that is no fault of the service`, async () => {
+      const session = openSession(service.internalUrl);
+      const stream = session.request({
+        ":method": "POST",
+        ":path": `/${method}`,
+        "content-type": "application/grpc",
+        te: "trailers",
+        authorization: `Bearer ${await service.serviceToken()}`,
+      });
+      stream.on("error", () => {});
+      stream.write(frame(Buffer.from(message)));
+      const inFlight = async (count: number) => {
+        while ((await scrape(service.adminUrl)).value("privacy_control_calls_in_flight") !== count);
+      };
+      await inFlight(1);
+      session.destroy();
+      await once(session, "close");
+      await inFlight(0);
+      const labels = { method, protocol: "grpc" };
+      const scraped = await scrape(service.adminUrl);
+      const ended = (code: string) => scraped.value("privacy_control_calls_total", { ...labels, code });
+      expect(ended("canceled")).to.equal(1);
+      expect(ended("internal")).to.equal(undefined);
+    });
+  }
+});
