@@ -243,6 +243,15 @@ describe("the limits of callers", () => {
     expect((await service.rest("GET", settings, { as: userId })).status).to.equal(200);
   });
 
+  it("on a service count the calls that it may not make", async () => {
+    const service = await start({ serviceCallsPerMinute: 3 });
+    const headers = { authorization: `Bearer ${await service.serviceToken("access.read")}` };
+    const reasons: (string | undefined)[] = [];
+    for (let i = 0; i < 4; i++)
+      reasons.push(reasonOf(await failure(service.graph.getUser({ userId: randomUUID() }, { headers }))));
+    expect(reasons).to.eql(["SCOPE_MISSING", "SCOPE_MISSING", "SCOPE_MISSING", "RATE_LIMITED"]);
+  });
+
   it("are counted together by instances on one database", async function () {
     const url = await postgresUrl();
     if (url === undefined) return this.skip();

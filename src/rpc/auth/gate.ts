@@ -39,9 +39,9 @@ export function serviceGate(verify: VerifyToken): Gate {
       principal = { kind: "service", name: claims.sub, scopes: scopesOf(claims) };
       principals.set(claims, principal);
     }
+    context.values.set(principalKey, principal);
     const needed = scopeOf(context.method);
     if (!principal.scopes.has(needed)) throw new PrivacyError("SCOPE_MISSING");
-    context.values.set(principalKey, principal);
     if (needed === actScope) context.values.set(actorKey, namedActor(context));
   };
 }

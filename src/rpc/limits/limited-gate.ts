@@ -17,15 +17,19 @@ export function limitedGate(
   { writes, serviceCalls, failedTokens }: CallerLimits,
   addressOf: (context: HandlerContext) => string,
 ): Gate {
+  const countServiceCall = ({ values }: HandlerContext) => {
+    const principal = values.get(principalKey);
+    if (serviceCalls !== undefined && principal?.kind === "service") check(serviceCalls, principal.name);
+  };
   return async (context) => {
     try {
       await gate(context);
     } catch (failure) {
       if (failedTokens !== undefined && isRefusedToken(failure)) check(failedTokens, addressOf(context));
+      countServiceCall(context);
       throw failure;
     }
-    const principal = context.values.get(principalKey);
-    if (serviceCalls !== undefined && principal?.kind === "service") check(serviceCalls, principal.name);
+    countServiceCall(context);
     const actor = context.values.get(actorKey);
     if (writes === undefined || actor === undefined || !changesSomething(context.method)) return;
     const taken = check(writes, actor.id);

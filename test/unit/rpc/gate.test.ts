@@ -47,7 +47,8 @@ describe("the gates", () => {
         const gate = serviceGate(async () => ({ sub: "feed", scope: held }));
         const context = contextOf(method, { "x-acting-user": user });
         expect(await outcome(gate, context)).to.equal(expected);
-        if (expected === "SCOPE_MISSING") expect(context.values.get(principalKey)).to.equal(undefined);
+        expect(context.values.get(principalKey)).to.include({ kind: "service", name: "feed" });
+        if (expected === "SCOPE_MISSING") expect(context.values.get(actorKey)).to.equal(undefined);
       });
     }
     const expected = needed === "users.act" ? "admitted" : "SCOPE_MISSING";
