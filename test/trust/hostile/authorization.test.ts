@@ -24,7 +24,7 @@ describe("who may do what", function () {
     await using instance = await startInstance({ databaseUrl, mutant: "no scope check" });
     const { unexpected } = await tryEverything(instance);
     expect(unexpected).to.not.be.empty;
-    for (const line of unexpected)
-      expect(line).to.match(/^a service without .* (?:OK|AlreadyExists), not PermissionDenied$/);
+    // What they are answered depends on what those before them have changed.
+    for (const line of unexpected) expect(line).to.match(/^a service without .*, not PermissionDenied$/);
   });
 });
