@@ -17,6 +17,9 @@ await runCommand(async () => {
     log.info({ variables: effectiveVariables(process.env) }, "configuration");
   }
   const stopsWithProcess = stopOnSignal({ drainDelayMs: config.drainDelayMs, log });
+  let renew = () => {};
+  // Before anything takes time: a certificate may be renewed at any moment.
+  if (config.tls) process.on("SIGHUP", () => renew());
   const minting = developmentMinting(config);
   const announce = async ({ publicUrl, internalUrl, adminUrl, database }: Started) => {
     const started = { publicUrl, internalUrl, adminUrl, database };
@@ -30,7 +33,7 @@ await runCommand(async () => {
       throw failure;
     });
     stopsWithProcess(supervisor);
-    if (config.tls) process.on("SIGHUP", () => supervisor.renew());
+    renew = () => supervisor.renew();
     await announce({ ...supervisor.started, adminUrl: admin.url });
     return;
   }
@@ -40,7 +43,7 @@ await runCommand(async () => {
     handOver: isWorker ? handOver : undefined,
   });
   stopsWithProcess(app);
-  if (app.renew) process.on("SIGHUP", app.renew);
+  renew = () => void app.renew?.();
   const { publicUrl, internalUrl, adminUrl, database } = app;
   if (isWorker) tellStarted({ publicUrl, internalUrl, adminUrl, database });
   else await announce(app);

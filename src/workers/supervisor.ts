@@ -1,4 +1,4 @@
-import cluster from "node:cluster";
+import cluster, { type Worker } from "node:cluster";
 import { once } from "node:events";
 import { setTimeout as delay } from "node:timers/promises";
 import type { Logger } from "pino";
@@ -39,6 +39,7 @@ export async function superviseWorkers<Started>(count: number, log: Logger): Pro
   // The kernel would choose by chance, and a few long-lived connections spread evenly only in turn.
   cluster.schedulingPolicy = cluster.SCHED_RR;
   const ready = Promise.withResolvers<Started>();
+  const serving = new Set<Worker>();
   let waitingFor = count;
   let stopping = false;
 
@@ -49,10 +50,14 @@ export async function superviseWorkers<Started>(count: number, log: Logger): Pro
       const worker = cluster.fork();
       worker.on("message", ({ started }: Message<Started>) => {
         if (started === undefined) return;
+        serving.add(worker);
         if (waitingFor === 0) log.info("the new worker serves");
         else if (--waitingFor === 0) ready.resolve(started);
       });
+      // A message to a worker that has just ended must not end the others.
+      worker.on("error", (err) => log.warn({ err }, "a worker cannot be told"));
       const [code, signal] = (await once(worker, "exit")) as [number | null, NodeJS.Signals | null];
+      serving.delete(worker);
       // By the signal itself it ends before it serves: nobody was cut off.
       if (stopping) return code ?? (signal === "SIGTERM" ? 0 : 1);
       if (waitingFor > 0) ready.reject(new StartError("A worker ended before it was ready."));
@@ -63,6 +68,10 @@ export async function superviseWorkers<Started>(count: number, log: Logger): Pro
   };
   const signal = (name: NodeJS.Signals) => {
     for (const worker of Object.values(cluster.workers ?? {})) worker?.process.kill(name);
+  };
+  // One that still starts reads the files anyway, and would end by a signal that it does not expect yet.
+  const renew = () => {
+    for (const worker of serving) worker.process.kill("SIGHUP");
   };
   const kept = Array.from({ length: count }, keepOne);
   const retire = () => {
@@ -77,7 +86,7 @@ export async function superviseWorkers<Started>(count: number, log: Logger): Pro
   };
 
   try {
-    return { started: await ready.promise, renew: () => signal("SIGHUP"), retire, stop };
+    return { started: await ready.promise, renew, retire, stop };
   } catch (failure) {
     retire();
     await stop(0);
