@@ -10,6 +10,8 @@ export const hidden: Show<unknown> = () => "***";
 export const withoutCredentials: Show<URL | string> = (value) => {
   const url = new URL(value);
   if (url.password !== "") url.password = "***";
+  // A database's user is a role; one of HTTP may be a key.
+  if (url.username !== "" && url.protocol.startsWith("http")) url.username = "***";
   if (url.search !== "") url.search = "?***";
   url.hash = "";
   return url.href;

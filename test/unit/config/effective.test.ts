@@ -41,7 +41,7 @@ describe("the effective configuration", () => {
     expect(shown).to.include({
       DATABASE_URL: "postgres://app:***@db.example:6432/privacy?***",
       JWT_SECRET: "***",
-      JWKS_URL: "https://reader:***@keys.example/jwks?***",
+      JWKS_URL: "https://***:***@keys.example/jwks?***",
     });
   });
 
