@@ -96,18 +96,17 @@ describe("a PostgreSQL server that fails", () => {
   });
 
   it("is UNAVAILABLE when the pool is used up", async () => {
+    const other = await openAt(store().url);
     await lockBob();
     const holding = new AbortController();
     const holders = Array.from({ length: poolSize }, () =>
-      store()
-        .mutes.mute(ann as UserId, bob as UserId, holding.signal)
-        .catch(() => {}),
+      other.mutes.mute(ann as UserId, bob as UserId, holding.signal).catch(() => {}),
     );
     await store().untilWaiting(poolSize);
-    await expectReason(store().ping(), "UNAVAILABLE");
+    await expectReason(other.ping(), "UNAVAILABLE");
     holding.abort();
     await Promise.all(holders);
-    await store().ping();
+    await other.ping();
   });
 
   it("is UNAVAILABLE when it freezes, and its client is not used again", async () => {
