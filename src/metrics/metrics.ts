@@ -18,9 +18,12 @@ export class Metrics {
   readonly checks = new CheckMetrics(this.registry);
   readonly pools = new PoolMetrics(this.registry);
 
+  // Made now: what it measures from here on is there at the first scrape.
+  readonly #process = processRegistry();
+
   /** Reads every instrument. */
   readonly render = async (): Promise<Scrape> => {
-    const texts = await Promise.all([this.registry.metrics(), processRegistry().metrics()]);
+    const texts = await Promise.all([this.registry.metrics(), this.#process.metrics()]);
     return { contentType: this.registry.contentType, body: texts.join("\n") };
   };
 }
