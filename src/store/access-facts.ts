@@ -2,6 +2,7 @@ import { type RawBuilder, sql } from "kysely";
 import type { UserId } from "../domain/ids.ts";
 import { type Audience, audiences, defaultAudience, type PrivacySetting } from "../domain/settings.ts";
 import type { Session } from "./session.ts";
+import { statement } from "./statement.ts";
 
 /** A question about a pair of users: only what is asked for is looked up. */
 export interface PairQuestion {
@@ -50,6 +51,49 @@ const factsOfNumber = Array.from({ length: audienceUnit * audiences.length }, (_
   };
 });
 
+const bit = (fact: keyof typeof bits) => sql.lit(bits[fact]);
+
+// Each look-up is lateral with a limit: a join, or `exists`, lets the planner read a user's whole list, or the whole
+// table, where a few index probes are enough. One number for each question, and all of them in one text: to read a
+// thousand rows of columns took three times as long as all else that becomes of a thousand questions.
+const factsOf = statement(
+  (viewers: string, owners: string, mutes: string, settings: string) =>
+    sql<{ facts: string | null }>`
+      select string_agg(to_hex(${sql.lit(digitsUnit)}
+        + ${bit("known")} * ((q.viewer is null or viewer.id is not null) and owner.id is not null)::int
+        + ${bit("blocking")} * (blocking.found is not null)::int
+        + ${bit("blockedBy")} * (blocked_by.found is not null)::int
+        + ${bit("muting")} * (muting.found is not null)::int
+        + ${bit("contact")} * (contact.found is not null)::int
+        + ${bit("excepted")} * (excepted.found is not null)::int
+        + ${sql.lit(audienceUnit)} * ${placeOf(sql`coalesce(chosen.audience, ${sql.lit(defaultAudience)})`)}
+      ), '' order by q.n) as facts
+      from unnest(${viewers}::uuid[], ${owners}::uuid[], ${mutes}::boolean[], ${settings}::text[])
+        with ordinality as q (viewer, owner, mute, setting, n)
+      left join lateral (select u.id from users u where u.id = q.viewer limit 1) viewer on true
+      left join lateral (select u.id from users u where u.id = q.owner limit 1) owner on true
+      left join lateral (
+        select true as found from blocks b where b.blocker_id = q.viewer and b.blocked_id = q.owner limit 1
+      ) blocking on true
+      left join lateral (
+        select true as found from blocks b where b.blocker_id = q.owner and b.blocked_id = q.viewer limit 1
+      ) blocked_by on true
+      left join lateral (
+        select true as found from mutes m where q.mute and m.muter_id = q.viewer and m.muted_id = q.owner limit 1
+      ) muting on true
+      left join lateral (
+        select p.audience from privacy_settings p where p.user_id = q.owner and p.setting = q.setting limit 1
+      ) chosen on true
+      left join lateral (
+        select true as found from follows f
+        where q.setting is not null and f.follower_id = q.owner and f.followee_id = q.viewer limit 1
+      ) contact on true
+      left join lateral (
+        select true as found from privacy_exceptions e
+        where e.user_id = q.owner and e.setting = q.setting and e.excepted_id = q.viewer limit 1
+      ) excepted on true`,
+);
+
 /** Reads what decisions rest on. */
 export class AccessFacts {
   readonly #session: Session;
@@ -64,54 +108,13 @@ export class AccessFacts {
     const owners = array(questions.map(({ owner }) => owner));
     const mutes = array(questions.map(({ mute }) => mute));
     const settings = array(questions.map(({ setting }) => setting));
-    // Each look-up is lateral with a limit: a join, or `exists`, lets the planner read a user's whole list, or the
-    // whole table, where a few index probes are enough. One number for each question, and all of them in one text:
-    // to read a thousand rows of columns took three times as long as all else that becomes of a thousand questions.
-    const [row] = await this.#session.read(
-      sql<{ facts: string | null }>`
-        select string_agg(to_hex(${sql.lit(digitsUnit)}
-          + ${bit("known")} * ((q.viewer is null or viewer.id is not null) and owner.id is not null)::int
-          + ${bit("blocking")} * (blocking.found is not null)::int
-          + ${bit("blockedBy")} * (blocked_by.found is not null)::int
-          + ${bit("muting")} * (muting.found is not null)::int
-          + ${bit("contact")} * (contact.found is not null)::int
-          + ${bit("excepted")} * (excepted.found is not null)::int
-          + ${sql.lit(audienceUnit)} * ${placeOf(sql`coalesce(chosen.audience, ${sql.lit(defaultAudience)})`)}
-        ), '' order by q.n) as facts
-        from unnest(${viewers}::uuid[], ${owners}::uuid[], ${mutes}::boolean[], ${settings}::text[])
-          with ordinality as q (viewer, owner, mute, setting, n)
-        left join lateral (select u.id from users u where u.id = q.viewer limit 1) viewer on true
-        left join lateral (select u.id from users u where u.id = q.owner limit 1) owner on true
-        left join lateral (
-          select true as found from blocks b where b.blocker_id = q.viewer and b.blocked_id = q.owner limit 1
-        ) blocking on true
-        left join lateral (
-          select true as found from blocks b where b.blocker_id = q.owner and b.blocked_id = q.viewer limit 1
-        ) blocked_by on true
-        left join lateral (
-          select true as found from mutes m where q.mute and m.muter_id = q.viewer and m.muted_id = q.owner limit 1
-        ) muting on true
-        left join lateral (
-          select p.audience from privacy_settings p where p.user_id = q.owner and p.setting = q.setting limit 1
-        ) chosen on true
-        left join lateral (
-          select true as found from follows f
-          where q.setting is not null and f.follower_id = q.owner and f.followee_id = q.viewer limit 1
-        ) contact on true
-        left join lateral (
-          select true as found from privacy_exceptions e
-          where e.user_id = q.owner and e.setting = q.setting and e.excepted_id = q.viewer limit 1
-        ) excepted on true`,
-      signal,
-    );
+    const [row] = await this.#session.read(factsOf(viewers, owners, mutes, settings), signal);
     const text = row?.facts ?? "";
     if (text.length !== questions.length * digits)
       throw new Error("a statement answered other than it was asked");
     return Array.from(questions, (_, i) => factsAt(text, i));
   }
 }
-
-const bit = (fact: keyof typeof bits) => sql.lit(bits[fact]);
 
 /** The place of an audience. What is none of them counts as the strictest: a null would go missing in the text. */
 function placeOf(audience: RawBuilder<unknown>): RawBuilder<number> {

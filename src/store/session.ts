@@ -1,4 +1,4 @@
-import { type AbortableQueryOptions, type Kysely, type RawBuilder, RawNode, sql } from "kysely";
+import { type AbortableQueryOptions, type CompiledQuery, type Kysely, type RawBuilder, sql } from "kysely";
 import { isConnectionLost, isRolledBack, toStoreError } from "./errors.ts";
 import { retrying } from "./retry.ts";
 import type { Watch } from "./watch.ts";
@@ -15,8 +15,11 @@ interface SessionHooks {
   readonly tracer?: StatementTracer | undefined;
 }
 
+/** What can be sent: a statement that is put together now, or one that was. */
+type Sendable<Row> = RawBuilder<Row> | CompiledQuery<Row>;
+
 /** Runs one statement and returns its rows. */
-export type Run = <Row>(statement: RawBuilder<Row>) => Promise<Row[]>;
+export type Run = <Row>(statement: Sendable<Row>) => Promise<Row[]>;
 
 /**
  * Runs statements on either backend. An abort of the signal rejects with the signal's reason and cancels the
@@ -45,12 +48,12 @@ export class Session {
   }
 
   /** Runs one statement that changes something, a transaction of its own, and returns its rows. */
-  async run<Row>(statement: RawBuilder<Row>, signal?: AbortSignal): Promise<Row[]> {
+  async run<Row>(statement: Sendable<Row>, signal?: AbortSignal): Promise<Row[]> {
     return this.#guarded(() => this.#execute(statement, signal), isRolledBack, signal);
   }
 
   /** Runs one statement that changes nothing, and returns its rows. */
-  async read<Row>(statement: RawBuilder<Row>, signal?: AbortSignal): Promise<Row[]> {
+  async read<Row>(statement: Sendable<Row>, signal?: AbortSignal): Promise<Row[]> {
     const isSafe = (failure: unknown) => isRolledBack(failure) || isConnectionLost(failure);
     return this.#guarded(() => this.#execute(statement, signal), isSafe, signal);
   }
@@ -86,7 +89,7 @@ export class Session {
     }
   }
 
-  async #execute<Row>(statement: RawBuilder<Row>, signal: AbortSignal | undefined): Promise<Row[]> {
+  async #execute<Row>(statement: Sendable<Row>, signal: AbortSignal | undefined): Promise<Row[]> {
     return this.#send(statement, this.#db, this.#abortable(signal));
   }
 
@@ -120,13 +123,14 @@ export class Session {
   }
 
   async #send<Row>(
-    statement: RawBuilder<Row>,
+    statement: Sendable<Row>,
     db: Kysely<unknown>,
     options?: AbortableQueryOptions,
   ): Promise<Row[]> {
-    const send = () => statement.execute(db, options);
+    const compiled = "sql" in statement ? statement : statement.compile(db);
+    const send = () => db.executeQuery(compiled, options);
     const tracer = this.#tracer;
-    return (await (tracer === undefined ? send() : tracer.statement(operationOf(statement), send))).rows;
+    return (await (tracer === undefined ? send() : tracer.statement(operationOf(compiled), send))).rows;
   }
 
   #abortable(signal: AbortSignal | undefined): AbortableQueryOptions {
@@ -135,8 +139,6 @@ export class Session {
 }
 
 /** The first word of a statement. */
-function operationOf(statement: RawBuilder<unknown>): string {
-  const node = statement.toOperationNode();
-  const [text = ""] = RawNode.is(node) ? node.sqlFragments : [];
+function operationOf({ sql: text }: CompiledQuery): string {
   return /\w+/.exec(text)?.[0].toLowerCase() ?? "statement";
 }
