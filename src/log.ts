@@ -9,12 +9,24 @@ export function createLog(level: string): Logger {
     {
       level,
       base: null,
-      timestamp: pino.stdTimeFunctions.isoTime,
+      timestamp: isoTime(),
       formatters: { level: (label) => ({ level: label }) },
       serializers: { err: describe },
     },
     sharedWrites(),
   );
+}
+
+/** The time as pino's `isoTime` spells it. It is put together once a millisecond: it was half of what a line costs. */
+function isoTime(): () => string {
+  let last = Number.NaN;
+  let text = "";
+  return () => {
+    const now = Date.now();
+    if (now !== last) text = `,"time":"${new Date(now).toISOString()}"`;
+    last = now;
+    return text;
+  };
 }
 
 /**

@@ -15,13 +15,21 @@ export interface CallStart {
   readonly peer: () => string | undefined;
 }
 
+/** What tells that nobody waits for an answer any more: as much of an `AbortSignal` as can be had for little. */
+export interface Cancellation {
+  readonly aborted: boolean;
+  readonly reason: unknown;
+  addEventListener(type: "abort", listener: () => void): void;
+  removeEventListener(type: "abort", listener: () => void): void;
+}
+
 /**
  * The context of a call on one of our own wires, which must end it by `abort`: with the failure, or with `finished`.
  *
  * It is what Connect's `createHandlerContext` returns, but headers and signal are made when they are first asked
  * for. With that and Connect's invocation an empty call took 72 microseconds of the processor, without it takes 43.
  */
-export class CallContext implements HandlerContext {
+export class CallContext implements HandlerContext, Cancellation {
   readonly service;
   readonly method;
   readonly protocolName;
@@ -36,6 +44,7 @@ export class CallContext implements HandlerContext {
   #responseHeader: Headers | undefined;
   #responseTrailer: Headers | undefined;
   #controller: AbortController | undefined;
+  #listeners: Set<() => void> | undefined;
   /** Why the signal is aborted, or would be if somebody had asked for it. */
   #aborted: { readonly reason: unknown } | undefined;
 
@@ -91,6 +100,23 @@ export class CallContext implements HandlerContext {
     return { header: this.#responseHeader, trailer: this.#responseTrailer };
   }
 
+  get aborted(): boolean {
+    return this.#aborted !== undefined;
+  }
+
+  get reason(): unknown {
+    return this.#aborted?.reason;
+  }
+
+  addEventListener(_type: "abort", listener: () => void): void {
+    this.#listeners ??= new Set();
+    this.#listeners.add(listener);
+  }
+
+  removeEventListener(_type: "abort", listener: () => void): void {
+    this.#listeners?.delete(listener);
+  }
+
   timeoutMs(): number | undefined {
     return this.#endsAt === undefined ? undefined : this.#endsAt - Date.now();
   }
@@ -100,6 +126,7 @@ export class CallContext implements HandlerContext {
     if (this.#aborted !== undefined) return;
     this.#aborted = { reason };
     this.#running.delete(this);
+    for (const listener of this.#listeners ?? []) listener();
     this.#controller?.abort(reason);
   }
 
@@ -113,6 +140,11 @@ export class CallContext implements HandlerContext {
 /** A header of a request, without making all of them where that can be spared. */
 export function requestHeaderOf(context: HandlerContext, name: string): string | null {
   return context instanceof CallContext ? context.header(name) : context.requestHeader.get(name);
+}
+
+/** What tells that a call is over, without making its signal where that can be spared: it took a tenth of a check. */
+export function cancellationOf(context: HandlerContext): Cancellation {
+  return context instanceof CallContext ? context : context.signal;
 }
 
 /** The headers of a request as the Fetch standard has them, without HTTP/2's pseudo-headers. */

@@ -21,7 +21,7 @@ import { toConnectError } from "./errors.ts";
 import { peerKey } from "./limits/client-address.ts";
 import { Load, overloaded } from "./load.ts";
 import { mapErrors } from "./map-errors.ts";
-import { type Abortable, type Observers, observe } from "./observe.ts";
+import { type Abortable, type Observers, observing } from "./observe.ts";
 import { codeOfStatus } from "./refusals.ts";
 import { check, validate } from "./validate.ts";
 
@@ -68,6 +68,7 @@ export class Calls {
   readonly shutdownSignal: AbortSignal | undefined;
   readonly #gate: Gate;
   readonly #observers: Observers;
+  readonly #observe: (context: HandlerContext & Abortable) => void;
   readonly #unary = new Map<string, UnaryEndpoint>();
   readonly #open: ReadonlySet<string>;
   /** The calls of our own wires that are under way: telling each costs less than an abort listener for each. */
@@ -82,6 +83,7 @@ export class Calls {
     });
     this.#gate = gate;
     this.#observers = observers;
+    this.#observe = observing(observers);
     const outermost = observers.tracer === undefined ? [] : [inSpan];
     this.interceptors = [...outermost, this.load.interceptor, mapErrors, validate];
     this.#open = new Set(services.filter(({ open }) => open).map(({ desc }) => desc.typeName));
@@ -118,12 +120,14 @@ export class Calls {
     return context;
   }
 
-  /** Admits a started call, or throws. Runs before the body is read; its shape is Connect's `requestGate`. */
-  readonly admit = async (context: HandlerContext): Promise<void> => {
+  /** Admits a started call, now or later, or throws. Runs before the body is read; its shape is Connect's `requestGate`. */
+  readonly admit = (context: HandlerContext): void | Promise<void> => {
     if (this.refuses(context.method, context.protocolName)) throw toConnectError(overloaded());
-    observe(context as HandlerContext & Abortable, this.#observers);
+    this.#observe(context as HandlerContext & Abortable);
+    if (this.#open.has(context.service.typeName)) return;
     try {
-      if (!this.#open.has(context.service.typeName)) await this.load.during(() => this.#gate(context));
+      const admitted = this.#gate(context);
+      if (admitted !== undefined) return this.#admitLater(admitted);
     } catch (failure) {
       throw toConnectError(failure);
     }
@@ -144,16 +148,34 @@ export class Calls {
     message: MessageShape<DescMessage>,
     impl: UnaryEndpoint["impl"] = handler,
   ): Promise<MessageShape<DescMessage>> {
-    const handle = async () => {
-      try {
-        check(method.input, message);
-        return create(method.output, await impl(message, context));
-      } catch (failure) {
-        throw toConnectError(failure);
-      }
-    };
     const span = context.values.get(spanKey);
-    return this.load.during(span === undefined ? handle : () => span.run(handle));
+    if (span === undefined) return this.#handle(method, impl, context, message);
+    return span.run(() => this.#handle(method, impl, context, message));
+  }
+
+  async #handle(
+    { input, output }: DescMethodUnary,
+    impl: UnaryEndpoint["impl"],
+    context: HandlerContext,
+    message: MessageShape<DescMessage>,
+  ): Promise<MessageShape<DescMessage>> {
+    this.load.enter();
+    try {
+      check(input, message);
+      return create(output, await impl(message, context));
+    } catch (failure) {
+      throw toConnectError(failure);
+    } finally {
+      this.load.leave();
+    }
+  }
+
+  async #admitLater(admitted: Promise<void>): Promise<void> {
+    try {
+      await this.load.during(() => admitted);
+    } catch (failure) {
+      throw toConnectError(failure);
+    }
   }
 
   /** Registers the services with a router of Connect. */

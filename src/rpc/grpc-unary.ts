@@ -115,18 +115,23 @@ class GrpcUnary {
       timeoutMs: timeout.timeoutMs,
       peer: () => stream.session?.socket?.remoteAddress,
     });
-    let ended = false;
-    stream.on("close", () => {
-      if (!ended) context.cancel(cancellation(stream));
-    });
+    // Node and the garbage collector keep a closed stream for long; what it refers to stays as well.
+    let running: CallContext | undefined = context;
+    stream.on("close", () => running?.cancel(cancellation(stream)));
     const compression = responseCompression(this.#options, headers);
     if (compression !== null) context.responseHeader.set("grpc-encoding", compression.name);
 
     let frame: Uint8Array | undefined;
     try {
-      await this.#calls.admit(context);
+      const admitted = this.#calls.admit(context);
+      if (admitted !== undefined) await admitted;
       if (timeout.error) throw timeout.error;
-      const reply = route.serialize(await this.#invoke(route, stream, context));
+      const body = await readBody(stream, this.#options.readMaxBytes);
+      const invoked =
+        "message" in body
+          ? this.#calls.invoke(route.endpoint, context, route.parse(body.message))
+          : this.#invokeOdd(route, stream, body.chunks, context);
+      const reply = route.serialize(await invoked);
       const isSmall = reply.byteLength < this.#options.compressMinBytes;
       frame = compression === null || isSmall ? frameOf(0, reply) : await compress(reply, compression);
       context.abort(finished);
@@ -135,16 +140,17 @@ class GrpcUnary {
       context.abort(failure);
       setTrailerStatus(context.responseTrailer, asConnectError(failure));
     }
-    ended = true;
+    running = undefined;
     if (!stream.destroyed && !stream.closed) respond(stream, this.#head, context, frame);
   }
 
-  async #invoke(route: Route, stream: ServerHttp2Stream, context: CallContext): Promise<Message> {
-    const { readMaxBytes } = this.#options;
-    const { endpoint, parse } = route;
-    const body = await readBody(stream, readMaxBytes);
-    if ("message" in body) return this.#calls.invoke(endpoint, context, parse(body.message));
-    const messages = readOddBody(stream, body.chunks, readMaxBytes, parse);
+  async #invokeOdd(
+    { endpoint, parse }: Route,
+    stream: ServerHttp2Stream,
+    chunks: readonly Buffer[],
+    context: CallContext,
+  ): Promise<Message> {
+    const messages = readOddBody(stream, chunks, this.#options.readMaxBytes, parse);
     const impl = (message: Message) => this.#calls.invoke(endpoint, context, message);
     const invoke = transformInvokeImplementation({ ...endpoint, impl }, context, []);
     for await (const reply of invoke(messages)) return reply;
@@ -188,9 +194,8 @@ function respond(
   frame: Uint8Array | undefined,
 ): void {
   stream.respond(copyHeaders(context.response.header, { ...head }), { waitForTrailers: true });
-  stream.on("wantTrailers", () => {
-    stream.sendTrailers(copyHeaders(context.response.trailer, { "grpc-status": "0" }));
-  });
+  const trailers = copyHeaders(context.response.trailer, { "grpc-status": "0" });
+  stream.on("wantTrailers", () => stream.sendTrailers(trailers));
   stream.end(frame);
 }
 

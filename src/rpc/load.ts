@@ -41,23 +41,33 @@ export class Load {
     return true;
   }
 
+  /** Begins work of a call that was not refused. */
+  enter(): void {
+    this.#atWork += 1;
+  }
+
+  /** Ends what `enter` began. */
+  leave(): void {
+    this.#atWork -= 1;
+  }
+
   /** Does work of a call that was not refused. */
   async during<T>(work: () => Promise<T>): Promise<T> {
-    this.#atWork += 1;
+    this.enter();
     try {
       return await work();
     } finally {
-      this.#atWork -= 1;
+      this.leave();
     }
   }
 
   /** Waits for a client within the work of a call. */
   async outside<T>(wait: () => Promise<T>): Promise<T> {
-    this.#atWork -= 1;
+    this.leave();
     try {
       return await wait();
     } finally {
-      this.#atWork += 1;
+      this.enter();
     }
   }
 

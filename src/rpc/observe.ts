@@ -4,6 +4,8 @@ import { Code, ConnectError, type HandlerContext } from "@connectrpc/connect";
 import type { Logger } from "pino";
 import { PrivacyError } from "../domain/errors.ts";
 import { principalKey } from "./auth/principal.ts";
+import { cancellationOf } from "./call-context.ts";
+import { type LogOf, logsOfCalls } from "./call-log.ts";
 import { type CallTracer, httpKey, spanKey } from "./call-span.ts";
 import { isDisconnect } from "./disconnects.ts";
 import { toConnectError } from "./errors.ts";
@@ -37,31 +39,39 @@ export interface Observers {
 }
 
 /**
- * Follows a call to its end and logs it once, whatever it met: a refused token, a body that cannot be parsed, a rule
+ * Makes what follows a call to its end and logs it once, whatever it met: a refused token, a body that cannot be parsed, a rule
  * broken, a failing handler.
  *
  * Every wire, Connect's own included, ends a call by `context.abort(reason)` before it writes the reason out. That
  * makes it the one door that all failures pass, also those that never reach an interceptor; here they get their
  * `google.rpc.ErrorInfo`, and the request id.
  */
-export function observe(context: HandlerContext & Abortable, { log, observer, tracer }: Observers): void {
-  const startedAt = performance.now();
-  const abort = context.abort;
-  let ended = false;
-  observer?.began();
-  if (tracer !== undefined) context.values.set(spanKey, tracer.start(context));
-  context.abort = (reason) => {
-    if (!ended) {
-      ended = true;
-      const error = outcome(context, reason);
-      if (reason instanceof ConnectError && reason !== finished && error) replace(reason, error);
-      const ms = performance.now() - startedAt;
-      const code = error === undefined ? "ok" : codeName(error.code);
-      observer?.ended(context.method, context.protocolName, code, ms / 1000);
-      report(context, { error, code, ms }, log);
-      context.values.get(spanKey)?.end(code, context.values.get(httpKey));
-    }
-    abort.call(context, reason);
+export function observing({
+  log,
+  observer,
+  tracer,
+}: Observers): (context: HandlerContext & Abortable) => void {
+  const isSilent = !log.isLevelEnabled("info");
+  const logOf = logsOfCalls(log);
+  return (context) => {
+    const startedAt = performance.now();
+    const abort = context.abort;
+    let ended = false;
+    observer?.began();
+    if (tracer !== undefined) context.values.set(spanKey, tracer.start(context));
+    context.abort = (reason) => {
+      if (!ended) {
+        ended = true;
+        const error = outcome(context, reason);
+        if (reason instanceof ConnectError && reason !== finished && error) replace(reason, error);
+        const ms = performance.now() - startedAt;
+        const code = error === undefined ? "ok" : codeName(error.code);
+        observer?.ended(context.method, context.protocolName, code, ms / 1000);
+        if (error !== undefined || !isSilent) report(context, { error, code, ms }, logOf);
+        context.values.get(spanKey)?.end(code, context.values.get(httpKey));
+      }
+      abort.call(context, reason);
+    };
   };
 }
 
@@ -70,9 +80,10 @@ export interface Abortable {
   abort(reason?: unknown): void;
 }
 
-function outcome({ signal }: HandlerContext, reason: unknown): ConnectError | undefined {
+function outcome(context: HandlerContext, reason: unknown): ConnectError | undefined {
   if (reason === undefined || reason === finished) {
-    return signal.aborted ? toConnectError(signal.reason) : undefined;
+    const cancellation = cancellationOf(context);
+    return cancellation.aborted ? toConnectError(cancellation.reason) : undefined;
   }
   // What handlers throw is mapped before it gets here.
   return toConnectError(isDisconnect(reason) ? new PrivacyError("CANCELLED", { cause: reason }) : reason);
@@ -89,16 +100,17 @@ interface End {
   readonly ms: number;
 }
 
-function report(context: HandlerContext, { error, code, ms }: End, log: Logger): void {
-  if (error === undefined && !log.isLevelEnabled("info")) return;
-  const requestId = randomUUID();
-  const line = {
-    requestId,
+function report(context: HandlerContext, { error, code, ms }: End, logOf: LogOf): void {
+  const log = logOf({
     protocol: context.protocolName,
     method: `${context.service.typeName}/${context.method.name}`,
     code,
-    ms: Math.round(ms * 1000) / 1000,
     principal: context.values.get(principalKey)?.kind,
+  });
+  const requestId = randomUUID();
+  const line = {
+    requestId,
+    ms: Math.round(ms * 1000) / 1000,
     traceId: context.values.get(spanKey)?.traceId,
   };
   error?.metadata.set(requestIdHeader, requestId);

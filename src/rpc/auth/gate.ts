@@ -6,10 +6,13 @@ import { PrivacyError } from "../../domain/errors.ts";
 import { parseUserId } from "../../domain/ids.ts";
 import { requestHeaderOf } from "../call-context.ts";
 import { actorKey, type Principal, principalKey } from "./principal.ts";
-import type { VerifyToken } from "./tokens.ts";
+import type { Claims, VerifyToken } from "./tokens.ts";
 
-/** Admits a call by its headers alone, before its body is read, or throws a `PrivacyError`. */
-export type Gate = (context: HandlerContext) => Promise<void>;
+/**
+ * Admits a call by its headers alone, before its body is read, or throws a `PrivacyError`. At once when its token is
+ * known: promises took a tenth of an empty call.
+ */
+export type Gate = (context: HandlerContext) => void | Promise<void>;
 
 /** The metadata in which a service names the user for whom it acts. */
 const actingUserHeader = "x-acting-user";
@@ -18,22 +21,20 @@ const actScope = "users.act";
 
 /** The gate of the public listener: users' tokens only, and only for methods that act for a user. */
 export function userGate(verify: VerifyToken): Gate {
-  return async (context) => {
-    const claims = await verify(requestHeaderOf(context, "authorization"));
+  return admitting(verify, (context, claims) => {
     const id = parseUserId(claims.sub);
     if (id === undefined) throw new PrivacyError("TOKEN_INVALID");
     if (scopeOf(context.method) !== actScope) throw new PrivacyError("SCOPE_MISSING");
     context.values.set(principalKey, { kind: "user", userId: id });
     context.values.set(actorKey, { id, whenUnknown: "TOKEN_INVALID" });
-  };
+  });
 }
 
 /** The gate of the internal listener: services' tokens only, with the scope of the method. */
 export function serviceGate(verify: VerifyToken): Gate {
   // A token that is remembered has the same claims, to the object, in every call.
   const principals = new WeakMap<object, Principal & { kind: "service" }>();
-  return async (context) => {
-    const claims = await verify(requestHeaderOf(context, "authorization"));
+  return admitting(verify, (context, claims) => {
     let principal = principals.get(claims);
     if (principal === undefined) {
       principal = { kind: "service", name: claims.sub, scopes: scopesOf(claims) };
@@ -43,6 +44,14 @@ export function serviceGate(verify: VerifyToken): Gate {
     const needed = scopeOf(context.method);
     if (!principal.scopes.has(needed)) throw new PrivacyError("SCOPE_MISSING");
     if (needed === actScope) context.values.set(actorKey, namedActor(context));
+  });
+}
+
+function admitting(verify: VerifyToken, admit: (context: HandlerContext, claims: Claims) => void): Gate {
+  return (context) => {
+    const claims = verify(requestHeaderOf(context, "authorization"));
+    if (claims instanceof Promise) return claims.then((verified) => admit(context, verified));
+    admit(context, claims);
   };
 }
 
@@ -60,7 +69,7 @@ export function scopeOf(method: DescMethod): string {
 const scopes = new WeakMap<DescMethod, string>();
 
 function namedActor(context: HandlerContext) {
-  const id = parseUserId(context.requestHeader.get(actingUserHeader) ?? "");
+  const id = parseUserId(requestHeaderOf(context, actingUserHeader) ?? "");
   if (id === undefined) throw new PrivacyError("INVALID_ACTING_USER");
   return { id, whenUnknown: "USER_NOT_FOUND" } as const;
 }

@@ -25,10 +25,11 @@ export interface TokenRules {
   readonly otherAudience: string;
 }
 
-/** Returns the claims of the token in an `Authorization` header, or throws a `PrivacyError`. */
-export type VerifyToken = (authorization: string | null) => Promise<Claims>;
+/** Returns the claims of the token in an `Authorization` header, at once when it is known; or throws a `PrivacyError`. */
+export type VerifyToken = (authorization: string | null) => Claims | Promise<Claims>;
 
-type Claims = JWTPayload & { readonly sub: string };
+/** What a token says. */
+export type Claims = JWTPayload & { readonly sub: string };
 
 const secretAlgorithms = ["HS256"];
 const publishedAlgorithms = [
@@ -63,10 +64,7 @@ export function tokenVerifier(
     algorithms: keys.kind === "secret" ? secretAlgorithms : publishedAlgorithms,
   };
   const { edition, isCurrent } = keys.kind === "secret" ? theOneSecret : keys;
-  return async (authorization) => {
-    const token = tokenOf(authorization);
-    const known = remembered.find(token, now(), isCurrent);
-    if (known !== undefined) return known;
+  const verify = async (token: string): Promise<Claims> => {
     // Asked before the verification, in which the keys may be replaced.
     const usedEdition = edition();
     try {
@@ -81,6 +79,10 @@ export function tokenVerifier(
     } catch (failure) {
       throw refusal(failure);
     }
+  };
+  return (authorization) => {
+    const token = tokenOf(authorization);
+    return remembered.find(token, now(), isCurrent) ?? verify(token);
   };
 }
 

@@ -21,19 +21,30 @@ export function limitedGate(
     const principal = values.get(principalKey);
     if (serviceCalls !== undefined && principal?.kind === "service") check(serviceCalls, principal.name);
   };
-  return async (context) => {
-    try {
-      await gate(context);
-    } catch (failure) {
-      if (failedTokens !== undefined && isRefusedToken(failure)) check(failedTokens, addressOf(context));
-      countServiceCall(context);
-      throw failure;
-    }
+  const refuse = (context: HandlerContext, failure: unknown): never => {
+    if (failedTokens !== undefined && isRefusedToken(failure)) check(failedTokens, addressOf(context));
+    countServiceCall(context);
+    throw failure;
+  };
+  const count = (context: HandlerContext): void => {
     countServiceCall(context);
     const actor = context.values.get(actorKey);
     if (writes === undefined || actor === undefined || !changesSomething(context.method)) return;
     const taken = check(writes, actor.id);
     for (const [name, value] of headersOf(writes, taken)) context.responseHeader.set(name, value);
+  };
+  return (context) => {
+    let admitted: void | Promise<void>;
+    try {
+      admitted = gate(context);
+    } catch (failure) {
+      return refuse(context, failure);
+    }
+    if (admitted === undefined) return count(context);
+    return admitted.then(
+      () => count(context),
+      (failure) => refuse(context, failure),
+    );
   };
 }
 

@@ -2,7 +2,7 @@ import { Code, ConnectError } from "@connectrpc/connect";
 import { expect } from "chai";
 import { pino } from "pino";
 import { GraphService } from "../../../gen/nexgate/privacy/v1/graph_service_pb.ts";
-import { CallContext, requestHeaderOf } from "../../../src/rpc/call-context.ts";
+import { CallContext, cancellationOf, requestHeaderOf } from "../../../src/rpc/call-context.ts";
 import { Calls } from "../../../src/rpc/calls.ts";
 
 const method = GraphService.method.getUser;
@@ -39,6 +39,20 @@ describe("the context of a call", () => {
       expect([...running]).to.eql([]);
     });
   }
+
+  it("tells without a signal that it is over, once, and only those who still want to know", () => {
+    const { context } = newContext();
+    const told: string[] = [];
+    const leaver = () => told.push("leaver");
+    const cancellation = cancellationOf(context);
+    cancellation.addEventListener("abort", () => told.push("stayer"));
+    cancellation.addEventListener("abort", leaver);
+    cancellation.removeEventListener("abort", leaver);
+    expect([cancellation.aborted, cancellation.reason]).to.eql([false, undefined]);
+    context.cancel(reason);
+    context.abort(new Error("later"));
+    expect([cancellation.aborted, cancellation.reason, told]).to.eql([true, reason, ["stayer"]]);
+  });
 
   it("keeps the first reason", () => {
     const { context } = newContext();

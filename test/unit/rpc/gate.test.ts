@@ -44,23 +44,27 @@ describe("the gates", () => {
     ]) {
       const expected = held.split(" ").includes(needed) ? "admitted" : "SCOPE_MISSING";
       it(`${method.parent.name}.${method.name}: a service with "${held}" is ${expected}`, async () => {
-        const gate = serviceGate(async () => ({ sub: "feed", scope: held }));
-        const context = contextOf(method, { "x-acting-user": user });
-        expect(await outcome(gate, context)).to.equal(expected);
-        expect(context.values.get(principalKey)).to.include({ kind: "service", name: "feed" });
-        if (expected === "SCOPE_MISSING") expect(context.values.get(actorKey)).to.equal(undefined);
+        const claims = { sub: "feed", scope: held };
+        for (const gate of [serviceGate(() => claims), serviceGate(async () => claims)]) {
+          const context = contextOf(method, { "x-acting-user": user });
+          expect(await outcome(gate, context)).to.equal(expected);
+          expect(context.values.get(principalKey)).to.include({ kind: "service", name: "feed" });
+          if (expected === "SCOPE_MISSING") expect(context.values.get(actorKey)).to.equal(undefined);
+        }
       });
     }
     const expected = needed === "users.act" ? "admitted" : "SCOPE_MISSING";
     it(`${method.parent.name}.${method.name}: a user is ${expected}`, async () => {
-      expect(
-        await outcome(
-          userGate(async () => ({ sub: user })),
-          contextOf(method),
-        ),
-      ).to.equal(expected);
+      for (const gate of [userGate(() => ({ sub: user })), userGate(async () => ({ sub: user }))])
+        expect(await outcome(gate, contextOf(method))).to.equal(expected);
     });
   }
+
+  it("admit a call at once whose token is known", () => {
+    const { blockUser } = PrivacyControlService.method;
+    expect(userGate(() => ({ sub: user }))(contextOf(blockUser))).to.equal(undefined);
+    expect(userGate(async () => ({ sub: user }))(contextOf(blockUser))).to.be.a("promise");
+  });
 
   it("know a scope for every method, and refuse to serve one without", () => {
     for (const method of methods) expect(scopes).to.include(scopeOf(method));

@@ -5,7 +5,7 @@ import { GraphService } from "../../../gen/nexgate/privacy/v1/graph_service_pb.t
 import { PrivacyError } from "../../../src/domain/errors.ts";
 import { type CallTracer, httpKey } from "../../../src/rpc/call-span.ts";
 import { reasonOf } from "../../../src/rpc/errors.ts";
-import { finished, observe, requestIdHeader } from "../../../src/rpc/observe.ts";
+import { finished, observing, requestIdHeader } from "../../../src/rpc/observe.ts";
 
 /** Starts a call whose end is watched. */
 function startCall(requestSignal?: AbortSignal, tracer?: CallTracer) {
@@ -19,7 +19,7 @@ function startCall(requestSignal?: AbortSignal, tracer?: CallTracer) {
     url: "http://h/",
     ...(requestSignal && { requestSignal }),
   });
-  observe(context, { log, ...(tracer && { tracer }) });
+  observing({ log, ...(tracer && { tracer }) })(context);
   return { context, lines };
 }
 
