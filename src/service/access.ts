@@ -11,6 +11,7 @@ import * as access from "../domain/access.ts";
 import { PrivacyError } from "../domain/errors.ts";
 import type { UserId } from "../domain/ids.ts";
 import { isInAudience } from "../domain/settings.ts";
+import { type Cancellation, cancellationOf } from "../rpc/call-context.ts";
 import type { PairFacts, PairQuestion } from "../store/access-facts.ts";
 import type { Coalescer } from "./coalescer.ts";
 import { toUserId } from "./convert.ts";
@@ -26,26 +27,27 @@ type Viewer = CheckAccessRequest["viewer"];
 
 /** Decides for other services what a viewer may do with regard to an owner. */
 export function accessHandlers(facts: Coalescer<PairQuestion, PairFacts>): ServiceImpl<typeof AccessService> {
-  async function decide(checks: readonly Check[], signal: AbortSignal): Promise<access.Decision[]> {
-    const found = await facts.ask(checks.map(toQuestion), signal);
+  async function decide(checks: readonly Check[], gone: Cancellation): Promise<access.Decision[]> {
+    const found = await facts.ask(checks.map(toQuestion), gone);
     return checks.map((check, i) => decision(check, found[i]));
   }
 
   return {
-    async checkAccess(request, { signal }) {
-      const [decided = access.unknownUser] = await decide([toCheck(request)], signal);
+    async checkAccess(request, context) {
+      const [decided = access.unknownUser] = await decide([toCheck(request)], cancellationOf(context));
       if (decided.cause === "UNKNOWN_USER") throw new PrivacyError("USER_NOT_FOUND");
       return toMessage(decided);
     },
 
-    async batchCheckAccess(request: BatchCheckAccessRequest, { signal }) {
-      return { results: (await decide(request.checks.map(toCheck), signal)).map(toMessage) };
+    async batchCheckAccess(request: BatchCheckAccessRequest, context) {
+      const decisions = await decide(request.checks.map(toCheck), cancellationOf(context));
+      return { results: decisions.map(toMessage) };
     },
 
-    async filterUsers({ viewer, ownerIds, interaction }, { signal }) {
+    async filterUsers({ viewer, ownerIds, interaction }, context) {
       const common = { viewer: toViewer(viewer), interaction: toInteraction(interaction) };
       const checks = ownerIds.map((ownerId) => ({ ...common, owner: toUserId(ownerId) }));
-      const decisions = await decide(checks, signal);
+      const decisions = await decide(checks, cancellationOf(context));
       return {
         ownerIds: checks.filter((_, i) => decisions[i]?.effect === "ALLOW").map(({ owner }) => owner),
       };

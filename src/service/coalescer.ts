@@ -1,3 +1,4 @@
+import type { Cancellation } from "../rpc/call-context.ts";
 import { overloaded } from "../rpc/load.ts";
 
 /** Reads the facts of some questions by one statement, in their order. */
@@ -11,6 +12,10 @@ export interface CoalescerLimits {
   readonly fairShare: number;
   /** The most statements under way at once. */
   readonly inFlight: number;
+  /** While a statement of fewer questions is under way, so many must wait before another is sent ... */
+  readonly company: number;
+  /** ... or one so long, in milliseconds. */
+  readonly companyMs: number;
   /** A call is refused that finds more questions than this waiting for a statement. */
   readonly waiting: number;
 }
@@ -64,7 +69,10 @@ export class Coalescer<Question, Fact> {
   /** Questions that no statement has taken yet. */
   #unsent = 0;
   #inFlight = 0;
+  /** Statements under way with few questions. */
+  #fewInFlight = 0;
   #scheduled = false;
+  #companyTimer: NodeJS.Timeout | undefined;
 
   constructor(read: ReadMany<Question, Fact>, limits: CoalescerLimits, hooks: CoalescerHooks = {}) {
     this.#read = read;
@@ -83,36 +91,33 @@ export class Coalescer<Question, Fact> {
   }
 
   /**
-   * Returns the fact of each question. Rejects with the signal's reason as soon as it aborts, and with `OVERLOADED`
-   * when too many are waiting.
+   * Returns the fact of each question. Rejects with the caller's reason as soon as it goes away, and with
+   * `OVERLOADED` when too many are waiting.
    */
-  ask(questions: readonly Question[], signal: AbortSignal): Promise<Fact[]> {
-    if (signal.aborted) return Promise.reject(signal.reason);
+  ask(questions: readonly Question[], gone: Cancellation): Promise<Fact[]> {
+    if (gone.aborted) return Promise.reject(gone.reason);
     if (questions.length === 0) return Promise.resolve([]);
     if (this.#unsent > this.#limits.waiting) return Promise.reject(overloaded());
     const { promise, resolve, reject } = Promise.withResolvers<Fact[]>();
-    const leave = () => {
-      this.#forget(caller);
-      reject(signal.reason);
-    };
+    const leave = () => caller.fail(gone.reason);
     const caller: Caller<Question, Fact> = {
       questions,
       trace: this.#hooks.tracer?.current(),
       facts: new Array(questions.length),
       statements: new Set(),
       finish: () => {
-        signal.removeEventListener("abort", leave);
+        gone.removeEventListener("abort", leave);
         resolve(caller.facts);
       },
       fail: (reason) => {
-        signal.removeEventListener("abort", leave);
+        gone.removeEventListener("abort", leave);
         this.#forget(caller);
         reject(reason);
       },
       sent: 0,
       answered: 0,
     };
-    signal.addEventListener("abort", leave, { once: true });
+    gone.addEventListener("abort", leave);
     this.#waiting.push(caller);
     this.#unsent += questions.length;
     this.#wake();
@@ -135,8 +140,17 @@ export class Coalescer<Question, Fact> {
 
   #send(): void {
     while (this.#waiting.length > 0 && this.#inFlight < this.#limits.inFlight) {
+      if (this.#fewInFlight > 0 && this.#unsent < this.#limits.company) return this.#awaitCompany();
       void this.#run(this.#compose());
     }
+  }
+
+  /** Waits until more have come, or the few under way are answered: a statement costs much more than a question. */
+  #awaitCompany(): void {
+    this.#companyTimer ??= setTimeout(() => {
+      this.#companyTimer = undefined;
+      if (this.#waiting.length > 0 && this.#inFlight < this.#limits.inFlight) void this.#run(this.#compose());
+    }, this.#limits.companyMs).unref();
   }
 
   /**
@@ -162,9 +176,11 @@ export class Coalescer<Question, Fact> {
 
   async #run(statement: Statement<Question, Fact>): Promise<void> {
     const { parts, callers, cancel } = statement;
+    const questions = parts.flatMap(({ caller, from, to }) => caller.questions.slice(from, to));
+    const isFew = questions.length < this.#limits.company;
     this.#inFlight++;
+    if (isFew) this.#fewInFlight++;
     try {
-      const questions = parts.flatMap(({ caller, from, to }) => caller.questions.slice(from, to));
       const { onSend, tracer } = this.#hooks;
       onSend?.(questions.length);
       const send = () => this.#read(questions, cancel.signal);
@@ -179,6 +195,7 @@ export class Coalescer<Question, Fact> {
     } finally {
       for (const caller of callers) caller.statements.delete(statement);
       this.#inFlight--;
+      if (isFew) this.#fewInFlight--;
       this.#send();
     }
   }

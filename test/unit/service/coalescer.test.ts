@@ -34,7 +34,15 @@ function start(limits: Partial<CoalescerLimits> = {}) {
       sent.push({ questions, signal, answer: () => answerWith(questions.map(factOf)), answerWith, fail });
       return promise;
     },
-    { statementSize: 1_000, fairShare: 250, inFlight: 4, waiting: 20_000, ...limits },
+    {
+      statementSize: 1_000,
+      fairShare: 250,
+      inFlight: 4,
+      company: 0,
+      companyMs: 60_000,
+      waiting: 20_000,
+      ...limits,
+    },
     { onSend: (questions) => sizes.push(questions) },
   );
   return {
@@ -64,7 +72,14 @@ const questionsOf = (sent: readonly Sent[]) => sent.map(({ questions }) => quest
 
 describe("the coalescer", () => {
   it("refuses a call that finds too many questions waiting, and counts none of those that were sent or have gone", async () => {
-    const { sent, ask } = start({ statementSize: 2, fairShare: 2, inFlight: 1, waiting: 3 });
+    const { sent, ask } = start({
+      statementSize: 2,
+      fairShare: 2,
+      inFlight: 1,
+      company: 0,
+      companyMs: 60_000,
+      waiting: 3,
+    });
     const leaving = new AbortController();
     const first = watch(ask(["a", "b"]));
     const gone = watch(ask(["c", "d", "e"], leaving.signal));
@@ -136,6 +151,31 @@ describe("the coalescer", () => {
     expect(questionsOf(sent)).to.eql(["a", "b"]);
     await sent[1]?.answer();
     expect(questionsOf(sent)).to.eql(["a", "b", "c d"]);
+  });
+
+  it("waits for company while few questions are under way, until these are answered", async () => {
+    const { sent, ask } = start({ company: 3, companyMs: 60_000 });
+    for (const question of ["a", "b", "c"]) {
+      void ask([question]);
+      await turn();
+    }
+    expect(questionsOf(sent)).to.eql(["a"]);
+    void ask(["d"]);
+    await turn();
+    expect(questionsOf(sent)).to.eql(["a", "b c d"]);
+    void ask(["e"]);
+    await turn();
+    expect(sent).to.have.length(2);
+    await sent[0]?.answer();
+    expect(questionsOf(sent)).to.eql(["a", "b c d", "e"]);
+  });
+
+  it("waits for company no longer than it may", async () => {
+    const { sent, ask } = start({ company: 3, companyMs: 1 });
+    void ask(["a"]);
+    void ask(["b"]);
+    while (sent.length < 2) await turn();
+    expect(questionsOf(sent)).to.eql(["a", "b"]);
   });
 
   it("tells the size of each statement, and what waits and is under way", async () => {
@@ -294,7 +334,7 @@ describe("the coalescer", () => {
         () => {
           throw failure;
         },
-        { statementSize: 10, fairShare: 10, inFlight: 1, waiting: 1_000 },
+        { statementSize: 10, fairShare: 10, inFlight: 1, company: 0, companyMs: 60_000, waiting: 1_000 },
       );
       const calls = ["a", "b"].map((question) => watch(broken.ask([question], never)));
       await turn();
@@ -345,6 +385,7 @@ describe("the coalescer", () => {
       statementSize: fc.integer({ min: 1, max: 8 }),
       fairShare: fc.integer({ min: 1, max: 8 }),
       inFlight: fc.integer({ min: 1, max: 3 }),
+      company: fc.integer({ min: 0, max: 6 }),
     });
     const often = fc.constantFrom(false, false, false, false, true);
     await fc.assert(
