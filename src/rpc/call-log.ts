@@ -1,7 +1,7 @@
 import type { Logger } from "pino";
 
 /** What many calls have in common. */
-export interface CallKind {
+interface CallKind {
   readonly protocol: string;
   /** `package.Service/Method` */
   readonly method: string;

@@ -36,7 +36,12 @@ export interface Setting extends AsyncDisposable {
 
 /** Starts this service on a database, as in production but for its empty method. */
 export function startOurs(url: string, log: string): Promise<Server> {
-  return startServer("test/bench/service.ts", [], log, {
+  return startServer("test/bench/service.ts", [], log, environmentOf(url));
+}
+
+/** The environment in which this service is measured. */
+export function environmentOf(url: string): Record<string, string> {
+  return {
     DATABASE_URL: url,
     HTTP_PORT: "0",
     GRPC_PORT: "0",
@@ -46,7 +51,7 @@ export function startOurs(url: string, log: string): Promise<Server> {
     RATE_WRITES_BURST: "1000000",
     JWT_SECRET: minting.secret,
     JWT_ISSUER: minting.issuer,
-  });
+  };
 }
 
 /** Mints the token with which the loads call. */
