@@ -9,6 +9,12 @@ import { limitedGate } from "../rpc/limits/limited-gate.ts";
 import { shareDebts } from "../rpc/limits/share-debts.ts";
 import type { Database } from "../store/database.ts";
 
+/**
+ * How long a user who goes beyond a limit waits to hear so. Without it, refusing one user who calls again at each
+ * answer takes all of the time of the process. A service is told at once: its connections carry other users' calls.
+ */
+const refusalHoldMs = 500;
+
 interface GatesOptions {
   readonly database: Database;
   readonly log: Logger;
@@ -29,14 +35,15 @@ export function makeGates(config: Config, { database, log, developmentSecret }: 
   const { audience, serviceAudience, issuer } = config.jwt;
   const keys = tokenKeys(config, developmentSecret);
   const limits = callerLimits(config.rates);
-  const limited = (gate: Gate) => limitedGate(gate, limits, clientAddress(config.rates.trustedProxies));
+  const addressOf = clientAddress(config.rates.trustedProxies);
+  const limited = (gate: Gate, holdMs: number) => limitedGate(gate, { ...limits, addressOf, holdMs });
   // The embedded database serves one process: there is nobody to share with.
   const sharing = database.kind === "embedded" ? undefined : shareDebts(limits, database.rateDebts, log);
   const verifier = (own: string, other: string) =>
     tokenVerifier(keys, { issuer, audience: own, otherAudience: other });
   return {
-    users: limited(userGate(verifier(audience, serviceAudience))),
-    services: limited(serviceGate(verifier(serviceAudience, audience))),
+    users: limited(userGate(verifier(audience, serviceAudience)), refusalHoldMs),
+    services: limited(serviceGate(verifier(serviceAudience, audience)), 0),
     stopSharing: async () => await sharing?.[Symbol.asyncDispose](),
   };
 }

@@ -19,6 +19,7 @@ import { CallContext, type CallStart } from "./call-context.ts";
 import { inSpan, spanKey } from "./call-span.ts";
 import { toConnectError } from "./errors.ts";
 import { peerKey } from "./limits/client-address.ts";
+import { hold, holdKey } from "./limits/hold.ts";
 import { Load, overloaded } from "./load.ts";
 import { mapErrors } from "./map-errors.ts";
 import { type Abortable, type Observers, observing } from "./observe.ts";
@@ -127,9 +128,9 @@ export class Calls {
     if (this.#open.has(context.service.typeName)) return;
     try {
       const admitted = this.#gate(context);
-      if (admitted !== undefined) return this.#admitLater(admitted);
+      if (admitted !== undefined) return this.#admitLater(context, admitted);
     } catch (failure) {
-      throw toConnectError(failure);
+      return this.#refuse(context, failure);
     }
   };
 
@@ -170,12 +171,22 @@ export class Calls {
     }
   }
 
-  async #admitLater(admitted: Promise<void>): Promise<void> {
+  async #admitLater(context: HandlerContext, admitted: Promise<void>): Promise<void> {
     try {
       await this.load.during(() => admitted);
     } catch (failure) {
-      throw toConnectError(failure);
+      await this.#refuse(context, failure);
     }
+  }
+
+  /** Throws the failure of a gate, when it is to be told. What is held back takes nobody's place. */
+  #refuse(context: HandlerContext, failure: unknown): Promise<never> {
+    const ms = context.values.get(holdKey);
+    const refusal = toConnectError(failure);
+    if (ms === 0) throw refusal;
+    return hold(context, ms).then(() => {
+      throw refusal;
+    });
   }
 
   /** Registers the services with a router of Connect. */

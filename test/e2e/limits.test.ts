@@ -30,8 +30,15 @@ const transports: [string, (baseUrl: string) => Transport][] = [
 
 describe("the limits of callers", () => {
   const services: TestService[] = [];
-  const start = async (rates: Partial<typeof noRates>, url?: string) => {
-    const service = await startService(url ?? (await postgresUrl()), { rates: { ...noRates, ...rates } });
+  const start = async (
+    rates: Partial<typeof noRates>,
+    url?: string,
+    further: Parameters<typeof startService>[1] = {},
+  ) => {
+    const service = await startService(url ?? (await postgresUrl()), {
+      ...further,
+      rates: { ...noRates, ...rates },
+    });
     services.push(service);
     return service;
   };
@@ -166,6 +173,26 @@ describe("the limits of callers", () => {
         await client.getPrivacySettings({}, own);
         await internal.updatePrivacySetting(request, await service.acting(await newUser(service)));
       });
+
+    it("take no place while a refusal is held back", async () => {
+      const maxInFlight = { publicCalls: 10, internalCalls: 0 };
+      const rates = { ...noRates, writesPerMinute: 1, writesBurst: 5 };
+      const tight = await start(rates, undefined, { maxInFlight });
+      const [greedy, other] = [await newUser(tight), await newUser(tight)];
+      // The first look at a token takes a while, and a place.
+      for (const as of [greedy, other]) await tight.rest("GET", settings, { as });
+      const statuses: number[] = [];
+      let left = 40;
+      const flood = Array.from({ length: left }, async () => {
+        const { status } = await tight.rest("PATCH", settings, { as: greedy, ...change });
+        left -= 1;
+        statuses.push(status);
+      });
+      while (left > 0) expect((await tight.rest("GET", settings, { as: other })).status).to.equal(200);
+      await Promise.all(flood);
+      const count = (status: number) => statuses.filter((one) => one === status).length;
+      expect([count(200), count(429)]).to.eql([5, 35]);
+    });
 
     it("are 200 at once by default", async () => {
       const usual = await start(readConfig({}).rates);

@@ -5,6 +5,7 @@ import { fileURLToPath } from "node:url";
 import { serviceToken, userToken } from "../../src/development/mint.ts";
 import type { UserId } from "../../src/domain/ids.ts";
 import { freePort } from "../support/throwaway-server.ts";
+import type { MutantName } from "./hostile/support/mutants.ts";
 import type { Mutant } from "./mutants.ts";
 import type { Target } from "./pair-client.ts";
 
@@ -38,6 +39,10 @@ interface InstanceOptions {
   readonly mutant?: Mutant | undefined;
   /** For Node itself. */
   readonly nodeOptions?: readonly string[];
+  /** Whether callers meet the default limits; most loads are a flood themselves. */
+  readonly limitsCallers?: boolean;
+  /** What is taken out of the source text. */
+  readonly sourceMutant?: MutantName | undefined;
 }
 
 /** Starts an instance and waits until it is ready. */
@@ -45,6 +50,8 @@ export async function startInstance({
   database,
   mutant,
   nodeOptions = [],
+  limitsCallers = false,
+  sourceMutant,
 }: InstanceOptions): Promise<Instance> {
   const [httpPort, grpcPort] = [await freePort(), await freePort()];
   const publicUrl = `http://127.0.0.1:${httpPort}`;
@@ -52,6 +59,9 @@ export async function startInstance({
   const entry = mutant === undefined ? "../../src/main.ts" : "./serve-mutant.ts";
   const args = [
     ...nodeOptions,
+    ...(sourceMutant === undefined
+      ? []
+      : ["--import", new URL("./hostile/support/mutate.ts", import.meta.url).href]),
     fileURLToPath(new URL(entry, import.meta.url)),
     ...(mutant !== undefined ? [mutant] : []),
   ];
@@ -60,9 +70,9 @@ export async function startInstance({
     HTTP_PORT: String(httpPort),
     GRPC_PORT: String(grpcPort),
     ADMIN_PORT: "0",
-    // The load is a flood.
-    RATE_WRITES_PER_MINUTE: "0",
+    ...(limitsCallers ? {} : { RATE_WRITES_PER_MINUTE: "0" }),
     LOG_LEVEL: "silent",
+    ...(sourceMutant === undefined ? {} : { MUTANT: sourceMutant }),
     JWT_SECRET: jwt.secret,
     JWT_ISSUER: jwt.issuer,
     JWT_AUDIENCE: minting.audience,

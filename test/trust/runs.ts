@@ -8,6 +8,7 @@ import {
   killServices,
 } from "./chaos.ts";
 import { deadlineFigures, runDeadlines } from "./deadlines.ts";
+import { type FairnessOptions, fairnessFigures, runFairness } from "./fairness.ts";
 import type { Figure } from "./figures.ts";
 import type { Mutant } from "./mutants.ts";
 import { openStage, outageFigures, runOutage } from "./outage.ts";
@@ -51,6 +52,18 @@ export const runs: Record<string, (options: RunOptions) => Promise<Report>> = {
   async deadlines({ size = 1_000, mutant }) {
     const outcome = await runDeadlines({ calls: size, atOnce: 100, mutant: mutant as Mutant | undefined });
     return { figures: deadlineFigures(outcome) };
+  },
+
+  /** Windows of calm, and as many in which one user floods. */
+  async fairness({ seed, size = 6, mutant }) {
+    const fairness = await runFairness({
+      seed,
+      windows: size,
+      windowMs: 6_000,
+      connections: 64,
+      mutant: mutant as FairnessOptions["mutant"],
+    });
+    return { figures: fairnessFigures(fairness) };
   },
 
   /** Minutes of a steady load. */

@@ -6,7 +6,14 @@ import type { Gate } from "../auth/gate.ts";
 import { actorKey, principalKey } from "../auth/principal.ts";
 import { toConnectError } from "../errors.ts";
 import type { CallerLimits } from "./caller-limits.ts";
+import { holdKey } from "./hold.ts";
 import type { RateLimiter, Taken } from "./rate-limiter.ts";
+
+interface GateLimits extends CallerLimits {
+  readonly addressOf: (context: HandlerContext) => string;
+  /** How long who goes beyond a limit waits to hear so, in milliseconds. */
+  readonly holdMs?: number;
+}
 
 /**
  * Puts the limits of callers behind a gate. What a caller is told of them follows from the caller's own calls alone,
@@ -14,15 +21,22 @@ import type { RateLimiter, Taken } from "./rate-limiter.ts";
  */
 export function limitedGate(
   gate: Gate,
-  { writes, serviceCalls, failedTokens }: CallerLimits,
-  addressOf: (context: HandlerContext) => string,
+  { writes, serviceCalls, failedTokens, addressOf, holdMs = 0 }: GateLimits,
 ): Gate {
-  const countServiceCall = ({ values }: HandlerContext) => {
-    const principal = values.get(principalKey);
-    if (serviceCalls !== undefined && principal?.kind === "service") check(serviceCalls, principal.name);
+  const check = (limiter: RateLimiter, key: string, context: HandlerContext) => {
+    const taken = limiter.take(key);
+    if (taken.allowed) return taken;
+    context.values.set(holdKey, holdMs);
+    throw tooMany(limiter, taken);
+  };
+  const countServiceCall = (context: HandlerContext) => {
+    const principal = context.values.get(principalKey);
+    if (serviceCalls !== undefined && principal?.kind === "service")
+      check(serviceCalls, principal.name, context);
   };
   const refuse = (context: HandlerContext, failure: unknown): never => {
-    if (failedTokens !== undefined && isRefusedToken(failure)) check(failedTokens, addressOf(context));
+    if (failedTokens !== undefined && isRefusedToken(failure))
+      check(failedTokens, addressOf(context), context);
     countServiceCall(context);
     throw failure;
   };
@@ -30,7 +44,7 @@ export function limitedGate(
     countServiceCall(context);
     const actor = context.values.get(actorKey);
     if (writes === undefined || actor === undefined || !changesSomething(context.method)) return;
-    const taken = check(writes, actor.id);
+    const taken = check(writes, actor.id, context);
     for (const [name, value] of headersOf(writes, taken)) context.responseHeader.set(name, value);
   };
   return (context) => {
@@ -60,12 +74,6 @@ function isRefusedToken(failure: unknown): boolean {
     failure.kind === "unauthenticated" &&
     failure.reason !== "TOKEN_REQUIRED"
   );
-}
-
-function check(limiter: RateLimiter, key: string): Taken {
-  const taken = limiter.take(key);
-  if (!taken.allowed) throw tooMany(limiter, taken);
-  return taken;
 }
 
 function tooMany(limiter: RateLimiter, taken: Taken): ConnectError {

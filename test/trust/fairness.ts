@@ -1,0 +1,144 @@
+import { fork } from "node:child_process";
+import { randomUUID } from "node:crypto";
+import { once } from "node:events";
+import { constants, setPriority } from "node:os";
+import { readConfig } from "../../src/config.ts";
+import { startThrowawayServer } from "../support/throwaway-server.ts";
+import type { FlooderReport, FlooderSettings } from "./fairness/flooder.ts";
+import { type Heard, openNeighbours } from "./fairness/neighbours.ts";
+import { type Figure, percentile } from "./figures.ts";
+import { startInstance } from "./instance.ts";
+import { openClient } from "./pair-client.ts";
+
+/** The instance without one of its protections. */
+const fairnessMutants = {
+  /** No limits of callers. */
+  unlimited: { limitsCallers: false },
+  /** Who goes beyond the limits is told so at once. */
+  prompt: { sourceMutant: "refusals at once" },
+  /** What a user may do all at once is done so. */
+  crowded: { sourceMutant: "all writes at once" },
+} as const;
+
+export interface FairnessOptions {
+  readonly seed: number;
+  /** Windows of calm, and as many of flood, in turn. */
+  readonly windows: number;
+  readonly windowMs: number;
+  /** Connections of the user who floods, each with a call under way all the time. */
+  readonly connections: number;
+  readonly mutant?: keyof typeof fairnessMutants | undefined;
+}
+
+interface Fairness {
+  readonly calm: readonly Heard[];
+  readonly flood: readonly Heard[];
+  readonly flooder: FlooderReport;
+  /** As many writes as the limits grant a user in the time of the run. */
+  readonly granted: number;
+}
+
+const { writesPerMinute, writesBurst } = readConfig({}).rates;
+const neighbourCount = 8;
+const otherCount = 500;
+/** Times below it cannot be told from noise. */
+const floorMs = 10;
+
+/** Has one user flood an instance with the default limits again and again, and listens to the others all the while. */
+export async function runFairness(options: FairnessOptions): Promise<Fairness> {
+  const { seed, windows, windowMs, connections, mutant } = options;
+  await using parts = new AsyncDisposableStack();
+  const server = await startThrowawayServer();
+  parts.defer(() => server.stop());
+  const instance = parts.use(
+    await startInstance({
+      database: server.url,
+      limitsCallers: true,
+      ...(mutant && fairnessMutants[mutant]),
+    }),
+  );
+  const ids = (count: number) => Array.from({ length: count }, () => randomUUID());
+  const [users, others, targets, [greedy]] = [ids(neighbourCount), ids(otherCount), ids(100), ids(1)];
+  const client = openClient(instance);
+  await client.addUsers([...users, ...others]);
+  await client.addUsers([...targets, greedy as string]);
+  client.close();
+
+  const settings: FlooderSettings = {
+    url: instance.publicUrl,
+    token: await instance.userToken(greedy as string),
+    targets,
+    connections,
+  };
+  const flooder = fork(new URL("./fairness/flooder.ts", import.meta.url), [JSON.stringify(settings)]);
+  parts.defer(async () => {
+    const exit = once(flooder, "exit");
+    flooder.disconnect();
+    await exit;
+  });
+  // It stands for a machine of its own: what it computes is not to slow the others down.
+  setPriority(flooder.pid as number, constants.priority.PRIORITY_LOW);
+  const flooding = async (ms: number) => {
+    const report = once(flooder, "message");
+    flooder.send(ms);
+    return (await report)[0];
+  };
+
+  const neighbours = await openNeighbours(instance, { seed, users, others });
+  parts.defer(() => neighbours.close());
+  await neighbours.call(windowMs / 2);
+  const [calm, flood]: [Heard[], Heard[]] = [[], []];
+  let [startedAt, endedAt] = [0, 0];
+  for (let i = 0; i < windows; i++) {
+    calm.push(await neighbours.call(windowMs));
+    startedAt ||= performance.now();
+    const [heard] = await Promise.all([neighbours.call(windowMs), flooding(windowMs)]);
+    flood.push(heard);
+    endedAt = performance.now();
+  }
+  return {
+    calm,
+    flood,
+    flooder: (await flooding(0)) as FlooderReport,
+    granted: Math.ceil(writesBurst + ((endedAt - startedAt) / 60_000) * writesPerMinute),
+  };
+}
+
+/** What is promised of limits, however fast the machine is. */
+export function countFigures({ calm, flood, flooder, granted }: Fairness): Figure[] {
+  const all = [...calm, ...flood];
+  const sum = (of: (heard: Heard) => number) => all.reduce((total, heard) => total + of(heard), 0);
+  return [
+    { name: "others' calls", value: sum(({ users, service }) => users.length + service.length), atLeast: 1 },
+    { name: "others' calls refused for being too many", value: sum(({ refused }) => refused), atMost: 0 },
+    { name: "calls of who floods", value: flooder.asked },
+    { name: "of these let through", value: flooder.letThrough, atLeast: writesBurst, atMost: granted },
+    { name: "of these refused", value: flooder.refused, atLeast: 1 },
+    { name: "refused without Retry-After", value: flooder.refusedWithoutRetryAfter, atMost: 0 },
+    { name: "without an answer", value: flooder.unanswered, atMost: 0 },
+  ];
+}
+
+/** What is promised of a machine that has little else to do. */
+export function fairnessFigures(fairness: Fairness): Figure[] {
+  const { calm, flood, flooder } = fairness;
+  const failed = [...calm, ...flood].reduce((total, heard) => total + heard.failed, 0);
+  return [
+    ...countFigures(fairness),
+    { name: "others' calls failed otherwise", value: failed, atMost: 0 },
+    { name: "who floods told of overload", value: flooder.overloaded },
+    ...(["users", "service"] as const).flatMap((who) => {
+      const p99 = (windows: readonly Heard[]) =>
+        percentile(
+          windows.map((heard) => percentile(heard[who], 99)),
+          50,
+        );
+      const [calmMs, floodMs] = [p99(calm), p99(flood)];
+      return [
+        { name: `${who}: p99 in calm, ms`, value: calmMs },
+        { name: `${who}: p99 under flood, ms`, value: floodMs },
+        { name: `${who}: times as much`, value: floodMs / Math.max(calmMs, floorMs), atMost: 2 },
+      ];
+    }),
+  ];
+}

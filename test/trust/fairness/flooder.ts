@@ -1,0 +1,58 @@
+import { HttpLoad, type Outcome, sleep } from "../overload/http-load.ts";
+
+/** What the user who floods is told at the start. */
+export interface FlooderSettings {
+  readonly url: string;
+  readonly token: string;
+  readonly targets: readonly string[];
+  readonly connections: number;
+}
+
+/** What became of all that the user asked for. */
+export interface FlooderReport {
+  readonly asked: number;
+  /** Refused for being too many. */
+  readonly refused: number;
+  readonly refusedWithoutRetryAfter: number;
+  /** Refused because the service has too much to do for everyone. */
+  readonly overloaded: number;
+  /** Worked on, whatever came of them. */
+  readonly letThrough: number;
+  readonly unanswered: number;
+}
+
+// Run as a process of its own: one user who blocks and unblocks as fast as answers come, over many connections, for as
+// many milliseconds as each message says. Tells what became of it when it is asked for 0.
+const { url, token, targets, connections } = JSON.parse(process.argv[2] ?? "") as FlooderSettings;
+const control = "/api/v1/e-social/privacy-control";
+/** Within which the last answers must have come. */
+const patienceMs = 10_000;
+
+let asked = 0;
+const load = new HttpLoad(url, () => {
+  const target = targets[(asked >> 1) % targets.length];
+  const line = asked++ % 2 === 0 ? `POST ${control}/block/${target}` : `DELETE ${control}/unblock/${target}`;
+  return `${line} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer ${token}\r\n\r\n`;
+});
+const floods: Outcome[][] = [];
+process.on("message", async (ms: number) => {
+  if (ms > 0) floods.push(await load.closedLoop(connections, ms));
+  process.send?.(ms > 0 ? "done" : await report());
+});
+process.once("disconnect", () => process.exit());
+
+async function report(): Promise<FlooderReport> {
+  const answered = () => floods.reduce((sum, { length }) => sum + length, 0);
+  for (let waited = 0; answered() < asked && waited < patienceMs; waited += 10) await sleep(10);
+  const statuses = Map.groupBy(floods.flat(), ({ status }) => status);
+  const refused = statuses.get(429) ?? [];
+  const overloaded = statuses.get(503)?.length ?? 0;
+  return {
+    asked,
+    refused: refused.length,
+    refusedWithoutRetryAfter: refused.filter(({ retryAfter }) => !retryAfter).length,
+    overloaded,
+    letThrough: answered() - refused.length - overloaded,
+    unanswered: asked - answered(),
+  };
+}
