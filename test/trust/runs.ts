@@ -8,7 +8,7 @@ import {
   killServices,
 } from "./chaos.ts";
 import { deadlineFigures, runDeadlines } from "./deadlines.ts";
-import { type FairnessOptions, fairnessFigures, runFairness } from "./fairness.ts";
+import { type FairnessOptions, fairnessFigures, fairnessNotes, runFairness } from "./fairness.ts";
 import type { Figure } from "./figures.ts";
 import type { Mutant } from "./mutants.ts";
 import { openStage, outageFigures, runOutage } from "./outage.ts";
@@ -59,11 +59,11 @@ export const runs: Record<string, (options: RunOptions) => Promise<Report>> = {
     const fairness = await runFairness({
       seed,
       windows: size,
-      windowMs: 6_000,
+      windowMs: 4_000,
       connections: 64,
       mutant: mutant as FairnessOptions["mutant"],
     });
-    return { figures: fairnessFigures(fairness) };
+    return { figures: fairnessFigures(fairness), notes: fairnessNotes(fairness) };
   },
 
   /** Minutes of a steady load. */
