@@ -18,6 +18,8 @@ export interface StopOptions {
   readonly drainDelayMs: number;
   /** The certificate of the service and who signed it; undefined for plaintext. */
   readonly tls: { readonly server: TestCertificate; readonly ca: string } | undefined;
+  /** `exit`: the service ends at once when it is told to stop. */
+  readonly mutant?: "exit" | undefined;
 }
 
 /** What was seen of it. */
@@ -59,7 +61,9 @@ export async function stopUnderLoad(options: StopOptions): Promise<StopOutcome> 
     await database.users.upsert([...owners, ...targets].map(newUser));
   });
 
-  const service = runFile("src/main.ts", environmentOf(options, dataDir));
+  const seam = new URL("./exit-at-once.ts", import.meta.url).href;
+  const nodeOptions = options.mutant === "exit" ? ["--import", seam] : [];
+  const service = runFile("src/main.ts", environmentOf(options, dataDir), nodeOptions);
   opened.defer(async () => void (await service.stop("SIGKILL")));
   const target = await targetOf(service, options);
   const tally: Tally = { sent: 0, answered: 0, refused: 0, lost: [], written: [] };

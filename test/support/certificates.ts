@@ -87,6 +87,6 @@ function hasOpenssl(): boolean {
   }
 }
 
-after("remove the certificates", () => {
+process.once("exit", () => {
   for (const folder of folders) rmSync(folder, { recursive: true, force: true });
 });

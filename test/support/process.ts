@@ -24,8 +24,12 @@ export function runScript(
 }
 
 /** Starts a source file by the Node of this process: signals reach it, and nothing but it. */
-export function runFile(path: string, environment: Record<string, string>): RunningScript {
-  return run(process.execPath, [path], environment);
+export function runFile(
+  path: string,
+  environment: Record<string, string>,
+  nodeOptions: string[] = [],
+): RunningScript {
+  return run(process.execPath, [...nodeOptions, path], environment);
 }
 
 function run(command: string, args: string[], environment: Record<string, string>): RunningScript {

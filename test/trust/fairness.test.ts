@@ -4,7 +4,7 @@ import { countFigures, runFairness } from "./fairness.ts";
 import { isBroken, lineOf } from "./figures.ts";
 import { newSeed } from "./random.ts";
 
-const size = { seed: newSeed(), windows: 1, windowMs: 1_000, connections: 16 };
+const size = { seed: newSeed(), windows: 1, windowMs: 3_000, connections: 16 };
 
 // The short form of `npm run test:fairness`: how long the others wait is left to the full one.
 describe("a flood by one user", function () {

@@ -22,7 +22,7 @@ const fairnessMutants = {
 
 export interface FairnessOptions {
   readonly seed: number;
-  /** Windows of calm, and as many of flood, three times as long, in turn. */
+  /** Windows of calm, and as many of flood, in turn. */
   readonly windows: number;
   readonly windowMs: number;
   /** Connections of the user who floods, each with a call under way all the time. */
@@ -41,8 +41,6 @@ interface Fairness {
 const { writesPerMinute, writesBurst } = readConfig({}).rates;
 const neighbourCount = 8;
 const otherCount = 500;
-/** In calm the user who floods is granted a burst once more, with which the next flood begins. */
-const floodTimes = 3;
 /** Times below it cannot be told from noise. */
 const floorMs = 10;
 
@@ -94,8 +92,7 @@ export async function runFairness(options: FairnessOptions): Promise<Fairness> {
   for (let i = 0; i < windows; i++) {
     calm.push(await neighbours.call(windowMs));
     startedAt ||= performance.now();
-    const floodMs = windowMs * floodTimes;
-    const [heard] = await Promise.all([neighbours.call(floodMs), flooding(floodMs)]);
+    const [heard] = await Promise.all([neighbours.call(windowMs), flooding(windowMs)]);
     flood.push(heard);
     endedAt = performance.now();
   }

@@ -55,11 +55,11 @@ export const runs: Record<string, (options: RunOptions) => Promise<Report>> = {
   },
 
   /** Windows of calm, and as many in which one user floods. */
-  async fairness({ seed, size = 6, mutant }) {
+  async fairness({ seed, size = 24, mutant }) {
     const fairness = await runFairness({
       seed,
       windows: size,
-      windowMs: 4_000,
+      windowMs: 2_000,
       connections: 64,
       mutant: mutant as FairnessOptions["mutant"],
     });
