@@ -30,7 +30,15 @@ const runs: Record<string, (databaseUrl: string) => Promise<Report>> = {
   "fuzz-rpc": (databaseUrl) =>
     fuzzRpc({ databaseUrl, ...mutant, seed, count: countOr(100_000), slowMs: 1_000 }),
   floods: (databaseUrl) =>
-    floodRun({ databaseUrl, ...mutant, scale: 1, flooders: 10, fast: true, p99Ms: 250 }),
+    floodRun({
+      databaseUrl,
+      ...mutant,
+      scale: 1,
+      flooders: 10,
+      fast: true,
+      warmUp: { steady: 250, most: 2_500 },
+      p99Ms: 250,
+    }),
   tokens: (databaseUrl) => tokenRun({ databaseUrl, ...mutant, keyIds: countOr(10_000) }),
   timing: (databaseUrl) => timingRun({ databaseUrl, ...mutant, seed, samples: countOr(20_000), most: 0.55 }),
 };

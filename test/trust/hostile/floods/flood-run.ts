@@ -16,6 +16,12 @@ interface FloodRunOptions {
   readonly mutant?: MutantName;
   /** The part of the full number of slow connections. */
   readonly scale: number;
+  /**
+   * How many times the service does 40 calls at once before memory is measured: until it has not grown by more than a
+   * megabyte in `steady` rounds, and no more than `most`. V8 lets the heap grow to a limit before it collects the old
+   * part of it for the first time: what work takes by itself shows only then.
+   */
+  readonly warmUp: { readonly steady: number; readonly most: number };
   /** Connections of every flood to each listener. */
   readonly flooders: number;
   /** Whether the floods are tried too, after the slow connections. */
@@ -28,8 +34,8 @@ interface FloodRunOptions {
 const closeMs = 10_000;
 /** How much memory the service may take more than before, in megabytes. */
 const mostMegabytes = 100;
-/** Of a hundred calls each, before memory is measured. */
-const warmUpRounds = 100;
+/** Calls at once before memory is measured: no more than the database has answers for in time. */
+const warmUpWidth = 40;
 /** Connections that are opened at a time. */
 const wave = 200;
 
@@ -40,8 +46,7 @@ export async function floodRun(options: FloodRunOptions): Promise<Report> {
   await using instance = await startInstance({ databaseUrl, mutant });
   const user = randomUUID();
   await register(instance.internalUrl, await instance.serviceToken(), [user]);
-  await warmUp(instance, user);
-  const before = instance.memory();
+  const { before, rounds } = await warmUp(instance, user, options.warmUp);
   let most = before;
   const sampler = setInterval(() => {
     if (instance.ended() === undefined) most = Math.max(most, instance.memory());
@@ -88,7 +93,8 @@ export async function floodRun(options: FloodRunOptions): Promise<Report> {
       ...Object.fromEntries(
         [...longest].map(([kind, ms]) => [`closed after at most, ms: ${kind}`, Math.round(ms)]),
       ),
-      "memory before, MB": Math.round(before),
+      "calls before": rounds * warmUpWidth,
+      "memory before, at most, MB": Math.round(before),
       "memory at most while connections were held, MB": Math.round(afterSlow),
       "memory at most, MB": Math.round(most),
       "canary calls": calls,
@@ -152,15 +158,26 @@ async function bombs(
   }
 }
 
-/** Has the service work as hard as it can, for as much memory as that takes. */
-async function warmUp(instance: Instance, user: string): Promise<void> {
+/** Has the service work hard until that takes no more memory; resolves to the most that it took, and the rounds. */
+async function warmUp(
+  instance: Instance,
+  user: string,
+  { steady, most }: FloodRunOptions["warmUp"],
+): Promise<{ before: number; rounds: number }> {
   using ask = openAsking(instance);
   const [userToken, serviceToken] = [await instance.userToken(user), await instance.serviceToken()];
-  for (let round = 0; round < warmUpRounds; round++) {
-    const calls = Array.from({ length: 50 }, () => [
+  let before = 0;
+  let grownIn = 0;
+  let round = 0;
+  for (; round - grownIn < steady && round < most; round++) {
+    const calls = Array.from({ length: warmUpWidth / 2 }, () => [
       ask.rest(`Bearer ${userToken}`),
       ask.internal(`Bearer ${serviceToken}`, user),
     ]);
     await Promise.all(calls.flat());
+    const memory = instance.memory();
+    if (memory > before + 1) grownIn = round;
+    before = Math.max(before, memory);
   }
+  return { before, rounds: round };
 }
