@@ -16,8 +16,6 @@ const fairnessMutants = {
   unlimited: { limitsCallers: false },
   /** Who goes beyond the limits is told so at once. */
   prompt: { sourceMutant: "refusals at once" },
-  /** What a user may do all at once is done so. */
-  crowded: { sourceMutant: "all writes at once" },
 } as const;
 
 export interface FairnessOptions {

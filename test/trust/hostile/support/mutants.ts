@@ -46,10 +46,6 @@ const mutants = {
     file: "src/composition/gates.ts",
     edits: [["const refusalHoldMs = 500;", "const refusalHoldMs = 0;"]],
   },
-  "all writes at once": {
-    file: "src/composition/gates.ts",
-    edits: [["const writesAtOnce = 2;", "const writesAtOnce = 1_000;"]],
-  },
   // Looks whether the target blocks anyone, and is done earlier when it does; the answers are the same.
   "an early return for who is blocked": {
     file: "src/service/blocks.ts",
