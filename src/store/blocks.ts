@@ -1,15 +1,7 @@
 import { sql } from "kysely";
 import type { EdgeRecord, ListPosition } from "../domain/edges.ts";
 import type { UserId } from "../domain/ids.ts";
-import {
-  addEdge,
-  checkRemoved,
-  type EdgeTable,
-  listEdges,
-  readAdded,
-  readList,
-  removeEdge,
-} from "./edges.ts";
+import { checkRemoved, type EdgeTable, edgeStatements, readAdded, readList } from "./edges.ts";
 import { lockPair } from "./pair-lock.ts";
 import type { Session } from "./session.ts";
 
@@ -19,6 +11,13 @@ const blocks: EdgeTable = {
   target: sql.ref("blocked_id"),
   already: "USER_ALREADY_BLOCKED",
 };
+
+const statements = edgeStatements(
+  blocks,
+  (actor, target) => sql`, unfollowed as (
+      delete from follows where (follower_id, followee_id) in ((${actor}, ${target}), (${target}, ${actor}))
+    )`,
+);
 
 /** Who blocks whom. Every method throws `UnknownActorError` for an unknown actor, before anything else. */
 export class BlockRepository {
@@ -33,18 +32,15 @@ export class BlockRepository {
    * `USER_ALREADY_BLOCKED`.
    */
   async block(actor: UserId, target: UserId, signal?: AbortSignal): Promise<EdgeRecord> {
-    const unfollow = sql`, unfollowed as (
-      delete from follows where (follower_id, followee_id) in ((${actor}, ${target}), (${target}, ${actor}))
-    )`;
     return this.#session.transaction(async (run) => {
       await run(lockPair(actor, target));
-      return readAdded(blocks, await run(addEdge(blocks, actor, target, unfollow)));
+      return readAdded(blocks, await run(statements.add(actor, target)));
     }, signal);
   }
 
   /** Unblocks a user, blocked or not; brings no follow back. Throws `USER_NOT_FOUND`. */
   async unblock(actor: UserId, target: UserId, signal?: AbortSignal): Promise<void> {
-    checkRemoved(await this.#session.run(removeEdge(blocks, actor, target), signal));
+    checkRemoved(await this.#session.run(statements.remove(actor, target), signal));
   }
 
   /** Lists at most `limit` of the blocks that the actor made, newest first, those after a position. */
@@ -54,6 +50,6 @@ export class BlockRepository {
     after?: ListPosition,
     signal?: AbortSignal,
   ): Promise<EdgeRecord[]> {
-    return readList(await this.#session.read(listEdges(blocks, actor, limit, after), signal));
+    return readList(await this.#session.read(statements.list(actor, limit, after), signal));
   }
 }

@@ -1,8 +1,9 @@
-import { type RawBuilder, sql } from "kysely";
+import { type CompiledQuery, type RawBuilder, sql } from "kysely";
 import type { EdgeRecord, ListPosition } from "../domain/edges.ts";
 import { type ErrorReason, PrivacyError, UnknownActorError } from "../domain/errors.ts";
 import type { UserId } from "../domain/ids.ts";
-import { micros, toTimestamp } from "./instants.ts";
+import { micros, toMoment } from "./instants.ts";
+import { statement } from "./statement.ts";
 import { publicUserColumns, toUser, type UserRow } from "./user-row.ts";
 
 /** What tells blocks from mutes. */
@@ -25,15 +26,50 @@ type Nullable<T> = { readonly [K in keyof T]: T[K] | null };
 
 type AddedRow = Nullable<RecordRow> & { readonly actor_known: boolean };
 
-/**
- * Adds a record unless there is one. `alongside`: further data-modifying parts of the same statement, each beginning
- * with a comma. `readAdded` reads the answer.
- */
-export function addEdge(
+interface RemovedRow {
+  readonly actor_known: boolean;
+  readonly target_known: boolean;
+}
+
+/** Further data-modifying parts of a statement, each beginning with a comma. */
+type Alongside = (actor: UserId, target: UserId) => RawBuilder<unknown>;
+
+/** The statements on the records of one table. */
+export interface EdgeStatements {
+  /** Adds a record unless there is one. `readAdded` reads the answer. */
+  add(actor: UserId, target: UserId): CompiledQuery<AddedRow>;
+  /** Removes a record if there is one. `checkRemoved` reads the answer. */
+  remove(actor: UserId, target: UserId): CompiledQuery<RemovedRow>;
+  /** Lists at most `limit` records of a user, newest first, those after a position. `readList` reads the answer. */
+  list(actor: UserId, limit: number, after?: ListPosition): CompiledQuery<Nullable<RecordRow>>;
+}
+
+/** Makes the statements of a table. `alongside`: what adding a record does too. */
+export function edgeStatements(edge: EdgeTable, alongside: Alongside = () => sql``): EdgeStatements {
+  const firstPage = statement((actor: UserId, limit: number) => listEdges(edge, actor, limit));
+  const laterPage = statement((actor: UserId, limit: number, createdAt: string, id: string) =>
+    listEdges(
+      edge,
+      actor,
+      limit,
+      sql`and (created_at, id) < (${toMoment(sql`${createdAt}::bigint`)}, ${id})`,
+    ),
+  );
+  return {
+    add: statement((actor, target) => addEdge(edge, actor, target, alongside(actor, target))),
+    remove: statement((actor, target) => removeEdge(edge, actor, target)),
+    list: (actor, limit, after) =>
+      after === undefined
+        ? firstPage(actor, limit)
+        : laterPage(actor, limit, after.createdAt.toString(), after.id),
+  };
+}
+
+function addEdge(
   edge: EdgeTable,
   actor: UserId,
   target: UserId,
-  alongside: RawBuilder<unknown> = sql``,
+  alongside: RawBuilder<unknown>,
 ): RawBuilder<AddedRow> {
   return sql<AddedRow>`
     with actor as (select id from users where id = ${actor}),
@@ -48,7 +84,7 @@ export function addEdge(
     from (values (1)) as always left join other on true left join added on true`;
 }
 
-/** Returns the record that `addEdge` added, or throws why it added none. */
+/** Returns the record that was added, or throws why it added none. */
 export function readAdded(edge: EdgeTable, rows: AddedRow[]): EdgeRecord {
   const [row] = rows;
   if (!row?.actor_known) throw new UnknownActorError();
@@ -57,13 +93,7 @@ export function readAdded(edge: EdgeTable, rows: AddedRow[]): EdgeRecord {
   return toRecord(row as RecordRow);
 }
 
-interface RemovedRow {
-  readonly actor_known: boolean;
-  readonly target_known: boolean;
-}
-
-/** Removes a record if there is one. `checkRemoved` reads the answer. */
-export function removeEdge(edge: EdgeTable, actor: UserId, target: UserId): RawBuilder<RemovedRow> {
+function removeEdge(edge: EdgeTable, actor: UserId, target: UserId): RawBuilder<RemovedRow> {
   return sql<RemovedRow>`
     with removed as (delete from ${edge.name} where ${edge.owner} = ${actor} and ${edge.target} = ${target})
     select exists (select from users where id = ${actor}) as actor_known,
@@ -77,15 +107,13 @@ export function checkRemoved(rows: RemovedRow[]): void {
   if (!row.target_known) throw new PrivacyError("USER_NOT_FOUND");
 }
 
-/** Lists at most `limit` records of a user, newest first, those after a position. `readList` reads the answer. */
-export function listEdges(
+/** `beyond`: a further condition, beginning with `and`. */
+function listEdges(
   edge: EdgeTable,
   actor: UserId,
   limit: number,
-  after?: ListPosition,
+  beyond: RawBuilder<unknown> = sql``,
 ): RawBuilder<Nullable<RecordRow>> {
-  const beyond =
-    after === undefined ? sql`` : sql`and (created_at, id) < (${toTimestamp(after)}, ${after.id})`;
   return sql<Nullable<RecordRow>>`
     select ${publicUserColumns}, page.record_id, page.micros
     from users actor
@@ -101,7 +129,7 @@ export function listEdges(
     order by page.created_at desc, page.record_id desc`;
 }
 
-/** Returns the records that `listEdges` found, or throws that the acting user is unknown. */
+/** Returns the records that were found, or throws that the acting user is unknown. */
 export function readList(rows: Nullable<RecordRow>[]): EdgeRecord[] {
   if (rows.length === 0) throw new UnknownActorError();
   return rows.filter((row): row is RecordRow => row.record_id !== null).map(toRecord);

@@ -1,15 +1,7 @@
 import { sql } from "kysely";
 import type { EdgeRecord, ListPosition } from "../domain/edges.ts";
 import type { UserId } from "../domain/ids.ts";
-import {
-  addEdge,
-  checkRemoved,
-  type EdgeTable,
-  listEdges,
-  readAdded,
-  readList,
-  removeEdge,
-} from "./edges.ts";
+import { checkRemoved, type EdgeTable, edgeStatements, readAdded, readList } from "./edges.ts";
 import type { Session } from "./session.ts";
 
 const mutes: EdgeTable = {
@@ -18,6 +10,8 @@ const mutes: EdgeTable = {
   target: sql.ref("muted_id"),
   already: "USER_ALREADY_MUTED",
 };
+
+const statements = edgeStatements(mutes);
 
 /** Who mutes whom. Every method throws `UnknownActorError` for an unknown actor, before anything else. */
 export class MuteRepository {
@@ -29,12 +23,12 @@ export class MuteRepository {
 
   /** Mutes a user. Throws `USER_NOT_FOUND` or `USER_ALREADY_MUTED`. */
   async mute(actor: UserId, target: UserId, signal?: AbortSignal): Promise<EdgeRecord> {
-    return readAdded(mutes, await this.#session.run(addEdge(mutes, actor, target), signal));
+    return readAdded(mutes, await this.#session.run(statements.add(actor, target), signal));
   }
 
   /** Unmutes a user, muted or not. Throws `USER_NOT_FOUND`. */
   async unmute(actor: UserId, target: UserId, signal?: AbortSignal): Promise<void> {
-    checkRemoved(await this.#session.run(removeEdge(mutes, actor, target), signal));
+    checkRemoved(await this.#session.run(statements.remove(actor, target), signal));
   }
 
   /** Lists at most `limit` of the mutes that the actor made, newest first, those after a position. */
@@ -44,6 +38,6 @@ export class MuteRepository {
     after?: ListPosition,
     signal?: AbortSignal,
   ): Promise<EdgeRecord[]> {
-    return readList(await this.#session.read(listEdges(mutes, actor, limit, after), signal));
+    return readList(await this.#session.read(statements.list(actor, limit, after), signal));
   }
 }

@@ -1,12 +1,15 @@
-import { type RawBuilder, sql } from "kysely";
+import { type CompiledQuery, type RawBuilder, sql } from "kysely";
 import type { UserId } from "../domain/ids.ts";
+import { statement } from "./statement.ts";
+
+const lock = statement((name: string) => sql`select pg_advisory_xact_lock(hashtextextended(${name}, 0))`);
 
 /**
  * Locks a pair of users, in either order, until the transaction ends. It has to be a statement of its own, before
  * those that it protects: what a statement reads was fixed before it took any lock.
  */
-export function lockPair(a: UserId, b: UserId): RawBuilder<unknown> {
-  return sql`select pg_advisory_xact_lock(hashtextextended(${nameOf(a, b)}, 0))`;
+export function lockPair(a: UserId, b: UserId): CompiledQuery<unknown> {
+  return lock(nameOf(a, b));
 }
 
 /**

@@ -3,6 +3,22 @@ import { UnknownActorError } from "../domain/errors.ts";
 import type { UserId } from "../domain/ids.ts";
 import { type Audience, defaultAudience, type PrivacySetting } from "../domain/settings.ts";
 import type { Session } from "./session.ts";
+import { statement } from "./statement.ts";
+
+const chosenBy = statement(
+  (actor: UserId) => sql<{ setting: PrivacySetting | null; audience: Audience }>`
+    select p.setting, p.audience
+    from users u left join privacy_settings p on p.user_id = u.id
+    where u.id = ${actor}`,
+);
+
+const choose = statement(
+  (actor: UserId, setting: PrivacySetting, audience: Audience) => sql`
+    insert into privacy_settings (user_id, setting, audience)
+    select id, ${setting}, ${audience} from users where id = ${actor}
+    on conflict (user_id, setting) do update set audience = excluded.audience
+    returning user_id`,
+);
 
 /** The audiences that users chose. */
 export class SettingsRepository {
@@ -14,13 +30,7 @@ export class SettingsRepository {
 
   /** Returns the audience of every setting, the default where the actor chose none. Throws `UnknownActorError`. */
   async get(actor: UserId, signal?: AbortSignal): Promise<Record<PrivacySetting, Audience>> {
-    const rows = await this.#session.read(
-      sql<{ setting: PrivacySetting | null; audience: Audience }>`
-        select p.setting, p.audience
-        from users u left join privacy_settings p on p.user_id = u.id
-        where u.id = ${actor}`,
-      signal,
-    );
+    const rows = await this.#session.read(chosenBy(actor), signal);
     if (rows.length === 0) throw new UnknownActorError();
     const audiences: Record<PrivacySetting, Audience> = {
       last_seen: defaultAudience,
@@ -35,14 +45,7 @@ export class SettingsRepository {
 
   /** Chooses the audience of a setting. Throws `UnknownActorError`. */
   async set(actor: UserId, setting: PrivacySetting, audience: Audience, signal?: AbortSignal): Promise<void> {
-    const rows = await this.#session.run(
-      sql`
-        insert into privacy_settings (user_id, setting, audience)
-        select id, ${setting}, ${audience} from users where id = ${actor}
-        on conflict (user_id, setting) do update set audience = excluded.audience
-        returning user_id`,
-      signal,
-    );
+    const rows = await this.#session.run(choose(actor, setting, audience), signal);
     if (rows.length === 0) throw new UnknownActorError();
   }
 }

@@ -4,28 +4,36 @@ import { type CompiledQuery, createQueryId, PostgresQueryCompiler, type RawBuild
  * Makes statements of which only the values change. Their text is put together once: for a lone check, doing so each
  * time took longer than all else that becomes of it in this process.
  *
- * `template` has each of its arguments as a value once, in their order, and no other values.
+ * `template` has each of its arguments as a value, as often as it likes, and no other values.
  */
 export function statement<Row, Values extends readonly unknown[]>(
   template: (...values: Values) => RawBuilder<Row>,
 ): (...values: Values) => CompiledQuery<Row> {
-  let compiled: CompiledQuery<Row> | undefined;
+  let compiled: Compiled<Row> | undefined;
   return (...values) => {
-    compiled ??= compile(template, values);
-    return { ...compiled, parameters: values };
+    compiled ??= compile(template, values.length);
+    return { ...compiled.query, parameters: compiled.places.map((place) => values[place]) };
   };
+}
+
+interface Compiled<Row> {
+  readonly query: CompiledQuery<Row>;
+  /** Which of the arguments each value of the statement is. */
+  readonly places: readonly number[];
 }
 
 function compile<Row, Values extends readonly unknown[]>(
   template: (...values: Values) => RawBuilder<Row>,
-  values: Values,
-): CompiledQuery<Row> {
-  const compiled = new PostgresQueryCompiler().compileQuery(
-    template(...values).toOperationNode(),
+  count: number,
+): Compiled<Row> {
+  // What stands in for an argument cannot be taken for another's.
+  const standIns: unknown[] = Array.from({ length: count }, (_, place) => ({ place }));
+  const query = new PostgresQueryCompiler().compileQuery(
+    template(...(standIns as unknown as Values)).toOperationNode(),
     createQueryId(),
   );
-  const { parameters } = compiled;
-  if (parameters.length !== values.length || parameters.some((value, i) => value !== values[i]))
+  const places = query.parameters.map((value) => standIns.indexOf(value));
+  if (places.includes(-1) || new Set(places).size !== count)
     throw new Error("a statement must have its arguments as its values");
-  return compiled as CompiledQuery<Row>;
+  return { query: query as CompiledQuery<Row>, places };
 }
