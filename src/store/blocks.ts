@@ -33,8 +33,7 @@ export class BlockRepository {
    */
   async block(actor: UserId, target: UserId, signal?: AbortSignal): Promise<EdgeRecord> {
     return this.#session.transaction(async (run) => {
-      await run(lockPair(actor, target));
-      return readAdded(blocks, await run(statements.add(actor, target)));
+      return readAdded(blocks, await run(lockPair(actor, target), statements.add(actor, target)));
     }, signal);
   }
 

@@ -44,7 +44,7 @@ async function open(
     dbName,
     onCreateConnection: (connection) => onePerTurn(connection as DatabaseConnection),
   });
-  const session = new Session(orm.em.fork().getKysely(), "ignore query", { tracer });
+  const session = new Session(orm.em.fork().getKysely(), { tracer });
   await session.run(sql`select 1`);
   return {
     kind: "embedded",

@@ -4,6 +4,26 @@ import { PrivacyError } from "../domain/errors.ts";
 import type { UserId } from "../domain/ids.ts";
 import { lockPair } from "./pair-lock.ts";
 import type { Session } from "./session.ts";
+import { statement } from "./statement.ts";
+
+const add = statement(
+  (follower: UserId, followee: UserId) => sql<{ known: boolean; blocked: boolean }>`
+    with facts as (
+      select
+        exists (select from users where id = ${follower})
+          and exists (select from users where id = ${followee}) as known,
+        exists (
+          select from blocks
+          where (blocker_id, blocked_id) in ((${follower}, ${followee}), (${followee}, ${follower}))
+        ) as blocked
+    ),
+    added as (
+      insert into follows (follower_id, followee_id, created_at)
+      select ${follower}, ${followee}, clock_timestamp() from facts where known and not blocked
+      on conflict (follower_id, followee_id) do nothing
+    )
+    select known, blocked from facts`,
+);
 
 /** Who follows whom. */
 export class FollowRepository {
@@ -19,23 +39,7 @@ export class FollowRepository {
    */
   async follow(follower: UserId, followee: UserId, signal?: AbortSignal): Promise<void> {
     await this.#session.transaction(async (run) => {
-      await run(lockPair(follower, followee));
-      const [facts] = await run(sql<{ known: boolean; blocked: boolean }>`
-        with facts as (
-          select
-            exists (select from users where id = ${follower})
-              and exists (select from users where id = ${followee}) as known,
-            exists (
-              select from blocks
-              where (blocker_id, blocked_id) in ((${follower}, ${followee}), (${followee}, ${follower}))
-            ) as blocked
-        ),
-        added as (
-          insert into follows (follower_id, followee_id, created_at)
-          select ${follower}, ${followee}, clock_timestamp() from facts where known and not blocked
-          on conflict (follower_id, followee_id) do nothing
-        )
-        select known, blocked from facts`);
+      const [facts] = await run(lockPair(follower, followee), add(follower, followee));
       if (!facts?.known) throw new PrivacyError("USER_NOT_FOUND");
       if (facts.blocked) throw new PrivacyError("FOLLOW_ACROSS_BLOCK");
     }, signal);

@@ -1,12 +1,14 @@
 import {
-  type AbortableOperationOptions,
-  type DatabaseConnection,
+  type ControlConnectionProvider,
   PostgresDialect,
   type PostgresDialectConfig,
   PostgresDriver,
 } from "kysely";
 import pg from "pg";
 import { PrivacyError } from "../domain/errors.ts";
+import type { LoanOptions } from "./lend.ts";
+import { type PooledClient, PooledConnection } from "./pooled-connection.ts";
+import { PreparedClient } from "./prepared-client.ts";
 import { type Patience, WaitingLine } from "./waiting-line.ts";
 
 /** A second of a burst; then little more than what a caller in a hurry waits for. */
@@ -31,8 +33,8 @@ interface LinedPoolOptions extends pg.PoolConfig {
   readonly max: number;
   /** Told of connections that broke while nobody used them. */
   readonly log: (message: string) => void;
-  /** Prepares a connection before its first use. */
-  readonly onCreateConnection?: (connection: DatabaseConnection) => Promise<void>;
+  /** The connections over which statements are cancelled; without them none is. */
+  readonly control?: ControlConnectionProvider | undefined;
   readonly onWait?: OnWait | undefined;
   readonly patience?: Patience | undefined;
 }
@@ -47,18 +49,23 @@ export interface LinedPool {
 export function linedPool({
   name,
   log,
-  onCreateConnection = async () => {},
+  control,
   onWait = () => {},
   patience = usualPatience,
   ...options
 }: LinedPoolOptions): LinedPool {
-  const pool = new pg.Pool(options);
+  const pool = new pg.Pool({ ...options, Client: PreparedClient });
   pool.on("error", ({ message }) => log(`an idle connection broke: ${message}`));
   const line = new WaitingLine(options.max, patience);
-  const dialect = new LinedDialect(line, (seconds) => onWait(name, seconds), {
-    // Without its `Client`, with which Kysely would open a connection for every statement that it cancels.
-    pool: { connect: () => pool.connect(), end: () => pool.end(), options: pool.options },
-    onCreateConnection,
+  const connections = new WeakMap<PooledClient, PooledConnection>();
+  const connect = async () => {
+    const client = (await pool.connect()) as unknown as PooledClient;
+    const connection = connections.get(client) ?? new PooledConnection(client, control);
+    connections.set(client, connection);
+    return connection;
+  };
+  const dialect = new LinedDialect(pool, (config) => {
+    return new LinedDriver(line, connect, (seconds) => onWait(name, seconds), config);
   });
   return {
     dialect,
@@ -76,51 +83,57 @@ export function linedPool({
 type Waited = (seconds: number) => void;
 
 class LinedDialect extends PostgresDialect {
-  readonly #line: WaitingLine;
-  readonly #waited: Waited;
-  readonly #config: PostgresDialectConfig;
+  readonly #createDriver: () => PostgresDriver;
 
-  constructor(line: WaitingLine, waited: Waited, config: PostgresDialectConfig) {
+  constructor(pool: pg.Pool, createDriver: (config: PostgresDialectConfig) => PostgresDriver) {
+    const config = { pool };
     super(config);
-    this.#line = line;
-    this.#waited = waited;
-    this.#config = config;
+    this.#createDriver = () => createDriver(config);
   }
 
   override createDriver(): PostgresDriver {
-    return new LinedDriver(this.#line, this.#waited, this.#config);
+    return this.#createDriver();
   }
 }
 
 /** A place in the line is held for as long as a connection: until its last statement has ended, aborted or not. */
 class LinedDriver extends PostgresDriver {
   readonly #line: WaitingLine;
+  readonly #connect: () => Promise<PooledConnection>;
   readonly #waited: Waited;
 
-  constructor(line: WaitingLine, waited: Waited, config: PostgresDialectConfig) {
+  constructor(
+    line: WaitingLine,
+    connect: () => Promise<PooledConnection>,
+    waited: Waited,
+    config: PostgresDialectConfig,
+  ) {
     super(config);
     this.#line = line;
+    this.#connect = connect;
     this.#waited = waited;
   }
 
-  override async acquireConnection(options?: AbortableOperationOptions): Promise<DatabaseConnection> {
+  override async acquireConnection({ wantedBy }: LoanOptions = {}): Promise<PooledConnection> {
     const from = performance.now();
     try {
-      if (await this.#line.enter(options?.signal)) return await this.#connect(options);
-      throw new PrivacyError("UNAVAILABLE", { cause: new Error("no connection came free in time") });
-    } catch (failure) {
-      // Kysely has rejected by now, and would write to the console that nobody waited for this.
-      if (options?.signal?.aborted) return Promise.withResolvers<never>().promise;
-      throw failure;
+      if (!(await this.#line.enter(wantedBy))) {
+        const cause = new Error("no connection came free in time");
+        throw new PrivacyError("UNAVAILABLE", { cause });
+      }
+      try {
+        return await this.#connect();
+      } catch (failure) {
+        this.#line.leave();
+        throw failure;
+      }
     } finally {
       this.#waited((performance.now() - from) / 1_000);
     }
   }
 
-  override async releaseConnection(
-    connection: Parameters<PostgresDriver["releaseConnection"]>[0],
-  ): Promise<void> {
-    await super.releaseConnection(connection);
+  override async releaseConnection(connection: unknown): Promise<void> {
+    (connection as PooledConnection).release();
     this.#line.leave();
   }
 
@@ -128,14 +141,5 @@ class LinedDriver extends PostgresDriver {
   override async destroy(): Promise<void> {
     await this.#line.idle();
     await super.destroy();
-  }
-
-  async #connect(options?: AbortableOperationOptions): Promise<DatabaseConnection> {
-    try {
-      return await super.acquireConnection(options);
-    } catch (failure) {
-      this.#line.leave();
-      throw failure;
-    }
   }
 }

@@ -1,11 +1,10 @@
 import { MikroORM } from "@mikro-orm/postgresql";
-import { Kysely, sql } from "kysely";
+import { type ControlConnectionProvider, Kysely, sql } from "kysely";
 import type { Backend } from "./backend.ts";
 import { type LinedPool, linedPool, type OnWait } from "./lined-pool.ts";
 import { migrate } from "./migrations/migrate.ts";
 import { ormOptions } from "./orm-options.ts";
 import { PreparedClient } from "./prepared-client.ts";
-import { quietAborts } from "./quiet-aborts.ts";
 import { Session, type StatementTracer } from "./session.ts";
 import type { Patience } from "./waiting-line.ts";
 import { Watch } from "./watch.ts";
@@ -71,9 +70,9 @@ export async function openPostgresql(
     max: controlConnections,
   });
   const control = new Kysely<unknown>({ dialect: controlPool.dialect });
-  const onCreateConnection = quietAborts((use) => control.getExecutor().provideConnection(use));
+  const cancelOver: ControlConnectionProvider = (use) => control.getExecutor().provideConnection(use);
   const lined = (name: string, max: number, more = {}) =>
-    linedPool({ ...common, ...timeouts, ...more, name, max, onCreateConnection, onWait, patience });
+    linedPool({ ...common, ...timeouts, ...more, name, max, control: cancelOver, onWait, patience });
   const connect = ({ dialect }: LinedPool) =>
     MikroORM.init({
       ...ormOptions(log),
@@ -85,13 +84,13 @@ export async function openPostgresql(
   // Changes may wait for locks with all of their connections; decisions must not wait for them.
   const checksPool = lined("checks", checkConnections, plannedOnce);
   const checks = await connect(checksPool);
-  const questions = new Session(control, "ignore query");
+  const questions = new Session(control);
   const watch = new Watch(() => questions.read(canDecide), watchTimes);
   const { hostname, port, pathname } = new URL(url);
   return {
     kind: "postgresql",
-    session: new Session(orm.em.fork().getKysely(), "cancel query", { watch, tracer }),
-    checks: new Session(checks.em.fork().getKysely(), "cancel query", { watch, tracer }),
+    session: new Session(orm.em.fork().getKysely(), { watch, tracer }),
+    checks: new Session(checks.em.fork().getKysely(), { watch, tracer }),
     description: `${hostname}:${port || "5432"}${pathname}`,
     watch: (onChange) => watch.start(onChange),
     pools: () => [changesPool, checksPool, controlPool].map((pool) => pool.figures()),

@@ -1,6 +1,15 @@
-import { type AbortableQueryOptions, type CompiledQuery, type Kysely, type RawBuilder, sql } from "kysely";
+import {
+  type CompiledQuery,
+  type Kysely,
+  type QueryExecutor,
+  type QueryResult,
+  type RawBuilder,
+  sql,
+} from "kysely";
 import { isConnectionLost, isRolledBack, toStoreError } from "./errors.ts";
+import { type LentConnection, lend } from "./lend.ts";
 import { retrying } from "./retry.ts";
+import { statement } from "./statement.ts";
 import type { Watch } from "./watch.ts";
 
 /** Follows the statements of a call. */
@@ -18,8 +27,12 @@ interface SessionHooks {
 /** What can be sent: a statement that is put together now, or one that was. */
 type Sendable<Row> = RawBuilder<Row> | CompiledQuery<Row>;
 
-/** Runs one statement and returns its rows. */
-export type Run = <Row>(statement: Sendable<Row>) => Promise<Row[]>;
+/** Runs statements, each when the one before has ended, and returns the rows of the last. */
+export type Run = <Row>(...statements: [...Sendable<unknown>[], Sendable<Row>]) => Promise<Row[]>;
+
+const begin = statement(() => sql`begin isolation level read committed`)();
+const commit = statement(() => sql`commit`)();
+const rollback = statement(() => sql`rollback`)();
 
 /**
  * Runs statements on either backend. An abort of the signal rejects with the signal's reason and cancels the
@@ -29,20 +42,12 @@ export type Run = <Row>(statement: Sendable<Row>) => Promise<Row[]>;
  * times; a change whose outcome is unknown never is.
  */
 export class Session {
-  readonly #db: Kysely<unknown>;
-  readonly #onAbort: AbortableQueryOptions["inflightQueryAbortStrategy"];
+  readonly #executor: QueryExecutor;
   readonly #watch: Watch | undefined;
-
   readonly #tracer: StatementTracer | undefined;
 
-  /** `onAbort`: what becomes of a running statement; a backend without a second connection can cancel none. */
-  constructor(
-    db: Kysely<unknown>,
-    onAbort: "cancel query" | "ignore query",
-    { watch, tracer }: SessionHooks = {},
-  ) {
-    this.#db = db;
-    this.#onAbort = onAbort;
+  constructor(db: Kysely<unknown>, { watch, tracer }: SessionHooks = {}) {
+    this.#executor = db.getExecutor();
     this.#watch = watch;
     this.#tracer = tracer;
   }
@@ -89,8 +94,8 @@ export class Session {
     }
   }
 
-  async #execute<Row>(statement: Sendable<Row>, signal: AbortSignal | undefined): Promise<Row[]> {
-    return this.#send(statement, this.#db, this.#abortable(signal));
+  #execute<Row>(statement: Sendable<Row>, signal: AbortSignal | undefined): Promise<Row[]> {
+    return lend(this.#executor, ({ connection }) => this.#send([statement], connection), signal);
   }
 
   #transact<T>(
@@ -98,43 +103,66 @@ export class Session {
     onCommit: () => void,
     signal: AbortSignal | undefined,
   ): Promise<T> {
-    const { promise, resolve, reject } = Promise.withResolvers<T>();
-    const options = this.#abortable(signal);
     // Not `em.transactional`: its transaction keeps the pool's client for ever when begin, commit or rollback fails.
-    this.#db
-      .connection()
-      .execute(async (connection) => {
-        const run: Run = (statement) => this.#send(statement, connection, options);
+    return lend(
+      this.#executor,
+      async ({ connection, fail, hold }) => {
+        let begun = false;
+        const run: Run = async (...statements) => {
+          signal?.throwIfAborted();
+          const first = begun ? [] : [begin];
+          begun = true;
+          return this.#send([...first, ...statements], connection);
+        };
         let result: T;
         try {
-          await run(sql`begin isolation level read committed`);
           result = await work(run);
+          signal?.throwIfAborted();
         } catch (failure) {
-          reject(failure);
-          await this.#send(sql`rollback`, connection);
-          return;
+          fail(failure);
+          await hold();
+          if (begun) await this.#send([rollback], connection);
+          throw failure;
         }
+        void hold();
         onCommit();
-        await this.#send(sql`commit`, connection);
-        resolve(result);
-      }, options)
-      .catch(reject);
-    return promise;
+        await this.#send([commit], connection);
+        return result;
+      },
+      signal,
+    );
   }
 
-  async #send<Row>(
-    statement: Sendable<Row>,
-    db: Kysely<unknown>,
-    options?: AbortableQueryOptions,
+  /** Sends statements, in one exchange where the connection can do so, and returns the rows of the last. */
+  async #send<Row>(statements: readonly Sendable<unknown>[], connection: LentConnection): Promise<Row[]> {
+    const queries = statements.map((statement) => this.#compiled(statement));
+    const all = connection.executeAll?.bind(connection);
+    if (queries.length > 1 && all !== undefined) return await this.#traced(queries, () => all<Row>(queries));
+    let rows: Row[] = [];
+    for (const query of queries)
+      rows = await this.#traced([query], () => connection.executeQuery<Row>(query));
+    return rows;
+  }
+
+  /** The spans of an exchange last as long as it does. */
+  async #traced<Row>(
+    queries: readonly CompiledQuery[],
+    send: () => Promise<QueryResult<Row>>,
   ): Promise<Row[]> {
-    const compiled = "sql" in statement ? statement : statement.compile(db);
-    const send = () => db.executeQuery(compiled, options);
     const tracer = this.#tracer;
-    return (await (tracer === undefined ? send() : tracer.statement(operationOf(compiled), send))).rows;
+    if (tracer === undefined) return (await send()).rows;
+    let sent: Promise<QueryResult<Row>> | undefined;
+    const answers = queries.map((query) => {
+      return tracer.statement(operationOf(query), () => {
+        sent ??= send();
+        return sent;
+      });
+    });
+    return (await Promise.all(answers)).at(-1)?.rows ?? [];
   }
 
-  #abortable(signal: AbortSignal | undefined): AbortableQueryOptions {
-    return { signal, inflightQueryAbortStrategy: this.#onAbort };
+  #compiled<Row>(statement: Sendable<Row>): CompiledQuery<Row> {
+    return "sql" in statement ? statement : statement.compile({ getExecutor: () => this.#executor });
   }
 }
 

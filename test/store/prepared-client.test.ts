@@ -2,11 +2,16 @@ import { expect } from "chai";
 import type pg from "pg";
 import { PreparedClient } from "../../src/store/prepared-client.ts";
 import { postgresUrl } from "../support/cluster.ts";
+import { until } from "./suite/store.ts";
+
+/** With the types of what it overrides. */
+type Client = pg.Client & Pick<PreparedClient, "queryAll">;
 
 describe("the prepared client", () => {
-  let client: pg.Client;
+  let client: Client;
+  let url: string | undefined;
   beforeEach(async function () {
-    const url = await postgresUrl();
+    url = await postgresUrl();
     if (url === undefined) return this.skip();
     client = new PreparedClient({ connectionString: url });
     await client.connect();
@@ -45,6 +50,77 @@ describe("the prepared client", () => {
       expect(failure).to.equal("division by zero");
     }
     await client.query("select 1");
+  });
+
+  describe("in one exchange", () => {
+    const ask = (text: string, ...values: unknown[]) => ({ text, values });
+    const failureOf = (work: Promise<unknown>) =>
+      work.then(
+        () => "none",
+        ({ message }: Error) => message,
+      );
+
+    it("runs each statement when the one before has ended", async () => {
+      await client.query("create temporary table numbers (n int)");
+      for (let round = 0; round < 2; round++) {
+        const results = await client.queryAll([
+          ask("begin"),
+          ask("insert into numbers select n from generate_series(1, $1::int) n", 3),
+          ask("select count(*)::int as count, $1::text as word from numbers", "x"),
+          ask("rollback"),
+        ]);
+        expect(results.map(({ command }) => command)).to.eql(["BEGIN", "INSERT", "SELECT", "ROLLBACK"]);
+        expect(results.map(({ rows }) => rows)).to.eql([[], [], [{ count: 3, word: "x" }], []]);
+      }
+      expect((await client.query("select from numbers")).rows).to.eql([]);
+    });
+
+    it("sees in each statement what others had committed before it began", async () => {
+      const other = new PreparedClient({ connectionString: url }) as pg.Client;
+      await other.connect();
+      try {
+        await other.query("create table seen (n int)");
+        await other.query("begin");
+        await other.query("select pg_advisory_xact_lock(7)");
+        await other.query("insert into seen values (1)");
+        const results = client.queryAll([
+          ask("begin isolation level read committed"),
+          ask("select pg_advisory_xact_lock($1)", 7),
+          ask("select n from seen"),
+        ]);
+        await until(async () => {
+          const { rows } = await other.query(
+            "select from pg_locks where locktype = 'advisory' and not granted",
+          );
+          return rows.length === 1;
+        });
+        await other.query("commit");
+        expect((await results).at(-1)?.rows).to.eql([{ n: 1 }]);
+      } finally {
+        await other.end();
+        await client.query("rollback");
+        await client.query("drop table if exists seen");
+      }
+    });
+
+    it("runs nothing after a statement that failed, and goes on", async () => {
+      await client.query("create temporary table numbers (n int)");
+      const add = ask("insert into numbers values ($1)", 1);
+      for (let round = 0; round < 2; round++) {
+        const failed = client.queryAll([ask("select 1 / $1::int", 0), add, ask("select $1::int + 1", 1)]);
+        expect(await failureOf(failed)).to.equal("division by zero");
+      }
+      expect((await client.query("select from numbers")).rows).to.eql([]);
+      await client.queryAll([add, ask("select $1::int + 1", 1)]);
+      expect((await client.query("select n from numbers")).rows).to.eql([{ n: 1 }]);
+    });
+
+    it("rejects when its connection is lost", async () => {
+      const failure = failureOf(
+        client.queryAll([ask("begin"), ask("select pg_terminate_backend(pg_backend_pid())")]),
+      );
+      expect(await failure).to.include("terminat");
+    });
   });
 
   it("survives the loss of its connection while nobody listens", () => {

@@ -18,7 +18,7 @@ export async function statementsOf(
       sent.push(query);
     },
   });
-  const session = new Session(db, "ignore query");
+  const session = new Session(db);
   const database = databaseOn({
     kind: "postgresql",
     session,
