@@ -76,13 +76,12 @@ async function run(exchange: Exchange, context: CallContext): Promise<void> {
     return;
   }
   const body = render(exchange, reply);
-  const headers = new Headers(context.responseHeader);
+  const headers: [string, string][] = [...(context.response.header ?? [])];
   const nextToken = paged ? nextTokenOf(list, reply) : "";
-  if (list !== undefined && nextToken !== "")
-    headers.set(
-      "link",
-      nextPageLink(list, { segments: route.segments, parameters: path, query: exchange.query }, nextToken),
-    );
+  if (list !== undefined && nextToken !== "") {
+    const page = { segments: route.segments, parameters: path, query: exchange.query };
+    headers.push(["link", nextPageLink(list, page, nextToken)]);
+  }
   context.abort(finished);
   send(request, response, { status: 200, headers }, body, maxBodyBytes);
 }
@@ -101,7 +100,7 @@ function completeList(
     const rows = writeData?.(page).slice(1, -1) ?? "";
     let text = rows === "" ? "" : separator + rows;
     if (!response.headersSent) {
-      writeHead(response, { status: 200, headers: context.responseHeader });
+      writeHead(response, { status: 200, headers: context.response.header ?? [] });
       text = `${format.beforeData(reply.successMessage, time())}[${text}`;
     }
     if (rows !== "") separator = ",";
