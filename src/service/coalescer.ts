@@ -140,7 +140,10 @@ export class Coalescer<Question, Fact> {
 
   #send(): void {
     while (this.#waiting.length > 0 && this.#inFlight < this.#limits.inFlight) {
-      if (this.#fewInFlight > 0 && this.#unsent < this.#limits.company) return this.#awaitCompany();
+      if (this.#fewInFlight > 0 && this.#unsent < this.#limits.company) {
+        this.#awaitCompany();
+        return;
+      }
       void this.#run(this.#compose());
     }
   }
