@@ -36,6 +36,8 @@ interface Stage {
   readonly instances: readonly Instance[];
   /** Kills something, starts it again, and returns how long the service took to be ready. */
   readonly kill: () => Promise<number>;
+  /** Whether a kill ends whatever was still to be done for the operations before it. */
+  readonly killSettles?: boolean;
   /** Counts follows across a block between two kills, where that can be done. */
   readonly look?: () => Promise<number>;
 }
@@ -50,13 +52,14 @@ export function cutConnections(options: ChaosOptions): Promise<ChaosOutcome> {
 
 /** Kills PostgreSQL under two instances. */
 export function killPostgresql(options: ChaosOptions): Promise<ChaosOutcome> {
-  return onPostgresql(options, (server, instances) => async () => {
+  const killer = (server: ThrowawayServer, instances: readonly Instance[]) => async () => {
     await killServer(server);
     await server.restart();
     const begin = performance.now();
     for (const instance of instances) await instance.untilReady();
     return performance.now() - begin;
-  });
+  };
+  return onPostgresql(options, killer, true);
 }
 
 /** Kills two instances on PostgreSQL, one after the other. */
@@ -83,6 +86,7 @@ export async function killEmbedded(options: ChaosOptions): Promise<ChaosOutcome>
 async function onPostgresql(
   options: ChaosOptions,
   killer: (server: ThrowawayServer, instances: readonly Instance[]) => Stage["kill"],
+  killSettles = false,
 ): Promise<ChaosOutcome> {
   await using parts = new AsyncDisposableStack();
   const server = await startThrowawayServer({ durable: true });
@@ -98,7 +102,7 @@ async function onPostgresql(
     instances.push(await start(server.url));
   }
   const look = () => countAcross(server.url);
-  const outcome = await chaos(options, { instances, kill: killer(server, instances), look });
+  const outcome = await chaos(options, { instances, kill: killer(server, instances), killSettles, look });
   return { ...outcome, across: outcome.across + (await look()) };
 }
 
@@ -111,13 +115,18 @@ function serviceMutant({ mutant }: ChaosOptions): Mutant | undefined {
   return mutant === "unlocked" ? undefined : mutant;
 }
 
-async function chaos(options: ChaosOptions, { instances, kill, look }: Stage): Promise<ChaosOutcome> {
+async function chaos(
+  options: ChaosOptions,
+  { instances, kill, killSettles = false, look }: Stage,
+): Promise<ChaosOutcome> {
   const readyMs: number[] = [];
   let across = 0;
   const disturb = async (progress: Progress) => {
     while (readyMs.length < options.kills || !progress.enough()) {
       await options.nextKill(progress);
+      const settle = progress.markLost();
       readyMs.push(await kill());
+      if (killSettles) settle();
       across += (await look?.()) ?? 0;
     }
   };

@@ -1,11 +1,11 @@
 /** A call that a client made, as it saw it. */
 export interface Operation<Call> {
   readonly call: Call;
-  /** What came back; undefined when the reply was lost: then it may have any effect at any later time, or none. */
+  /** What came back; undefined when the reply was lost: then it may have had any effect, or none. */
   readonly result: string | undefined;
   /** When the client sent it, by the one clock of the history. */
   readonly invoked: number;
-  /** When the reply came; `Infinity` when it was lost. */
+  /** When the reply came; when it was lost, from when on it can have no effect any more: `Infinity` when that is unknown. */
   readonly responded: number;
 }
 
@@ -80,8 +80,10 @@ export function checkLinearizable<Call>(
     if (course.replies > furthest.replies) furthest = { replies: course.replies, states: new Set() };
     if (course.replies === furthest.replies) furthest.states.add(course.state);
     const bit = 1n << BigInt(reply.place);
-    if ((course.taken & bit) === 0n) left.push(...successors(course, reply.open));
-    else left.push({ ...course, replies: course.replies + 1, taken: course.taken & ~bit });
+    const isTaken = (course.taken & bit) !== 0n;
+    if (!isTaken) left.push(...successors(course, reply.open));
+    if (isTaken || reply.operation.result === undefined)
+      left.push({ ...course, replies: course.replies + 1, taken: course.taken & ~bit });
   }
   const { operation } = replies[furthest.replies] as Reply<Call>;
   return { linearizable: false, operation, states: [...furthest.states] };

@@ -23,6 +23,11 @@ export interface Progress {
   enough(): boolean;
   /** Waits until so many more operations have been answered. */
   after(operations: number): Promise<void>;
+  /**
+   * Marks the operations of unknown outcome until now. To be called when none of them can have any effect any more:
+   * what may still have one can explain much, and takes long to judge.
+   */
+  markLost(): () => void;
 }
 
 /** What a race came to. */
@@ -37,10 +42,12 @@ export interface RaceOutcome {
   readonly violations: readonly string[];
 }
 
+type Recorded = { -readonly [Key in keyof Operation<PairCall>]: Operation<PairCall>[Key] };
+
 /** Two users and everything that was done between them. */
 interface Pair {
   readonly users: readonly [string, string];
-  readonly history: Operation<PairCall>[];
+  readonly history: Recorded[];
 }
 
 /** As often as it is named. A history of many writes with few reads would explain too much. */
@@ -64,7 +71,7 @@ export async function race(options: RaceOptions): Promise<RaceOutcome> {
   const [first] = clients.flat() as [PairClient];
   await first.addUsers([...new Set(pairs.flatMap(({ users }) => users))]);
 
-  const counter = new Counter(operations);
+  const counter = new Counter(operations, pairs);
   const begin = performance.now();
   let disturbed = false;
   const disturbance = disturb(counter).finally(() => {
@@ -95,11 +102,13 @@ export async function race(options: RaceOptions): Promise<RaceOutcome> {
 
 class Counter implements Progress {
   readonly #operations: number;
+  readonly #pairs: readonly Pair[];
   readonly #waiting = new Map<() => void, number>();
   answered = 0;
 
-  constructor(operations: number) {
+  constructor(operations: number, pairs: readonly Pair[]) {
     this.#operations = operations;
+    this.#pairs = pairs;
   }
 
   enough(): boolean {
@@ -110,6 +119,16 @@ class Counter implements Progress {
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#waiting.set(resolve, this.answered + operations);
     return promise;
+  }
+
+  markLost(): () => void {
+    const lost = this.#pairs
+      .flatMap(({ history }) => history)
+      .filter(({ responded }) => responded === Number.POSITIVE_INFINITY);
+    return () => {
+      const now = performance.now();
+      for (const operation of lost) operation.responded = now;
+    };
   }
 
   count(): void {

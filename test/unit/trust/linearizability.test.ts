@@ -7,7 +7,7 @@ type History = readonly Operation<PairCall>[];
 
 const lost = Number.POSITIVE_INFINITY;
 
-/** Reads `block> OK 0-2`: what, by whom of the two, its answer, when. `?` is an answer that was lost. */
+/** Reads `block> OK 0-2`: what, by whom of the two, its answer, when. `?` is an answer that was lost, until when. */
 function history(...lines: string[]): History {
   return lines.map((line) => {
     const [, action, way, result, invoked, responded] =
@@ -29,12 +29,11 @@ function definition(given: History, state = 0): boolean {
   const firstReply = Math.min(...given.map(({ responded }) => responded));
   return given.some((operation) => {
     if (operation.invoked > firstReply) return false;
+    const others = given.filter((other) => other !== operation);
     const { state: next, result } = pairModel.run(state, operation.call);
+    if (operation.result === undefined && definition(others, state)) return true;
     if (operation.result !== undefined && operation.result !== result) return false;
-    return definition(
-      given.filter((other) => other !== operation),
-      next,
-    );
+    return definition(others, next);
   });
 }
 
@@ -52,19 +51,20 @@ const executions = (maxLength: number) =>
         before: fc.double({ min: 0, max: 4, noNaN: true }),
         after: fc.double({ min: 0, max: 4, noNaN: true }),
         lost: fc.nat(59).map((n) => n === 0),
+        settled: fc.boolean(),
       }),
       { maxLength, size: "max" },
     )
     .map((steps) => {
       let state = 0;
-      return steps.map(({ call, before, after, lost: isLost }, moment): Operation<PairCall> => {
+      return steps.map(({ call, before, after, lost: isLost, settled }, moment): Operation<PairCall> => {
         const answer = pairModel.run(state, call);
         state = answer.state;
         return {
           call,
           result: isLost ? undefined : answer.result,
           invoked: moment - before,
-          responded: isLost ? lost : moment + after,
+          responded: isLost && !settled ? lost : moment + after,
         };
       });
     });
@@ -109,6 +109,16 @@ describe("the checker of linearizability", () => {
       "read> following 3-4",
       "read> blocking 5-6",
     ),
+    "a lost write that took effect before it was settled": history(
+      "block> ? 0-4",
+      "check> ALLOW UNSPECIFIED 1-2",
+      "check> DENY BLOCKING 3-6",
+    ),
+    "a lost write that was settled, and never took effect": history(
+      "block> ? 0-2",
+      "check> ALLOW UNSPECIFIED 3-4",
+      "block> OK 5-6",
+    ),
     "a lost read": history("read> ? 0-lost", "block> OK 1-2"),
     "a reply at the moment of an invocation": history("block> OK 0-1", "check> ALLOW UNSPECIFIED 1-2"),
   };
@@ -137,6 +147,11 @@ describe("the checker of linearizability", () => {
     ),
     "two blocks that are both the first": history("block> OK 0-5", "block> OK 1-4"),
     "an effect that nobody caused": history("read> followedBy 0-1"),
+    "a lost write that took effect after it was settled": history(
+      "block> ? 0-3",
+      "check> ALLOW UNSPECIFIED 4-5",
+      "check> DENY BLOCKING 6-7",
+    ),
     "a lost write that took effect twice": history(
       "block> ? 0-lost",
       "check> DENY BLOCKING 1-2",
@@ -198,7 +213,7 @@ describe("the checker of linearizability", () => {
       .map(([given, changes]) =>
         given.map((operation, i) => {
           const change = changes.find(([index]) => index === i);
-          return change === undefined || operation.responded === lost
+          return change === undefined || operation.result === undefined
             ? operation
             : { ...operation, result: change[1] };
         }),
