@@ -12,10 +12,6 @@ export interface CoalescerLimits {
   readonly fairShare: number;
   /** The most statements under way at once. */
   readonly inFlight: number;
-  /** While a statement of fewer questions is under way, so many must wait before another is sent ... */
-  readonly company: number;
-  /** ... or one so long, in milliseconds. */
-  readonly companyMs: number;
   /** A call is refused that finds more questions than this waiting for a statement. */
   readonly waiting: number;
 }
@@ -69,10 +65,7 @@ export class Coalescer<Question, Fact> {
   /** Questions that no statement has taken yet. */
   #unsent = 0;
   #inFlight = 0;
-  /** Statements under way with few questions. */
-  #fewInFlight = 0;
   #scheduled = false;
-  #companyTimer: NodeJS.Timeout | undefined;
 
   constructor(read: ReadMany<Question, Fact>, limits: CoalescerLimits, hooks: CoalescerHooks = {}) {
     this.#read = read;
@@ -140,20 +133,8 @@ export class Coalescer<Question, Fact> {
 
   #send(): void {
     while (this.#waiting.length > 0 && this.#inFlight < this.#limits.inFlight) {
-      if (this.#fewInFlight > 0 && this.#unsent < this.#limits.company) {
-        this.#awaitCompany();
-        return;
-      }
       void this.#run(this.#compose());
     }
-  }
-
-  /** Waits until more have come, or the few under way are answered: a statement costs much more than a question. */
-  #awaitCompany(): void {
-    this.#companyTimer ??= setTimeout(() => {
-      this.#companyTimer = undefined;
-      if (this.#waiting.length > 0 && this.#inFlight < this.#limits.inFlight) void this.#run(this.#compose());
-    }, this.#limits.companyMs).unref();
   }
 
   /**
@@ -180,9 +161,7 @@ export class Coalescer<Question, Fact> {
   async #run(statement: Statement<Question, Fact>): Promise<void> {
     const { parts, callers, cancel } = statement;
     const questions = parts.flatMap(({ caller, from, to }) => caller.questions.slice(from, to));
-    const isFew = questions.length < this.#limits.company;
     this.#inFlight++;
-    if (isFew) this.#fewInFlight++;
     try {
       const { onSend, tracer } = this.#hooks;
       onSend?.(questions.length);
@@ -198,7 +177,6 @@ export class Coalescer<Question, Fact> {
     } finally {
       for (const caller of callers) caller.statements.delete(statement);
       this.#inFlight--;
-      if (isFew) this.#fewInFlight--;
       this.#send();
     }
   }

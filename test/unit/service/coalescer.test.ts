@@ -38,8 +38,6 @@ function start(limits: Partial<CoalescerLimits> = {}) {
       statementSize: 1_000,
       fairShare: 250,
       inFlight: 4,
-      company: 0,
-      companyMs: 60_000,
       waiting: 20_000,
       ...limits,
     },
@@ -76,8 +74,6 @@ describe("the coalescer", () => {
       statementSize: 2,
       fairShare: 2,
       inFlight: 1,
-      company: 0,
-      companyMs: 60_000,
       waiting: 3,
     });
     const leaving = new AbortController();
@@ -151,31 +147,6 @@ describe("the coalescer", () => {
     expect(questionsOf(sent)).to.eql(["a", "b"]);
     await sent[1]?.answer();
     expect(questionsOf(sent)).to.eql(["a", "b", "c d"]);
-  });
-
-  it("waits for company while few questions are under way, until these are answered", async () => {
-    const { sent, ask } = start({ company: 3, companyMs: 60_000 });
-    for (const question of ["a", "b", "c"]) {
-      void ask([question]);
-      await turn();
-    }
-    expect(questionsOf(sent)).to.eql(["a"]);
-    void ask(["d"]);
-    await turn();
-    expect(questionsOf(sent)).to.eql(["a", "b c d"]);
-    void ask(["e"]);
-    await turn();
-    expect(sent).to.have.length(2);
-    await sent[0]?.answer();
-    expect(questionsOf(sent)).to.eql(["a", "b c d", "e"]);
-  });
-
-  it("waits for company no longer than it may", async () => {
-    const { sent, ask } = start({ company: 3, companyMs: 1 });
-    void ask(["a"]);
-    void ask(["b"]);
-    while (sent.length < 2) await turn();
-    expect(questionsOf(sent)).to.eql(["a", "b"]);
   });
 
   it("tells the size of each statement, and what waits and is under way", async () => {
@@ -334,7 +305,7 @@ describe("the coalescer", () => {
         () => {
           throw failure;
         },
-        { statementSize: 10, fairShare: 10, inFlight: 1, company: 0, companyMs: 60_000, waiting: 1_000 },
+        { statementSize: 10, fairShare: 10, inFlight: 1, waiting: 1_000 },
       );
       const calls = ["a", "b"].map((question) => watch(broken.ask([question], never)));
       await turn();
@@ -385,7 +356,6 @@ describe("the coalescer", () => {
       statementSize: fc.integer({ min: 1, max: 8 }),
       fairShare: fc.integer({ min: 1, max: 8 }),
       inFlight: fc.integer({ min: 1, max: 3 }),
-      company: fc.integer({ min: 0, max: 6 }),
     });
     const often = fc.constantFrom(false, false, false, false, true);
     await fc.assert(
