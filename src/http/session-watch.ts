@@ -1,8 +1,10 @@
 import { constants, type Http2Session, type IncomingHttpHeaders, type ServerHttp2Stream } from "node:http2";
+import { type Placed, Roster } from "../rpc/roster.ts";
 import type { Limits } from "./limits.ts";
 
 /** A stream that is open. Times are of `performance.now()`. */
-interface Open {
+interface Open extends Placed {
+  readonly stream: ServerHttp2Stream;
   readonly since: number;
   readonly mayStayOpen: boolean;
   /** The client has sent all of its request. */
@@ -17,7 +19,7 @@ interface Open {
 }
 
 interface Session {
-  readonly streams: Map<ServerHttp2Stream, Open>;
+  readonly streams: Roster<Open>;
   /** Without a request, since the session began or its last stream ended. */
   restingSince: number;
   /** A stream was opened since the last look. */
@@ -50,7 +52,7 @@ export class SessionWatch {
   /** Begins to watch a session. */
   add(session: Http2Session): void {
     const state: Session = {
-      streams: new Map(),
+      streams: new Roster(),
       restingSince: performance.now(),
       used: false,
       served: false,
@@ -89,6 +91,8 @@ export class SessionWatch {
     if (mayStayOpen) session.long++;
     const since = performance.now();
     const open: Open = {
+      place: -1,
+      stream,
       since,
       mayStayOpen,
       complete: stream.endAfterHeaders,
@@ -97,9 +101,9 @@ export class SessionWatch {
       untaken: 0,
       untakenSince: since,
     };
-    session.streams.set(stream, open);
+    session.streams.add(open);
     stream.on("close", () => {
-      session.streams.delete(stream);
+      session.streams.delete(open);
       if (mayStayOpen) session.long--;
       session.served ||= !open.cut && stream.rstCode === constants.NGHTTP2_NO_ERROR;
     });
@@ -122,7 +126,7 @@ export class SessionWatch {
 
   #sweep(now: number): void {
     for (const [session, state] of this.#sessions) {
-      for (const [stream, open] of state.streams) this.#look(stream, open, now);
+      for (const open of state.streams) this.#look(open.stream, open, now);
       this.#rest(session, state, now);
       state.controlFrames = 0;
     }

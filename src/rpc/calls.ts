@@ -24,6 +24,7 @@ import { Load, overloaded } from "./load.ts";
 import { mapErrors } from "./map-errors.ts";
 import { type Abortable, type Observers, observing } from "./observe.ts";
 import { codeOfStatus } from "./refusals.ts";
+import { Roster } from "./roster.ts";
 import { check, validate } from "./validate.ts";
 
 /** A service and its handlers. */
@@ -73,14 +74,14 @@ export class Calls {
   readonly #unary = new Map<string, UnaryEndpoint>();
   readonly #open: ReadonlySet<string>;
   /** The calls of our own wires that are under way: telling each costs less than an abort listener for each. */
-  readonly #running = new Set<CallContext>();
+  readonly #running = new Roster<CallContext>();
 
   constructor({ services, gate, load, shutdownSignal, ...observers }: CallsOptions) {
     this.services = services;
     this.load = load ?? new Load(0, observers.log);
     this.shutdownSignal = shutdownSignal;
     shutdownSignal?.addEventListener("abort", () => {
-      for (const context of [...this.#running]) context.cancel(shutdownSignal.reason);
+      for (const context of this.#running) context.cancel(shutdownSignal.reason);
     });
     this.#gate = gate;
     this.#observers = observers;

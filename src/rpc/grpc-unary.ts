@@ -89,7 +89,7 @@ class GrpcUnary {
   take(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): boolean {
     const route = isPlainGrpc(headers) ? this.#routes.get(headers[":path"] ?? "") : undefined;
     if (route === undefined) return false;
-    stream.on("error", () => {});
+    stream.on("error", ignore);
     afterReads(() => {
       if (stream.destroyed) return;
       if (this.#calls.refuses(route.endpoint.method, "grpc")) {
@@ -157,6 +157,9 @@ class GrpcUnary {
     throw new Error("Connect ended a unary call without a reply");
   }
 }
+
+/** One for all streams: each keeps its listeners, and what those refer to. */
+function ignore(): void {}
 
 function isPlainGrpc(headers: IncomingHttpHeaders): boolean {
   const type = headers["content-type"];

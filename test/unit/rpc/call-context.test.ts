@@ -4,13 +4,14 @@ import { pino } from "pino";
 import { GraphService } from "../../../gen/nexgate/privacy/v1/graph_service_pb.ts";
 import { CallContext, cancellationOf, requestHeaderOf } from "../../../src/rpc/call-context.ts";
 import { Calls } from "../../../src/rpc/calls.ts";
+import { Roster } from "../../../src/rpc/roster.ts";
 
 const method = GraphService.method.getUser;
 const wire = { protocolName: "grpc", requestMethod: "POST", url: "http://h/" };
 const reason = new ConnectError("gone", Code.Canceled);
 
 function newContext(start: { requestHeader?: Record<string, string | string[]>; timeoutMs?: number } = {}) {
-  const running = new Set<CallContext>();
+  const running = new Roster<CallContext>();
   return {
     running,
     context: new CallContext(
