@@ -34,13 +34,7 @@ function start(limits: Partial<CoalescerLimits> = {}) {
       sent.push({ questions, signal, answer: () => answerWith(questions.map(factOf)), answerWith, fail });
       return promise;
     },
-    {
-      statementSize: 1_000,
-      fairShare: 250,
-      inFlight: 4,
-      waiting: 20_000,
-      ...limits,
-    },
+    { statementSize: 1_000, fairShare: 250, inFlight: 4, waiting: 20_000, ...limits },
     { onSend: (questions) => sizes.push(questions) },
   );
   return {
@@ -70,12 +64,7 @@ const questionsOf = (sent: readonly Sent[]) => sent.map(({ questions }) => quest
 
 describe("the coalescer", () => {
   it("refuses a call that finds too many questions waiting, and counts none of those that were sent or have gone", async () => {
-    const { sent, ask } = start({
-      statementSize: 2,
-      fairShare: 2,
-      inFlight: 1,
-      waiting: 3,
-    });
+    const { sent, ask } = start({ statementSize: 2, fairShare: 2, inFlight: 1, waiting: 3 });
     const leaving = new AbortController();
     const first = watch(ask(["a", "b"]));
     const gone = watch(ask(["c", "d", "e"], leaving.signal));
