@@ -1,6 +1,9 @@
 /** How long callers may wait for a place, in milliseconds. */
 export interface Patience {
-  /** In a burst, from its beginning: it comes when a place has been free for as long as this. */
+  /**
+   * In a burst, from its beginning: it comes when a place has been free for as long as this. In a line that moves on,
+   * from when somebody last was let in who had waited for less than half of `standingMs`.
+   */
   readonly burstMs: number;
   /** Afterwards, when those who come wait in vain as a rule. */
   readonly standingMs: number;
@@ -8,12 +11,14 @@ export interface Patience {
 
 /** Lets a caller in, in `entered`, or ends its wait. */
 interface Waiter {
+  readonly since: number;
   readonly enter: () => void;
 }
 
 /**
  * A line before a number of places, first come, first served. A burst may wait; a line that stands is kept short, so
- * that each caller learns soon whether it will be served (the "controlled delay" of Maurer, Fail at Scale, 2015).
+ * that each caller learns soon whether it will be served (the "controlled delay" of Maurer, Fail at Scale, 2015). A line
+ * that only is busy is none that stands: a database that hesitates for a moment fails nobody.
  */
 export class WaitingLine {
   readonly #patience: Patience;
@@ -55,6 +60,8 @@ export class WaitingLine {
   leave(): void {
     const [first] = this.#waiting;
     if (first !== undefined) {
+      const now = this.#now();
+      if (now - first.since < this.#patience.standingMs / 2) this.#burstAt = now;
       first.enter();
       return;
     }
@@ -76,8 +83,9 @@ export class WaitingLine {
   async #wait(signal: AbortSignal | undefined): Promise<boolean> {
     const { promise, resolve } = Promise.withResolvers<boolean>();
     const { burstMs, standingMs } = this.#patience;
-    const waitMs = Math.max(standingMs, this.#burstAt + burstMs - this.#now());
-    const waiter = { enter: () => end(true) };
+    const since = this.#now();
+    const waitMs = Math.max(standingMs, this.#burstAt + burstMs - since);
+    const waiter = { since, enter: () => end(true) };
     const giveUp = () => end(false);
     const timer = setTimeout(giveUp, waitMs);
     signal?.addEventListener("abort", giveUp);

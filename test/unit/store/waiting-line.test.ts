@@ -58,6 +58,22 @@ describe("a waiting line", () => {
     expect(await wait).to.equal(true);
   });
 
+  it("is patient while those who come are soon let in", async () => {
+    const busy = lineOf(1);
+    const standing = lineOf(1);
+    for (const line of [busy, standing]) await line.enter();
+    now = 2 * aDay;
+    const soon = busy.enter();
+    busy.leave();
+    expect(await soon).to.equal(true);
+    const waits = busy.enter();
+    // Whoever came later to a line that stands has been sent away by now.
+    expect(await standing.enter()).to.equal(false);
+    expect(busy.length).to.equal(1);
+    busy.leave();
+    expect(await waits).to.equal(true);
+  });
+
   it("is left by who goes away", async () => {
     const line = lineOf(1);
     await line.enter();
