@@ -2,6 +2,7 @@ import type { Row } from "./harness/results.ts";
 import { goalText } from "./harness/statistics.ts";
 import type { Report } from "./report.ts";
 
+const title = "This service against its peers, in the same run";
 const width = 960;
 const barsFrom = 400;
 const barsWidth = 440;
@@ -24,8 +25,9 @@ export function picture({ rows, date, machine, versions, rounds }: Report): stri
   const footer = `${date}; ${machine.cores} cores of ${machine.processor}; Node ${versions.node}, PostgreSQL ${versions.postgresql}; ${rounds} alternating rounds`;
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" font-family="sans-serif">`,
+    `<title>${title}</title>`,
     `<rect width="${width}" height="${height}" fill="#ffffff"/>`,
-    text(16, 26, "This service against its peers, in the same run", { size: 16, weight: "bold" }),
+    text(16, 26, title, { size: 16, weight: "bold" }),
     ...lines,
     `<line x1="${one}" y1="${headHeight - 8}" x2="${one}" y2="${bottom}" stroke="#24292f"/>`,
     ...rows.map((row, index) => bar(row, headHeight + index * rowHeight)),
