@@ -160,9 +160,9 @@ export class Coalescer<Question, Fact> {
 
   async #run(statement: Statement<Question, Fact>): Promise<void> {
     const { parts, callers, cancel } = statement;
-    const questions = parts.flatMap(({ caller, from, to }) => caller.questions.slice(from, to));
     this.#inFlight++;
     try {
+      const questions = parts.flatMap(({ caller, from, to }) => caller.questions.slice(from, to));
       const { onSend, tracer } = this.#hooks;
       onSend?.(questions.length);
       const send = () => this.#read(questions, cancel.signal);
