@@ -17,7 +17,7 @@ export function createLog(level: string): Logger {
   );
 }
 
-/** The time as pino's `isoTime` spells it. It is put together once a millisecond: it was half of what a line costs. */
+/** The time as pino's `isoTime` spells it. It is put together once a millisecond: it was a third of a line. */
 function isoTime(): () => string {
   let last = Number.NaN;
   let text = "";

@@ -144,7 +144,7 @@ export function requestHeaderOf(context: HandlerContext, name: string): string |
   return context instanceof CallContext ? context.header(name) : context.requestHeader.get(name);
 }
 
-/** What tells that a call is over, without making its signal where that can be spared: it took a tenth of a check. */
+/** What tells that a call is over, without making its signal where that can be spared. */
 export function cancellationOf(context: HandlerContext): Cancellation {
   return context instanceof CallContext ? context : context.signal;
 }

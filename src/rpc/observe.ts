@@ -39,8 +39,8 @@ export interface Observers {
 }
 
 /**
- * Makes what follows a call to its end and logs it once, whatever it met: a refused token, a body that cannot be parsed, a rule
- * broken, a failing handler.
+ * Makes what follows a call to its end and logs it once, whatever it met: a refused token, a body that cannot be
+ * parsed, a rule broken, a failing handler.
  *
  * Every wire, Connect's own included, ends a call by `context.abort(reason)` before it writes the reason out. That
  * makes it the one door that all failures pass, also those that never reach an interceptor; here they get their

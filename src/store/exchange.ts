@@ -33,8 +33,8 @@ class Part extends pg.Query {
 
 /**
  * Statements that are sent together and answered together. Each begins when the one before has ended, and sees what
- * had been committed by then, as if it had been sent alone; after one that fails none is run. It saves the way there
- * and back, which costs this process more than all else that it does for a small statement.
+ * had been committed by then, as if it had been sent alone; after one that fails none is run. It saves the ways there
+ * and back: docs/decisions/0007-one-exchange.md.
  *
  * The driver takes it for one query (`Submittable`); `callback` gets the results.
  */

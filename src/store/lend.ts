@@ -32,8 +32,8 @@ export interface Loan {
  * Lends a connection to `work`, and takes it back when that has ended. Rejects with the signal's reason as soon as it
  * aborts; what runs on the connection is cancelled then, where it can be.
  *
- * Kysely can do so too, for single statements. Its way took half as long again as the statement itself, for a small
- * one, and says on the console what becomes of statements for which nobody waits any more.
+ * Kysely can do so too, for single statements. Its way takes more (28.5 microseconds for a small one, against
+ * 23.4), and says on the console what becomes of statements for which nobody waits any more.
  */
 export function lend<T>(
   connections: ConnectionProvider,

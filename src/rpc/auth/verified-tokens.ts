@@ -17,7 +17,7 @@ interface Verified<Claims> {
  */
 export class VerifiedTokens<Claims> {
   readonly #tokens = new Map<string, Verified<Claims>>();
-  /** The last token that was found: to put it where it is already took a twentieth of an empty call. */
+  /** The last token that was found, which is where it should be: a service sends the same with every call. */
   #latest = "";
   readonly #maxTokens: number;
 
