@@ -34,9 +34,10 @@ export const requiredScopes: Readonly<Record<string, string | null>> = {
 /** An id for what nobody else needs. */
 const spare = "5ba7e000-0000-4000-8000-000000000001";
 
-/** The user who follows a target in requests; has to be known, as the target has. */
+/** The user who follows a target in requests, never the target, whose id is random; has to be known, as the target has. */
 export function followerOf(target: string): string {
-  return `f${target.slice(1)}`;
+  // RFC 9562: random ids are of version 4, those that applications make up of version 8.
+  return `${target.slice(0, 14)}8${target.slice(15)}`;
 }
 
 /** A good request of a method with regard to a user, where an empty one is not good. */
