@@ -1,8 +1,15 @@
 import { type RawBuilder, sql } from "kysely";
 import type { UserId } from "../domain/ids.ts";
-import { type Audience, audiences, defaultAudience, type PrivacySetting } from "../domain/settings.ts";
+import {
+  type Audience,
+  audiences,
+  defaultAudience,
+  type PrivacySetting,
+  privacySettings,
+} from "../domain/settings.ts";
 import type { Session } from "./session.ts";
 import { statement } from "./statement.ts";
+import { uuidArray } from "./uuid-array.ts";
 
 /** A question about a pair of users: only what is asked for is looked up. */
 export interface PairQuestion {
@@ -24,9 +31,9 @@ export interface PairFacts {
   readonly muting: boolean;
   /** The owner's audience for the setting. */
   readonly audience: Audience;
-  /** The owner follows the viewer. */
+  /** The owner follows the viewer, and the audience makes something of it. */
   readonly contact: boolean;
-  /** The viewer is on the owner's exception list of the setting. */
+  /** The viewer is on the owner's exception list of the setting, and the audience makes something of it. */
   readonly excepted: boolean;
 }
 
@@ -51,48 +58,73 @@ const factsOfNumber = Array.from({ length: audienceUnit * audiences.length }, (_
   };
 });
 
-const bit = (fact: keyof typeof bits) => sql.lit(bits[fact]);
+/** The facts that an audience makes something of. */
+const factsOfAudience: Record<Audience, readonly ("contact" | "excepted")[]> = {
+  all: [],
+  contacts: ["contact"],
+  contact_blacklist: ["contact", "excepted"],
+  none: [],
+};
 
-// Each look-up is lateral with a limit: a join, or `exists`, lets the planner read a user's whole list, or the whole
-// table, where a few index probes are enough. One number for each question, and all of them in one text: to read a
-// thousand rows of columns took three times as long as all else that becomes of a thousand questions.
-const factsOf = statement(
-  (viewers: string, owners: string, mutes: string, settings: string) =>
-    sql<{ facts: string | null }>`
-      select string_agg(to_hex(${sql.lit(digitsUnit)}
-        + ${bit("known")} * ((q.viewer is null or viewer.id is not null) and owner.id is not null)::int
-        + ${bit("blocking")} * (blocking.found is not null)::int
-        + ${bit("blockedBy")} * (blocked_by.found is not null)::int
-        + ${bit("muting")} * (muting.found is not null)::int
-        + ${bit("contact")} * (contact.found is not null)::int
-        + ${bit("excepted")} * (excepted.found is not null)::int
-        + ${sql.lit(audienceUnit)} * ${placeOf(sql`coalesce(chosen.audience, ${sql.lit(defaultAudience)})`)}
-      ), '' order by q.n) as facts
-      from unnest(${viewers}::uuid[], ${owners}::uuid[], ${mutes}::boolean[], ${settings}::text[])
-        with ordinality as q (viewer, owner, mute, setting, n)
-      left join lateral (select u.id from users u where u.id = q.viewer limit 1) viewer on true
-      left join lateral (select u.id from users u where u.id = q.owner limit 1) owner on true
-      left join lateral (
-        select true as found from blocks b where b.blocker_id = q.viewer and b.blocked_id = q.owner limit 1
-      ) blocking on true
-      left join lateral (
-        select true as found from blocks b where b.blocker_id = q.owner and b.blocked_id = q.viewer limit 1
-      ) blocked_by on true
-      left join lateral (
-        select true as found from mutes m where q.mute and m.muter_id = q.viewer and m.muted_id = q.owner limit 1
-      ) muting on true
-      left join lateral (
-        select p.audience from privacy_settings p where p.user_id = q.owner and p.setting = q.setting limit 1
-      ) chosen on true
-      left join lateral (
-        select true as found from follows f
-        where q.setting is not null and f.follower_id = q.owner and f.followee_id = q.viewer limit 1
-      ) contact on true
-      left join lateral (
-        select true as found from privacy_exceptions e
-        where e.user_id = q.owner and e.setting = q.setting and e.excepted_id = q.viewer limit 1
-      ) excepted on true`,
+/** A question as a number: a bit for the mute, and above it the place of the setting among `privacySettings`, from 1. */
+const muteBit = 1;
+const settingShift = 1;
+const settingsArray = sql`${sql.lit(`{${privacySettings.join(",")}}`)}::text[]`;
+
+/** The bit of a fact that is found by a query, which has one row or none. */
+function found(fact: keyof typeof bits, query: RawBuilder<unknown>): RawBuilder<number> {
+  return sql`${sql.lit(bits[fact])} * ((${query}) is not null)::int`;
+}
+
+const contact = found(
+  "contact",
+  sql`select true from follows f where f.follower_id = q.owner and f.followee_id = q.viewer`,
 );
+const setting = sql`(${settingsArray})[q.kind >> ${sql.lit(settingShift)}]`;
+const excepted = found(
+  "excepted",
+  sql`select true from privacy_exceptions e
+      where e.user_id = q.owner and e.setting = ${setting} and e.excepted_id = q.viewer`,
+);
+const muting = found(
+  "muting",
+  sql`select true from mutes m
+      where q.kind & ${sql.lit(muteBit)} <> 0 and m.muter_id = q.viewer and m.muted_id = q.owner`,
+);
+const chosen = sql`select p.audience from privacy_settings p where p.user_id = q.owner and p.setting = ${setting}`;
+
+// Each look-up is a query of its own for one row by its whole key: a join, `exists` or `in` lets the planner read a
+// user's whole list, or the whole table, where a few index probes are enough. One number for each question, and all
+// of them in one text: to read a thousand rows of columns took three times as long as all else that becomes of a
+// thousand questions.
+function factsStatement(wanted: { readonly mutes: boolean; readonly settings: boolean }) {
+  return statement(
+    (viewers: Buffer, owners: Buffer, kinds: Buffer) =>
+      sql<{ facts: string | null }>`
+        select string_agg(to_hex(${sql.lit(digitsUnit)}
+          + ${sql.lit(bits.known)} * (
+              (q.viewer is null or (select true from users u where u.id = q.viewer) is not null)
+              and (select true from users u where u.id = q.owner) is not null
+            )::int
+          + ${found("blocking", sql`select true from blocks b where b.blocker_id = q.viewer and b.blocked_id = q.owner`)}
+          + ${found("blockedBy", sql`select true from blocks b where b.blocker_id = q.owner and b.blocked_id = q.viewer`)}
+          ${wanted.mutes ? sql`+ ${muting}` : sql``}
+          ${wanted.settings ? sql`+ ${audienceOf(sql`coalesce((${chosen}), ${sql.lit(defaultAudience)})`)}` : sql``}
+        ), '' order by q.n) as facts
+        from (
+          select viewer, owner, n, get_byte(${kinds}::bytea, n::int - 1) as kind
+          from unnest(${viewers}::uuid[], ${owners}::uuid[]) with ordinality as asked (viewer, owner, n)
+        ) q`,
+  );
+}
+
+/** What nobody asks for costs time even so: each table of a statement is opened anew each time. */
+const statements = {
+  blocks: factsStatement({ mutes: false, settings: false }),
+  mutes: factsStatement({ mutes: true, settings: false }),
+  settings: factsStatement({ mutes: false, settings: true }),
+  all: factsStatement({ mutes: true, settings: true }),
+};
 
 /** Reads what decisions rest on. */
 export class AccessFacts {
@@ -104,11 +136,10 @@ export class AccessFacts {
 
   /** Returns the facts of each question, in their order, by one statement that starts now. */
   async read(questions: readonly PairQuestion[], signal?: AbortSignal): Promise<PairFacts[]> {
-    const viewers = array(questions.map(({ viewer }) => viewer));
-    const owners = array(questions.map(({ owner }) => owner));
-    const mutes = array(questions.map(({ mute }) => mute));
-    const settings = array(questions.map(({ setting }) => setting));
-    const [row] = await this.#session.read(factsOf(viewers, owners, mutes, settings), signal);
+    const viewers = uuidArray(questions.map(({ viewer }) => viewer));
+    const owners = uuidArray(questions.map(({ owner }) => owner));
+    const kinds = Buffer.from(questions.map(kindOf));
+    const [row] = await this.#session.read(statementFor(kinds)(viewers, owners, kinds), signal);
     const text = row?.facts ?? "";
     if (text.length !== questions.length * digits)
       throw new Error("a statement answered other than it was asked");
@@ -116,15 +147,28 @@ export class AccessFacts {
   }
 }
 
-/** The place of an audience. What is none of them counts as the strictest: a null would go missing in the text. */
-function placeOf(audience: RawBuilder<unknown>): RawBuilder<number> {
-  const places = audiences.map((word, place) => sql`when ${sql.lit(word)} then ${sql.lit(place)}`);
-  return sql`case ${audience} ${sql.join(places, sql` `)} else ${sql.lit(audiences.indexOf("none"))} end`;
+/**
+ * The number of an audience: its place, and the facts that it makes something of. What is none of them counts as the
+ * strictest: a null would go missing in the text.
+ */
+function audienceOf(audience: RawBuilder<unknown>): RawBuilder<number> {
+  const numbers = audiences.map((word, place) => {
+    const facts = factsOfAudience[word].map((fact) => sql`+ ${{ contact, excepted }[fact]}`);
+    return sql`when ${sql.lit(word)} then ${sql.lit(audienceUnit * place)} ${sql.join(facts, sql` `)}`;
+  });
+  return sql`case ${audience} ${sql.join(numbers, sql` `)} else ${sql.lit(audienceUnit * audiences.indexOf("none"))} end`;
 }
 
-/** The text of an array whose values need no quotes. The driver would search each for what does. */
-function array(values: readonly (UserId | PrivacySetting | boolean | null)[]): string {
-  return `{${values.map((value) => value ?? "null").join(",")}}`;
+function kindOf({ mute, setting }: PairQuestion): number {
+  const place = setting === null ? 0 : privacySettings.indexOf(setting) + 1;
+  return (mute ? muteBit : 0) | (place << settingShift);
+}
+
+function statementFor(kinds: Uint8Array) {
+  const asked = kinds.reduce((all, kind) => all | kind, 0);
+  if (asked === 0) return statements.blocks;
+  if (asked === muteBit) return statements.mutes;
+  return (asked & muteBit) === 0 ? statements.settings : statements.all;
 }
 
 function factsAt(text: string, index: number): PairFacts {

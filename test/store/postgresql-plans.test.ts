@@ -39,8 +39,10 @@ const owner = user(specialUsers(size).longest);
 const many = Array.from({ length: 1_000 }, (_, n) => user(n * 50));
 const position = { createdAt: 1_700_000_000_000_000n, id: randomUUID() };
 
-const questions = (count: number): PairQuestion[] =>
-  many.slice(0, count).map((other) => ({ viewer: owner, owner: other, mute: true, setting: "groups" }));
+const questions = (count: number, asked: Partial<PairQuestion> = {}): PairQuestion[] =>
+  many
+    .slice(0, count)
+    .map((other) => ({ viewer: owner, owner: other, mute: true, setting: "groups", ...asked }));
 const records = many.flatMap((other): ImportRecord[] =>
   (["follow", "block", "mute"] as const).map((kind) => ({
     kind,
@@ -51,6 +53,10 @@ const records = many.flatMap((other): ImportRecord[] =>
 const operations: Record<string, (database: Database) => Promise<unknown>> = {
   "a check": ({ accessFacts }) => accessFacts.read(questions(1)),
   "a thousand checks": ({ accessFacts }) => accessFacts.read(questions(1_000)),
+  "checks of mutes": ({ accessFacts }) => accessFacts.read(questions(1_000, { setting: null })),
+  "checks of settings": ({ accessFacts }) => accessFacts.read(questions(1_000, { mute: false })),
+  "checks of blocks alone": ({ accessFacts }) =>
+    accessFacts.read(questions(1_000, { mute: false, setting: null })),
   "a block": ({ blocks }) => blocks.block(actor, target),
   "an unblock": ({ blocks }) => blocks.unblock(actor, target),
   "a mute": ({ mutes }) => mutes.mute(actor, target),
@@ -117,12 +123,21 @@ describe("the plans of statements on PostgreSQL", () => {
     });
   }
 
+  async function literalOf(value: unknown, place: number, text: string): Promise<string> {
+    const { admin } = store();
+    if (!Buffer.isBuffer(value)) return literal(value, admin.escapeLiteral);
+    const type = new RegExp(`\\$${place + 1}::(\\w+(?:\\[\\])?)`).exec(text)?.[1];
+    const { rows } = await admin.query(`select $1::${type}::text as text`, [value]);
+    return admin.escapeLiteral(rows[0].text);
+  }
+
   async function explain({ sql: text, parameters }: Statement, mode: string): Promise<PlanNode> {
     const { admin } = store();
     await admin.query(`set plan_cache_mode = ${mode}`);
     await admin.query("deallocate all");
     await admin.query(`prepare statement as ${text}`);
-    const values = parameters.map((value) => literal(value, admin.escapeLiteral));
+    const values: string[] = [];
+    for (const [i, value] of parameters.entries()) values.push(await literalOf(value, i, text));
     const call = values.length === 0 ? "statement" : `statement (${values.join(", ")})`;
     const { rows } = await admin.query(`explain (format json) execute ${call}`);
     return rows[0]["QUERY PLAN"][0].Plan;

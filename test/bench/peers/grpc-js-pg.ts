@@ -21,21 +21,37 @@ interface FilterRequest {
 }
 
 const someone = "00000000-0000-4000-8000-000000000000" as UserId;
-const [own] = await statementsOf(url, (database) =>
-  database.accessFacts.read([{ viewer: someone, owner: someone, mute: false, setting: null }]),
-);
-if (own === undefined) throw new Error("the service sent no statement");
+const kinds = { none: 0, last_seen: 2, profile_picture: 4, status: 6, read_receipts: 8, groups: 10 };
+/** The number by which the service's statements know what is asked for. */
+const kindOf = ({ interaction }: CheckRequest) => {
+  const { mute, setting } = ruleOf(interaction);
+  return kinds[(setting ?? "none") as keyof typeof kinds] + (mute === undefined ? 0 : 1);
+};
 
-/** Reads the facts of many pairs by the service's own statement. */
+/** The service's statements, by whether they look for mutes and for settings. */
+const own = await Promise.all(
+  [0, 1, 2, 3].map(async (wanted) => {
+    const question = { viewer: someone, owner: someone };
+    const [statement] = await statementsOf(url, ({ accessFacts }) =>
+      accessFacts.read([
+        { ...question, mute: (wanted & 1) !== 0, setting: (wanted & 2) !== 0 ? "groups" : null },
+      ]),
+    );
+    if (statement === undefined) throw new Error("the service sent no statement");
+    return { name: `own ${wanted}`, text: statement.sql };
+  }),
+);
+
+/** Reads the facts of many pairs by the service's own statements. */
 async function readMany(checks: readonly CheckRequest[]): Promise<Facts[]> {
+  const kinds = Buffer.from(checks.map(kindOf));
+  const asked = kinds.reduce((all, kind) => all | kind, 0);
   const { rows } = await pool.query({
-    name: "own",
-    text: own?.sql ?? "",
+    ...(own[(asked & 1) | (asked > 1 ? 2 : 0)] as pg.QueryConfig),
     values: [
       `{${checks.map(({ viewerId }) => viewerId).join(",")}}`,
       `{${checks.map(({ ownerId }) => ownerId).join(",")}}`,
-      `{${checks.map(({ interaction }) => ruleOf(interaction).mute !== undefined).join(",")}}`,
-      `{${checks.map(({ interaction }) => ruleOf(interaction).setting ?? "null").join(",")}}`,
+      kinds,
     ],
   });
   return checks.map((_, i) => factsAt(rows[0].facts, i));

@@ -3,6 +3,7 @@ import { sql } from "kysely";
 import type { UserId } from "../../../src/domain/ids.ts";
 import { audiences, privacySettings } from "../../../src/domain/settings.ts";
 import type { PairFacts, PairQuestion } from "../../../src/store/access-facts.ts";
+import { uuidArray } from "../../../src/store/uuid-array.ts";
 import { type TestStore, unknownId } from "./store.ts";
 
 const nothing: PairFacts = {
@@ -54,20 +55,29 @@ export function describeAccessFacts(store: () => TestStore): void {
       ["a mute by the owner", (viewer, owner) => store().mutes.mute(owner, viewer), {}, { muting: true }],
       [
         "a follow by the viewer",
-        (viewer, owner) => store().follows.follow(viewer, owner),
+        async (viewer, owner) => {
+          await store().follows.follow(viewer, owner);
+          await store().settings.set(viewer, "groups", "contacts");
+        },
         {},
-        { contact: true },
+        { contact: true, audience: "contacts" },
       ],
       [
         "a follow by the owner",
-        (viewer, owner) => store().follows.follow(owner, viewer),
-        { contact: true },
+        async (viewer, owner) => {
+          await store().follows.follow(owner, viewer);
+          await store().settings.set(owner, "groups", "contacts");
+        },
+        { contact: true, audience: "contacts" },
         {},
       ],
       [
         "an exception of the owner",
-        (viewer, owner) => store().exceptions.update(owner, "groups", { add: [viewer], remove: [] }),
-        { excepted: true },
+        async (viewer, owner) => {
+          await store().exceptions.update(owner, "groups", { add: [viewer], remove: [] });
+          await store().settings.set(owner, "groups", "contact_blacklist");
+        },
+        { excepted: true, audience: "contact_blacklist" },
         {},
       ],
       [
@@ -112,12 +122,39 @@ export function describeAccessFacts(store: () => TestStore): void {
       }
     });
 
+    it("hold no more than the audience makes something of", async () => {
+      const { viewer, owner } = pair();
+      await store().follows.follow(owner, viewer);
+      await store().exceptions.update(owner, "groups", { add: [viewer], remove: [] });
+      const found = { all: {}, contacts: { contact: true }, none: {} };
+      for (const audience of ["all", "contacts", "none"] as const) {
+        await store().settings.set(owner, "groups", audience);
+        expect(await read(ask())).to.eql([{ ...nothing, audience, ...found[audience] }]);
+      }
+      await store().settings.set(owner, "groups", "contact_blacklist");
+      expect(await read(ask())).to.eql([
+        { ...nothing, audience: "contact_blacklist", contact: true, excepted: true },
+      ]);
+    });
+
     it("hold no more than was asked for", async () => {
       const { viewer, owner } = pair();
       await store().mutes.mute(viewer, owner);
       await store().follows.follow(owner, viewer);
       await store().settings.set(owner, "groups", "none");
-      expect(await read(ask({ mute: false, setting: null }))).to.eql([nothing]);
+      const kinds: [Partial<PairQuestion>, Partial<PairFacts>][] = [
+        [{ mute: false, setting: null }, {}],
+        [{ mute: true, setting: null }, { muting: true }],
+        [{ mute: false, setting: "groups" }, { audience: "none" }],
+        [
+          { mute: true, setting: "groups" },
+          { muting: true, audience: "none" },
+        ],
+      ];
+      for (const [asked, facts] of kinds) expect(await read(ask(asked))).to.eql([{ ...nothing, ...facts }]);
+      expect(await read(...kinds.map(([asked]) => ask(asked)))).to.eql(
+        kinds.map(([, facts]) => ({ ...nothing, ...facts })),
+      );
     });
 
     it("of nobody who is signed in are the owner's audience", async () => {
@@ -156,6 +193,16 @@ export function describeAccessFacts(store: () => TestStore): void {
       );
       const found = await read(...all.map((kind) => kind?.[0] as PairQuestion));
       expect(found).to.eql(all.map((kind) => kind?.[1]));
+    });
+
+    it("are asked for by arrays of ids that the server reads as they are meant", async () => {
+      const ids = [unknownId(), null, "00000000-0000-0000-0000-000000000000", null, unknownId()];
+      for (const some of [ids, ids.slice(0, 1), ids.slice(1, 2), []]) {
+        const [row] = await store().query(
+          sql<{ ids: string[] }>`select ${uuidArray(some)}::uuid[]::text[] as ids`,
+        );
+        expect(row?.ids).to.eql(some);
+      }
     });
 
     it("are all of one moment", async () => {

@@ -1,0 +1,26 @@
+import { expect } from "chai";
+import { uuidArray } from "../../../src/store/uuid-array.ts";
+
+const id = "0a1b2c3d-4e5f-4a6b-8c7d-9e8f00112233";
+
+describe("an array of uuids", () => {
+  it("has those of its ids", () => {
+    const hex = uuidArray([id, null]).toString("hex");
+    expect(hex.slice(40)).to.equal(`00000010${id.replaceAll("-", "")}ffffffff`);
+  });
+
+  const wrong = [
+    "",
+    id.slice(1),
+    `${id}0`,
+    `${id}00`,
+    id.replace("0", "g"),
+    id.replace("0", "\u0130"),
+    id.toUpperCase(),
+  ];
+  for (const text of wrong) {
+    it(`has no place for ${JSON.stringify(text)}`, () => {
+      expect(() => uuidArray([id, text])).to.throw("an id is no UUID");
+    });
+  }
+});
