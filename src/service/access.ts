@@ -16,10 +16,8 @@ import type { PairFacts, PairQuestion } from "../store/access-facts.ts";
 import type { Coalescer } from "./coalescer.ts";
 import { toUserId } from "./convert.ts";
 
-/** A check that was read off its request. */
-interface Check {
-  readonly viewer: UserId | null;
-  readonly owner: UserId;
+/** A check that was read off its request, which is what is asked about its pair as well. */
+interface Check extends PairQuestion {
   readonly interaction: access.Interaction;
 }
 
@@ -28,7 +26,7 @@ type Viewer = CheckAccessRequest["viewer"];
 /** Decides for other services what a viewer may do with regard to an owner. */
 export function accessHandlers(facts: Coalescer<PairQuestion, PairFacts>): ServiceImpl<typeof AccessService> {
   async function decide(checks: readonly Check[], gone: Cancellation): Promise<access.Decision[]> {
-    const found = await facts.ask(checks.map(toQuestion), gone);
+    const found = await facts.ask(checks, gone);
     return checks.map((check, i) => decision(check, found[i]));
   }
 
@@ -45,8 +43,8 @@ export function accessHandlers(facts: Coalescer<PairQuestion, PairFacts>): Servi
     },
 
     async filterUsers({ viewer, ownerIds, interaction }, context) {
-      const common = { viewer: toViewer(viewer), interaction: toInteraction(interaction) };
-      const checks = ownerIds.map((ownerId) => ({ ...common, owner: toUserId(ownerId) }));
+      const [from, wanted] = [toViewer(viewer), toInteraction(interaction)];
+      const checks = ownerIds.map((ownerId) => checkOf(from, toUserId(ownerId), wanted));
       const decisions = await decide(checks, cancellationOf(context));
       return {
         ownerIds: checks.filter((_, i) => decisions[i]?.effect === "ALLOW").map(({ owner }) => owner),
@@ -57,7 +55,12 @@ export function accessHandlers(facts: Coalescer<PairQuestion, PairFacts>): Servi
 
 function toCheck(request: { viewer: Viewer; ownerId: string; interaction: Interaction }): Check {
   const { viewer, ownerId, interaction } = request;
-  return { viewer: toViewer(viewer), owner: toUserId(ownerId), interaction: toInteraction(interaction) };
+  return checkOf(toViewer(viewer), toUserId(ownerId), toInteraction(interaction));
+}
+
+function checkOf(viewer: UserId | null, owner: UserId, interaction: access.Interaction): Check {
+  const { mute, audience } = access.decisionTable[interaction];
+  return { viewer, owner, mute: mute !== "ALLOW", setting: audience, interaction };
 }
 
 function toViewer(viewer: Viewer): UserId | null {
@@ -66,19 +69,11 @@ function toViewer(viewer: Viewer): UserId | null {
   throw new PrivacyError("INVALID_REQUEST");
 }
 
-function toQuestion({ viewer, owner, interaction }: Check): PairQuestion {
-  const { mute, audience } = access.decisionTable[interaction];
-  return { viewer, owner, mute: mute !== "ALLOW", setting: audience };
-}
-
 function decision({ viewer, owner, interaction }: Check, facts: PairFacts | undefined): access.Decision {
   if (facts === undefined || !facts.known) return access.unknownUser;
-  return access.decideAccess(interaction, {
-    ...facts,
-    self: viewer === owner,
-    signedOut: viewer === null,
-    inAudience: isInAudience(facts),
-  });
+  const { blocking, blockedBy, muting } = facts;
+  const [self, signedOut, inAudience] = [viewer === owner, viewer === null, isInAudience(facts)];
+  return access.decideAccess(interaction, { self, signedOut, blocking, blockedBy, muting, inAudience });
 }
 
 const interactionNames = new Map<Interaction, access.Interaction>(

@@ -49,9 +49,9 @@ async function readMany(checks: readonly CheckRequest[]): Promise<Facts[]> {
   const { rows } = await pool.query({
     ...(own[(asked & 1) | (asked > 1 ? 2 : 0)] as pg.QueryConfig),
     values: [
+      kinds,
       `{${checks.map(({ viewerId }) => viewerId).join(",")}}`,
       `{${checks.map(({ ownerId }) => ownerId).join(",")}}`,
-      kinds,
     ],
   });
   return checks.map((_, i) => factsAt(rows[0].facts, i));

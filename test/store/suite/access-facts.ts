@@ -196,7 +196,8 @@ export function describeAccessFacts(store: () => TestStore): void {
     });
 
     it("are asked for by arrays of ids that the server reads as they are meant", async () => {
-      const ids = [unknownId(), null, "00000000-0000-0000-0000-000000000000", null, unknownId()];
+      const [one, other] = [unknownId(), unknownId()];
+      const ids = [one, null, "00000000-0000-0000-0000-000000000000", null, other, other, null, other, one];
       for (const some of [ids, ids.slice(0, 1), ids.slice(1, 2), []]) {
         const [row] = await store().query(
           sql<{ ids: string[] }>`select ${uuidArray(some)}::uuid[]::text[] as ids`,

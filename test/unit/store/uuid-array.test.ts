@@ -15,8 +15,8 @@ describe("an array of uuids", () => {
     `${id}0`,
     `${id}00`,
     id.replace("0", "g"),
-    id.replace("0", "\u0130"),
-    id.toUpperCase(),
+    id.replaceAll("-", ""),
+    `${id.slice(1)}-`,
   ];
   for (const text of wrong) {
     it(`has no place for ${JSON.stringify(text)}`, () => {
