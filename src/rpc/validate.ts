@@ -5,8 +5,15 @@ import type { Interceptor } from "@connectrpc/connect";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { BadRequestSchema, ErrorInfoSchema } from "../../gen/google/rpc/error_details_pb.ts";
 import { errorDomain } from "./errors.ts";
+import { type QuickCheck, quickCheckOf } from "./quick-check.ts";
 
 const validator = createValidator();
+const quickChecks = new Map<DescMessage, QuickCheck | undefined>();
+
+function quickCheck(schema: DescMessage): QuickCheck | undefined {
+  if (!quickChecks.has(schema)) quickChecks.set(schema, quickCheckOf(schema));
+  return quickChecks.get(schema);
+}
 
 /** Holds every request message to the rules of its definition; names all violations at once (AIP-193). */
 export const validate: Interceptor = (next) => (request) => {
@@ -30,6 +37,7 @@ export function fieldsAtFault<Desc extends DescMessage>(
 
 /** Throws `INVALID_ARGUMENT` with `google.rpc.BadRequest` when a message breaks a rule. */
 export function check<Desc extends DescMessage>(schema: Desc, message: MessageShape<Desc>): void {
+  if (quickCheck(schema)?.(message) === true) return;
   const result = validator.validate(schema, message);
   if (result.kind === "valid") return;
   if (result.kind === "error") throw result.error;

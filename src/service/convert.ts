@@ -3,18 +3,16 @@ import type { BlockSchema, MuteSchema, UserSchema } from "../../gen/nexgate/priv
 import { Audience, PrivacySetting } from "../../gen/nexgate/privacy/v1/resources_pb.ts";
 import type { EdgeRecord } from "../domain/edges.ts";
 import { PrivacyError } from "../domain/errors.ts";
-import { parseUserId, type UserId } from "../domain/ids.ts";
+import type { UserId } from "../domain/ids.ts";
 import * as settings from "../domain/settings.ts";
 import type { User } from "../domain/user.ts";
 
 const microsPerSecond = 1_000_000n;
 const nanosPerMicro = 1_000;
 
-/** Reads a user id of a validated request. */
+/** Reads a user id of a validated request: a UUID in either case. */
 export function toUserId(text: string): UserId {
-  const id = parseUserId(text);
-  if (id === undefined) throw new PrivacyError("INVALID_REQUEST");
-  return id;
+  return text.toLowerCase() as UserId;
 }
 
 /** The `User` message of a user. */
