@@ -1,6 +1,7 @@
 import type { IncomingMessage } from "node:http";
 import type { Http2ServerRequest } from "node:http2";
 import { PrivacyError } from "../domain/errors.ts";
+import { Chunks } from "../rpc/chunks.ts";
 import { parseJson } from "./json-text.ts";
 import { Refusal } from "./refusal.ts";
 
@@ -51,14 +52,12 @@ function arrivedBytes(request: HttpRequest): Buffer | undefined {
 /** Leaving a `for await` over the request would destroy the socket that the answer needs: hence the events. */
 function readBytes(request: HttpRequest, maxBytes: number, signal: AbortSignal): Promise<Buffer> {
   const { promise, resolve, reject } = Promise.withResolvers<Buffer>();
-  const chunks: Buffer[] = [];
-  let length = 0;
+  const chunks = new Chunks();
   const onData = (chunk: Buffer) => {
-    length += chunk.length;
-    if (length > maxBytes) reject(new PrivacyError("REQUEST_TOO_LARGE"));
+    if (chunks.bytes + chunk.length > maxBytes) reject(new PrivacyError("REQUEST_TOO_LARGE"));
     else chunks.push(chunk);
   };
-  const onEnd = () => resolve(Buffer.concat(chunks));
+  const onEnd = () => resolve(chunks.concat());
   const onError = (cause: Error) => reject(new PrivacyError("CANCELLED", { cause }));
   const onAbort = () => reject(signal.reason);
   if (signal.aborted) onAbort();

@@ -6,6 +6,7 @@ import {
   transformParseEnvelope,
   transformSplitEnvelope,
 } from "@connectrpc/connect/protocol";
+import { Chunks } from "./chunks.ts";
 import { cancellation } from "./grpc-unary-http.ts";
 
 /** One byte of flags and four of length stand before a message (gRPC over HTTP/2, Length-Prefixed-Message). */
@@ -23,8 +24,7 @@ export function readBody(stream: ServerHttp2Stream, readMaxBytes: number): Promi
   if (stream.readableEnded) return Promise.resolve({ chunks: [] });
   if (stream.closed) return Promise.reject(cancellation(stream));
   return new Promise((resolve, reject) => {
-    const chunks: Buffer[] = [];
-    let received = 0;
+    const chunks = new Chunks();
     let expected = -1;
 
     const settle = (body: Body) => {
@@ -36,25 +36,22 @@ export function readBody(stream: ServerHttp2Stream, readMaxBytes: number): Promi
     const onClose = () => reject(cancellation(stream));
     const giveUp = () => {
       stream.pause();
-      settle({ chunks });
+      settle({ chunks: chunks.all() });
     };
     const onData = (chunk: Buffer) => {
       chunks.push(chunk);
-      received += chunk.length;
-      if (expected < 0 && received >= prefixBytes) {
-        const prefix = chunk.length === received ? chunk : Buffer.concat(chunks);
+      if (expected < 0 && chunks.bytes >= prefixBytes) {
+        const prefix = chunks.concat();
         if (prefix[0] !== 0 || prefix.readUInt32BE(1) > readMaxBytes) return giveUp();
         expected = prefixBytes + prefix.readUInt32BE(1);
       }
-      if (expected >= 0 && received > expected) giveUp();
+      if (expected >= 0 && chunks.bytes > expected) giveUp();
     };
     const onEnd = () => {
       // A stream that is reset ends as well.
       if (stream.aborted) return onClose();
-      if (received !== expected) return settle({ chunks });
-      const [first] = chunks;
-      const whole = first?.length === received ? first : Buffer.concat(chunks);
-      settle({ message: whole.subarray(prefixBytes) });
+      if (chunks.bytes !== expected) return settle({ chunks: chunks.all() });
+      settle({ message: chunks.concat().subarray(prefixBytes) });
     };
     stream.on("data", onData);
     stream.on("end", onEnd);
