@@ -7,7 +7,7 @@ import { type StopOptions, stopUnderLoad } from "./stop.ts";
 
 // The short form of `npm run test:stops`.
 describe("a process that is stopped under load", function () {
-  this.timeout(120_000);
+  this.timeout(180_000);
   let ways: readonly StopOptions[] = [];
   before(async () => {
     ways = conditions(2, await postgresUrl());

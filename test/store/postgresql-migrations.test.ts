@@ -57,7 +57,8 @@ describe("migrations on PostgreSQL", () => {
     await first.admin.query("begin; select pg_advisory_xact_lock(7001, 1)");
     const migration = second.migrate();
     await second.untilWaiting(1);
-    await second.query(sql`select pg_sleep(0.02)`);
+    const sleeping = await failureOf(second.query(sql`select pg_sleep(10)`));
+    expect(sleeping).to.have.property("reason", "UNAVAILABLE");
     await first.admin.query("select pg_sleep(0.2); commit");
     expect(await migration).to.eql(all);
   });

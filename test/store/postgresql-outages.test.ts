@@ -3,7 +3,7 @@ import type { UserId } from "../../src/domain/ids.ts";
 import { openPostgresql } from "../../src/store/postgresql.ts";
 import { type FreezingProxy, startFreezingProxy } from "../support/freezing-proxy.ts";
 import { onPostgresql } from "./suite/postgresql.ts";
-import { expectReason, type TestStore, tally, testStore, until } from "./suite/store.ts";
+import { expectReason, type TestStore, tally, testStore, until, untilServed } from "./suite/store.ts";
 
 const poolSize = 16;
 
@@ -81,7 +81,8 @@ describe("a PostgreSQL server that is watched", () => {
     expect(changes).to.eql([]);
     holding.abort();
     await holders;
-    await watched.ping();
+    // They have their answers before their statements have ended.
+    await untilServed(watched);
   });
 
   it("is left alone at once, even if it was never asked", async () => {

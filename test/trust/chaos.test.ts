@@ -10,7 +10,7 @@ const slowestMs = 60_000;
 
 // The short form of `npm run test:chaos`.
 describe("what was acknowledged", function () {
-  this.timeout(120_000);
+  this.timeout(240_000);
   const options: ChaosOptions = {
     seed: newSeed(),
     clients: 32,

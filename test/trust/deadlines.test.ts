@@ -9,7 +9,7 @@ const size = { calls: 100, atOnce: 50 };
 
 // The short form of `npm run test:deadlines`.
 describe("deadlines and resets", function () {
-  this.timeout(60_000);
+  this.timeout(180_000);
   before(function () {
     if (!canStartServer()) this.skip();
   });

@@ -25,6 +25,8 @@ export interface FairnessOptions {
   readonly windowMs: number;
   /** Connections of the user who floods, each with a call under way all the time. */
   readonly connections: number;
+  /** Goes on with further windows until the user was refused: a busy machine may need them. */
+  readonly untilRefused?: boolean;
   readonly mutant?: keyof typeof fairnessMutants | undefined;
 }
 
@@ -87,17 +89,23 @@ export async function runFairness(options: FairnessOptions): Promise<Fairness> {
   await neighbours.call(windowMs / 2);
   const [calm, flood]: [Heard[], Heard[]] = [[], []];
   let [startedAt, endedAt] = [0, 0];
-  for (let i = 0; i < windows; i++) {
+  const round = async () => {
     calm.push(await neighbours.call(windowMs));
     startedAt ||= performance.now();
     const [heard] = await Promise.all([neighbours.call(windowMs), flooding(windowMs)]);
     flood.push(heard);
     endedAt = performance.now();
+  };
+  for (let i = 0; i < windows; i++) await round();
+  let report: FlooderReport = await flooding(0);
+  while (options.untilRefused && report.refused === 0) {
+    await round();
+    report = await flooding(0);
   }
   return {
     calm,
     flood,
-    flooder: (await flooding(0)) as FlooderReport,
+    flooder: report,
     granted: Math.ceil(writesBurst + ((endedAt - startedAt) / 60_000) * writesPerMinute),
   };
 }

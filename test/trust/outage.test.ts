@@ -11,7 +11,7 @@ const options = { seed: newSeed(), lastsMs: 2_500, settleMs: 0 };
 
 // The short form of `npm run test:outage`.
 describe("an outage of the database", function () {
-  this.timeout(60_000);
+  this.timeout(180_000);
   let stage: Awaited<ReturnType<typeof openStage>>;
   before(async function () {
     if (!canStartServer()) return this.skip();

@@ -12,7 +12,7 @@ const clients = 64;
 const maxRounds = 8;
 
 describe("follow against block, on two instances at once", function () {
-  this.timeout(60_000);
+  this.timeout(180_000);
   let databaseUrl: string;
   const services: TestService[] = [];
   const seed = Number(process.env.RACE_SEED ?? newSeed());

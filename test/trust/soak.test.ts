@@ -8,7 +8,7 @@ const size = { seed: newSeed(), calibrateMs: 2_000, samples: 15, sampleMs: 300 }
 
 // The short form of `npm run test:soak`.
 describe("a steady load", function () {
-  this.timeout(60_000);
+  this.timeout(180_000);
   before(function () {
     if (!canStartServer()) this.skip();
   });

@@ -14,6 +14,8 @@ import { canMakeCertificates, listenTls, makeAuthority } from "../../support/cer
 import { exchange, openSession, openTcp, talk } from "../../support/raw-http.ts";
 import { startTestServer, type TestServer } from "../../support/transport-server.ts";
 
+const graceMs = 15_000;
+
 describe("a listener with TLS", () => {
   let ca: string;
   let tls: ListenTls;
@@ -151,12 +153,12 @@ describe("a listener with TLS", () => {
     await handling;
     const away = once(session, "goaway");
     const gone = [once(mute, "close"), once(silent, "close")];
-    const closing = server.listener.close(15_000);
+    const closing = server.listener.close(graceMs);
     await Promise.all([away, ...gone]);
     server.release();
     expect((await answer).trailers["grpc-status"]).to.equal("0");
     await closing;
-  }).timeout(4_000);
+  }).timeout(graceMs - 1_000);
 
   it("waits neither for a handshake nor for a first request for ever", async () => {
     const { socket: mute } = await openTcp(servers.public.listener.port);

@@ -91,6 +91,16 @@ export async function until(holds: () => boolean | Promise<boolean>): Promise<vo
   while (!(await holds())) await new Promise((resolve) => setTimeout(resolve, 5));
 }
 
+/** Waits until a connection comes free in time. */
+export async function untilServed(store: TestStore): Promise<void> {
+  await until(() =>
+    store.ping().then(
+      () => true,
+      () => false,
+    ),
+  );
+}
+
 /** The number of rows of a table that mention two users, in that order. */
 export async function countFollows(store: TestStore, follower: UserId, followee: UserId): Promise<number> {
   const rows = await store.query(

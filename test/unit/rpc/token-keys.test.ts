@@ -135,7 +135,7 @@ describe("published keys", () => {
     expect(await answer((await newKey("stranger")).token)).to.equal("UNAVAILABLE");
     expect(await answer(known.token)).to.equal("known");
     expect(chunks).to.be.within(1, 20);
-  }).timeout(2_000);
+  });
 
   it("are asked for again at their age by tokens that were verified before", async () => {
     const { server, answer } = keyServer();
