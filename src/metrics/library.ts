@@ -14,7 +14,6 @@ export type Registry = library.Registry<library.PrometheusContentType>;
 export const Registry = part("registry") as typeof library.Registry;
 export const Counter = part("counter") as typeof library.Counter;
 export const Gauge = part("gauge") as typeof library.Gauge;
-export const AggregatorRegistry = part("cluster") as typeof library.AggregatorRegistry;
 
 /** Adds the named figures of the process to a registry. */
 export function addProcessPart(name: string, registry: Registry): void {

@@ -1,16 +1,110 @@
-import { AggregatorRegistry } from "./library.ts";
+import cluster, { type Worker } from "node:cluster";
+import { Gauge, Registry } from "./library.ts";
 import type { Metrics, Scrape } from "./metrics.ts";
 import { processRegistry } from "./process-metrics.ts";
 
-/** In a worker: tells the process that supervises it the metrics, whenever that asks. */
-export function handOver({ registry }: Metrics): void {
-  AggregatorRegistry.setRegistries([registry, processRegistry()]);
-  // Listens from here on.
-  new AggregatorRegistry();
+type Figures = Awaited<ReturnType<Registry["getMetricsAsJSON"]>>;
+
+/** What a worker is asked. */
+interface Question {
+  readonly scrape?: number;
 }
 
-/** In the process that supervises workers: makes what reads the metrics of all of them, added up. */
-export function addUp(): () => Promise<Scrape> {
-  const registry = new AggregatorRegistry();
-  return async () => ({ contentType: registry.contentType, body: await registry.clusterMetrics() });
+/** What a worker says of its metrics; other messages have nothing of it. */
+interface Answer extends Question {
+  /** From now on it answers. */
+  readonly measures?: true;
+  /** Undefined when they could not be read. */
+  readonly figures?: Figures | undefined;
 }
+
+/** How long a worker may take to tell its metrics, in milliseconds: less than Prometheus waits. */
+const waitMs = 2_000;
+/** What only grows, and so must not fall when a worker is gone. */
+const growing = new Set(["counter", "histogram", "summary"]);
+
+/** In a worker: tells the process that supervises it the metrics, whenever that asks. */
+export function handOver({ registry }: Metrics): void {
+  const registries = [registry, processRegistry()];
+  // Whoever asked may be gone.
+  const tell = (answer: Answer) => process.send?.(answer, undefined, undefined, () => {});
+  process.on("message", async ({ scrape }: Question) => {
+    if (scrape === undefined) return;
+    const read = Promise.all(registries.map((one) => one.getMetricsAsJSON()));
+    const figures = await read.then(
+      (all) => all.flat() as Figures,
+      () => undefined,
+    );
+    tell({ scrape, figures });
+  });
+  tell({ measures: true });
+}
+
+/**
+ * In the process that supervises workers: makes what reads the metrics of all of them, added up. Of a worker that does
+ * not answer in time, and of those that ended, what they had counted when they answered last is added.
+ */
+export function addUp(): () => Promise<Scrape> {
+  const measuring = new Set<Worker>();
+  const latest = new WeakMap<Worker, Figures>();
+  const pending = new Map<
+    number,
+    { readonly worker: Worker; readonly resolve: (answer?: Figures) => void }
+  >();
+  let ended: Promise<Figures> = Promise.resolve([]);
+  let asked = 0;
+  let silent = 0;
+  const own = new Registry() as Registry;
+  new Gauge({
+    name: "privacy_control_workers_silent",
+    help: "Workers that did not tell their metrics in time.",
+    registers: [own],
+    collect() {
+      this.set(silent);
+    },
+  });
+
+  cluster.on("message", (worker, { measures, scrape, figures }: Answer) => {
+    if (measures) measuring.add(worker);
+    if (scrape === undefined) return;
+    if (figures !== undefined) latest.set(worker, figures);
+    pending.get(scrape)?.resolve(figures);
+  });
+  cluster.on("exit", (worker) => {
+    measuring.delete(worker);
+    const last = counted(latest.get(worker));
+    ended = ended.then((before) => added([before, last]).getMetricsAsJSON());
+    for (const one of pending.values()) if (one.worker === worker) one.resolve();
+  });
+
+  const ask = async (worker: Worker) => {
+    const scrape = asked++;
+    const { promise, resolve } = Promise.withResolvers<Figures | undefined>();
+    const giveUp = () => resolve(undefined);
+    const timer = setTimeout(giveUp, waitMs);
+    pending.set(scrape, { worker, resolve });
+    worker.send({ scrape } satisfies Question, (failure) => failure && giveUp());
+    const figures = await promise;
+    pending.delete(scrape);
+    clearTimeout(timer);
+    return figures;
+  };
+
+  return async () => {
+    const before = await ended;
+    const answers = await Promise.all(
+      [...measuring].map(async (worker) => {
+        const known = counted(latest.get(worker));
+        return { known, figures: await ask(worker) };
+      }),
+    );
+    silent = answers.filter(({ figures }) => figures === undefined).length;
+    const all = answers.map(({ figures, known }) => figures ?? known);
+    const sum = added([before, ...all, await own.getMetricsAsJSON()]);
+    return { contentType: sum.contentType, body: await sum.metrics() };
+  };
+}
+
+const counted = (figures: Figures = []): Figures => figures.filter(({ type }) => growing.has(String(type)));
+
+const added = (all: readonly Figures[]) => Registry.aggregate([...all]) as Registry;

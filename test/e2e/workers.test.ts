@@ -97,6 +97,36 @@ describe("WORKERS", function () {
     expect(refused.output()).to.match(/^WORKERS needs DATABASE_URL/m);
   });
 
+  it("are counted together, also those that hang or have ended", async function () {
+    const url = await postgresUrl();
+    if (url === undefined) return this.skip();
+    const running = start({ DATABASE_URL: url });
+    const text = await running.sees(/is ready[\s\S]*npm run token/);
+    const [base] = /http:\/\/127\.0\.0\.1:\d+/.exec(text) ?? [];
+    const [adminUrl = ""] = /http:\/\/127\.0\.0\.1:\d+(?=\/metrics)/.exec(text) ?? [];
+    const [supervisor] = childrenOf(running.child.pid);
+    const [hanging = 0] = childrenOf(supervisor);
+    const figures = async () => {
+      const { value } = await scrape(adminUrl);
+      const labels = { protocol: "http", method: "none", code: "not_found" };
+      return [value("privacy_control_calls_total", labels), value("privacy_control_workers_silent")];
+    };
+    // Each on a connection of its own, so that both workers get some.
+    for (let i = 0; i < 10; i++) await fetch(`${base}/nowhere`, { headers: { connection: "close" } });
+    expect(await figures()).to.eql([10, 0]);
+    process.kill(hanging, "SIGSTOP");
+    expect(await figures()).to.eql([10, 1]);
+    process.kill(hanging, "SIGCONT");
+    expect(await figures()).to.eql([10, 0]);
+    process.kill(hanging, "SIGKILL");
+    await workersWithout(supervisor, hanging);
+    expect(await figures()).to.eql([10, 0]);
+    await running.sees(/the new worker serves/);
+    await fetch(`${base}/nowhere`);
+    expect(await figures()).to.eql([11, 0]);
+    expect(await running.stop(), running.output()).to.equal(0);
+  });
+
   it("serve the same ports, are replaced when they are killed, and stop together", async function () {
     const url = await postgresUrl();
     if (url === undefined) return this.skip();
