@@ -25,8 +25,8 @@ import type { Tracing } from "./tracing/tracing.ts";
 export interface App {
   readonly publicUrl: string;
   readonly internalUrl: string;
-  /** Where operators read the metrics; empty where they are handed over. */
-  readonly adminUrl: string;
+  /** Where operators read the metrics; undefined where they are handed over. */
+  readonly adminUrl: string | undefined;
   /** The database in use, without its password. */
   readonly database: string;
   /** Looks for new certificates now; undefined without TLS. */
@@ -154,7 +154,7 @@ export async function startApp(
   return {
     publicUrl: publicListener.url,
     internalUrl: internalListener.url,
-    adminUrl: adminListener?.url ?? "",
+    adminUrl: adminListener?.url,
     database: database.describe(),
     renew: certificates && (() => certificates.reload()),
     retire: () => lifecycle.retire(),

@@ -28,10 +28,12 @@ await runCommand(async () => {
   };
   if (config.workers > 1 && !isWorker) {
     const admin = await openAdminListener({ ...config.admin, render: addUp(), log });
-    const supervisor = await superviseWorkers<Started>(config.workers, log).catch(async (failure) => {
-      await admin.close(0);
-      throw failure;
-    });
+    const supervisor = await superviseWorkers<Omit<Started, "adminUrl">>(config.workers, log).catch(
+      async (failure) => {
+        await admin.close(0);
+        throw failure;
+      },
+    );
     stopsWithProcess(supervisor);
     renew = () => supervisor.renew();
     await announce({ ...supervisor.started, adminUrl: admin.url });
@@ -45,6 +47,6 @@ await runCommand(async () => {
   stopsWithProcess(app);
   renew = () => void app.renew?.();
   const { publicUrl, internalUrl, adminUrl, database } = app;
-  if (isWorker) tellStarted({ publicUrl, internalUrl, adminUrl, database });
-  else await announce(app);
+  if (adminUrl === undefined) tellStarted({ publicUrl, internalUrl, database });
+  else await announce({ publicUrl, internalUrl, adminUrl, database });
 });

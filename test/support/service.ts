@@ -33,6 +33,7 @@ const allScopes = "access.read graph.read graph.write users.act";
 
 /** A service on free ports, and what a test needs to talk to it. */
 export interface TestService extends App {
+  readonly adminUrl: string;
   userToken(id: string, hours?: number): Promise<string>;
   serviceToken(scope?: string): Promise<string>;
   /** A REST call as a user; `token` overrides the good one. Fails when the answer is not as `/openapi.json` says. */
@@ -89,6 +90,7 @@ export async function startService(
 
   return {
     ...app,
+    adminUrl: app.adminUrl as string,
     userToken: tokenOfUser,
     serviceToken: tokenOfService,
     acting,
