@@ -19,6 +19,8 @@ export interface SoakOptions {
   /** How many times it is asked how it is; the first fifth are to warm up. */
   readonly samples: number;
   readonly sampleMs: number;
+  /** How many calls must be answered between two samples at least: what a start leaves behind counts for little then. */
+  readonly sampleCalls?: number;
   readonly mutant?: Mutant | undefined;
 }
 
@@ -32,7 +34,8 @@ interface Soak {
 }
 
 /** Puts an instance under 60% of the load that it can bear, as far as the callers beside it can tell. */
-export async function runSoak({ seed, calibrateMs, samples, sampleMs, mutant }: SoakOptions): Promise<Soak> {
+export async function runSoak(options: SoakOptions): Promise<Soak> {
+  const { seed, calibrateMs, samples, sampleMs, sampleCalls = 0, mutant } = options;
   await using parts = new AsyncDisposableStack();
   const server = await startThrowawayServer();
   parts.defer(() => server.stop());
@@ -50,7 +53,7 @@ export async function runSoak({ seed, calibrateMs, samples, sampleMs, mutant }: 
   const signs: Soak["signs"][number][] = [];
   const begin = performance.now();
   for (let i = 0; i < samples; i++) {
-    await setTimeout(sampleMs);
+    await Promise.all([setTimeout(sampleMs), load.answered(sampleCalls)]);
     const sign = (await instance.ask()) as VitalSigns;
     if (i < samples / 5) continue;
     signs.push({ ...sign, minutes: (performance.now() - begin) / 60_000, calls: load.calls.length });
