@@ -28,15 +28,15 @@ await runCommand(async () => {
   };
   if (config.workers > 1 && !isWorker) {
     const admin = await openAdminListener({ ...config.admin, render: addUp(), log });
-    const supervisor = await superviseWorkers<Omit<Started, "adminUrl">>(config.workers, log).catch(
-      async (failure) => {
-        await admin.close(0);
-        throw failure;
-      },
-    );
+    const supervisor = superviseWorkers<Omit<Started, "adminUrl">>(config.workers, log);
+    // Before they have started: they are not to outlive this process.
     stopsWithProcess(supervisor);
     renew = () => supervisor.renew();
-    await announce({ ...supervisor.started, adminUrl: admin.url });
+    const started = await supervisor.started.catch(async (failure) => {
+      await admin.close(0);
+      throw failure;
+    });
+    await announce({ ...started, adminUrl: admin.url });
     return;
   }
   const app = await startApp(config, {

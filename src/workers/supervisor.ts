@@ -5,8 +5,8 @@ import type { Logger } from "pino";
 
 /** Processes that serve the same ports, and are replaced when they end. */
 export interface Supervisor<Started> {
-  /** What one of them told of its start. */
-  readonly started: Started;
+  /** What one of them told of its start, when all have. Rejects, with none left, when one ends before. */
+  readonly started: Promise<Started>;
   /** Has every worker look for new certificates now. */
   renew(): void;
   /** Has every worker stop. */
@@ -31,11 +31,8 @@ const replaceDelayMs = 1_000;
 /** How much longer than the calls a worker may take to end. */
 const lastWordsMs = 2_000;
 
-/**
- * Runs `count` workers of this very program, and resolves when all of them called `tellStarted`. Rejects, with none
- * left, when one ends before. Connections go to the workers in turn.
- */
-export async function superviseWorkers<Started>(count: number, log: Logger): Promise<Supervisor<Started>> {
+/** Runs `count` workers of this very program, which call `tellStarted`. Connections go to the workers in turn. */
+export function superviseWorkers<Started>(count: number, log: Logger): Supervisor<Started> {
   // The kernel would choose by chance, and a few long-lived connections spread evenly only in turn.
   cluster.schedulingPolicy = cluster.SCHED_RR;
   const ready = Promise.withResolvers<Started>();
@@ -85,13 +82,12 @@ export async function superviseWorkers<Started>(count: number, log: Logger): Pro
     return codes.filter((code) => code !== 0).length;
   };
 
-  try {
-    return { started: await ready.promise, renew, retire, stop };
-  } catch (failure) {
+  const started = ready.promise.catch(async (failure) => {
     retire();
     await stop(0);
     throw failure;
-  }
+  });
+  return { started, renew, retire, stop };
 }
 
 /** Whether this process is a worker. */

@@ -3,6 +3,7 @@ import { Agent, get } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "chai";
+import pg from "pg";
 import { postgresUrl } from "../support/cluster.ts";
 import { type RunningScript, runScript } from "../support/process.ts";
 import { scrape } from "../support/scrape.ts";
@@ -95,6 +96,28 @@ describe("WORKERS", function () {
     const refused = start({});
     expect(await refused.exited).to.equal(1);
     expect(refused.output()).to.match(/^WORKERS needs DATABASE_URL/m);
+  });
+
+  it("end before their supervisor, also when they have not started yet", async function () {
+    const url = await postgresUrl();
+    if (url === undefined) return this.skip();
+    const admin = new pg.Client({ connectionString: url });
+    await admin.connect();
+    try {
+      // Their migrations wait for it.
+      await admin.query("select pg_advisory_lock(7001, 1)");
+      const running = start({ DATABASE_URL: url, LOG_LEVEL: "info" });
+      for (let waiting = 0; waiting < 2; ) {
+        const { rows } = await admin.query(
+          "select from pg_locks where locktype = 'advisory' and not granted",
+        );
+        waiting = rows.length;
+      }
+      expect(await running.stop(), running.output()).to.equal(0);
+      expect(running.output()).to.contain('"msg":"stopped"');
+    } finally {
+      await admin.end();
+    }
   });
 
   it("are counted together, also those that hang or have ended", async function () {
