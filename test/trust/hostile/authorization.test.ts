@@ -5,7 +5,7 @@ import { startInstance } from "./support/instance.ts";
 import { methods, nameOf, requiredScopes } from "./support/methods.ts";
 
 describe("who may do what", function () {
-  this.timeout(60_000);
+  this.timeout(180_000);
 
   it("is written down for every method, and for none that is not there", () => {
     expect(methods.map(nameOf)).to.have.members(Object.keys(requiredScopes));

@@ -11,7 +11,7 @@ const small = {
 };
 
 describe("floods", function () {
-  this.timeout(60_000);
+  this.timeout(180_000);
 
   it("are cut off, and starve nobody; without time limits they would not be", async () => {
     const [databaseUrl, other] = [await postgresUrl(), await postgresUrl()];

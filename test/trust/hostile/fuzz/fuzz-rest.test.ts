@@ -7,7 +7,7 @@ const slowMs = 10_000;
 const seed = Number(process.env.PROPERTY_SEED ?? 1);
 
 describe("REST, whatever is sent", function () {
-  this.timeout(60_000);
+  this.timeout(180_000);
 
   it("survives, and answers in its envelopes", async () => {
     const { problems } = await fuzzRest({ databaseUrl: await postgresUrl(), seed, count: 2_000, slowMs });

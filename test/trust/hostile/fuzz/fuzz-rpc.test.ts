@@ -7,7 +7,7 @@ const slowMs = 10_000;
 const seed = Number(process.env.PROPERTY_SEED ?? 1);
 
 describe("gRPC, gRPC-Web and Connect, whatever is sent", function () {
-  this.timeout(60_000);
+  this.timeout(180_000);
 
   it("survive, and blame nobody else", async () => {
     const { problems } = await fuzzRpc({ databaseUrl: await postgresUrl(), seed, count: 2_000, slowMs });

@@ -11,7 +11,7 @@ import { byGrpcio, byGrpcJs, type MakeCalls, type PeerCall } from "./peers.ts";
 const unary = methods.filter(({ methodKind }) => methodKind === "unary");
 
 describe("implementations of gRPC", function () {
-  this.timeout(60_000);
+  this.timeout(180_000);
   let instance: Instance;
   let grpcio: MakeCalls;
   const [user, target] = [randomUUID(), randomUUID()];

@@ -8,7 +8,7 @@ const few = { samples: 2_400, most: 0.7 };
 const seed = Number(process.env.PROPERTY_SEED ?? 1);
 
 describe("the time of an answer", function () {
-  this.timeout(60_000);
+  this.timeout(180_000);
 
   it("does not tell who blocks whom", async () => {
     const { problems } = await timingRun({ databaseUrl: await postgresUrl(), seed, ...few });

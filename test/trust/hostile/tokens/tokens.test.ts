@@ -3,7 +3,7 @@ import { postgresUrl } from "../../../support/cluster.ts";
 import { tokenRun } from "./token-run.ts";
 
 describe("hostile tokens", function () {
-  this.timeout(60_000);
+  this.timeout(180_000);
 
   it("are refused, and no key server is flooded or missed", async () => {
     const { figures, problems } = await tokenRun({ databaseUrl: await postgresUrl(), keyIds: 1_000 });
