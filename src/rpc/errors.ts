@@ -35,7 +35,6 @@ const reasonOfCode = new Map<Code, ErrorReason>([
   [Code.Unavailable, "UNAVAILABLE"],
 ]);
 
-/** What Connect calls its own fault though whoever sent the bytes is at fault. */
 const sendersFault = /^(?:parse binary: |received compressed envelope)/;
 
 /**
@@ -83,7 +82,7 @@ function withReason(error: ConnectError): ConnectError {
   // The text of a parser may repeat half a character of a request, which cannot be written as a status message.
   if (!error.rawMessage.isWellFormed()) Object.assign(error, { rawMessage: error.rawMessage.toWellFormed() });
   if (reasonOf(error) !== undefined) return error;
-  if (error.code === Code.Internal && sendersFault.test(error.rawMessage)) {
+  if (isSendersFault(error)) {
     return withReason(new ConnectError(error.rawMessage, Code.InvalidArgument, error.metadata));
   }
   if (faults.has(error.code)) return fromPrivacyError(new PrivacyError("INTERNAL", { cause: error }));
@@ -91,4 +90,12 @@ function withReason(error: ConnectError): ConnectError {
   if (reason === undefined) return error;
   error.details.push({ desc: ErrorInfoSchema, value: { reason, domain: errorDomain } });
   return error;
+}
+
+/** Whether Connect calls its own fault what is that of whoever sent the bytes. */
+function isSendersFault({ code, rawMessage, cause }: ConnectError): boolean {
+  if (code !== Code.Internal) return false;
+  // What was compressed ends too early.
+  const isTruncated = cause instanceof Error && "code" in cause && cause.code === "Z_BUF_ERROR";
+  return isTruncated || sendersFault.test(rawMessage);
 }

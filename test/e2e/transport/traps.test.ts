@@ -132,6 +132,17 @@ for (const fastPath of [true, false]) {
         session.destroy();
       });
 
+      it("are their sender's fault when they end too early", async () => {
+        const session = openSession(internal.listener.url);
+        const cut = gzipSync(message).subarray(0, -10);
+        const headers = { ...grpcHeaders, authorization: "t", "grpc-encoding": "gzip" };
+        const answer = await exchange(session, { headers, chunks: [frame(cut, { flags: 1 })] });
+        expect(answer.trailers["grpc-status"]).to.equal("3");
+        const bare = { ...headers, "content-type": "application/proto", "content-encoding": "gzip" };
+        expect((await exchange(session, { headers: bare, chunks: [cut] })).headers[":status"]).to.equal(400);
+        session.destroy();
+      });
+
       it("are not inflated at all on the public listener", async () => {
         const session = openSession(external.listener.url);
         const headers = { ...grpcHeaders, authorization: "t", "grpc-encoding": "gzip" };

@@ -33,7 +33,7 @@ const mutants = {
   },
   "no telling whose fault it is": {
     file: "src/rpc/errors.ts",
-    edits: [["error.code === Code.Internal && sendersFault.test(error.rawMessage)", "false"]],
+    edits: [["if (isSendersFault(error))", "if (false)"]],
   },
   "no time limits": {
     file: "src/http/limits.ts",
