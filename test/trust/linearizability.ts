@@ -29,13 +29,14 @@ export type Verdict<Call> =
       readonly states: readonly number[];
     };
 
-/** The search can take time that doubles with every operation that overlaps; this many courses take some seconds. */
+/** The search can take time that doubles with every answer that overlaps; this many courses take some seconds. */
 const maxCourses = 2_000_000;
 
 /** An operation as the search sees it. */
 interface Candidate {
   /** The same for operations that are the same but for their times. */
   readonly kind: string;
+  readonly invoked: number;
   readonly responded: number;
   /** The state after it, for each state; undefined where it would have been answered otherwise. */
   readonly next: readonly (number | undefined)[];
@@ -48,6 +49,8 @@ interface Reply<Call> {
   readonly operation: Operation<Call>;
   readonly place: number;
   readonly open: readonly (Candidate | undefined)[];
+  /** The places of those of unknown outcome, as bits. */
+  readonly lost: bigint;
 }
 
 /** A course that things may have taken: up to which reply, the state, and which open operations took effect. */
@@ -60,33 +63,43 @@ interface Course {
 /**
  * Whether the operations can be put in an order in which each takes effect at one moment between its invocation and
  * its reply, and answers what a sequential object answers: a search through all courses, depth first, that goes into
- * none twice (Wing and Gong 1993) and lets operations take effect only when a reply asks for it (Lowe 2017).
+ * none twice (Wing and Gong 1993) and lets operations take effect only when a reply asks for it (Lowe 2017). Nor does it
+ * go into one that differs from another in that more of what was lost took effect on the way to the same state: none of
+ * it has to, so that the other can still go wherever this one can.
  */
 export function checkLinearizable<Call>(
   model: SequentialModel<Call>,
   history: readonly Operation<Call>[],
 ): Verdict<Call> {
   const replies = repliesOf(model, history);
-  const seen = new Set<string>();
+  const seen = new Map<string, readonly bigint[]>();
+  let courses = 0;
   const left: Course[] = [{ replies: 0, state: 0, taken: 0n }];
   let furthest = { replies: 0, states: new Set<number>() };
   for (let course = left.pop(); course !== undefined; course = left.pop()) {
     const reply = replies[course.replies];
     if (reply === undefined) return { linearizable: true };
-    const key = `${course.replies} ${course.state} ${course.taken}`;
-    if (seen.has(key)) continue;
-    if (seen.size === maxCourses) throw new Error("too much overlaps: the history cannot be judged in time");
-    seen.add(key);
+    const key = `${course.replies} ${course.state} ${course.taken & ~reply.lost}`;
+    const taken = course.taken & reply.lost;
+    const rivals = seen.get(key) ?? [];
+    if (rivals.some((fewer) => isWithin(fewer, taken))) continue;
+    if (++courses > maxCourses) throw new Error("too much overlaps: the history cannot be judged in time");
+    seen.set(key, [...rivals.filter((more) => !isWithin(taken, more)), taken]);
     if (course.replies > furthest.replies) furthest = { replies: course.replies, states: new Set() };
     if (course.replies === furthest.replies) furthest.states.add(course.state);
     const bit = 1n << BigInt(reply.place);
     const isTaken = (course.taken & bit) !== 0n;
-    if (!isTaken) left.push(...successors(course, reply.open));
+    if (!isTaken) left.push(...successors(course, reply));
     if (isTaken || reply.operation.result === undefined)
       left.push({ ...course, replies: course.replies + 1, taken: course.taken & ~bit });
   }
   const { operation } = replies[furthest.replies] as Reply<Call>;
   return { linearizable: false, operation, states: [...furthest.states] };
+}
+
+/** Whether every bit of the one is one of the other. */
+function isWithin(one: bigint, other: bigint): boolean {
+  return (one & ~other) === 0n;
 }
 
 /** The replies in their order. At the same moment invocations come first: nothing tells that they did not. */
@@ -101,16 +114,19 @@ function repliesOf<Call>(model: SequentialModel<Call>, history: readonly Operati
   const open: (Candidate | undefined)[] = [];
   const places = new Map<Operation<Call>, number>();
   const replies: Reply<Call>[] = [];
+  let lost = 0n;
   for (const { operation, isReply } of events) {
     if (isReply) {
       const place = places.get(operation) as number;
-      replies.push({ operation, place, open: [...open] });
+      replies.push({ operation, place, open: [...open], lost });
       open[place] = undefined;
+      lost &= ~(1n << BigInt(place));
     } else {
       const free = open.indexOf(undefined);
       const place = free === -1 ? open.length : free;
       open[place] = toCandidate(model, operation);
       places.set(operation, place);
+      if (operation.result === undefined) lost |= 1n << BigInt(place);
     }
   }
   return replies;
@@ -118,7 +134,7 @@ function repliesOf<Call>(model: SequentialModel<Call>, history: readonly Operati
 
 function toCandidate<Call>(
   model: SequentialModel<Call>,
-  { call, result, responded }: Operation<Call>,
+  { call, result, invoked, responded }: Operation<Call>,
 ): Candidate {
   const next = Array.from({ length: model.states }, (_, state) => {
     const after = model.run(state, call);
@@ -126,6 +142,7 @@ function toCandidate<Call>(
   });
   return {
     kind: `${model.nameOf(call)} ${result ?? "?"}`,
+    invoked,
     responded,
     next,
     pure: next.every((after, state) => after === undefined || after === state),
@@ -133,28 +150,33 @@ function toCandidate<Call>(
 }
 
 /**
- * The courses in which one more of the open operations has taken effect, the likeliest last. Two kinds of course are
- * left out, because they can explain nothing that another one cannot:
+ * The courses in which one more of the open operations has taken effect, the likeliest last. Three kinds of course
+ * are left out, because they can explain nothing that another one cannot:
  * - An operation that changed nothing takes effect as soon as it may: later it would only be in the way.
- * - Of operations that are the same but for their times, the one whose reply came first goes first.
+ * - One that was lost never does so without a change.
+ * - Of operations that are the same but for their times, the one whose reply came first goes first, or else the one
+ *   that was sent first.
  */
-function successors(course: Course, open: readonly (Candidate | undefined)[]): Course[] {
-  const chosen = new Map<string, { readonly course: Course; readonly responded: number }>();
+function successors<Call>(course: Course, { open, lost }: Reply<Call>): Course[] {
+  const chosen = new Map<string, { readonly course: Course; readonly candidate: Candidate }>();
   for (const [place, candidate] of open.entries()) {
     const bit = 1n << BigInt(place);
     if (candidate === undefined || (course.taken & bit) !== 0n) continue;
-    const { kind, responded, next, pure } = candidate;
+    const { kind, next, pure } = candidate;
     const state = next[course.state];
-    if (state === undefined) continue;
+    if (state === undefined || (state === course.state && (lost & bit) !== 0n)) continue;
     const successor = { ...course, state, taken: course.taken | bit };
     if (pure) return [successor];
     const rival = chosen.get(kind);
-    if (rival === undefined || responded < rival.responded)
-      chosen.set(kind, { course: successor, responded });
+    if (rival === undefined || inTurn(candidate, rival.candidate) < 0)
+      chosen.set(kind, { course: successor, candidate });
   }
-  // Not subtracted: two replies that were lost would make a NaN.
-  const lastFirst = [...chosen.values()].sort(
-    (a, b) => Number(a.responded < b.responded) - Number(a.responded > b.responded),
-  );
-  return lastFirst.map(({ course }) => course);
+  return [...chosen.values()]
+    .sort((a, b) => inTurn(b.candidate, a.candidate))
+    .map(({ course: successor }) => successor);
+}
+
+function inTurn(a: Candidate, b: Candidate): number {
+  // Two replies that were lost would make a NaN.
+  return a.responded === b.responded ? a.invoked - b.invoked : a.responded - b.responded;
 }
