@@ -7,7 +7,7 @@ import type { Figure } from "./figures.ts";
 import { type Instance, startInstance } from "./instance.ts";
 import type { Mutant } from "./mutants.ts";
 import { type Progress, type RaceOutcome, race } from "./race.ts";
-import { cutConnection, killServer } from "./server-faults.ts";
+import { connectingAs, connectionsGone, cutConnection, killServer } from "./server-faults.ts";
 import { withoutPairLock } from "./unlocked.ts";
 
 export interface ChaosOptions {
@@ -34,10 +34,11 @@ export interface ChaosOutcome extends RaceOutcome {
 /** A database with instances at work on it. */
 interface Stage {
   readonly instances: readonly Instance[];
-  /** Kills something, starts it again, and returns how long the service took to be ready. */
-  readonly kill: () => Promise<number>;
-  /** Whether a kill ends whatever was still to be done for the operations before it. */
-  readonly killSettles?: boolean;
+  /**
+   * Kills something, settles what can take effect no more, starts it again, and returns how long the service took to be
+   * ready.
+   */
+  readonly kill: (progress: Progress) => Promise<number>;
   /** Counts follows across a block between two kills, where that can be done. */
   readonly look?: () => Promise<number>;
 }
@@ -52,22 +53,38 @@ export function cutConnections(options: ChaosOptions): Promise<ChaosOutcome> {
 
 /** Kills PostgreSQL under two instances. */
 export function killPostgresql(options: ChaosOptions): Promise<ChaosOutcome> {
-  const killer = (server: ThrowawayServer, instances: readonly Instance[]) => async () => {
+  return onPostgresql(options, (server, instances) => async (progress) => {
     await killServer(server);
+    await progress.replies();
+    const settle = progress.markLost();
     await server.restart();
     const begin = performance.now();
     for (const instance of instances) await instance.untilReady();
-    return performance.now() - begin;
-  };
-  return onPostgresql(options, killer, true);
+    const readyMs = performance.now() - begin;
+    // A server does not start before the last process of the one before it has gone; an instance tries nothing again
+    // for as long as that takes. Were it otherwise, what is good would be refused: an early end hides nothing.
+    settle();
+    return readyMs;
+  });
 }
 
 /** Kills two instances on PostgreSQL, one after the other. */
 export function killServices(options: ChaosOptions): Promise<ChaosOutcome> {
-  return onPostgresql(options, (_, instances) => {
+  const nameOf = (number: number) => `instance ${number}`;
+  const killer = (server: ThrowawayServer, instances: readonly Instance[]) => {
     let turn = 0;
-    return () => restart(instances[turn++ % instances.length] as Instance);
-  });
+    return async (progress: Progress) => {
+      const number = turn++ % instances.length;
+      const instance = instances[number] as Instance;
+      await instance.kill();
+      await progress.replies();
+      // A server goes on with statements whose client has gone.
+      await connectionsGone(server.url, nameOf(number));
+      progress.markLost(instance)();
+      return instance.start();
+    };
+  };
+  return onPostgresql(options, killer, (url, number) => connectingAs(url, nameOf(number)));
 }
 
 /** Kills an instance on an embedded database. */
@@ -75,7 +92,14 @@ export async function killEmbedded(options: ChaosOptions): Promise<ChaosOutcome>
   const dataDir = mkdtempSync(join(tmpdir(), "privacy-control-"));
   try {
     await using instance = await startInstance({ database: dataDir, mutant: serviceMutant(options) });
-    const outcome = await chaos(options, { instances: [instance], kill: () => restart(instance) });
+    const kill = async (progress: Progress) => {
+      await instance.kill();
+      await progress.replies();
+      // The database went with the instance.
+      progress.markLost()();
+      return instance.start();
+    };
+    const outcome = await chaos(options, { instances: [instance], kill });
     await instance.kill();
     return { ...outcome, across: await countAcross(dataDir) };
   } finally {
@@ -86,47 +110,37 @@ export async function killEmbedded(options: ChaosOptions): Promise<ChaosOutcome>
 async function onPostgresql(
   options: ChaosOptions,
   killer: (server: ThrowawayServer, instances: readonly Instance[]) => Stage["kill"],
-  killSettles = false,
+  urlOf: (url: string, number: number) => string = (url) => url,
 ): Promise<ChaosOutcome> {
   await using parts = new AsyncDisposableStack();
   const server = await startThrowawayServer({ durable: true });
   parts.defer(() => server.stop());
-  const start = async (database: string) =>
-    parts.use(await startInstance({ database, mutant: serviceMutant(options) }));
-  let instances = [await start(server.url)];
+  const start = async (url: string, number: number) =>
+    parts.use(await startInstance({ database: urlOf(url, number), mutant: serviceMutant(options) }));
+  let instances = [await start(server.url, 0)];
   if (options.mutant === "unlocked") {
     // The first has made the tables.
     const unlocked = await withoutPairLock(server.url);
-    instances = [await start(unlocked), await start(unlocked)];
+    instances = [await start(unlocked, 0), await start(unlocked, 1)];
   } else {
-    instances.push(await start(server.url));
+    instances.push(await start(server.url, 1));
   }
   const look = () => countAcross(server.url);
-  const outcome = await chaos(options, { instances, kill: killer(server, instances), killSettles, look });
+  const outcome = await chaos(options, { instances, kill: killer(server, instances), look });
   return { ...outcome, across: outcome.across + (await look()) };
-}
-
-async function restart(instance: Instance): Promise<number> {
-  await instance.kill();
-  return instance.start();
 }
 
 function serviceMutant({ mutant }: ChaosOptions): Mutant | undefined {
   return mutant === "unlocked" ? undefined : mutant;
 }
 
-async function chaos(
-  options: ChaosOptions,
-  { instances, kill, killSettles = false, look }: Stage,
-): Promise<ChaosOutcome> {
+async function chaos(options: ChaosOptions, { instances, kill, look }: Stage): Promise<ChaosOutcome> {
   const readyMs: number[] = [];
   let across = 0;
   const disturb = async (progress: Progress) => {
     while (readyMs.length < options.kills || !progress.enough()) {
       await options.nextKill(progress);
-      const settle = progress.markLost();
-      readyMs.push(await kill());
-      if (killSettles) settle();
+      readyMs.push(await kill(progress));
       across += (await look?.()) ?? 0;
     }
   };

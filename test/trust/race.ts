@@ -23,11 +23,13 @@ export interface Progress {
   enough(): boolean;
   /** Waits until so many more operations have been answered. */
   after(operations: number): Promise<void>;
+  /** Waits until everything that was sent before has been answered, or its answer was lost. */
+  replies(): Promise<void>;
   /**
-   * Marks the operations of unknown outcome until now. To be called when none of them can have any effect any more:
-   * what may still have one can explain much, and takes long to judge.
+   * Marks the operations whose answer was lost until now, on one of the instances or on any. What is returned settles
+   * them: to be called when none of them can take effect any more. What is not settled can explain much.
    */
-  markLost(): () => void;
+  markLost(target?: Target): () => void;
 }
 
 /** What a race came to. */
@@ -42,7 +44,15 @@ export interface RaceOutcome {
   readonly violations: readonly string[];
 }
 
-type Recorded = { -readonly [Key in keyof Operation<PairCall>]: Operation<PairCall>[Key] };
+type Recorded = { -readonly [Key in keyof Operation<PairCall>]: Operation<PairCall>[Key] } & {
+  readonly target: Target;
+};
+
+/** A client of an instance. */
+interface Connection {
+  readonly target: Target;
+  readonly client: PairClient;
+}
 
 /** Two users and everything that was done between them. */
 interface Pair {
@@ -63,13 +73,15 @@ const restMs = 100;
 export async function race(options: RaceOptions): Promise<RaceOutcome> {
   const { seed, instances, operations, disturb = async () => {} } = options;
   await using opened = new AsyncDisposableStack();
-  const clients = Array.from({ length: options.clients }, () => instances.map(openClient));
+  const clients = Array.from({ length: options.clients }, () =>
+    instances.map((target): Connection => ({ target, client: openClient(target) })),
+  );
   opened.defer(() => {
-    for (const client of clients.flat()) client.close();
+    for (const { client } of clients.flat()) client.close();
   });
   const pairs = pairsOf(Array.from({ length: options.users }, () => randomUUID()));
-  const [first] = clients.flat() as [PairClient];
-  await first.addUsers([...new Set(pairs.flatMap(({ users }) => users))]);
+  const [first] = clients.flat() as [Connection];
+  await first.client.addUsers([...new Set(pairs.flatMap(({ users }) => users))]);
 
   const counter = new Counter(operations, pairs);
   const begin = performance.now();
@@ -82,7 +94,7 @@ export async function race(options: RaceOptions): Promise<RaceOutcome> {
     ...clients.map(async (connections, number) => {
       const random = randomOf(seed + number);
       while (!(disturbed && counter.enough())) {
-        if (await actOnce(connections, pairs, random)) counter.count();
+        if (await counter.track(actOnce(connections, pairs, random))) counter.count();
         else await setTimeout(restMs);
       }
     }),
@@ -104,6 +116,7 @@ class Counter implements Progress {
   readonly #operations: number;
   readonly #pairs: readonly Pair[];
   readonly #waiting = new Map<() => void, number>();
+  readonly #sent = new Set<Promise<unknown>>();
   answered = 0;
 
   constructor(operations: number, pairs: readonly Pair[]) {
@@ -121,14 +134,28 @@ class Counter implements Progress {
     return promise;
   }
 
-  markLost(): () => void {
+  async replies(): Promise<void> {
+    await Promise.allSettled(this.#sent);
+  }
+
+  markLost(target?: Target): () => void {
     const lost = this.#pairs
       .flatMap(({ history }) => history)
-      .filter(({ responded }) => responded === Number.POSITIVE_INFINITY);
+      .filter(({ responded }) => responded === Number.POSITIVE_INFINITY)
+      .filter((operation) => target === undefined || operation.target === target);
     return () => {
       const now = performance.now();
       for (const operation of lost) operation.responded = now;
     };
+  }
+
+  async track<T>(operation: Promise<T>): Promise<T> {
+    this.#sent.add(operation);
+    try {
+      return await operation;
+    } finally {
+      this.#sent.delete(operation);
+    }
   }
 
   count(): void {
@@ -147,22 +174,26 @@ function pairsOf(users: readonly string[]): Pair[] {
   );
 }
 
-async function actOnce(connections: readonly PairClient[], pairs: readonly Pair[], random: Random) {
-  const client = connections[random.below(connections.length)] as PairClient;
+async function actOnce(connections: readonly Connection[], pairs: readonly Pair[], random: Random) {
+  const connection = connections[random.below(connections.length)] as Connection;
   const pair = pairs[random.below(pairs.length)] as Pair;
   const action = mix[random.below(mix.length)] as Action;
-  return record(client, pair, { action, forward: random.below(2) === 0 });
+  return record(connection, pair, { action, forward: random.below(2) === 0 });
 }
 
 /** Returns whether there was an answer. */
-async function record(client: PairClient, { users, history }: Pair, call: PairCall): Promise<boolean> {
+async function record(
+  { target, client }: Connection,
+  { users, history }: Pair,
+  call: PairCall,
+): Promise<boolean> {
   const [user, other] = call.forward ? users : ([users[1], users[0]] as const);
   const invoked = performance.now();
   const result = await client.act(call.action, user, other);
   const isAnswered = result !== undefined;
   const responded = isAnswered ? performance.now() : Number.POSITIVE_INFINITY;
   // A question that was not answered says nothing.
-  if (isAnswered || changes.has(call.action)) history.push({ call, result, invoked, responded });
+  if (isAnswered || changes.has(call.action)) history.push({ call, result, invoked, responded, target });
   return isAnswered;
 }
 

@@ -100,7 +100,7 @@ export const runs: Record<string, (options: RunOptions) => Promise<Report>> = {
       ...options,
       operations: 0,
       kills,
-      nextKill: (progress) => progress.after(300),
+      nextKill: (progress) => progress.after(150),
     } satisfies Partial<ChaosOptions>;
     const postgresql = await killPostgresql({
       ...crowd,

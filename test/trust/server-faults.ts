@@ -1,5 +1,8 @@
+import { setTimeout } from "node:timers/promises";
 import pg from "pg";
 import type { ThrowawayServer } from "../support/throwaway-server.ts";
+
+const pollMs = 10;
 
 /** Kills a server with all of its processes. */
 export async function killServer({ url, pid }: ThrowawayServer): Promise<void> {
@@ -29,6 +32,21 @@ export async function cutConnection(url: string): Promise<void> {
         where application_name = 'privacy-control' and datname = current_database() and state <> 'idle'
         order by random() limit 1
       ) one`);
+  });
+}
+
+/** The URL of a server for those whose connections shall be known by a name. */
+export function connectingAs(url: string, name: string): string {
+  const named = new URL(url);
+  named.searchParams.set("application_name", name);
+  return named.href;
+}
+
+/** Waits until a server has no connection of a name any more, and nothing at work for one. */
+export async function connectionsGone(url: string, name: string): Promise<void> {
+  await administer(url, async (admin) => {
+    const some = "select from pg_stat_activity where application_name = $1";
+    while ((await admin.query(some, [name])).rowCount !== 0) await setTimeout(pollMs);
   });
 }
 
