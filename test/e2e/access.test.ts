@@ -12,7 +12,7 @@ import {
   Interaction,
 } from "../../gen/nexgate/privacy/v1/access_service_pb.ts";
 import { reasonOf } from "../../src/rpc/errors.ts";
-import { postgresUrl } from "../support/cluster.ts";
+import { embedded, postgresql } from "../support/backends.ts";
 import { startService, type TestService } from "../support/service.ts";
 
 const everything = [
@@ -70,10 +70,7 @@ const states: [steps: string, effects: string, cause: keyof typeof Cause][] = [
 
 const nameOf = (cause: Cause) => CauseSchema.value[cause]?.localName;
 
-for (const [backend, databaseUrl] of [
-  ["PGlite", async () => undefined],
-  ["PostgreSQL", postgresUrl],
-] as const) {
+for (const { backend, databaseUrl } of [embedded, postgresql]) {
   describe(`decisions over gRPC on ${backend}`, () => {
     let service: TestService;
     let access: Client<typeof AccessService>;
@@ -82,8 +79,7 @@ for (const [backend, databaseUrl] of [
     const ids = () => ({ v: v as string, o: o as string });
 
     before(async function () {
-      const url = await databaseUrl();
-      if (backend === "PostgreSQL" && url === undefined) return this.skip();
+      const url = await databaseUrl(this);
       service = await startService(url);
       access = createClient(AccessService, createGrpcTransport({ baseUrl: service.internalUrl }));
       options = await service.acting();

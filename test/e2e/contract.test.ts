@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { expect } from "chai";
-import { postgresUrl } from "../support/cluster.ts";
+import { embedded, postgresql } from "../support/backends.ts";
 import { startService, type TestService } from "../support/service.ts";
 
 const base = "/api/v1/e-social/privacy-control";
@@ -19,15 +19,11 @@ function documentedUser(userName: string, firstName: string, lastName: string, i
   };
 }
 
-for (const [backend, databaseUrl] of [
-  ["PGlite", async () => undefined],
-  ["PostgreSQL", postgresUrl],
-] as const) {
+for (const { backend, databaseUrl } of [embedded, postgresql]) {
   describe(`the documented REST API on ${backend}`, () => {
     let service: TestService;
     before(async function () {
-      const url = await databaseUrl();
-      if (backend === "PostgreSQL" && url === undefined) return this.skip();
+      const url = await databaseUrl(this);
       service = await startService(url);
     });
     after(() => service?.stop(1_000));

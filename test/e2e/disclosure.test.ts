@@ -4,7 +4,7 @@ import { audiences, type Step, settings } from "../property/model.ts";
 import { type Answer, exchange, type Face, type Fields, publicFaces } from "../property/public-faces.ts";
 import { runs } from "../property/runs.ts";
 import { type World, worldsOf } from "../property/world.ts";
-import { postgresUrl } from "../support/cluster.ts";
+import { embedded, postgresql } from "../support/backends.ts";
 import { startService, type TestService } from "../support/service.ts";
 
 const [caller, target, other, third, stranger] = [0, 1, 2, 3, 9];
@@ -78,17 +78,16 @@ const story = fc.record({
   order: fc.shuffledSubarray(asked, { minLength: asked.length }),
 });
 
-for (const [backend, stories, databaseUrl] of [
-  ["PGlite", 10, async () => undefined],
-  ["PostgreSQL", 20, postgresUrl],
-] as const) {
+for (const { backend, databaseUrl, stories } of [
+  { ...embedded, stories: 10 },
+  { ...postgresql, stories: 20 },
+]) {
   describe(`what blocks and mutes disclose on ${backend}`, () => {
     let service: TestService;
     let faces: Map<string, Face[]>;
     let newWorld: (users: readonly number[]) => Promise<World>;
     before(async function () {
-      const url = await databaseUrl();
-      if (backend === "PostgreSQL" && url === undefined) return this.skip();
+      const url = await databaseUrl(this);
       service = await startService(url);
       newWorld = await worldsOf(service);
       faces = await publicFaces();

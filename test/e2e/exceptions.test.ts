@@ -5,7 +5,7 @@ import { expect } from "chai";
 import { PrivacyControlService } from "../../gen/nexgate/privacy/v1/privacy_control_service_pb.ts";
 import { PrivacySetting } from "../../gen/nexgate/privacy/v1/resources_pb.ts";
 import { reasonOf } from "../../src/rpc/errors.ts";
-import { postgresUrl } from "../support/cluster.ts";
+import { embedded, postgresql } from "../support/backends.ts";
 import { startService, type TestService } from "../support/service.ts";
 
 const paths = ["/users/me/privacy", "/api/v1/users/me/privacy"];
@@ -31,15 +31,11 @@ const someone = (firstName: string) => ({
   isVerified: true,
 });
 
-for (const [backend, databaseUrl] of [
-  ["PGlite", async () => undefined],
-  ["PostgreSQL", postgresUrl],
-] as const) {
+for (const { backend, databaseUrl } of [embedded, postgresql]) {
   describe(`exceptions over the network on ${backend}`, () => {
     let service: TestService;
     before(async function () {
-      const url = await databaseUrl();
-      if (backend === "PostgreSQL" && url === undefined) return this.skip();
+      const url = await databaseUrl(this);
       service = await startService(url);
     });
     after(() => service?.stop(1_000));

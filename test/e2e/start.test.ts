@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "chai";
+import { embedded, postgresql } from "../support/backends.ts";
 import { postgresUrl } from "../support/cluster.ts";
 import { type RunningScript, runScript } from "../support/process.ts";
 
@@ -36,14 +37,10 @@ describe("npm start", function () {
     execFileSync("sh", ["-c", line], { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] });
   const curlLines = (text: string) => text.split("\n").filter((line) => line.startsWith("curl "));
 
-  for (const [backend, url] of [
-    ["the embedded database", async () => undefined],
-    ["PostgreSQL", postgresUrl],
-  ] as const) {
+  for (const { backend, databaseUrl } of [embedded, postgresql]) {
     it(`loads demo data into ${backend} and prints lines that can be pasted`, async function () {
-      const databaseUrl = await url();
-      if (backend === "PostgreSQL" && databaseUrl === undefined) return this.skip();
-      const start = run("start", databaseUrl === undefined ? {} : { DATABASE_URL: databaseUrl });
+      const url = await databaseUrl(this);
+      const start = run("start", url === undefined ? {} : { DATABASE_URL: url });
       const text = await start.sees(lastLine);
       const answers = curlLines(text).map((line) => JSON.parse(paste(line)));
       expect(answers.map(({ message }) => message)).to.eql([

@@ -5,7 +5,7 @@ import { expect } from "chai";
 import { AccessService, Interaction } from "../../gen/nexgate/privacy/v1/access_service_pb.ts";
 import { GraphService } from "../../gen/nexgate/privacy/v1/graph_service_pb.ts";
 import type { TracingConfig } from "../../src/config/tracing.ts";
-import { postgresUrl } from "../support/cluster.ts";
+import { embedded, postgresql } from "../support/backends.ts";
 import { type OtlpReceiver, type ReceivedSpan, startOtlpReceiver } from "../support/otlp-receiver.ts";
 import { startService, type TestService } from "../support/service.ts";
 
@@ -69,13 +69,9 @@ async function asService(service: TestService, headers: Record<string, string>) 
 describe("the traces", function () {
   this.timeout(60_000);
 
-  for (const [backend, findUrl] of [
-    ["the embedded database", async () => undefined],
-    ["PostgreSQL", postgresUrl],
-  ] as const) {
+  for (const { backend, databaseUrl } of [embedded, postgresql]) {
     it(`lead from callers through REST, gRPC and Connect to the statements of ${backend}`, async function () {
-      const databaseUrl = await findUrl();
-      if (backend === "PostgreSQL" && databaseUrl === undefined) return this.skip();
+      const url = await databaseUrl(this);
       const [rest, grpc, connect] = [newParent(), newParent(), newParent()];
       const { named, childrenOf, resource, requests } = await received(
         async (service) => {
@@ -91,7 +87,7 @@ describe("the traces", function () {
           );
         },
         {},
-        databaseUrl,
+        url,
       );
 
       const [blocked, ...others] = named(`${control}/BlockUser`);

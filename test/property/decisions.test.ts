@@ -1,6 +1,6 @@
 import { expect } from "chai";
 import fc from "fast-check";
-import { postgresUrl } from "../support/cluster.ts";
+import { embedded, postgresql } from "../support/backends.ts";
 import { startService, type TestService } from "../support/service.ts";
 import { audiences, interactions, Model, type Step, settings } from "./model.ts";
 import { runs } from "./runs.ts";
@@ -87,16 +87,15 @@ async function compareAll(world: World, model: Model): Promise<void> {
   );
 }
 
-for (const [backend, histories, databaseUrl] of [
-  ["PGlite", 8, async () => undefined],
-  ["PostgreSQL", 20, postgresUrl],
-] as const) {
+for (const { backend, databaseUrl, histories } of [
+  { ...embedded, histories: 8 },
+  { ...postgresql, histories: 20 },
+]) {
   describe(`any history on ${backend}`, () => {
     let service: TestService;
     let newWorld: (users: readonly number[]) => Promise<World>;
     before(async function () {
-      const url = await databaseUrl();
-      if (backend === "PostgreSQL" && url === undefined) return this.skip();
+      const url = await databaseUrl(this);
       service = await startService(url);
       newWorld = await worldsOf(service);
     });
