@@ -1,25 +1,23 @@
+import { execFile as execFileWithCallback } from "node:child_process";
 import { setTimeout } from "node:timers/promises";
+import { promisify } from "node:util";
 import pg from "pg";
 import type { ThrowawayServer } from "../support/throwaway-server.ts";
 
+const execFile = promisify(execFileWithCallback);
 const pollMs = 10;
 
 /** Kills a server with all of its processes. */
-export async function killServer({ url, pid }: ThrowawayServer): Promise<void> {
-  const others = await administer(url, processes);
-  for (const one of [pid(), ...others]) signal(one, "SIGKILL");
+export async function killServer(server: ThrowawayServer): Promise<void> {
+  for (const one of await stopStarting(server)) signal(one, "SIGKILL");
 }
 
 /** Freezes a server with all of its processes; returns what thaws them. */
-export async function freezeServer({ url, pid }: ThrowawayServer): Promise<() => void> {
-  const others = await administer(url, async (admin) => {
-    // From here on it starts no more of them.
-    signal(pid(), "SIGSTOP");
-    return processes(admin);
-  });
-  for (const one of others) signal(one, "SIGSTOP");
+export async function freezeServer(server: ThrowawayServer): Promise<() => void> {
+  const processes = await stopStarting(server);
+  for (const one of processes) signal(one, "SIGSTOP");
   return () => {
-    for (const one of [...others, pid()]) signal(one, "SIGCONT");
+    for (const one of processes.toReversed()) signal(one, "SIGCONT");
   };
 }
 
@@ -62,9 +60,16 @@ async function administer<T>(url: string, work: (admin: pg.Client) => Promise<T>
   }
 }
 
-async function processes(admin: pg.Client): Promise<number[]> {
-  const { rows } = await admin.query("select pid from pg_stat_activity");
-  return rows.map(({ pid }) => pid);
+/**
+ * Stops the process of a server that starts the others, and returns it with all of them. Not even one may be missed: it
+ * could wait for ever for what another one held, and no server starts before it has gone.
+ */
+async function stopStarting({ pid }: ThrowawayServer): Promise<number[]> {
+  const first = pid();
+  signal(first, "SIGSTOP");
+  const { stdout } = await execFile("ps", ["-A", "-o", "pid=", "-o", "ppid="]);
+  const all = stdout.split("\n").map((line) => line.trim().split(/\s+/).map(Number));
+  return [first, ...all.filter(([, parent]) => parent === first).map(([child]) => child as number)];
 }
 
 function signal(pid: number, name: NodeJS.Signals): void {
