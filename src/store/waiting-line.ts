@@ -2,7 +2,8 @@
 export interface Patience {
   /**
    * In a burst, from its beginning: it comes when a place has been free for as long as this. In a line that moves on,
-   * from when somebody last was let in who had waited for less than half of `standingMs`.
+   * from when somebody last was let in who had waited for less than half of `standingMs`; one moves on when nobody has
+   * waited in vain for as long as this.
    */
   readonly burstMs: number;
   /** Afterwards, when those who come wait in vain as a rule. */
@@ -30,6 +31,7 @@ export class WaitingLine {
   /** When a place came free, after none was. */
   #freeSince = Number.NEGATIVE_INFINITY;
   #burstAt = 0;
+  #inVainAt = Number.NEGATIVE_INFINITY;
 
   constructor(places: number, patience: Patience, now: () => number = () => performance.now()) {
     this.#places = places;
@@ -61,7 +63,9 @@ export class WaitingLine {
     const [first] = this.#waiting;
     if (first !== undefined) {
       const now = this.#now();
-      if (now - first.since < this.#patience.standingMs / 2) this.#burstAt = now;
+      const { burstMs, standingMs } = this.#patience;
+      const movesOn = now - this.#inVainAt >= burstMs;
+      if (movesOn && now - first.since < standingMs / 2) this.#burstAt = now;
       first.enter();
       return;
     }
@@ -87,7 +91,10 @@ export class WaitingLine {
     const waitMs = Math.max(standingMs, this.#burstAt + burstMs - since);
     const waiter = { since, enter: () => end(true) };
     const giveUp = () => end(false);
-    const timer = setTimeout(giveUp, waitMs);
+    const timer = setTimeout(() => {
+      this.#inVainAt = this.#now();
+      giveUp();
+    }, waitMs);
     signal?.addEventListener("abort", giveUp);
     const end = (entered: boolean) => {
       clearTimeout(timer);

@@ -74,6 +74,32 @@ describe("a waiting line", () => {
     expect(await waits).to.equal(true);
   });
 
+  it("is not patient for one who is let in soon by chance, before nobody has waited in vain for long", async () => {
+    const line = lineOf(1);
+    const standing = lineOf(1);
+    for (const each of [line, standing]) await each.enter();
+    now = 2 * aDay;
+    expect(await line.enter()).to.equal(false);
+    now += aDay - 1;
+    const byChance = line.enter();
+    line.leave();
+    expect(await byChance).to.equal(true);
+    const inVain = line.enter();
+    // Who came earlier to a line that stands has been sent away by then.
+    expect(await standing.enter()).to.equal(false);
+    expect(line.length).to.equal(0);
+    expect(await inVain).to.equal(false);
+    now += aDay;
+    const soon = line.enter();
+    line.leave();
+    expect(await soon).to.equal(true);
+    const waits = line.enter();
+    expect(await standing.enter()).to.equal(false);
+    expect(line.length).to.equal(1);
+    line.leave();
+    expect(await waits).to.equal(true);
+  });
+
   it("is left by who goes away", async () => {
     const line = lineOf(1);
     await line.enter();
