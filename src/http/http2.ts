@@ -45,7 +45,10 @@ export function createHttp2(front: Front, limits: Limits): Http2 {
       if (!front.takeStream(stream, headers)) compat.call(server, stream, headers, flags, rawHeaders);
     },
   );
-  server.on("session", (session) => watch.add(session));
+  server.on("session", (session) => {
+    session.setLocalWindowSize(limits.windowBytes);
+    watch.add(session);
+  });
 
   return {
     serve: (socket) => void server.emit("connection", socket),

@@ -24,6 +24,8 @@ export interface Limits {
   readonly messageBytes: number;
   /** Memory that one HTTP/2 session may hold, in megabytes; it opens no more streams beyond that. */
   readonly sessionMegabytes: number;
+  /** Bytes of requests that one HTTP/2 session may have on their way, all of its streams together. */
+  readonly windowBytes: number;
   /** Calls in flight on one HTTP/2 session; requests that wait for answers on one HTTP/1.1 connection. */
   readonly concurrentStreams: number;
   /** Calls of streaming methods among them: these may stay open for ever, some without a token. */
@@ -53,6 +55,8 @@ export const publicLimits: Limits = {
   headerBytes: 16 * 1024,
   messageBytes: 64 * 1024,
   sessionMegabytes: 10,
+  // What RFC 9113, 6.9.2 begins with.
+  windowBytes: 65_535,
   // The least that RFC 9113, 6.5.2 recommends; no app has more calls in flight.
   concurrentStreams: 100,
   longStreams: 100,
@@ -68,6 +72,8 @@ export const internalLimits: Limits = {
   ...publicLimits,
   messageBytes: 1024 * 1024,
   sessionMegabytes: 64,
+  // Eight batches of a hundred pairs fill what a session begins with: a call, or its refusal, would wait for them.
+  windowBytes: 4 * 1024 * 1024,
   concurrentStreams: 1_000,
   // All calls of a session reach their deadlines at once, when the database is slow.
   resetBurst: 1_000,
