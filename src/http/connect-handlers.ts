@@ -35,7 +35,7 @@ export function connectHandlers(calls: Calls, options: RpcOptions): ReadonlyMap<
     // Connect drops unknown fields unless told. Here they are refused, as over REST.
     jsonOptions: { ignoreUnknownFields: false },
     interceptors: calls.interceptors,
-    requestGate: calls.admit,
+    requestGate: calls.admitUnlessFull,
     ...(calls.shutdownSignal === undefined ? {} : { shutdownSignal: calls.shutdownSignal }),
   });
   calls.routes(router);

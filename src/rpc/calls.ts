@@ -106,7 +106,7 @@ export class Calls {
     return this.#unary.values();
   }
 
-  /** Whether a call of a method that arrives now must be refused: the same as `admit` decides, for less. */
+  /** Whether a call of a method that arrives now must be refused for want of room. Asked once, before it is started. */
   refuses({ parent: { typeName } }: DescMethod, protocol: string): boolean {
     if (this.#open.has(typeName) || !this.load.refuses()) return false;
     // Not even logged: there is no time for it.
@@ -122,9 +122,14 @@ export class Calls {
     return context;
   }
 
-  /** Admits a started call, now or later, or throws. Runs before the body is read; its shape is Connect's `requestGate`. */
-  readonly admit = (context: HandlerContext): void | Promise<void> => {
+  /** Admits a call that Connect has started, as its `requestGate`: refuses it for want of room, or does as `admit`. */
+  readonly admitUnlessFull = (context: HandlerContext): void | Promise<void> => {
     if (this.refuses(context.method, context.protocolName)) throw toConnectError(overloaded());
+    return this.admit(context);
+  };
+
+  /** Admits a started call that was not refused, now or later, or throws. Runs before the body is read. */
+  admit(context: HandlerContext): void | Promise<void> {
     this.#observe(context as HandlerContext & Abortable);
     if (this.#open.has(context.service.typeName)) return;
     try {
@@ -133,7 +138,7 @@ export class Calls {
     } catch (failure) {
       return this.#refuse(context, failure);
     }
-  };
+  }
 
   /** Counts a request that reached no method, by the status of its answer. */
   refused(protocol: RefusedProtocol, status: number): void {
@@ -145,30 +150,31 @@ export class Calls {
    * the handler.
    */
   invoke(
-    { method, impl: handler }: UnaryEndpoint,
+    endpoint: UnaryEndpoint,
     context: HandlerContext,
     message: MessageShape<DescMessage>,
-    impl: UnaryEndpoint["impl"] = handler,
+    impl: UnaryEndpoint["impl"] = endpoint.impl,
   ): Promise<MessageShape<DescMessage>> {
     const span = context.values.get(spanKey);
-    if (span === undefined) return this.#handle(method, impl, context, message);
-    return span.run(() => this.#handle(method, impl, context, message));
+    if (span === undefined) return this.#handle(endpoint, impl, context, message);
+    return span.run(() => this.#handle(endpoint, impl, context, message));
   }
 
   async #handle(
-    { input, output }: DescMethodUnary,
+    { method: { input, output }, impl: handler }: UnaryEndpoint,
     impl: UnaryEndpoint["impl"],
     context: HandlerContext,
     message: MessageShape<DescMessage>,
   ): Promise<MessageShape<DescMessage>> {
-    this.load.enter();
+    const since = this.load.enter();
     try {
       check(input, message);
       return create(output, await impl(message, context));
     } catch (failure) {
       throw toConnectError(failure);
     } finally {
-      this.load.leave();
+      // What stands in for a handler also waits for its client.
+      this.load.leave(impl === handler ? since : undefined);
     }
   }
 
