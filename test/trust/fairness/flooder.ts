@@ -1,4 +1,5 @@
-import { HttpLoad, type Outcome, sleep } from "../overload/http-load.ts";
+import { HttpLoad } from "../overload/http-load.ts";
+import { type Outcome, sleep } from "../overload/load.ts";
 
 /** What the user who floods is told at the start. */
 export interface FlooderSettings {

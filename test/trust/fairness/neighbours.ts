@@ -2,7 +2,8 @@ import { setTimeout } from "node:timers/promises";
 import { ConnectError } from "@connectrpc/connect";
 import { reasonOf } from "../../../src/rpc/errors.ts";
 import type { Instance } from "../instance.ts";
-import { HttpLoad, type Outcome } from "../overload/http-load.ts";
+import { HttpLoad } from "../overload/http-load.ts";
+import type { Outcome } from "../overload/load.ts";
 import { openClient } from "../pair-client.ts";
 import { randomOf } from "../random.ts";
 

@@ -1,20 +1,41 @@
-import { type HttpLoad, type Outcome, sleep } from "./http-load.ts";
+import { percentile } from "../figures.ts";
+import { type Load, type Outcome, sleep, wrongAnswer } from "./load.ts";
 
-/** What a service did with more than it can do. Rates are a second, times in milliseconds. */
-export interface OverloadReport {
+/** What one listener did with more than the service can do. Rates are a second, times in milliseconds. */
+export interface ListenerReport {
   /** Answers in time at its best. */
   readonly peak: number;
-  readonly offered: number;
   /** Answers in time under the load. */
   readonly good: number;
+  /** Answers under the load, late ones too. */
+  readonly served: number;
   readonly refused: number;
   readonly refusedMedianMs: number;
   readonly refused99Ms: number;
   readonly refusedWithoutRetryAfter: number;
-  /** Answers that are neither. */
+  /** Answers that say something else than they did in calm. */
+  readonly wrong: number;
+  /** Answers that are none of these. */
   readonly other: number;
-  /** From the end of the load until an answer came in time. */
+}
+
+/** What a service did with more than it can do. */
+export interface OverloadReport {
+  readonly offered: number;
+  /** By the names of the listeners; `all` is both together. */
+  readonly listeners: Readonly<Record<string, ListenerReport>>;
+  readonly all: ListenerReport;
+  /** From the end of the load until an answer came in time, in milliseconds; NaN when none did. */
   readonly recoveryMs: number;
+}
+
+interface Settings {
+  /** Calls at once at which the service is at its best. */
+  readonly width: number;
+  readonly peakMs: number;
+  readonly overloadMs: number;
+  /** Looks on while the service is at its best, and then under the load. */
+  readonly watch?: <T>(phase: "best" | "overload", run: () => Promise<T>) => Promise<T>;
 }
 
 /** How many times what it can do is asked of a service. */
@@ -23,44 +44,57 @@ const times = 4;
 const inTimeMs = 1_000;
 /** A service that is well answers within this time. */
 const wellMs = 250;
+/** A service that has not been well for so long will not be. */
+const patienceMs = 20_000;
 
 /** Finds out how much a service can do with `width` calls at once, asks four times as much of it, and looks on. */
 export async function measureOverload(
-  load: HttpLoad,
-  { width, peakMs, overloadMs }: { width: number; peakMs: number; overloadMs: number },
+  load: Load,
+  { width, peakMs, overloadMs, watch = (_phase, run) => run() }: Settings,
 ): Promise<OverloadReport> {
   await load.closedLoop(width, peakMs / 2);
-  const peak = rate(inTime(await load.closedLoop(width, peakMs)), peakMs);
+  const calm = [...(await watch("best", () => load.closedLoop(width, peakMs)))];
   await sleep(inTimeMs / 2);
-  const outcomes = [...(await load.openLoop(peak * times, overloadMs))];
+  const offered = (inTime(calm).length * 1_000 * times) / peakMs;
+  const outcomes = [...(await watch("overload", () => load.openLoop(offered, overloadMs)))];
   const endedAt = performance.now();
-  for (;;) {
-    const { status, ms } = await load.one();
-    if (status === 200 && ms <= wellMs) break;
-    await sleep(10);
-  }
-  const recoveryMs = performance.now() - endedAt;
+  const recoveryMs = (await isWell(load)) ? performance.now() - endedAt : Number.NaN;
 
-  const refused = outcomes.filter(({ status }) => status === 503);
+  const reportOf = (calm: readonly Outcome[], outcomes: readonly Outcome[]): ListenerReport => {
+    const refused = outcomes.filter(({ status }) => status === 503);
+    const refusedMs = refused.map(({ ms }) => ms);
+    return {
+      peak: (inTime(calm).length * 1_000) / peakMs,
+      good: (inTime(outcomes).length * 1_000) / overloadMs,
+      served: (outcomes.filter(({ status }) => status === 200).length * 1_000) / overloadMs,
+      refused: (refused.length * 1_000) / overloadMs,
+      refusedMedianMs: percentile(refusedMs, 50),
+      refused99Ms: percentile(refusedMs, 99),
+      refusedWithoutRetryAfter: refused.filter(({ retryAfter }) => !retryAfter).length,
+      wrong: [...calm, ...outcomes].filter(({ status }) => status === wrongAnswer).length,
+      other: outcomes.filter(({ status }) => ![200, 503, wrongAnswer].includes(status)).length,
+    };
+  };
+  const calmBy = Map.groupBy(calm, ({ listener = "" }) => listener);
+  const outcomesBy = Map.groupBy(outcomes, ({ listener = "" }) => listener);
   return {
-    peak,
-    offered: peak * times,
-    good: rate(inTime(outcomes), overloadMs),
-    refused: rate(refused, overloadMs),
-    refusedMedianMs: quantile(refused, 0.5),
-    refused99Ms: quantile(refused, 0.99),
-    refusedWithoutRetryAfter: refused.filter(({ retryAfter }) => !retryAfter).length,
-    other: outcomes.filter(({ status }) => status !== 200 && status !== 503).length,
+    offered,
+    listeners: Object.fromEntries(
+      [...calmBy].map(([name, calm]) => [name, reportOf(calm, outcomesBy.get(name) ?? [])]),
+    ),
+    all: reportOf(calm, outcomes),
     recoveryMs,
   };
 }
 
+/** Asks until an answer comes in time. False when none did for long. */
+async function isWell(load: Load): Promise<boolean> {
+  for (const until = performance.now() + patienceMs; performance.now() < until; await sleep(10)) {
+    const outcome = await Promise.race([load.one(), sleep(patienceMs)]);
+    if (outcome?.status === 200 && outcome.ms <= wellMs) return true;
+  }
+  return false;
+}
+
 const inTime = (outcomes: readonly Outcome[]) =>
   outcomes.filter(({ status, ms }) => status === 200 && ms <= inTimeMs);
-
-const rate = (outcomes: readonly Outcome[], ms: number) => (outcomes.length * 1_000) / ms;
-
-function quantile(outcomes: readonly Outcome[], part: number): number {
-  const sorted = outcomes.map(({ ms }) => ms).sort((a, b) => a - b);
-  return sorted[Math.floor(sorted.length * part)] ?? 0;
-}

@@ -1,16 +1,15 @@
-import { randomUUID } from "node:crypto";
 import { startService } from "../../support/service.ts";
+import { callers, populate } from "./population.ts";
 
-// Run as a process of its own: the whole service on a database.
-const [databaseUrl = "", maxCallsInFlight = ""] = process.argv.slice(2);
-const maxInFlight = { publicCalls: Number(maxCallsInFlight), internalCalls: 0 };
+// Run as a process of its own: the whole service on a database, with people in it.
+const [databaseUrl = "", publicCalls = "", internalCalls = ""] = process.argv.slice(2);
+const maxInFlight = { publicCalls: Number(publicCalls), internalCalls: Number(internalCalls) };
 const service = await startService(databaseUrl, { maxInFlight });
-const ids = Array.from({ length: 500 }, () => randomUUID());
-const users = ids.map((id) => ({ id, userName: `user-${id}`, firstName: "F", lastName: "L" }));
-await service.graph.upsertUsers({ users }, await service.acting());
-const tokens = await Promise.all(ids.map(async (id) => ({ id, token: await service.userToken(id) })));
+await populate(databaseUrl);
+const { publicUrl, internalUrl, adminUrl } = service;
+const userTokens = await Promise.all(callers.map((id) => service.userToken(id)));
 process.once("disconnect", async () => {
   await service.stop(0);
   process.exit();
 });
-process.send?.({ url: service.publicUrl, users: tokens });
+process.send?.({ publicUrl, internalUrl, adminUrl, userTokens, serviceToken: await service.serviceToken() });

@@ -4,7 +4,7 @@ import { openPublicListener } from "../../../src/http/public-listener.ts";
 import { createRestGateway } from "../../../src/rest/gateway.ts";
 import { Calls, service } from "../../../src/rpc/calls.ts";
 import { Load } from "../../../src/rpc/load.ts";
-import { sleep } from "./http-load.ts";
+import { sleep } from "./load.ts";
 
 // Run as a process of its own: a service that can do 200 calls a second, however fast the machine is.
 const [maxCallsInFlight = ""] = process.argv.slice(2);
@@ -38,4 +38,4 @@ const { url } = await openPublicListener({
   ready: async () => true,
 });
 process.once("disconnect", () => process.exit());
-process.send?.({ url, users: [] });
+process.send?.({ url });

@@ -1,0 +1,62 @@
+/** What became of one request. */
+export interface Outcome {
+  /** Of HTTP; what came over gRPC has the status of its code, and `wrongAnswer` when it is not the one it must be. */
+  readonly status: number;
+  readonly retryAfter: boolean;
+  /** Milliseconds since the request was due. */
+  readonly ms: number;
+  /** Which of several listeners was asked. */
+  readonly listener?: string;
+}
+
+/** The status of an answer that went well and says something else than it must. */
+export const wrongAnswer = 0;
+
+/** Asks a service for as much as it is told to. */
+export abstract class Load {
+  /** Sends one request; its time runs since it was due. `onAnswer` is called once, if ever an answer comes. */
+  abstract send(dueAt: number, onAnswer: (outcome: Outcome) => void): void;
+  /** Sends nothing of what still waits to be sent. */
+  abstract giveUp(): void;
+  abstract close(): void;
+
+  /** Keeps `width` requests under way for `ms` milliseconds. */
+  async closedLoop(width: number, ms: number): Promise<Outcome[]> {
+    const outcomes: Outcome[] = [];
+    let over = false;
+    const next = () => {
+      if (over) return;
+      this.send(performance.now(), (outcome) => {
+        outcomes.push(outcome);
+        next();
+      });
+    };
+    for (let i = 0; i < width; i++) next();
+    await sleep(ms);
+    over = true;
+    return outcomes;
+  }
+
+  /** Sends `rate` requests a second for `ms` milliseconds, whatever becomes of them. */
+  async openLoop(rate: number, ms: number): Promise<Outcome[]> {
+    const outcomes: Outcome[] = [];
+    const onAnswer = (outcome: Outcome) => void outcomes.push(outcome);
+    const startedAt = performance.now();
+    for (let sent = 0; ; await sleep(1)) {
+      const elapsed = performance.now() - startedAt;
+      if (elapsed >= ms) break;
+      for (; sent < (elapsed * rate) / 1_000; sent++) this.send(startedAt + (sent * 1_000) / rate, onAnswer);
+    }
+    this.giveUp();
+    return outcomes;
+  }
+
+  /** Sends one request now. */
+  one(): Promise<Outcome> {
+    return new Promise((resolve) => this.send(performance.now(), resolve));
+  }
+}
+
+export function sleep(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}
