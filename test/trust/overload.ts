@@ -45,6 +45,7 @@ const usOfCall = (cores.best.service * 1e6) / all.peak;
 const usOfRefusal = (cores.overload.service * 1e6 - all.served * usOfCall) / all.refused;
 const figuresOf = ([name, report]: [string, ListenerReport]): Figure[] => [
   { name: `${name}: answers in time at its best, a second`, value: report.peak },
+  { name: `${name}: refused then, a second`, value: report.refusedAtPeak },
   { name: `${name}: answers in time, of its best`, value: report.good / report.peak, atLeast: 0.8 },
   { name: `${name}: refused, a second`, value: report.refused, atLeast: 1 },
   { name: `${name}: refusals, median, ms`, value: report.refusedMedianMs },

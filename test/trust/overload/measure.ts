@@ -5,6 +5,8 @@ import { type Load, type Outcome, sleep, wrongAnswer } from "./load.ts";
 export interface ListenerReport {
   /** Answers in time at its best. */
   readonly peak: number;
+  /** Refused then: where there are many, the limit itself is what keeps the service from more. */
+  readonly refusedAtPeak: number;
   /** Answers in time under the load. */
   readonly good: number;
   /** Answers under the load, late ones too. */
@@ -65,6 +67,7 @@ export async function measureOverload(
     const refusedMs = refused.map(({ ms }) => ms);
     return {
       peak: (inTime(calm).length * 1_000) / peakMs,
+      refusedAtPeak: (calm.filter(({ status }) => status === 503).length * 1_000) / peakMs,
       good: (inTime(outcomes).length * 1_000) / overloadMs,
       served: (outcomes.filter(({ status }) => status === 200).length * 1_000) / overloadMs,
       refused: (refused.length * 1_000) / overloadMs,
