@@ -73,7 +73,7 @@ export const internalLimits: Limits = {
   messageBytes: 1024 * 1024,
   sessionMegabytes: 64,
   // Eight batches of a hundred pairs fill what a session begins with: a call, or its refusal, would wait for them.
-  windowBytes: 4 * 1024 * 1024,
+  windowBytes: 1024 * 1024,
   concurrentStreams: 1_000,
   // All calls of a session reach their deadlines at once, when the database is slow.
   resetBurst: 1_000,

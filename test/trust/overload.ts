@@ -46,7 +46,8 @@ const usOfRefusal = (cores.overload.service * 1e6 - all.served * usOfCall) / all
 const figuresOf = ([name, report]: [string, ListenerReport]): Figure[] => [
   { name: `${name}: answers in time at its best, a second`, value: report.peak },
   { name: `${name}: refused then, a second`, value: report.refusedAtPeak },
-  { name: `${name}: answers in time, of its best`, value: report.good / report.peak, atLeast: 0.8 },
+  // The two share what the service can do: what one of them no longer gets the other one has.
+  { name: `${name}: answers in time, of its best`, value: report.good / report.peak },
   { name: `${name}: refused, a second`, value: report.refused, atLeast: 1 },
   { name: `${name}: refusals, median, ms`, value: report.refusedMedianMs },
   { name: `${name}: refusals, p99, ms`, value: report.refused99Ms, atMost: 50 },
