@@ -14,8 +14,16 @@ const everyMs = 10;
 export function watchLoopLag(): LoopLag {
   const delays = monitorEventLoopDelay({ resolution: everyMs });
   delays.enable();
+  let restartedAt = performance.now();
   return {
-    ms: () => (delays.count === 0 ? 0 : Math.max(0, delays.mean / 1e6 - everyMs)),
-    restart: () => delays.reset(),
+    ms() {
+      // Within one long turn nothing is looked at.
+      const delayMs = delays.count === 0 ? performance.now() - restartedAt : delays.mean / 1e6;
+      return Math.max(0, delayMs - everyMs);
+    },
+    restart() {
+      restartedAt = performance.now();
+      delays.reset();
+    },
   };
 }

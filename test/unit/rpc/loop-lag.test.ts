@@ -1,0 +1,20 @@
+import { setTimeout } from "node:timers/promises";
+import { expect } from "chai";
+import { watchLoopLag } from "../../../src/rpc/loop-lag.ts";
+
+const longMs = 100;
+
+function takeLong(): void {
+  for (const until = performance.now() + longMs; performance.now() < until; );
+}
+
+describe("the lag of the event loop", () => {
+  it("is told within the turn that takes long, and after it", async () => {
+    const lag = watchLoopLag();
+    lag.restart();
+    takeLong();
+    expect(lag.ms()).to.be.within(longMs / 2, 10 * longMs);
+    await setTimeout(30);
+    expect(lag.ms()).to.be.above(0);
+  });
+});
