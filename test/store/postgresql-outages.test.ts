@@ -58,7 +58,7 @@ describe("a PostgreSQL server that is watched", () => {
   });
 
   it("is away while decisions wait for a table", async () => {
-    await store().admin.query("begin; lock table follows");
+    await store().admin.query("begin; lock table blocks");
     const waiting = tally([check()]);
     await expectAway();
     expect(await waiting).to.eql({ UNAVAILABLE: 1 });

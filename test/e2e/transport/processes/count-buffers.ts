@@ -21,8 +21,11 @@ const [path, type, head] = bodies[kind] as (typeof bodies)[string];
 /** The buffers that somebody still refers to. */
 const buffers = () => queryObjects(Buffer, { format: "count" });
 
+/** The client takes its time on a busy machine. */
+const limits = { firstRequestMs: 3_600_000, requestMs: 3_600_000 };
 const server = await startTestServer({
   face: "public",
+  limits,
   rest: (request) => {
     readJsonBody(request, 2 * pieces, new AbortController().signal).catch(() => {});
   },
