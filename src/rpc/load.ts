@@ -12,14 +12,14 @@ const pace = {
   /** A call that takes longer is late: callers wait for a second, say, and what is begun must be done well before. */
   lateMs: 250,
   /**
-   * An event loop that lags more is late. A change passes it several times and holds its connection meanwhile; a
-   * refusal waits for it as well.
+   * An event loop that lags more in two looks is late. A change passes it several times and holds its connection
+   * meanwhile; a refusal waits for it as well.
    */
-  lagMs: 10,
+  lagMs: 25,
   /** Between two looks. */
   lookMs: 100,
   /** So many are always taken: that keeps every connection to the database busy. Fewer than these tell nothing. */
-  fewest: 16,
+  fewest: 32,
   /** How much more is tried after a look that finds nothing late, and one more. */
   growth: 1.1,
 };
@@ -56,6 +56,8 @@ export class Load {
   /** Calls that ended since the last look, how many of them were late, and when the first of them ended. */
   #ended = 0;
   #late = 0;
+  /** Whether the event loop was late at the last look. */
+  #lagged = false;
   #from = 0;
   #refused = 0;
   #logging = false;
@@ -148,9 +150,12 @@ export class Load {
     const ms = now - this.#from;
     if (ms < pace.lookMs || this.#ended < pace.fewest) return;
     const lagMs = this.#clock.lag.ms();
+    // A collection of garbage, or a neighbour on the machine, takes one look.
+    const lags = lagMs > pace.lagMs && this.#lagged;
+    this.#lagged = lagMs > pace.lagMs;
     const tried = this.#limit * pace.growth + 1;
     const inTime = this.#late * 2 > this.#ended ? (this.#ended * pace.lateMs) / ms : tried;
-    const atOnce = lagMs > pace.lagMs ? (this.#limit * pace.lagMs) / lagMs : tried;
+    const atOnce = lags ? (this.#limit * pace.lagMs) / lagMs : tried;
     this.#limit = Math.min(this.#max, Math.max(pace.fewest, Math.floor(Math.min(inTime, atOnce))));
     this.#ended = 0;
     this.#late = 0;

@@ -17,8 +17,8 @@ const turn = Object.entries(shares)
   .map(({ kind }) => kind as Kind);
 
 const sessions = 8;
-/** Open before the load begins, as a balancer has them. More are opened when all of them wait for answers. */
-const connections = 200;
+/** Open before the load begins, as a balancer has them: Node accepts few new ones while it has much to do. */
+const connections = 1_000;
 /** RESOURCE_EXHAUSTED and UNAVAILABLE: as these docs/errors.md has what is refused for want of room. */
 const refusals = new Set(["8", "14"]);
 

@@ -84,14 +84,14 @@ describe("the load of a listener", () => {
         now += 1_000;
         end(1, 60_000);
       }
-      expect(load.limit).to.equal(16);
+      expect(load.limit).to.equal(32);
     });
 
     it("takes more again when they are in time, and never more than it may", () => {
       end(1_000, 300);
       for (let i = 0; i < 64; i++) end(1, 20);
       const before = load.limit;
-      expect(before).to.be.at.most(60);
+      expect(before).to.be.at.most(70);
       for (let i = 0; i < 64; i++) end(1, 20);
       expect(load.limit).to.be.within(before + 1, before * 2);
       for (let i = 0; i < 10_000; i++) end(1, 20);
@@ -99,13 +99,21 @@ describe("the load of a listener", () => {
     });
 
     it("takes fewer while the event loop is late", () => {
-      lagMs = 40;
-      for (let i = 0; i < 40; i++) end(1, 20);
-      expect(load.limit).to.be.within(60, 250);
+      lagMs = 100;
+      for (let i = 0; i < 72; i++) end(1, 20);
+      expect(load.limit).to.be.within(200, 300);
       for (let i = 0; i < 1_000; i++) end(1, 20);
-      expect(load.limit).to.equal(16);
+      expect(load.limit).to.equal(32);
       lagMs = 5;
       for (let i = 0; i < 10_000; i++) end(1, 20);
+      expect(load.limit).to.equal(1_000);
+    });
+
+    it("does not mind an event loop that is late now and then", () => {
+      for (let i = 0; i < 1_000; i++) {
+        lagMs = i % 64 < 32 ? 100 : 0;
+        end(1, 20);
+      }
       expect(load.limit).to.equal(1_000);
     });
 
