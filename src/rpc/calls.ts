@@ -167,14 +167,17 @@ export class Calls {
     message: MessageShape<DescMessage>,
   ): Promise<MessageShape<DescMessage>> {
     const since = this.load.enter();
+    let answeredSince: number | undefined;
     try {
       check(input, message);
-      return create(output, await impl(message, context));
+      const answer = create(output, await impl(message, context));
+      // What stands in for a handler also waits for its client.
+      if (impl === handler) answeredSince = since;
+      return answer;
     } catch (failure) {
       throw toConnectError(failure);
     } finally {
-      // What stands in for a handler also waits for its client.
-      this.load.leave(impl === handler ? since : undefined);
+      this.load.leave(answeredSince);
     }
   }
 

@@ -11,18 +11,24 @@ const logEveryMs = 1_000;
 const pace = {
   /** A call that takes longer is late: callers wait for a second, say, and what is begun must be done well before. */
   lateMs: 250,
-  /**
-   * An event loop that lags more in two looks is late. A change passes it several times and holds its connection
-   * meanwhile; a refusal waits for it as well.
-   */
-  lagMs: 25,
+  /** An event loop that lags more is late. */
+  lateLoopMs: 25,
+  /** How late it may be once calls are refused. A change passes it several times; a refusal waits for it as well. */
+  lagMs: 10,
   /** Between two looks. */
   lookMs: 100,
   /** So many are always taken: that keeps every connection to the database busy. Fewer than these tell nothing. */
-  fewest: 32,
+  fewest: 16,
   /** How much more is tried after a look that finds nothing late, and one more. */
   growth: 1.1,
 };
+
+/** What a look finds. It counts when two find it: a moment passes by itself. */
+interface Findings {
+  /** Most calls took too long. */
+  readonly callsLate: boolean;
+  readonly loopLate: boolean;
+}
 
 /** What tells the time to a load. */
 interface Clock {
@@ -56,8 +62,8 @@ export class Load {
   /** Calls that ended since the last look, how many of them were late, and when the first of them ended. */
   #ended = 0;
   #late = 0;
-  /** Whether the event loop was late at the last look. */
-  #lagged = false;
+  /** What the last look found. */
+  #was: Findings = { callsLate: false, loopLate: false };
   #from = 0;
   #refused = 0;
   #logging = false;
@@ -101,7 +107,10 @@ export class Load {
     return this.#clock.now();
   }
 
-  /** Ends what `enter` began. `since` is what that returned, where the time tells how busy the service is. */
+  /**
+   * Ends what `enter` began. `since` is what that returned, for calls that tell how busy the service is: those that were
+   * answered. How long it takes to fail tells of a fault, which other means are for.
+   */
   leave(since?: number): void {
     this.#atWork -= 1;
     if (since !== undefined) this.#took(since);
@@ -131,10 +140,13 @@ export class Load {
   readonly interceptor: Interceptor = (next) => async (request) => {
     if (request.stream) return next(request);
     const since = this.enter();
+    let answeredSince: number | undefined;
     try {
-      return await next(request);
+      const response = await next(request);
+      answeredSince = since;
+      return response;
     } finally {
-      this.leave(since);
+      this.leave(answeredSince);
     }
   };
 
@@ -150,12 +162,14 @@ export class Load {
     const ms = now - this.#from;
     if (ms < pace.lookMs || this.#ended < pace.fewest) return;
     const lagMs = this.#clock.lag.ms();
-    // A collection of garbage, or a neighbour on the machine, takes one look.
-    const lags = lagMs > pace.lagMs && this.#lagged;
-    this.#lagged = lagMs > pace.lagMs;
+    const is: Findings = {
+      callsLate: this.#late * 2 > this.#ended,
+      loopLate: lagMs > (this.#limit < this.#max ? pace.lagMs : pace.lateLoopMs),
+    };
     const tried = this.#limit * pace.growth + 1;
-    const inTime = this.#late * 2 > this.#ended ? (this.#ended * pace.lateMs) / ms : tried;
-    const atOnce = lags ? (this.#limit * pace.lagMs) / lagMs : tried;
+    const inTime = is.callsLate && this.#was.callsLate ? (this.#ended * pace.lateMs) / ms : tried;
+    const atOnce = is.loopLate && this.#was.loopLate ? (this.#limit * pace.lagMs) / lagMs : tried;
+    this.#was = is;
     this.#limit = Math.min(this.#max, Math.max(pace.fewest, Math.floor(Math.min(inTime, atOnce))));
     this.#ended = 0;
     this.#late = 0;

@@ -1,4 +1,3 @@
-import { once } from "node:events";
 import { connect, type Socket } from "node:net";
 import { Load, type Outcome } from "./load.ts";
 
@@ -44,11 +43,11 @@ export class HttpLoad extends Load {
     connection.socket.write(text);
   }
 
-  /** Opens so many connections, and waits until they are. */
+  /** Opens so many connections, each by a first request: without one a service closes them soon. */
   async open(count: number): Promise<void> {
-    const opened = Array.from({ length: count }, () => this.#open());
-    await Promise.all(opened.map(({ socket }) => once(socket, "connect")));
-    this.#idle.push(...opened);
+    const probe = "GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n";
+    const first = () => new Promise<Outcome>((resolve) => this.request(probe, performance.now(), resolve));
+    await Promise.all(Array.from({ length: count }, first));
   }
 
   override giveUp(): void {
