@@ -62,9 +62,9 @@ export class Load {
   /** Calls that ended since the last look, how many of them were late, and when the first of them ended. */
   #ended = 0;
   #late = 0;
+  #from = 0;
   /** What the last look found. */
   #was: Findings = { callsLate: false, loopLate: false };
-  #from = 0;
   #refused = 0;
   #logging = false;
 

@@ -1,15 +1,12 @@
 import type { Cancellation } from "../rpc/call-context.ts";
 import { overloaded } from "../rpc/load.ts";
+import { type Caller, compose, type Statement, type StatementLimits, unsent } from "./coalesced-statement.ts";
 
 /** Reads the facts of some questions by one statement, in their order. */
 export type ReadMany<Question, Fact> = (questions: Question[], signal: AbortSignal) => Promise<Fact[]>;
 
 /** How questions share statements. */
-export interface CoalescerLimits {
-  /** The most questions of one statement. */
-  readonly statementSize: number;
-  /** Calls of up to so many questions come first; of larger ones the oldest gets as much in each statement. */
-  readonly fairShare: number;
+export interface CoalescerLimits extends StatementLimits {
   /** The most statements under way at once. */
   readonly inFlight: number;
   /** A call is refused that finds more questions than this waiting for a statement. */
@@ -29,25 +26,6 @@ interface SharedTracer<Caller> {
   current(): Caller;
   /** Sends the statement of these calls. */
   shared<T>(callers: readonly Caller[], send: () => T): T;
-}
-
-/** A call that waits for facts. */
-interface Caller<Question, Fact> {
-  readonly questions: readonly Question[];
-  /** The call, as the tracer knows it. */
-  readonly trace: unknown;
-  readonly facts: Fact[];
-  readonly statements: Set<Statement<Question, Fact>>;
-  readonly finish: () => void;
-  readonly fail: (reason: unknown) => void;
-  sent: number;
-  answered: number;
-}
-
-interface Statement<Question, Fact> {
-  readonly parts: { readonly caller: Caller<Question, Fact>; readonly from: number; readonly to: number }[];
-  readonly callers: Set<Caller<Question, Fact>>;
-  readonly cancel: AbortController;
 }
 
 /**
@@ -137,23 +115,9 @@ export class Coalescer<Question, Fact> {
     }
   }
 
-  /**
-   * Fills a statement with all of the small calls that wait, then with the large ones, each in the order in which
-   * they came. The oldest large one always gets a fair share. Taking turns, large calls would all end together, and
-   * leave the database idle while they are answered.
-   */
   #compose(): Statement<Question, Fact> {
-    const { statementSize, fairShare } = this.#limits;
-    const statement: Statement<Question, Fact> = {
-      parts: [],
-      callers: new Set(),
-      cancel: new AbortController(),
-    };
-    const large = this.#waiting.filter((caller) => unsent(caller) > fairShare);
-    const small = this.#waiting.filter((caller) => unsent(caller) <= fairShare);
-    const reserved = large.length === 0 ? 0 : Math.min(fairShare, statementSize);
-    const left = fill(statement, small, statementSize - reserved) + reserved;
-    this.#unsent -= statementSize - fill(statement, large, left);
+    const { statement, size } = compose(this.#waiting, this.#limits);
+    this.#unsent -= size;
     this.#waiting = this.#waiting.filter((caller) => unsent(caller) > 0);
     return statement;
   }
@@ -198,28 +162,4 @@ export class Coalescer<Question, Fact> {
       if (statement.callers.size === 0) statement.cancel.abort();
     }
   }
-}
-
-function unsent({ questions, sent }: Caller<unknown, unknown>): number {
-  return questions.length - sent;
-}
-
-/** Puts in as much of each caller in turn as there is room for; returns the room that is left. */
-function fill<Question, Fact>(
-  statement: Statement<Question, Fact>,
-  callers: readonly Caller<Question, Fact>[],
-  room: number,
-): number {
-  let left = room;
-  for (const caller of callers) {
-    const from = caller.sent;
-    const to = from + Math.min(unsent(caller), left);
-    if (to === from) break;
-    caller.sent = to;
-    left -= to - from;
-    statement.parts.push({ caller, from, to });
-    statement.callers.add(caller);
-    caller.statements.add(statement);
-  }
-  return left;
 }
