@@ -353,14 +353,14 @@ for (const { backend, databaseUrl } of [embedded, postgresql]) {
 
     it("need the scope access.read, and a service's token", async () => {
       const call = (authorization: string) => [
-        access.checkAccess({}, { headers: { authorization } }),
-        access.batchCheckAccess({}, { headers: { authorization } }),
-        access.filterUsers({}, { headers: { authorization } }),
+        () => access.checkAccess({}, { headers: { authorization } }),
+        () => access.batchCheckAccess({}, { headers: { authorization } }),
+        () => access.filterUsers({}, { headers: { authorization } }),
       ];
       const others = `Bearer ${await service.serviceToken("graph.read graph.write users.act")}`;
-      for (const made of call(others)) expect(reasonOf(await failureOf(made))).to.equal("SCOPE_MISSING");
-      for (const made of call(`Bearer ${await service.userToken(ids().v)}`))
-        expect(reasonOf(await failureOf(made))).to.equal("TOKEN_INVALID");
+      for (const make of call(others)) expect(reasonOf(await failureOf(make()))).to.equal("SCOPE_MISSING");
+      for (const make of call(`Bearer ${await service.userToken(ids().v)}`))
+        expect(reasonOf(await failureOf(make()))).to.equal("TOKEN_INVALID");
       const scoped = `Bearer ${await service.serviceToken("access.read")}`;
       const { results } = await access.batchCheckAccess({}, { headers: { authorization: scoped } });
       expect(results).to.eql([]);
