@@ -6,7 +6,10 @@ export interface Patience {
    * waited in vain for as long as this.
    */
   readonly burstMs: number;
-  /** Afterwards, when those who come wait in vain as a rule. */
+  /**
+   * Afterwards, when those who come wait in vain as a rule. Who comes while as many wait as there are places does not
+   * wait at all.
+   */
   readonly standingMs: number;
 }
 
@@ -55,7 +58,9 @@ export class WaitingLine {
       return true;
     }
     if (signal?.aborted) return false;
-    return this.#wait(signal);
+    if (!this.#isFull()) return this.#wait(signal);
+    this.#inVainAt = this.#now();
+    return false;
   }
 
   /** Gives a place back: to the one who has waited longest. */
@@ -84,17 +89,26 @@ export class WaitingLine {
     if (now - this.#freeSince >= this.#patience.burstMs) this.#burstAt = now;
   }
 
+  /** Whether the line is as long as one may be whose last could not wait as in a burst. */
+  #isFull(): boolean {
+    return this.#waiting.size >= this.#places && this.#waitMs(this.#now()) === this.#patience.standingMs;
+  }
+
+  /** How long one who comes now may wait. */
+  #waitMs(now: number): number {
+    const { burstMs, standingMs } = this.#patience;
+    return Math.max(standingMs, this.#burstAt + burstMs - now);
+  }
+
   async #wait(signal: AbortSignal | undefined): Promise<boolean> {
     const { promise, resolve } = Promise.withResolvers<boolean>();
-    const { burstMs, standingMs } = this.#patience;
     const since = this.#now();
-    const waitMs = Math.max(standingMs, this.#burstAt + burstMs - since);
     const waiter = { since, enter: () => end(true) };
     const giveUp = () => end(false);
     const timer = setTimeout(() => {
       this.#inVainAt = this.#now();
       giveUp();
-    }, waitMs);
+    }, this.#waitMs(since));
     signal?.addEventListener("abort", giveUp);
     const end = (entered: boolean) => {
       clearTimeout(timer);

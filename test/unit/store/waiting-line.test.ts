@@ -100,6 +100,28 @@ describe("a waiting line", () => {
     expect(await waits).to.equal(true);
   });
 
+  it("is no longer than there are places, when it stands", async () => {
+    const line = new WaitingLine(2, { burstMs: aDay, standingMs: aDay / 2 }, () => now);
+    await Promise.all([line.enter(), line.enter()]);
+    const burst = [line.enter(), line.enter(), line.enter()];
+    expect(line.length).to.equal(3);
+    now = aDay / 2;
+    const late = line.enter();
+    expect(line.length).to.equal(3);
+    expect(await late).to.equal(false);
+    for (const wait of burst.slice(0, 2)) {
+      line.leave();
+      await wait;
+    }
+    const waits = line.enter();
+    expect(line.length).to.equal(2);
+    expect(await line.enter()).to.equal(false);
+    for (const wait of [burst[2], waits]) {
+      line.leave();
+      expect(await wait).to.equal(true);
+    }
+  });
+
   it("is left by who goes away", async () => {
     const line = lineOf(1);
     await line.enter();
