@@ -18,9 +18,15 @@ import type { Tracing } from "../tracing/tracing.ts";
 
 /**
  * Checks share statements of up to 1,000 pairs; four at once leave most of the connections to changes. What waits
- * beyond twenty statements would wait too long.
+ * beyond twelve statements would wait too long.
  */
-const checkLimits = { statementSize: 1_000, fairShare: 250, inFlight: 4, waiting: 20_000 };
+const checkLimits = {
+  statementSize: 1_000,
+  fairShare: 250,
+  inFlight: 4,
+  waiting: 12_000,
+  factsPerTurn: 1e9,
+};
 
 /** The names by which `grpc.health.v1` knows the services. */
 export const serviceNames = [PrivacyControlService, GraphService, AccessService].map(

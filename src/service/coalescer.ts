@@ -1,6 +1,7 @@
 import type { Cancellation } from "../rpc/call-context.ts";
 import { overloaded } from "../rpc/load.ts";
 import { type Caller, compose, type Statement, type StatementLimits, unsent } from "./coalesced-statement.ts";
+import { Deliveries } from "./deliveries.ts";
 
 /** Reads the facts of some questions by one statement, in their order. */
 export type ReadMany<Question, Fact> = (questions: Question[], signal: AbortSignal) => Promise<Fact[]>;
@@ -11,6 +12,8 @@ export interface CoalescerLimits extends StatementLimits {
   readonly inFlight: number;
   /** A call is refused that finds more questions than this waiting for a statement. */
   readonly waiting: number;
+  /** When callers have been given so many facts, the others get theirs in a later turn of the event loop. */
+  readonly factsPerTurn: number;
 }
 
 /** What watches a coalescer at work. */
@@ -39,6 +42,7 @@ export class Coalescer<Question, Fact> {
   readonly #read: ReadMany<Question, Fact>;
   readonly #limits: CoalescerLimits;
   readonly #hooks: CoalescerHooks;
+  readonly #deliveries: Deliveries<Question, Fact>;
   #waiting: Caller<Question, Fact>[] = [];
   /** Questions that no statement has taken yet. */
   #unsent = 0;
@@ -49,11 +53,17 @@ export class Coalescer<Question, Fact> {
     this.#read = read;
     this.#limits = limits;
     this.#hooks = hooks;
+    this.#deliveries = new Deliveries(limits.factsPerTurn);
   }
 
   /** Calls of which questions are still to be sent. */
   get waiting(): number {
     return this.#waiting.length;
+  }
+
+  /** Whether a call that asks now is refused. */
+  get full(): boolean {
+    return this.#unsent > this.#limits.waiting;
   }
 
   /** Statements under way. */
@@ -68,7 +78,7 @@ export class Coalescer<Question, Fact> {
   ask(questions: readonly Question[], gone: Cancellation): Promise<Fact[]> {
     if (gone.aborted) return Promise.reject(gone.reason);
     if (questions.length === 0) return Promise.resolve([]);
-    if (this.#unsent > this.#limits.waiting) return Promise.reject(overloaded());
+    if (this.full) return Promise.reject(overloaded());
     const { promise, resolve, reject } = Promise.withResolvers<Fact[]>();
     const leave = () => caller.fail(gone.reason);
     const caller: Caller<Question, Fact> = {
@@ -135,22 +145,13 @@ export class Coalescer<Question, Fact> {
         send,
       ) ?? send());
       if (facts.length !== questions.length) throw new Error("a statement answered other than it was asked");
-      this.#deliver(parts, facts);
+      this.#deliveries.add(parts, facts);
     } catch (failure) {
       for (const caller of callers) caller.fail(failure);
     } finally {
       for (const caller of callers) caller.statements.delete(statement);
       this.#inFlight--;
       this.#send();
-    }
-  }
-
-  #deliver(parts: Statement<Question, Fact>["parts"], facts: Fact[]): void {
-    let at = 0;
-    for (const { caller, from, to } of parts) {
-      for (let i = from; i < to; i++) caller.facts[i] = facts[at++] as Fact;
-      caller.answered += to - from;
-      if (caller.answered === caller.questions.length) caller.finish();
     }
   }
 

@@ -34,7 +34,7 @@ function start(limits: Partial<CoalescerLimits> = {}) {
       sent.push({ questions, signal, answer: () => answerWith(questions.map(factOf)), answerWith, fail });
       return promise;
     },
-    { statementSize: 1_000, fairShare: 250, inFlight: 4, waiting: 20_000, ...limits },
+    { statementSize: 1_000, fairShare: 250, inFlight: 4, waiting: 20_000, factsPerTurn: 250, ...limits },
     { onSend: (questions) => sizes.push(questions) },
   );
   return {
@@ -64,17 +64,19 @@ const questionsOf = (sent: readonly Sent[]) => sent.map(({ questions }) => quest
 
 describe("the coalescer", () => {
   it("refuses a call that finds too many questions waiting, and counts none of those that were sent or have gone", async () => {
-    const { sent, ask } = start({ statementSize: 2, fairShare: 2, inFlight: 1, waiting: 3 });
+    const { sent, coalescer, ask } = start({ statementSize: 2, fairShare: 2, inFlight: 1, waiting: 3 });
     const leaving = new AbortController();
     const first = watch(ask(["a", "b"]));
     const gone = watch(ask(["c", "d", "e"], leaving.signal));
     const last = watch(ask(["f"]));
+    expect(coalescer.full).to.equal(true);
     const refused = watch(ask(["g"]));
     await turn();
     expect(refused.state).to.have.nested.property("reason.reason", "OVERLOADED");
     leaving.abort("gone");
     await turn();
     expect(gone.state).to.eql({ reason: "gone" });
+    expect(coalescer.full).to.equal(false);
     const taken = watch(ask(["h", "i", "j"]));
     await sent[0]?.answer();
     await sent[1]?.answer();
@@ -193,6 +195,22 @@ describe("the coalescer", () => {
     expect(large.state).to.have.length(6);
   });
 
+  it("lets other things happen while it answers many", async () => {
+    const { sent, ask } = start({ statementSize: 12, fairShare: 12, factsPerTurn: 4 });
+    void ask(["under way"]);
+    const calls = [many(3, "a"), many(2, "b"), many(6, "c"), ["d"]].map((asked) => ({
+      asked,
+      seen: watch(ask(asked)),
+    }));
+    await turn();
+    const answered = () => calls.filter(({ seen }) => seen.state !== "waits").length;
+    const counts = [];
+    await sent[1]?.answer();
+    for (; answered() < calls.length; await turn()) counts.push(answered());
+    expect(counts).to.eql([2, 3]);
+    for (const { asked, seen } of calls) expect(seen.state).to.eql(asked.map(factOf));
+  });
+
   describe("a caller that goes away", () => {
     const reason = new Error("gone");
 
@@ -294,7 +312,7 @@ describe("the coalescer", () => {
         () => {
           throw failure;
         },
-        { statementSize: 10, fairShare: 10, inFlight: 1, waiting: 1_000 },
+        { statementSize: 10, fairShare: 10, inFlight: 1, waiting: 1_000, factsPerTurn: 250 },
       );
       const calls = ["a", "b"].map((question) => watch(broken.ask([question], never)));
       await turn();
