@@ -69,6 +69,6 @@ export function makeServices({ database, signingKey, log, metrics, tracing, stop
       GraphService,
       graphHandlers(database.users, database.follows, database.imports, onProgress, stopping),
     ),
-    access: service(AccessService, accessHandlers(facts)),
+    access: service(AccessService, accessHandlers(facts), { full: () => facts.full }),
   };
 }

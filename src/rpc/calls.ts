@@ -27,21 +27,26 @@ import { codeOfStatus } from "./refusals.ts";
 import { Roster } from "./roster.ts";
 import { check, validate } from "./validate.ts";
 
-/** A service and its handlers. */
-export interface Service {
-  readonly desc: DescService;
-  readonly impl: Partial<ServiceImpl<DescService>>;
+interface ServiceOptions {
   /** Needs no token, as health and reflection do. */
   readonly open?: boolean;
+  /** Whether what its calls wait for is so much that one that comes now must be refused. */
+  readonly full?: () => boolean;
+}
+
+/** A service and its handlers. */
+export interface Service extends ServiceOptions {
+  readonly desc: DescService;
+  readonly impl: Partial<ServiceImpl<DescService>>;
 }
 
 /** Pairs a service with its handlers, type-checked against each other. */
 export function service<Desc extends DescService>(
   desc: Desc,
   impl: Partial<ServiceImpl<Desc>>,
-  open = false,
+  options: ServiceOptions = {},
 ): Service {
-  return { desc, impl: impl as Service["impl"], open };
+  return { desc, impl: impl as Service["impl"], ...options };
 }
 
 /** A unary method with its handler. */
@@ -73,6 +78,7 @@ export class Calls {
   readonly #observe: (context: HandlerContext & Abortable) => void;
   readonly #unary = new Map<string, UnaryEndpoint>();
   readonly #open: ReadonlySet<string>;
+  readonly #full = new Map<string, () => boolean>();
   /** The calls of our own wires that are under way: telling each costs less than an abort listener for each. */
   readonly #running = new Roster<CallContext>();
 
@@ -89,7 +95,8 @@ export class Calls {
     const outermost = observers.tracer === undefined ? [] : [inSpan];
     this.interceptors = [...outermost, this.load.interceptor, mapErrors, validate];
     this.#open = new Set(services.filter(({ open }) => open).map(({ desc }) => desc.typeName));
-    for (const { desc, impl } of services) {
+    for (const { desc, impl, full } of services) {
+      if (full !== undefined) this.#full.set(desc.typeName, full);
       for (const spec of Object.values(createServiceImplSpec(desc, impl).methods)) {
         if (spec.kind === "unary") this.#unary.set(`/${desc.typeName}/${spec.method.name}`, spec);
       }
@@ -108,7 +115,7 @@ export class Calls {
 
   /** Whether a call of a method that arrives now must be refused for want of room. Asked once, before it is started. */
   refuses({ parent: { typeName } }: DescMethod, protocol: string): boolean {
-    if (this.#open.has(typeName) || !this.load.refuses()) return false;
+    if (this.#open.has(typeName) || !this.load.refuses(this.#full.get(typeName)?.())) return false;
     // Not even logged: there is no time for it.
     this.#observers.observer?.refused(protocol, "resource_exhausted");
     return true;

@@ -85,9 +85,12 @@ export class Load {
     return this.#limit;
   }
 
-  /** Whether a call that arrives now must be refused. Asked once for each call, which is counted as what it becomes. */
-  refuses(): boolean {
-    if (this.#atWork + this.#arriving < this.#limit) {
+  /**
+   * Whether a call that arrives now must be refused: always when what it waits for is `full`. Asked once for each call,
+   * which is counted as what it becomes.
+   */
+  refuses(full = false): boolean {
+    if (!full && this.#atWork + this.#arriving < this.#limit) {
       // Who has not sent all of its request by the next turn gives its place back.
       if (++this.#arriving === 1) setImmediate(() => (this.#arriving = 0));
       return false;

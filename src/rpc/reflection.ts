@@ -32,8 +32,8 @@ export function reflectionServices(files: readonly DescFile[], stopping: AbortSi
     }
   }
   return [
-    service(ServerReflection, { serverReflectionInfo }, true),
-    service(ServerReflectionAlpha, { serverReflectionInfo: serverReflectionInfo as never }, true),
+    service(ServerReflection, { serverReflectionInfo }, { open: true }),
+    service(ServerReflectionAlpha, { serverReflectionInfo: serverReflectionInfo as never }, { open: true }),
   ];
 }
 

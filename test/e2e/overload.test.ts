@@ -10,6 +10,7 @@ import { expect } from "chai";
 import { pino } from "pino";
 import { RetryInfoSchema } from "../../gen/google/rpc/error_details_pb.ts";
 import { Health } from "../../gen/grpc/health/v1/health_pb.ts";
+import { GraphService } from "../../gen/nexgate/privacy/v1/graph_service_pb.ts";
 import { PrivacyControlService } from "../../gen/nexgate/privacy/v1/privacy_control_service_pb.ts";
 import type { Listener } from "../../src/http/listener.ts";
 import { openPublicListener } from "../../src/http/public-listener.ts";
@@ -36,6 +37,7 @@ for (const fastPath of [true, false])
     let held: PromiseWithResolvers<void>;
     let atWork: PromiseWithResolvers<void>;
     let gated = 0;
+    let full = false;
 
     before(async () => {
       const log = pino({ level: "silent" });
@@ -50,6 +52,7 @@ for (const fastPath of [true, false])
             updatePrivacySetting: () => ({}),
             listBlockedUsers: () => ({}),
           }),
+          service(GraphService, { upsertUsers: () => ({}) }, { full: () => full }),
           healthService(new HealthState([])),
         ],
         gate: async () => void gated++,
@@ -115,6 +118,22 @@ for (const fastPath of [true, false])
         await (await answer).arrayBuffer();
         await client.listBlockedUsers({});
       });
+
+    it("refuses calls of a service that is full, and no others", async () => {
+      full = true;
+      for (const [, transport] of transports) {
+        const graph = createClient(GraphService, transport(listener.url));
+        const error = await graph.upsertUsers({}).catch(ConnectError.from);
+        expect(reasonOf(error as ConnectError)).to.equal("OVERLOADED");
+        await createClient(PrivacyControlService, transport(listener.url)).listBlockedUsers({});
+      }
+      full = false;
+      for (const [, transport] of transports) {
+        const graph = createClient(GraphService, transport(listener.url));
+        const error = await graph.upsertUsers({}).catch(ConnectError.from);
+        expect((error as ConnectError).code).to.equal(Code.InvalidArgument);
+      }
+    });
 
     it("still tells whether it lives", async () => {
       await fill();

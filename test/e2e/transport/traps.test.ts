@@ -311,7 +311,7 @@ for (const fastPath of [true, false]) {
           yield {};
           throw new Error(secretText);
         };
-        const services = [service(Health, { watch }, true)];
+        const services = [service(Health, { watch }, { open: true })];
         streaming = await startTestServer({ fastPath, services });
       });
       after(() => streaming.stop());
