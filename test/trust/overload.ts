@@ -1,6 +1,5 @@
 import { fork } from "node:child_process";
 import { once } from "node:events";
-import { getPriority, setPriority } from "node:os";
 import { parseArgs } from "node:util";
 import { readConfig } from "../../src/config.ts";
 import { startThrowawayServer } from "../support/throwaway-server.ts";
@@ -8,6 +7,7 @@ import { type Figure, isBroken, lineOf } from "./figures.ts";
 import type { LoadFindings, LoadJob } from "./overload/load-process.ts";
 import type { ListenerReport } from "./overload/measure.ts";
 import { startLoaded } from "./overload/start-service.ts";
+import { letStepBack } from "./overload/step-back.ts";
 
 // The long form of the overload test, on the whole service and a PostgreSQL of its own. `npm run test:overload --
 // --mutant unbounded` shows what becomes of it without a limit. PostgreSQL, the service and the load want two cores.
@@ -28,10 +28,13 @@ await using opened = new AsyncDisposableStack();
 const server = await startThrowawayServer();
 opened.defer(() => server.stop());
 // On two cores its many processes would leave the one of the service no time to refuse in. Elsewhere it has its own.
-setPriority(server.pid(), getPriority() + 5);
+opened.use(letStepBack(server.pid()));
 const script = new URL("./overload/real-service.ts", import.meta.url);
 const service = opened.use(await startLoaded<Omit<LoadJob, "width" | "ms">>(script, [server.url, ...limits]));
-const load = fork(new URL("./overload/load-process.ts", import.meta.url), { serialization: "advanced" });
+const load = fork(new URL("./overload/load-process.ts", import.meta.url), {
+  serialization: "advanced",
+  detached: true,
+});
 opened.defer(() => void load.kill());
 const ended = once(load, "exit").then(([code]) => {
   throw new Error(`the load ended with ${code}`);
