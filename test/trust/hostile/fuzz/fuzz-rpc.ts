@@ -8,7 +8,7 @@ import { Problems, type Report } from "../support/report.ts";
 import { register } from "../support/users.ts";
 import type { FuzzOptions } from "./fuzz-rest.ts";
 import { breakFrames } from "./http2-frames.ts";
-import { outcomeOf, serverFaults } from "./rpc-answer.ts";
+import { answerOf, serverFaults } from "./rpc-answer.ts";
 import { type FuzzedCall, fuzzedCalls } from "./rpc-requests.ts";
 
 /** Sessions to each listener, and calls at once on all of them. */
@@ -64,9 +64,7 @@ export async function fuzzRpc(options: FuzzOptions): Promise<Report> {
         await breakFrames(urls[call.listener], seed + sent);
         continue;
       }
-      const startedAt = performance.now();
-      const outcome = await outcomeOf(sessionTo(call.listener, turn), call);
-      const ms = performance.now() - startedAt;
+      const { outcome, ms } = await answerOf(sessionTo(call.listener, turn), call);
       outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + 1);
       const shown = () =>
         `${JSON.stringify(call.headers)} ${Buffer.concat(call.chunks).toString("hex").slice(0, 400)}`;

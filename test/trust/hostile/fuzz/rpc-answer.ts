@@ -19,8 +19,16 @@ const listenMs = 20;
 /** The longest that anyone waits for an answer, in milliseconds. */
 const longMs = 20_000;
 
-/** Makes a call and tells what it came to. */
-export async function outcomeOf(session: ClientHttp2Session, call: FuzzedCall): Promise<Outcome> {
+/** What a call came to, and how many milliseconds it was until its answer was complete. */
+interface Answer {
+  readonly outcome: Outcome;
+  readonly ms: number;
+}
+
+/** Makes a call and waits until its stream is closed, which may be later than its answer. */
+export async function answerOf(session: ClientHttp2Session, call: FuzzedCall): Promise<Answer> {
+  const startedAt = performance.now();
+  let answeredAt: number | undefined;
   const stream = session.request({ ":method": "POST", ...call.headers }, { endStream: false });
   let headers: IncomingHttpHeaders = {};
   let trailers: IncomingHttpHeaders = {};
@@ -39,24 +47,36 @@ export async function outcomeOf(session: ClientHttp2Session, call: FuzzedCall): 
     trailers = received;
   });
   stream.on("data", (chunk: Buffer) => body.push(chunk));
+  stream.on("end", () => {
+    answeredAt = performance.now();
+  });
   for (const chunk of call.chunks) stream.write(chunk);
   stream.end();
   const giveUp = setTimeout(() => stream.close(constants.NGHTTP2_CANCEL), longMs);
   await new Promise((resolve) => stream.once("close", resolve));
   clearTimeout(giveUp);
+  const ms = (answeredAt ?? performance.now()) - startedAt;
+  const told = outcomeOf(headers, trailers, Buffer.concat(body).toString("latin1"));
+  const untold = stream.rstCode === 0 ? "none" : `reset ${stream.rstCode}`;
+  return { outcome: told ?? (gaveUp ? "OK" : untold), ms };
+}
 
+/** What an answer says; undefined when it says nothing. */
+function outcomeOf(
+  headers: IncomingHttpHeaders,
+  trailers: IncomingHttpHeaders,
+  body: string,
+): Outcome | undefined {
   const status = trailers["grpc-status"] ?? headers["grpc-status"];
   if (status !== undefined) return nameOf(Number(status));
-  const http = Number(headers[":status"] ?? 0);
-  const text = Buffer.concat(body).toString("latin1");
-  const inBody = /grpc-status: ?(\d+)/.exec(text)?.[1];
+  const inBody = /grpc-status: ?(\d+)/.exec(body)?.[1];
   if (inBody !== undefined) return nameOf(Number(inBody));
   // Connect's error, as the body or in the last envelope of a stream.
-  const code = /\{"code":"(\w+)"/.exec(text)?.[1];
+  const code = /\{"code":"(\w+)"/.exec(body)?.[1];
   if (code !== undefined) return pascal(code);
+  const http = Number(headers[":status"] ?? 0);
   if (http >= 400) return `HTTP ${http}`;
-  if (gaveUp || http === 200) return "OK";
-  return stream.rstCode === 0 ? "none" : `reset ${stream.rstCode}`;
+  return http === 200 ? "OK" : undefined;
 }
 
 const nameOf = (code: number) => (code === 0 ? "OK" : (Code[code] ?? `code ${code}`));
