@@ -25,6 +25,7 @@ const roots = [
   "src/log.ts",
   "src/main.ts",
   "src/migrate.ts",
+  "src/serve.ts",
   "src/stop-on-signal.ts",
   "src/token.ts",
 ];
