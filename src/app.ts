@@ -4,6 +4,7 @@ import { makeGates } from "./composition/gates.ts";
 import { Lifecycle } from "./composition/lifecycle.ts";
 import { prepare } from "./composition/prepare.ts";
 import { makeServices, serviceNames } from "./composition/services.ts";
+import { startYoung } from "./composition/young-heap.ts";
 import type { Config } from "./config.ts";
 import { openAdminListener } from "./http/admin-listener.ts";
 import { apiPages } from "./http/docs/pages.ts";
@@ -63,6 +64,7 @@ export async function startApp(
   config: Config,
   { log, developmentSecret, furtherServices = [], open = openDatabase, handOver }: AppOptions,
 ): Promise<App> {
+  startYoung();
   await using parts = new AsyncDisposableStack();
   const metrics = new Metrics();
   const tracing = await openTracing(config, log);
