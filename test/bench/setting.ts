@@ -5,6 +5,7 @@ import { serviceToken, userToken } from "../../src/development/mint.ts";
 import type { UserId } from "../../src/domain/ids.ts";
 import type { BenchDatabase } from "./harness/database.ts";
 import { type Server, startServer } from "./harness/processes.ts";
+import { startFlags } from "./harness/start-flags.ts";
 
 const minting = {
   secret: "the secret that signs tokens in the benchmark",
@@ -36,7 +37,7 @@ export interface Setting extends AsyncDisposable {
 
 /** Starts this service on a database, as in production but for its empty method. */
 export function startOurs(url: string, log: string): Promise<Server> {
-  return startServer("test/bench/service.ts", [], log, environmentOf(url));
+  return startServer("test/bench/service.ts", [], log, environmentOf(url), startFlags);
 }
 
 /** The environment in which this service is measured. */

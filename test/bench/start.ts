@@ -10,6 +10,7 @@ import { type Finding, findingLine } from "./harness/findings.ts";
 import { grpcLoad } from "./harness/loads.ts";
 import { onCore, requireTools, residentMegabytes, serverCore } from "./harness/machine.ts";
 import { progress } from "./harness/progress.ts";
+import { startFlags } from "./harness/start-flags.ts";
 import { quartiles } from "./harness/statistics.ts";
 import { packCalls } from "./load/exchanges.ts";
 import { readOptions } from "./options.ts";
@@ -23,7 +24,7 @@ const hourMs = 3_600_000;
 /** Starts the service as `npm start` does; returns how long that took, in seconds. */
 async function timeStart(environment: Record<string, string>): Promise<number> {
   const startedAt = performance.now();
-  const [command, args] = onCore(serverCore, [process.execPath, "src/main.ts"]);
+  const [command, args] = onCore(serverCore, [process.execPath, ...startFlags, "src/main.ts"]);
   const child = spawn(command, args, {
     env: { PATH: process.env.PATH, HTTP_PORT: "0", GRPC_PORT: "0", ...environment },
     stdio: ["ignore", "pipe", "inherit"],

@@ -9,6 +9,7 @@ import { type Finding, findingLine } from "./harness/findings.ts";
 import { cpuSecondsOfTree, requireTools } from "./harness/machine.ts";
 import type { Server } from "./harness/processes.ts";
 import { progress } from "./harness/progress.ts";
+import { startFlags } from "./harness/start-flags.ts";
 import { quartiles } from "./harness/statistics.ts";
 import { readOptions } from "./options.ts";
 import { workerRow } from "./rows/workers.ts";
@@ -20,7 +21,7 @@ const counts = [1, 2];
 /** Starts the service with some workers, free to run on every core. Its log goes into a file. */
 async function startWorkers(url: string, count: number, log: string): Promise<Server> {
   const output = openSync(log, "w");
-  const child = spawn(process.execPath, ["src/main.ts"], {
+  const child = spawn(process.execPath, [...startFlags, "src/main.ts"], {
     env: {
       PATH: process.env.PATH,
       NODE_ENV: "production",

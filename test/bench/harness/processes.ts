@@ -22,8 +22,9 @@ export async function startServer(
   args: readonly string[],
   log: string,
   environment: Record<string, string> = {},
+  nodeFlags: readonly string[] = [],
 ): Promise<Server> {
-  const [command, commandLine] = onCore(serverCore, [process.execPath, script, ...args]);
+  const [command, commandLine] = onCore(serverCore, [process.execPath, ...nodeFlags, script, ...args]);
   // Appending, so that emptying the file leaves no hole.
   const output = openSync(log, "a");
   const child = spawn(command, commandLine, {
