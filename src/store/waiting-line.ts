@@ -7,11 +7,14 @@ export interface Patience {
    */
   readonly burstMs: number;
   /**
-   * Afterwards, when those who come wait in vain as a rule. Who comes while as many wait as there are places does not
-   * wait at all.
+   * Afterwards, when those who come wait in vain as a rule. Who comes to a line that will take more than half of it does
+   * not wait at all.
    */
   readonly standingMs: number;
 }
+
+/** The mean step of a line remembers about so many. */
+const memory = 16;
 
 /** Lets a caller in, in `entered`, or ends its wait. */
 interface Waiter {
@@ -35,6 +38,9 @@ export class WaitingLine {
   #freeSince = Number.NEGATIVE_INFINITY;
   #burstAt = 0;
   #inVainAt = Number.NEGATIVE_INFINITY;
+  /** From one who is let in to the next, the mean of late; and when the last one was, while others waited. */
+  #stepMs = 0;
+  #steppedAt: number | undefined;
 
   constructor(places: number, patience: Patience, now: () => number = () => performance.now()) {
     this.#places = places;
@@ -69,11 +75,14 @@ export class WaitingLine {
     if (first !== undefined) {
       const now = this.#now();
       const { burstMs, standingMs } = this.#patience;
+      if (this.#steppedAt !== undefined) this.#stepMs += (now - this.#steppedAt - this.#stepMs) / memory;
+      this.#steppedAt = now;
       const movesOn = now - this.#inVainAt >= burstMs;
       if (movesOn && now - first.since < standingMs / 2) this.#burstAt = now;
       first.enter();
       return;
     }
+    this.#steppedAt = undefined;
     if (this.#taken === this.#places) this.#freeSince = this.#now();
     this.#taken--;
     if (this.#taken === 0) for (const resolve of this.#idle.splice(0)) resolve();
@@ -89,9 +98,11 @@ export class WaitingLine {
     if (now - this.#freeSince >= this.#patience.burstMs) this.#burstAt = now;
   }
 
-  /** Whether the line is as long as one may be whose last could not wait as in a burst. */
+  /** Whether it will be long until one who comes now is let in, and others would wait in vain behind it. */
   #isFull(): boolean {
-    return this.#waiting.size >= this.#places && this.#waitMs(this.#now()) === this.#patience.standingMs;
+    const { standingMs } = this.#patience;
+    const expectedMs = (this.#waiting.size + 1) * this.#stepMs;
+    return expectedMs > standingMs / 2 && this.#waitMs(this.#now()) === standingMs;
   }
 
   /** How long one who comes now may wait. */

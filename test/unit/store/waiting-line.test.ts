@@ -100,26 +100,32 @@ describe("a waiting line", () => {
     expect(await waits).to.equal(true);
   });
 
-  it("is no longer than there are places, when it stands", async () => {
-    const line = new WaitingLine(2, { burstMs: aDay, standingMs: aDay / 2 }, () => now);
-    await Promise.all([line.enter(), line.enter()]);
-    const burst = [line.enter(), line.enter(), line.enter()];
-    expect(line.length).to.equal(3);
-    now = aDay / 2;
+  it("that stands is no longer than can be waited in", async () => {
+    const standingMs = 60_000;
+    const stepMs = 3_000;
+    const line = new WaitingLine(1, { burstMs: aDay, standingMs }, () => now);
+    await line.enter();
+    now = aDay - standingMs;
+    for (let n = 0; n < 200; n++) void line.enter();
+    now += standingMs / 2;
+    for (; line.length >= standingMs / 2 / stepMs; now += stepMs) line.leave();
+    void line.enter();
+    expect(line.length).to.equal(standingMs / 2 / stepMs);
     const late = line.enter();
-    expect(line.length).to.equal(3);
+    expect(line.length).to.equal(standingMs / 2 / stepMs);
     expect(await late).to.equal(false);
-    for (const wait of burst.slice(0, 2)) {
+  });
+
+  it("takes as many as come while it moves fast, though others have waited in vain", async () => {
+    const line = new WaitingLine(1, { burstMs: aDay, standingMs: 60_000 }, () => now);
+    await line.enter();
+    now = aDay;
+    for (let n = 0; n < 200; n++) void line.enter();
+    for (let n = 0; n < 1_000; n++, now++) {
       line.leave();
-      await wait;
+      void line.enter();
     }
-    const waits = line.enter();
-    expect(line.length).to.equal(2);
-    expect(await line.enter()).to.equal(false);
-    for (const wait of [burst[2], waits]) {
-      line.leave();
-      expect(await wait).to.equal(true);
-    }
+    expect(line.length).to.equal(200);
   });
 
   it("is left by who goes away", async () => {
