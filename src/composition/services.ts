@@ -25,7 +25,7 @@ const checkLimits = {
   fairShare: 250,
   inFlight: 4,
   waiting: 12_000,
-  factsPerTurn: 1e9,
+  factsPerTurn: 250,
 };
 
 /** The names by which `grpc.health.v1` knows the services. */
