@@ -7,14 +7,16 @@ export interface Patience {
    */
   readonly burstMs: number;
   /**
-   * Afterwards, when those who come wait in vain as a rule. Who comes to a line that will take more than half of it does
-   * not wait at all.
+   * Afterwards, when those who come wait in vain as a rule. Who comes to a line that takes longer, or nearly, does not
+   * wait at all.
    */
   readonly standingMs: number;
 }
 
 /** The mean step of a line remembers about so many. */
 const memory = 16;
+/** Who is expected to be let in within this part of its patience is not sent away: most likely it will be. */
+const surely = 2 / 3;
 
 /** Lets a caller in, in `entered`, or ends its wait. */
 interface Waiter {
@@ -102,7 +104,7 @@ export class WaitingLine {
   #isFull(): boolean {
     const { standingMs } = this.#patience;
     const expectedMs = (this.#waiting.size + 1) * this.#stepMs;
-    return expectedMs > standingMs / 2 && this.#waitMs(this.#now()) === standingMs;
+    return expectedMs > standingMs * surely && this.#waitMs(this.#now()) === standingMs;
   }
 
   /** How long one who comes now may wait. */
