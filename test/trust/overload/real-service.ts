@@ -1,9 +1,11 @@
+import { Coalescer } from "../../../src/service/coalescer.ts";
 import { startService } from "../../support/service.ts";
 import { callers, populate } from "./population.ts";
 
 // Run as a process of its own: the whole service on a database, with people in it.
 const [databaseUrl = "", publicCalls = "", internalCalls = ""] = process.argv.slice(2);
 const maxInFlight = { publicCalls: Number(publicCalls), internalCalls: Number(internalCalls) };
+if (maxInFlight.internalCalls === 0) Object.defineProperty(Coalescer.prototype, "full", { value: false });
 const service = await startService(databaseUrl, { maxInFlight });
 await populate(databaseUrl);
 const { publicUrl, internalUrl, adminUrl } = service;
