@@ -66,7 +66,7 @@ export class WaitingLine {
       return true;
     }
     if (signal?.aborted) return false;
-    if (!this.#isFull()) return this.#wait(signal);
+    if (!this.#standsTooLong()) return this.#wait(signal);
     this.#inVainAt = this.#now();
     return false;
   }
@@ -85,6 +85,7 @@ export class WaitingLine {
       return;
     }
     this.#steppedAt = undefined;
+    this.#stepMs = 0;
     if (this.#taken === this.#places) this.#freeSince = this.#now();
     this.#taken--;
     if (this.#taken === 0) for (const resolve of this.#idle.splice(0)) resolve();
@@ -100,10 +101,11 @@ export class WaitingLine {
     if (now - this.#freeSince >= this.#patience.burstMs) this.#burstAt = now;
   }
 
-  /** Whether it will be long until one who comes now is let in, and others would wait in vain behind it. */
-  #isFull(): boolean {
+  /** Whether one who comes now would most likely wait in vain. */
+  #standsTooLong(): boolean {
     const { standingMs } = this.#patience;
-    const expectedMs = (this.#waiting.size + 1) * this.#stepMs;
+    // Nobody is sent away from an empty line: only a line can tell that it moves again.
+    const expectedMs = this.#waiting.size * this.#stepMs;
     return expectedMs > standingMs * surely && this.#waitMs(this.#now()) === standingMs;
   }
 

@@ -129,6 +129,23 @@ describe("a waiting line", () => {
     expect(line.length).to.equal(200);
   });
 
+  it("forgets how long it stood", async () => {
+    const line = new WaitingLine(1, { burstMs: aDay, standingMs: 60_000 }, () => now);
+    await line.enter();
+    now = aDay;
+    for (let n = 0; n < 2; n++) void line.enter();
+    line.leave();
+    now += 2 * aDay;
+    line.leave();
+    expect(line.length).to.equal(0);
+    void line.enter();
+    expect(line.length).to.equal(1);
+    now += 30_000;
+    for (let n = 0; n < 2; n++) line.leave();
+    for (let n = 0; n < 6; n++) void line.enter();
+    expect(line.length).to.equal(5);
+  });
+
   it("is left by who goes away", async () => {
     const line = lineOf(1);
     await line.enter();
