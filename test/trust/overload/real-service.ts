@@ -5,6 +5,7 @@ import { callers, populate } from "./population.ts";
 // Run as a process of its own: the whole service on a database, with people in it.
 const [databaseUrl = "", publicCalls = "", internalCalls = ""] = process.argv.slice(2);
 const maxInFlight = { publicCalls: Number(publicCalls), internalCalls: Number(internalCalls) };
+// Without limits there is none for what waits either.
 if (maxInFlight.internalCalls === 0) Object.defineProperty(Coalescer.prototype, "full", { value: false });
 const service = await startService(databaseUrl, { maxInFlight });
 await populate(databaseUrl);
