@@ -22,7 +22,7 @@ export interface Report {
 const notes = [
   "Each row compares measurements that follow each other in the same round; the order turns round with every round. A goal is met when three quarters of the rounds meet it.",
   "The measured server has one processor core, PostgreSQL and the load the other, in every row.",
-  "This service runs as in production: tokens verified, messages validated, a log line for every call (into a file), full consistency, no cache of answers. The peers verify no token, validate nothing and log nothing.",
+  "This service runs as in production: tokens verified, messages validated, a log line for every call (into a file), full consistency, no cache of answers. Node has the flags of npm start. The peers verify no token, validate nothing and log nothing; their Node has no flags.",
   "The gRPC load calls with one service token, as services use theirs until it expires; the REST load with a token for each user.",
   "gRPC: many different requests, every answer compared byte for byte with the right one (the empty method: h2load, with this service's log searched for failed calls). REST: wrk, every answer looked at. BlockUser: acknowledged blocks are counted in the table. A wrong or missing answer ends the run.",
   `PostgreSQL is the same for all: fsync=off, ${serverSettings.join(", ")}.`,
