@@ -1,15 +1,24 @@
 import { expect } from "chai";
-import { WaitingLine } from "../../../src/store/waiting-line.ts";
+import { type Patience, WaitingLine } from "../../../src/store/waiting-line.ts";
 
 const aDay = 86_400_000;
 
 describe("a waiting line", () => {
   let now = 0;
+  const lines: WaitingLine[] = [];
   beforeEach(() => {
     now = 0;
   });
+  afterEach(() => {
+    for (const line of lines.splice(0)) while (line.length > 0) line.leave();
+  });
+  const lineWith = (places: number, patience: Patience) => {
+    const line = new WaitingLine(places, patience, () => now);
+    lines.push(line);
+    return line;
+  };
   /** A line in which a burst waits for a day, and nobody else for longer than a moment. */
-  const lineOf = (places: number) => new WaitingLine(places, { burstMs: aDay, standingMs: 1 }, () => now);
+  const lineOf = (places: number) => lineWith(places, { burstMs: aDay, standingMs: 1 });
 
   it("lets in as many as there are places", async () => {
     const line = lineOf(2);
@@ -103,7 +112,7 @@ describe("a waiting line", () => {
   it("that stands is no longer than can be waited in", async () => {
     const standingMs = 60_000;
     const stepMs = 3_000;
-    const line = new WaitingLine(1, { burstMs: aDay, standingMs }, () => now);
+    const line = lineWith(1, { burstMs: aDay, standingMs });
     await line.enter();
     now = aDay - standingMs;
     for (let n = 0; n < 200; n++) void line.enter();
@@ -118,7 +127,7 @@ describe("a waiting line", () => {
   });
 
   it("takes as many as come while it moves fast, though others have waited in vain", async () => {
-    const line = new WaitingLine(1, { burstMs: aDay, standingMs: 60_000 }, () => now);
+    const line = lineWith(1, { burstMs: aDay, standingMs: 60_000 });
     await line.enter();
     now = aDay;
     for (let n = 0; n < 200; n++) void line.enter();
@@ -130,7 +139,7 @@ describe("a waiting line", () => {
   });
 
   it("forgets how long it stood", async () => {
-    const line = new WaitingLine(1, { burstMs: aDay, standingMs: 60_000 }, () => now);
+    const line = lineWith(1, { burstMs: aDay, standingMs: 60_000 });
     await line.enter();
     now = aDay;
     for (let n = 0; n < 2; n++) void line.enter();
