@@ -1,4 +1,4 @@
-import { type RawBuilder, sql } from "kysely";
+import { type CompiledQuery, type RawBuilder, sql } from "kysely";
 import type { UserId } from "../domain/ids.ts";
 import {
   type Audience,
@@ -93,24 +93,31 @@ const muting = found(
 );
 const chosen = sql`select p.audience from privacy_settings p where p.user_id = q.owner and p.setting = ${setting}`;
 
+/** What of a question there is to look for beside blocks. */
+interface Wanted {
+  readonly mutes: boolean;
+  readonly settings: boolean;
+}
+
 // Each look-up is a query of its own for one row by its whole key: a join, `exists` or `in` lets the planner read a
-// user's whole list, or the whole table, where a few index probes are enough. One number for each question, and all
-// of them in one text: to read a thousand rows of columns took three times as long as all else that becomes of a
-// thousand questions.
-function factsStatement(wanted: { readonly mutes: boolean; readonly settings: boolean }) {
+// user's whole list, or the whole table, where a few index probes are enough.
+const facts = ({ mutes, settings }: Wanted) => sql`to_hex(${sql.lit(digitsUnit)}
+  + ${sql.lit(bits.known)} * (
+      (q.viewer is null or (select true from users u where u.id = q.viewer) is not null)
+      and (select true from users u where u.id = q.owner) is not null
+    )::int
+  + ${found("blocking", sql`select true from blocks b where b.blocker_id = q.viewer and b.blocked_id = q.owner`)}
+  + ${found("blockedBy", sql`select true from blocks b where b.blocker_id = q.owner and b.blocked_id = q.viewer`)}
+  ${mutes ? sql`+ ${muting}` : sql``}
+  ${settings ? sql`+ ${audienceOf(sql`coalesce((${chosen}), ${sql.lit(defaultAudience)})`)}` : sql``})`;
+
+// One number for each question, and all of them in one text: to read a thousand rows of columns took three times as
+// long as all else that becomes of a thousand questions.
+function factsOfMany(wanted: Wanted) {
   return statement(
     (viewers: Buffer, owners: Buffer, kinds: Buffer) =>
-      sql<{ facts: string | null }>`
-        select string_agg(to_hex(${sql.lit(digitsUnit)}
-          + ${sql.lit(bits.known)} * (
-              (q.viewer is null or (select true from users u where u.id = q.viewer) is not null)
-              and (select true from users u where u.id = q.owner) is not null
-            )::int
-          + ${found("blocking", sql`select true from blocks b where b.blocker_id = q.viewer and b.blocked_id = q.owner`)}
-          + ${found("blockedBy", sql`select true from blocks b where b.blocker_id = q.owner and b.blocked_id = q.viewer`)}
-          ${wanted.mutes ? sql`+ ${muting}` : sql``}
-          ${wanted.settings ? sql`+ ${audienceOf(sql`coalesce((${chosen}), ${sql.lit(defaultAudience)})`)}` : sql``}
-        ), '' order by q.n) as facts
+      sql<FactsRow>`
+        select string_agg(${facts(wanted)}, '' order by q.n) as facts
         from (
           select viewer, owner, n, get_byte(${kinds}::bytea, n::int - 1) as kind
           from unnest(${viewers}::uuid[], ${owners}::uuid[]) with ordinality as asked (viewer, owner, n)
@@ -118,13 +125,31 @@ function factsStatement(wanted: { readonly mutes: boolean; readonly settings: bo
   );
 }
 
+// A lone question needs no array, no order and nothing to be put together, which takes the server an eighth of the time.
+function factsOfOne(wanted: Wanted) {
+  return statement(
+    (viewer: UserId | null, owner: UserId, kind: number) =>
+      sql<FactsRow>`
+        select ${facts(wanted)} as facts
+        from (select ${viewer}::uuid as viewer, ${owner}::uuid as owner, ${kind}::int as kind) q`,
+  );
+}
+
+interface FactsRow {
+  readonly facts: string | null;
+}
+
 /** What nobody asks for costs time even so: each table of a statement is opened anew each time. */
-const statements = {
-  blocks: factsStatement({ mutes: false, settings: false }),
-  mutes: factsStatement({ mutes: true, settings: false }),
-  settings: factsStatement({ mutes: false, settings: true }),
-  all: factsStatement({ mutes: true, settings: true }),
-};
+function byWanted<Statement>(make: (wanted: Wanted) => Statement) {
+  return {
+    blocks: make({ mutes: false, settings: false }),
+    mutes: make({ mutes: true, settings: false }),
+    settings: make({ mutes: false, settings: true }),
+    all: make({ mutes: true, settings: true }),
+  };
+}
+
+const statements = { one: byWanted(factsOfOne), many: byWanted(factsOfMany) };
 
 /** Reads what decisions rest on. */
 export class AccessFacts {
@@ -136,10 +161,7 @@ export class AccessFacts {
 
   /** Returns the facts of each question, in their order, by one statement that starts now. */
   async read(questions: readonly PairQuestion[], signal?: AbortSignal): Promise<PairFacts[]> {
-    const viewers = uuidArray(questions.map(({ viewer }) => viewer));
-    const owners = uuidArray(questions.map(({ owner }) => owner));
-    const kinds = Buffer.from(questions.map(kindOf));
-    const [row] = await this.#session.read(statementFor(kinds)(viewers, owners, kinds), signal);
+    const [row] = await this.#session.read(statementOf(questions), signal);
     const text = row?.facts ?? "";
     if (text.length !== questions.length * digits)
       throw new Error("a statement answered other than it was asked");
@@ -164,11 +186,22 @@ function kindOf({ mute, setting }: PairQuestion): number {
   return (mute ? muteBit : 0) | (place << settingShift);
 }
 
-function statementFor(kinds: Uint8Array) {
+function statementOf(questions: readonly PairQuestion[]): CompiledQuery<FactsRow> {
+  const kinds = Buffer.from(questions.map(kindOf));
+  const wanted = wantedBy(kinds);
+  const [first] = questions;
+  if (questions.length === 1 && first !== undefined)
+    return statements.one[wanted](first.viewer, first.owner, kindOf(first));
+  const viewers = uuidArray(questions.map(({ viewer }) => viewer));
+  const owners = uuidArray(questions.map(({ owner }) => owner));
+  return statements.many[wanted](viewers, owners, kinds);
+}
+
+function wantedBy(kinds: Uint8Array): keyof typeof statements.many {
   const asked = kinds.reduce((all, kind) => all | kind, 0);
-  if (asked === 0) return statements.blocks;
-  if (asked === muteBit) return statements.mutes;
-  return (asked & muteBit) === 0 ? statements.settings : statements.all;
+  if (asked === 0) return "blocks";
+  if (asked === muteBit) return "mutes";
+  return (asked & muteBit) === 0 ? "settings" : "all";
 }
 
 function factsAt(text: string, index: number): PairFacts {

@@ -52,6 +52,10 @@ const records = many.flatMap((other): ImportRecord[] =>
 
 const operations: Record<string, (database: Database) => Promise<unknown>> = {
   "a check": ({ accessFacts }) => accessFacts.read(questions(1)),
+  "a check of mutes": ({ accessFacts }) => accessFacts.read(questions(1, { setting: null })),
+  "a check of settings": ({ accessFacts }) => accessFacts.read(questions(1, { mute: false })),
+  "a check of blocks alone": ({ accessFacts }) =>
+    accessFacts.read(questions(1, { mute: false, setting: null })),
   "a thousand checks": ({ accessFacts }) => accessFacts.read(questions(1_000)),
   "checks of mutes": ({ accessFacts }) => accessFacts.read(questions(1_000, { setting: null })),
   "checks of settings": ({ accessFacts }) => accessFacts.read(questions(1_000, { mute: false })),

@@ -28,15 +28,16 @@ const kindOf = ({ interaction }: CheckRequest) => {
   return kinds[(setting ?? "none") as keyof typeof kinds] + (mute === undefined ? 0 : 1);
 };
 
-/** The service's statements, by whether they look for mutes and for settings. */
+/** The service's statements for many questions, by whether they look for mutes and for settings. */
 const own = await Promise.all(
   [0, 1, 2, 3].map(async (wanted) => {
-    const question = { viewer: someone, owner: someone };
-    const [statement] = await statementsOf(url, ({ accessFacts }) =>
-      accessFacts.read([
-        { ...question, mute: (wanted & 1) !== 0, setting: (wanted & 2) !== 0 ? "groups" : null },
-      ]),
-    );
+    const pair = { viewer: someone, owner: someone };
+    const question = {
+      ...pair,
+      mute: (wanted & 1) !== 0,
+      setting: (wanted & 2) !== 0 ? "groups" : null,
+    } as const;
+    const [statement] = await statementsOf(url, ({ accessFacts }) => accessFacts.read([question, question]));
     if (statement === undefined) throw new Error("the service sent no statement");
     return { name: `own ${wanted}`, text: statement.sql };
   }),

@@ -32,7 +32,16 @@ export function describeAccessFacts(store: () => TestStore): void {
       ...question,
     });
     const reversed = () => ask({ viewer: pair().owner, owner: pair().viewer });
-    const read = (...questions: PairQuestion[]) => store().accessFacts.read(questions);
+    const readTogether = (...questions: PairQuestion[]) => store().accessFacts.read(questions);
+    /** Asks together, and each alone, which is another statement. */
+    const read = async (...questions: PairQuestion[]) => {
+      const together = await readTogether(...questions);
+      const twice = await readTogether(...questions, ...questions);
+      expect(twice).to.eql([...together, ...together]);
+      for (const [i, question] of questions.entries())
+        expect(await readTogether(question)).to.eql([together[i]]);
+      return together;
+    };
 
     it("are none at first", async () => {
       expect(await read(ask(), reversed())).to.eql([nothing, nothing]);
@@ -191,7 +200,7 @@ export function describeAccessFacts(store: () => TestStore): void {
         { length: 1_000 },
         (_, i) => kinds[((i * i + i) % 7) % kinds.length] ?? kinds[0],
       );
-      const found = await read(...all.map((kind) => kind?.[0] as PairQuestion));
+      const found = await readTogether(...all.map((kind) => kind?.[0] as PairQuestion));
       expect(found).to.eql(all.map((kind) => kind?.[1]));
     });
 
@@ -222,7 +231,7 @@ export function describeAccessFacts(store: () => TestStore): void {
         turning = false;
       });
       while (turning) {
-        const [facts, back] = await read(ask(), reversed());
+        const [facts, back] = await readTogether(ask(), reversed());
         expect([facts?.blocking, facts?.blockedBy]).to.eql([back?.blockedBy, back?.blocking]);
         expect(facts?.blocking).to.not.equal(facts?.blockedBy);
       }
