@@ -21,8 +21,9 @@ const connection = {
   connectionTimeoutMillis: 2_000,
   keepAlive: true,
   // Every statement reads by an index. At the server's default of 4 the planner expects that of a long list to cost
-  // more than to read it whole and sort it, for every page again.
-  options: "-c random_page_cost=1",
+  // more than to read it whole and sort it, for every page again. Nor does it gain by remembering whom it has looked
+  // up: the users of a page are all different.
+  options: "-c random_page_cost=1 -c enable_memoize=off",
 };
 
 /** The statement of a check is planned once. The server would plan it for each lone pair, three times its own work. */
