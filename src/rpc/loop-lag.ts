@@ -19,7 +19,7 @@ export function watchLoopLag(): LoopLag {
   let restartedAt = lookedAt;
   setInterval(() => {
     const now = performance.now();
-    sumMs += now - lookedAt;
+    sumMs += now - Math.max(lookedAt, restartedAt);
     looks += 1;
     lookedAt = now;
   }, everyMs).unref();

@@ -17,4 +17,12 @@ describe("the lag of the event loop", () => {
     await setTimeout(30);
     expect(lag.ms()).to.be.above(longMs / 10);
   });
+
+  it("is not that of what was over when it was started anew", async () => {
+    const lag = watchLoopLag();
+    takeLong();
+    lag.restart();
+    await setTimeout(1);
+    expect(lag.ms()).to.be.below(longMs / 2);
+  });
 });
