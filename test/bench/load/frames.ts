@@ -46,12 +46,13 @@ export function dataFrames(body: Buffer): Buffer[] {
   return frames;
 }
 
-/** Settings and window with which a client never holds a server back. */
-export function clientPreface(): Buffer {
-  const settings = Buffer.alloc(12);
+/** Settings and window with which a client never holds a server back. `headerTable`: whether it keeps headers. */
+export function clientPreface({ headerTable = true } = {}): Buffer {
+  const settings = Buffer.alloc(headerTable ? 12 : 18);
   settings.writeUInt16BE(2, 0); // ENABLE_PUSH
   settings.writeUInt16BE(4, 6); // INITIAL_WINDOW_SIZE
   settings.writeUInt32BE(2 ** 31 - 1, 8);
+  if (!headerTable) settings.writeUInt16BE(1, 12); // HEADER_TABLE_SIZE
   return Buffer.concat([
     Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
     frame(frameTypes.settings, 0, 0, settings),

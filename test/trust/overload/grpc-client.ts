@@ -1,4 +1,18 @@
-import { type ClientHttp2Session, connect } from "node:http2";
+import { connect, type Socket } from "node:net";
+import {
+  clientPreface,
+  dataFrames,
+  flags,
+  forStream,
+  frame,
+  frameTypes,
+  headBytes,
+  type RequestHead,
+  requestHead,
+  singleHeader,
+  windowUpdate,
+} from "../../bench/load/frames.ts";
+import { fieldBytes } from "./header-fields.ts";
 
 /** A unary call. */
 export interface GrpcCall {
@@ -16,43 +30,216 @@ interface GrpcAnswer {
   readonly reply: Buffer;
 }
 
-/** A client of gRPC that does no more than it must. A call waits while all streams that the service grants are taken. */
+type OnAnswer = (answer: GrpcAnswer) => void;
+
+/** Where in an answer its status stands, and what tells when to come back. */
+interface Marks {
+  /** What stands before the status. */
+  readonly status: Buffer;
+  readonly retryAfter: Buffer;
+}
+
+const nothing: Buffer = Buffer.alloc(0);
+/** The number of the setting (RFC 9113, 6.5.2). */
+const maxConcurrentStreams = 3;
+const grantBytes = 2 ** 28;
+
+/**
+ * A client of gRPC that does no more than it must, so that it can ask for more than a service can do, and see when it
+ * is answered. A call waits while all streams that the service grants are taken.
+ */
 export class GrpcClient {
-  readonly #sessions: readonly ClientHttp2Session[];
-  readonly #authorization: string;
+  readonly #sessions: readonly Session[];
   #turn = 0;
 
-  constructor(url: string, token: string, sessions: number) {
-    this.#sessions = Array.from({ length: sessions }, () => connect(url).on("error", () => {}));
-    this.#authorization = `Bearer ${token}`;
+  static async open(url: string, token: string, sessions: number): Promise<GrpcClient> {
+    const [status = nothing, retryAfter = nothing] = await fieldBytes([
+      ["grpc-status", "0"],
+      ["retry-after", "1"],
+    ]);
+    const marks = { status: status.subarray(0, -2), retryAfter };
+    return new GrpcClient(Array.from({ length: sessions }, () => new Session(new URL(url), token, marks)));
+  }
+
+  private constructor(sessions: readonly Session[]) {
+    this.#sessions = sessions;
   }
 
   /** Makes a call. `onAnswer` is called once, also when the call ends without an answer. */
-  call({ path, body }: GrpcCall, onAnswer: (answer: GrpcAnswer) => void): void {
-    const session = this.#sessions[this.#turn++ % this.#sessions.length] as ClientHttp2Session;
-    const stream = session.request({
-      ":method": "POST",
-      ":path": path,
-      "content-type": "application/grpc",
-      te: "trailers",
-      authorization: this.#authorization,
-    });
-    const chunks: Buffer[] = [];
-    let status = "";
-    let retryAfter = false;
-    const learn = (headers: Readonly<Record<string, unknown>>) => {
-      status = String(headers["grpc-status"] ?? status);
-      retryAfter ||= /^\d/.test(String(headers["retry-after"] ?? ""));
-    };
-    stream.on("response", learn);
-    stream.on("trailers", learn);
-    stream.on("data", (chunk: Buffer) => chunks.push(chunk));
-    stream.on("error", () => {});
-    stream.on("close", () => onAnswer({ status, retryAfter, reply: Buffer.concat(chunks) }));
-    stream.end(body);
+  call(call: GrpcCall, onAnswer: OnAnswer): void {
+    this.#sessions[this.#turn++ % this.#sessions.length]?.call(call, onAnswer);
   }
 
   close(): void {
-    for (const session of this.#sessions) session.destroy();
+    for (const session of this.#sessions) session.close();
   }
+}
+
+interface Open {
+  readonly onAnswer: OnAnswer;
+  status: string;
+  retryAfter: boolean;
+  reply: Buffer;
+}
+
+interface Waiting {
+  readonly call: GrpcCall;
+  readonly onAnswer: OnAnswer;
+}
+
+class Session {
+  readonly #socket: Socket;
+  readonly #marks: Marks;
+  readonly #head: RequestHead;
+  readonly #open = new Map<number, Open>();
+  #nextStream = 1;
+  /** Until the service says what it grants. */
+  #streams = 0;
+  #calls: Waiting[] = [];
+  #window = 65_535;
+  #frames: Buffer[] = [];
+  #leaving: Buffer[] = [];
+  #rest = nothing;
+  #received = 0;
+
+  constructor({ host, hostname, port }: URL, token: string, marks: Marks) {
+    this.#marks = marks;
+    this.#head = requestHead([
+      [":authority", host],
+      ["content-type", "application/grpc"],
+      ["te", "trailers"],
+      ["authorization", `Bearer ${token}`],
+    ]);
+    this.#socket = connect({ port: Number(port), host: hostname, noDelay: true });
+    this.#socket.on("data", (chunk: Buffer) => this.#read(chunk));
+    this.#socket.on("error", () => {});
+    this.#socket.on("close", () => this.#fail());
+    this.#send(clientPreface({ headerTable: false }));
+  }
+
+  call(call: GrpcCall, onAnswer: OnAnswer): void {
+    if (this.#socket.destroyed) onAnswer({ status: "", retryAfter: false, reply: nothing });
+    else if (this.#open.size >= this.#streams) this.#calls.push({ call, onAnswer });
+    else this.#begin(call, onAnswer);
+  }
+
+  close(): void {
+    this.#socket.destroy();
+  }
+
+  #begin({ path, body }: GrpcCall, onAnswer: OnAnswer): void {
+    const stream = this.#nextStream;
+    this.#nextStream += 2;
+    this.#open.set(stream, { onAnswer, status: "", retryAfter: false, reply: nothing });
+    const { first, later } = this.#head;
+    const block = Buffer.concat([singleHeader(":path", path), stream === 1 ? first : later]);
+    this.#send(frame(frameTypes.headers, flags.endHeaders, stream, block));
+    for (const template of dataFrames(body)) this.#frames.push(forStream(template, stream));
+    this.#sendFrames();
+  }
+
+  #send(bytes: Buffer): void {
+    if (this.#leaving.push(bytes) > 1) return;
+    queueMicrotask(() => {
+      this.#socket.write(Buffer.concat(this.#leaving));
+      this.#leaving = [];
+    });
+  }
+
+  /** Sends as much as the service's window for the connection lets through. */
+  #sendFrames(): void {
+    let sent = 0;
+    for (const next of this.#frames) {
+      const bytes = next.length - headBytes;
+      if (bytes > this.#window) break;
+      this.#window -= bytes;
+      this.#send(next);
+      sent += 1;
+    }
+    this.#frames = this.#frames.slice(sent);
+  }
+
+  #read(chunk: Buffer): void {
+    const data = this.#rest.length === 0 ? chunk : Buffer.concat([this.#rest, chunk]);
+    let at = 0;
+    while (data.length - at >= headBytes) {
+      const end = at + headBytes + data.readUIntBE(at, 3);
+      if (end > data.length) break;
+      this.#take(
+        data[at + 3] ?? 0,
+        data[at + 4] ?? 0,
+        data.readUInt32BE(at + 5),
+        data.subarray(at + headBytes, end),
+      );
+      at = end;
+    }
+    this.#rest = data.subarray(at);
+  }
+
+  #take(type: number, flag: number, stream: number, payload: Buffer): void {
+    if (type === frameTypes.data || type === frameTypes.headers) this.#hear(type, flag, stream, payload);
+    else if (type === frameTypes.reset) this.#end(stream);
+    else if (type === frameTypes.settings && (flag & flags.ack) === 0) this.#obey(payload);
+    else if (type === frameTypes.windowUpdate && stream === 0) {
+      this.#window += payload.readUInt32BE();
+      this.#sendFrames();
+    } else if (type === frameTypes.goAway) this.#socket.destroy();
+  }
+
+  #hear(type: number, flag: number, stream: number, payload: Buffer): void {
+    const call = this.#open.get(stream);
+    if (type === frameTypes.data) this.#grant(payload.length);
+    if (call === undefined) return;
+    if (type === frameTypes.data) call.reply = Buffer.concat([call.reply, payload]);
+    else {
+      call.status ||= statusIn(payload, this.#marks.status);
+      call.retryAfter ||= payload.includes(this.#marks.retryAfter);
+    }
+    if ((flag & flags.endStream) !== 0) this.#end(stream);
+  }
+
+  #grant(bytes: number): void {
+    this.#received += bytes;
+    if (this.#received < grantBytes) return;
+    this.#send(windowUpdate(this.#received));
+    this.#received = 0;
+  }
+
+  /** Takes the settings of the service, of which only one matters here: how many streams it grants. */
+  #obey(settings: Buffer): void {
+    for (let at = 0; at < settings.length; at += 6) {
+      if (settings.readUInt16BE(at) === maxConcurrentStreams) this.#streams = settings.readUInt32BE(at + 2);
+    }
+    this.#send(frame(frameTypes.settings, flags.ack, 0, nothing));
+    this.#beginNext();
+  }
+
+  #end(stream: number): void {
+    const call = this.#open.get(stream);
+    if (call === undefined) return;
+    this.#open.delete(stream);
+    call.onAnswer(call);
+    this.#beginNext();
+  }
+
+  #beginNext(): void {
+    while (this.#open.size < this.#streams) {
+      const next = this.#calls.shift();
+      if (next === undefined) return;
+      this.#begin(next.call, next.onAnswer);
+    }
+  }
+
+  #fail(): void {
+    for (const { call, onAnswer } of this.#calls.splice(0)) this.call(call, onAnswer);
+    for (const stream of [...this.#open.keys()]) this.#end(stream);
+  }
+}
+
+/** The number that stands after a mark: as a string of HPACK without Huffman coding, which makes no number shorter. */
+function statusIn(block: Buffer, mark: Buffer): string {
+  const at = block.indexOf(mark);
+  if (at < 0) return "";
+  const from = at + mark.length + 1;
+  return block.toString("latin1", from, from + (block[from - 1] ?? 0));
 }

@@ -1,3 +1,4 @@
+import { setTimeout } from "node:timers/promises";
 import { percentile } from "../figures.ts";
 import { type Load, type Outcome, sleep, wrongAnswer } from "./load.ts";
 
@@ -93,7 +94,7 @@ export async function measureOverload(
 /** Asks until an answer comes in time. False when none did for long. */
 async function isWell(load: Load): Promise<boolean> {
   for (const until = performance.now() + patienceMs; performance.now() < until; await sleep(10)) {
-    const outcome = await Promise.race([load.one(), sleep(patienceMs)]);
+    const outcome = await Promise.race([load.one(), setTimeout(patienceMs, undefined, { ref: false })]);
     if (outcome?.status === 200 && outcome.ms <= wellMs) return true;
   }
   return false;

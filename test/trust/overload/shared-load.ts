@@ -48,7 +48,7 @@ export class SharedLoad extends Load {
     userTokens,
     serviceToken,
   }: SharedLoadTarget): Promise<SharedLoad> {
-    const grpc = new GrpcClient(internalUrl, serviceToken, sessions);
+    const grpc = await GrpcClient.open(internalUrl, serviceToken, sessions);
     const http = new HttpLoad(publicUrl, () => "");
     await http.open(connections);
     return new SharedLoad(http, grpc, userTokens, await decisions(grpc));
