@@ -15,8 +15,11 @@ export interface Patience {
 
 /** The mean step of a line remembers about so many. */
 const memory = 16;
-/** Who is expected to be let in within this part of its patience is not sent away: most likely it will be. */
-const surely = 2 / 3;
+/**
+ * Who is expected to be let in within a part of its patience is not sent away: most likely it will be. When somebody has
+ * waited in vain even so, a smaller part is relied on for a while.
+ */
+const surely = { most: 2 / 3, inVain: 1 / 2, forgottenMs: 30_000 };
 
 /** Lets a caller in, in `entered`, or ends its wait. */
 interface Waiter {
@@ -40,6 +43,9 @@ export class WaitingLine {
   #freeSince = Number.NEGATIVE_INFINITY;
   #burstAt = 0;
   #inVainAt = Number.NEGATIVE_INFINITY;
+  /** The part of the patience that was relied on since somebody waited in vain, and when that was. */
+  #surely: number = surely.most;
+  #unsureAt = Number.NEGATIVE_INFINITY;
   /** From one who is let in to the next, the mean of late; and when the last one was, while others waited. */
   #stepMs = 0;
   #steppedAt: number | undefined;
@@ -106,7 +112,22 @@ export class WaitingLine {
     const { standingMs } = this.#patience;
     // Nobody is sent away from an empty line: only a line can tell that it moves again.
     const expectedMs = this.#waiting.size * this.#stepMs;
-    return expectedMs > standingMs * surely && this.#waitMs(this.#now()) === standingMs;
+    const now = this.#now();
+    return expectedMs > standingMs * this.#surelyAt(now) && this.#waitMs(now) === standingMs;
+  }
+
+  #surelyAt(now: number): number {
+    const forgotten = 1 - Math.exp((this.#unsureAt - now) / surely.forgottenMs);
+    return this.#surely + (surely.most - this.#surely) * forgotten;
+  }
+
+  #inVain(): void {
+    const now = this.#now();
+    this.#inVainAt = now;
+    // Those who gave up together came to the same line.
+    if (now - this.#unsureAt < this.#patience.standingMs) return;
+    this.#surely = this.#surelyAt(now) * surely.inVain;
+    this.#unsureAt = now;
   }
 
   /** How long one who comes now may wait. */
@@ -121,7 +142,7 @@ export class WaitingLine {
     const waiter = { since, enter: () => end(true) };
     const giveUp = () => end(false);
     const timer = setTimeout(() => {
-      this.#inVainAt = this.#now();
+      this.#inVain();
       giveUp();
     }, this.#waitMs(since));
     signal?.addEventListener("abort", giveUp);

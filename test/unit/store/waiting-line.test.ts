@@ -155,6 +155,33 @@ describe("a waiting line", () => {
     expect(line.length).to.equal(5);
   });
 
+  it("is shorter for a while when some have waited in vain in it", async () => {
+    const standingMs = 20;
+    const stepMs = 0.1;
+    const line = lineWith(1, { burstMs: aDay, standingMs });
+    const fill = () => {
+      const waits: Promise<boolean>[] = [];
+      for (let before = -1; before < line.length && line.length < 1_000; waits.push(line.enter()))
+        before = line.length;
+      return { length: line.length, waits };
+    };
+    const empty = () => {
+      for (; line.length > 0; now += stepMs) line.leave();
+    };
+    await line.enter();
+    now = aDay;
+    for (let n = 0; n < 200; n++) void line.enter();
+    now += standingMs;
+    empty();
+    const usual = fill();
+    expect(usual.length * stepMs).to.be.within(standingMs / 2, standingMs);
+    expect(await Promise.all(usual.waits)).to.not.include(true);
+    expect(fill().length).to.be.within(usual.length / 3, usual.length / 1.5);
+    empty();
+    now += 600_000;
+    expect(fill().length).to.be.within(usual.length / 1.1, usual.length * 1.1);
+  });
+
   it("is left by who goes away", async () => {
     const line = lineOf(1);
     await line.enter();
