@@ -24,6 +24,7 @@ const checkLimits = {
   statementSize: 1_000,
   fairShare: 250,
   inFlight: 4,
+  company: 24,
   waiting: 12_000,
   factsPerTurn: 250,
 };

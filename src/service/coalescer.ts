@@ -10,6 +10,8 @@ export type ReadMany<Question, Fact> = (questions: Question[], signal: AbortSign
 export interface CoalescerLimits extends StatementLimits {
   /** The most statements under way at once. */
   readonly inFlight: number;
+  /** So many calls of one turn are sent before it ends: the database begins while others are still being read. */
+  readonly company: number;
   /** A call is refused that finds more questions than this waiting for a statement. */
   readonly waiting: number;
   /** When callers have been given so many facts, the others get theirs in a later turn of the event loop. */
@@ -32,7 +34,8 @@ interface SharedTracer<Caller> {
 }
 
 /**
- * Answers the questions of many calls by few statements: those that come in one turn of the event loop share one.
+ * Answers the questions of many calls by few statements: those that come in one turn of the event loop share one, or
+ * some.
  *
  * Nothing is remembered: a question is sent after it was asked, never joined to a statement under way. A statement
  * that fails fails all of its callers. A caller that goes away takes nobody along: the statement goes on until its
@@ -106,8 +109,8 @@ export class Coalescer<Question, Fact> {
   }
 
   #wake(): void {
-    // A lone call gains nothing by waiting for company.
-    if (this.#inFlight === 0) {
+    // A lone call gains nothing by waiting for company, and many have enough of it.
+    if (this.#inFlight === 0 || this.#waiting.length >= this.#limits.company) {
       this.#send();
       return;
     }

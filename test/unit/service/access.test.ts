@@ -29,7 +29,14 @@ const innocent: PairFacts = {
 /** What each method makes of a database that answers so: its answer, or what it rejects with. */
 async function answers(read: ReadMany<PairQuestion, PairFacts>): Promise<unknown[]> {
   const handlers = accessHandlers(
-    new Coalescer(read, { statementSize: 10, fairShare: 10, inFlight: 1, waiting: 1_000, factsPerTurn: 10 }),
+    new Coalescer(read, {
+      statementSize: 10,
+      fairShare: 10,
+      inFlight: 1,
+      company: 10,
+      waiting: 1_000,
+      factsPerTurn: 10,
+    }),
   );
   const context = { signal: new AbortController().signal } as HandlerContext;
   const outcomes = await Promise.allSettled([
@@ -79,7 +86,7 @@ describe("decisions, when the database", () => {
           asked.push(...questions);
           return questions.map(() => innocent);
         },
-        { statementSize: 10, fairShare: 10, inFlight: 1, waiting: 1_000, factsPerTurn: 10 },
+        { statementSize: 10, fairShare: 10, inFlight: 1, company: 10, waiting: 1_000, factsPerTurn: 10 },
       ),
     );
     const context = { signal: new AbortController().signal } as HandlerContext;

@@ -34,7 +34,10 @@ function start(limits: Partial<CoalescerLimits> = {}) {
       sent.push({ questions, signal, answer: () => answerWith(questions.map(factOf)), answerWith, fail });
       return promise;
     },
-    { statementSize: 1_000, fairShare: 250, inFlight: 4, waiting: 20_000, factsPerTurn: 250, ...limits },
+    {
+      ...{ statementSize: 1_000, fairShare: 250, inFlight: 4, company: 1_000, waiting: 20_000 },
+      ...{ factsPerTurn: 250, ...limits },
+    },
     { onSend: (questions) => sizes.push(questions) },
   );
   return {
@@ -91,6 +94,16 @@ describe("the coalescer", () => {
     const { sent, ask } = start();
     void ask(["a"]);
     expect(questionsOf(sent)).to.eql(["a"]);
+  });
+
+  it("sends many before the turn is over, while statements may be under way, and the others after it", async () => {
+    const { sent, ask } = start({ company: 2, inFlight: 3 });
+    for (const question of ["a", "b", "c", "d", "e", "f", "g"]) void ask([question]);
+    expect(questionsOf(sent)).to.eql(["a", "b c", "d e"]);
+    await turn();
+    expect(sent).to.have.length(3);
+    await sent[1]?.answer();
+    expect(questionsOf(sent.slice(3))).to.eql(["f g"]);
   });
 
   it("answers no questions without a statement", async () => {
@@ -312,7 +325,7 @@ describe("the coalescer", () => {
         () => {
           throw failure;
         },
-        { statementSize: 10, fairShare: 10, inFlight: 1, waiting: 1_000, factsPerTurn: 250 },
+        { statementSize: 10, fairShare: 10, inFlight: 1, company: 10, waiting: 1_000, factsPerTurn: 250 },
       );
       const calls = ["a", "b"].map((question) => watch(broken.ask([question], never)));
       await turn();

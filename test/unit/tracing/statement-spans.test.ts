@@ -81,7 +81,7 @@ describe("the spans of statements", () => {
           await held.promise;
           return questions;
         }),
-      { statementSize: 10, fairShare: 10, inFlight: 1, waiting: 10, factsPerTurn: 10 },
+      { statementSize: 10, fairShare: 10, inFlight: 1, company: 10, waiting: 10, factsPerTurn: 10 },
       { tracer: statements },
     );
     const spans = [call(), call(), call(), call()];
