@@ -21,8 +21,8 @@ export const userColumns = sql`u.id, u.user_name, u.first_name, u.last_name, u.i
 
 /** The columns of a user `u` as other users see it: without pictures when it shows them to nobody. */
 export const publicUserColumns = sql`u.id, u.user_name, u.first_name, u.last_name, u.is_verified,
-  case when exists (
-    select from privacy_settings p
+  case when (
+    select true from privacy_settings p
     where p.user_id = u.id and p.setting = 'profile_picture' and p.audience = 'none'
   ) then '[]' else ${pictures} end as profile_picture_urls`;
 
