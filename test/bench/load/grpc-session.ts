@@ -1,14 +1,5 @@
-import { connect, type Socket } from "node:net";
-import {
-  clientPreface,
-  flags,
-  forStream,
-  frame,
-  frameTypes,
-  headBytes,
-  type RequestHead,
-  windowUpdate,
-} from "./frames.ts";
+import { FrameConnection } from "./frame-connection.ts";
+import { clientPreface, flags, forStream, frame, frameTypes, type RequestHead } from "./frames.ts";
 
 /** A request, split into frames, and what it must be answered. */
 export interface Exchange {
@@ -28,45 +19,24 @@ interface Open {
   body: Buffer | undefined;
 }
 
-const grantBytes = 2 ** 28;
-const readBytes = 2 ** 18;
-
 /**
  * One HTTP/2 connection that makes unary gRPC calls at the least cost for the client, and compares every answer with
  * the one that it must be. A gRPC answer has a message if and only if the call went well: a failure has none.
  */
 export class GrpcSession {
-  readonly #socket: Socket;
+  readonly #connection: FrameConnection;
   readonly #head: RequestHead;
   readonly #onAnswer: OnAnswer;
   readonly #open = new Map<number, Open>();
-  /** Frames for which the server's window has been too small. */
-  #waiting: Buffer[] = [];
-  /** Frames that leave together, once all that was read has been dealt with. */
-  #leaving: Buffer[] = [];
-  #window = 65_535;
-  #received = 0;
   #nextStream = 1;
-  #rest: Buffer | undefined;
 
   constructor(url: URL, head: RequestHead, onAnswer: OnAnswer) {
     this.#head = head;
     this.#onAnswer = onAnswer;
-    this.#socket = connect({
-      host: url.hostname,
-      port: Number(url.port),
-      noDelay: true,
-      onread: {
-        buffer: Buffer.allocUnsafeSlow(readBytes),
-        callback: (size, buffer) => {
-          this.#read((buffer as Buffer).subarray(0, size));
-          return true;
-        },
-      },
+    this.#connection = new FrameConnection(url, clientPreface(), {
+      onFrame: (type, flag, stream, payload) => this.#take(type, flag, stream, payload),
+      onEnd: (why) => this.#fail(why),
     });
-    this.#send(clientPreface());
-    this.#socket.on("error", (failure) => this.#fail(failure.message));
-    this.#socket.on("close", () => this.#fail("the connection was closed"));
   }
 
   /** Calls under way. */
@@ -80,75 +50,20 @@ export class GrpcSession {
     this.#open.set(stream, { exchange, sentAt: performance.now(), body: undefined });
     const head = stream === 1 ? this.#head.first : this.#head.later;
     const block = exchange.header.length === 0 ? head : Buffer.concat([head, exchange.header]);
-    this.#send(frame(frameTypes.headers, flags.endHeaders, stream, block));
-    for (const template of exchange.frames) this.#waiting.push(forStream(template, stream));
-    this.#sendWaiting();
+    this.#connection.send(frame(frameTypes.headers, flags.endHeaders, stream, block));
+    this.#connection.sendData(exchange.frames.map((template) => forStream(template, stream)));
   }
 
   close(): void {
     this.#open.clear();
-    this.#socket.destroy();
+    this.#connection.destroy();
   }
 
-  #send(bytes: Buffer): void {
-    if (this.#leaving.push(bytes) > 1) return;
-    queueMicrotask(() => {
-      this.#socket.write(Buffer.concat(this.#leaving));
-      this.#leaving = [];
-    });
-  }
-
-  /** Sends as much as the server's window for the connection lets through. */
-  #sendWaiting(): void {
-    let sent = 0;
-    for (const next of this.#waiting) {
-      const bytes = next.length - headBytes;
-      if (bytes > this.#window) break;
-      this.#window -= bytes;
-      this.#send(next);
-      sent += 1;
-    }
-    this.#waiting = sent === this.#waiting.length ? [] : this.#waiting.slice(sent);
-  }
-
-  #read(chunk: Buffer): void {
-    const data = this.#rest === undefined ? chunk : Buffer.concat([this.#rest, chunk]);
-    let at = 0;
-    while (data.length - at >= headBytes) {
-      const end = at + headBytes + data.readUIntBE(at, 3);
-      if (end > data.length) break;
-      this.#take(data, at, end);
-      at = end;
-    }
-    // What was read into is read into again.
-    this.#rest = at === data.length ? undefined : Buffer.from(data.subarray(at));
-    this.#received += chunk.length;
-    if (this.#received < grantBytes) return;
-    this.#send(windowUpdate(this.#received));
-    this.#received = 0;
-  }
-
-  /** Takes the frame that stands from `at` to `end`. */
-  #take(data: Buffer, at: number, end: number): void {
-    const type = data[at + 3];
-    const flag = data[at + 4] ?? 0;
-    const stream = data.readUInt32BE(at + 5);
-    const from = at + headBytes;
-    if (type === frameTypes.data || type === frameTypes.headers) {
-      if (type === frameTypes.data) this.#append(stream, data.subarray(from, end));
-      if ((flag & flags.endStream) !== 0) this.#settle(stream);
-    } else if (type === frameTypes.settings || type === frameTypes.ping) {
-      const answer = type === frameTypes.ping ? data.subarray(from, end) : Buffer.alloc(0);
-      if ((flag & flags.ack) === 0) this.#send(frame(type, flags.ack, 0, answer));
-    } else if (type === frameTypes.windowUpdate) {
-      if (stream !== 0) return;
-      this.#window += data.readUInt32BE(from);
-      this.#sendWaiting();
-    } else if (type === frameTypes.goAway) {
-      this.#fail("the server sent GOAWAY");
-    } else if (type === frameTypes.reset) {
-      this.#settle(stream, "the stream was reset");
-    }
+  #take(type: number, flag: number, stream: number, payload: Buffer): void {
+    if (type === frameTypes.reset) this.#settle(stream, "the stream was reset");
+    if (type === frameTypes.data) this.#append(stream, payload);
+    const mayEnd = type === frameTypes.data || type === frameTypes.headers;
+    if (mayEnd && (flag & flags.endStream) !== 0) this.#settle(stream);
   }
 
   #append(stream: number, payload: Buffer): void {

@@ -1,4 +1,4 @@
-import { connect, type Socket } from "node:net";
+import { FrameConnection } from "../../bench/load/frame-connection.ts";
 import {
   clientPreface,
   dataFrames,
@@ -6,11 +6,9 @@ import {
   forStream,
   frame,
   frameTypes,
-  headBytes,
   type RequestHead,
   requestHead,
   singleHeader,
-  windowUpdate,
 } from "../../bench/load/frames.ts";
 import { fieldBytes } from "./header-fields.ts";
 
@@ -42,7 +40,6 @@ interface Marks {
 const nothing: Buffer = Buffer.alloc(0);
 /** The number of the setting (RFC 9113, 6.5.2). */
 const maxConcurrentStreams = 3;
-const grantBytes = 2 ** 28;
 
 /**
  * A client of gRPC that does no more than it must, so that it can ask for more than a service can do, and see when it
@@ -88,43 +85,37 @@ interface Waiting {
 }
 
 class Session {
-  readonly #socket: Socket;
+  readonly #connection: FrameConnection;
   readonly #marks: Marks;
   readonly #head: RequestHead;
   readonly #open = new Map<number, Open>();
   #nextStream = 1;
   /** Until the service says what it grants. */
   #streams = 0;
-  #calls: Waiting[] = [];
-  #window = 65_535;
-  #frames: Buffer[] = [];
-  #leaving: Buffer[] = [];
-  #rest = nothing;
-  #received = 0;
+  #waiting: Waiting[] = [];
 
-  constructor({ host, hostname, port }: URL, token: string, marks: Marks) {
+  constructor(url: URL, token: string, marks: Marks) {
     this.#marks = marks;
     this.#head = requestHead([
-      [":authority", host],
+      [":authority", url.host],
       ["content-type", "application/grpc"],
       ["te", "trailers"],
       ["authorization", `Bearer ${token}`],
     ]);
-    this.#socket = connect({ port: Number(port), host: hostname, noDelay: true });
-    this.#socket.on("data", (chunk: Buffer) => this.#read(chunk));
-    this.#socket.on("error", () => {});
-    this.#socket.on("close", () => this.#fail());
-    this.#send(clientPreface({ headerTable: false }));
+    this.#connection = new FrameConnection(url, clientPreface({ headerTable: false }), {
+      onFrame: (type, flag, stream, payload) => this.#take(type, flag, stream, payload),
+      onEnd: () => this.#fail(),
+    });
   }
 
   call(call: GrpcCall, onAnswer: OnAnswer): void {
-    if (this.#socket.destroyed) onAnswer({ status: "", retryAfter: false, reply: nothing });
-    else if (this.#open.size >= this.#streams) this.#calls.push({ call, onAnswer });
+    if (this.#connection.isOver) setImmediate(onAnswer, { status: "", retryAfter: false, reply: nothing });
+    else if (this.#open.size >= this.#streams) this.#waiting.push({ call, onAnswer });
     else this.#begin(call, onAnswer);
   }
 
   close(): void {
-    this.#socket.destroy();
+    this.#connection.destroy();
   }
 
   #begin({ path, body }: GrpcCall, onAnswer: OnAnswer): void {
@@ -133,84 +124,34 @@ class Session {
     this.#open.set(stream, { onAnswer, status: "", retryAfter: false, reply: nothing });
     const { first, later } = this.#head;
     const block = Buffer.concat([singleHeader(":path", path), stream === 1 ? first : later]);
-    this.#send(frame(frameTypes.headers, flags.endHeaders, stream, block));
-    for (const template of dataFrames(body)) this.#frames.push(forStream(template, stream));
-    this.#sendFrames();
-  }
-
-  #send(bytes: Buffer): void {
-    if (this.#leaving.push(bytes) > 1) return;
-    queueMicrotask(() => {
-      this.#socket.write(Buffer.concat(this.#leaving));
-      this.#leaving = [];
-    });
-  }
-
-  /** Sends as much as the service's window for the connection lets through. */
-  #sendFrames(): void {
-    let sent = 0;
-    for (const next of this.#frames) {
-      const bytes = next.length - headBytes;
-      if (bytes > this.#window) break;
-      this.#window -= bytes;
-      this.#send(next);
-      sent += 1;
-    }
-    this.#frames = this.#frames.slice(sent);
-  }
-
-  #read(chunk: Buffer): void {
-    const data = this.#rest.length === 0 ? chunk : Buffer.concat([this.#rest, chunk]);
-    let at = 0;
-    while (data.length - at >= headBytes) {
-      const end = at + headBytes + data.readUIntBE(at, 3);
-      if (end > data.length) break;
-      this.#take(
-        data[at + 3] ?? 0,
-        data[at + 4] ?? 0,
-        data.readUInt32BE(at + 5),
-        data.subarray(at + headBytes, end),
-      );
-      at = end;
-    }
-    this.#rest = data.subarray(at);
+    this.#connection.send(frame(frameTypes.headers, flags.endHeaders, stream, block));
+    this.#connection.sendData(dataFrames(body).map((template) => forStream(template, stream)));
   }
 
   #take(type: number, flag: number, stream: number, payload: Buffer): void {
-    if (type === frameTypes.data || type === frameTypes.headers) this.#hear(type, flag, stream, payload);
+    if (type === frameTypes.settings) this.#grant(payload);
     else if (type === frameTypes.reset) this.#end(stream);
-    else if (type === frameTypes.settings && (flag & flags.ack) === 0) this.#obey(payload);
-    else if (type === frameTypes.windowUpdate && stream === 0) {
-      this.#window += payload.readUInt32BE();
-      this.#sendFrames();
-    } else if (type === frameTypes.goAway) this.#socket.destroy();
+    else if (type === frameTypes.data || type === frameTypes.headers) {
+      this.#hear(type, stream, payload);
+      if ((flag & flags.endStream) !== 0) this.#end(stream);
+    }
   }
 
-  #hear(type: number, flag: number, stream: number, payload: Buffer): void {
+  #hear(type: number, stream: number, payload: Buffer): void {
     const call = this.#open.get(stream);
-    if (type === frameTypes.data) this.#grant(payload.length);
     if (call === undefined) return;
     if (type === frameTypes.data) call.reply = Buffer.concat([call.reply, payload]);
     else {
       call.status ||= statusIn(payload, this.#marks.status);
       call.retryAfter ||= payload.includes(this.#marks.retryAfter);
     }
-    if ((flag & flags.endStream) !== 0) this.#end(stream);
-  }
-
-  #grant(bytes: number): void {
-    this.#received += bytes;
-    if (this.#received < grantBytes) return;
-    this.#send(windowUpdate(this.#received));
-    this.#received = 0;
   }
 
   /** Takes the settings of the service, of which only one matters here: how many streams it grants. */
-  #obey(settings: Buffer): void {
+  #grant(settings: Buffer): void {
     for (let at = 0; at < settings.length; at += 6) {
       if (settings.readUInt16BE(at) === maxConcurrentStreams) this.#streams = settings.readUInt32BE(at + 2);
     }
-    this.#send(frame(frameTypes.settings, flags.ack, 0, nothing));
     this.#beginNext();
   }
 
@@ -224,14 +165,15 @@ class Session {
 
   #beginNext(): void {
     while (this.#open.size < this.#streams) {
-      const next = this.#calls.shift();
+      const next = this.#waiting.shift();
       if (next === undefined) return;
       this.#begin(next.call, next.onAnswer);
     }
   }
 
   #fail(): void {
-    for (const { call, onAnswer } of this.#calls.splice(0)) this.call(call, onAnswer);
+    this.#connection.destroy();
+    for (const { call, onAnswer } of this.#waiting.splice(0)) this.call(call, onAnswer);
     for (const stream of [...this.#open.keys()]) this.#end(stream);
   }
 }
