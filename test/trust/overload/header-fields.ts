@@ -1,14 +1,8 @@
 import { once } from "node:events";
 import { createServer, type ServerHttp2Stream, type ServerStreamResponseOptions } from "node:http2";
-import { type AddressInfo, connect } from "node:net";
-import {
-  clientPreface,
-  frame,
-  flags as frameFlags,
-  frameTypes,
-  headBytes,
-  requestHead,
-} from "../../bench/load/frames.ts";
+import type { AddressInfo } from "node:net";
+import { FrameConnection } from "../../bench/load/frame-connection.ts";
+import { clientPreface, flags, frame, frameTypes, requestHead } from "../../bench/load/frames.ts";
 
 // Node's own types do not know of the date.
 const noDate: ServerStreamResponseOptions = Object.assign({ endStream: true }, { sendDate: false });
@@ -29,31 +23,28 @@ export async function fieldBytes(
   });
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
-  const socket = connect((server.address() as AddressInfo).port, "127.0.0.1");
+  const { promise, resolve, reject } = Promise.withResolvers<Buffer[]>();
+  const found: Buffer[] = [];
+  const url = new URL(`http://127.0.0.1:${(server.address() as AddressInfo).port}`);
+  const connection = new FrameConnection(url, clientPreface({ headerTable: false }), {
+    onFrame(type, _flag, _stream, payload) {
+      if (type !== frameTypes.headers) return;
+      found.push(Buffer.from(payload.subarray(payload.indexOf(ok) + 1)));
+      if (found.length === fields.length) resolve(found);
+    },
+    onEnd: (why) => reject(new Error(why)),
+  });
+  for (const [i] of fields.entries()) {
+    const head = requestHead([
+      [":path", `/${i}`],
+      [":authority", url.host],
+    ]);
+    connection.send(frame(frameTypes.headers, flags.endHeaders | flags.endStream, 2 * i + 1, head.first));
+  }
   try {
-    socket.write(clientPreface({ headerTable: false }));
-    const found: Buffer[] = [];
-    for (const [i] of fields.entries()) {
-      const block = requestHead([
-        [":path", `/${i}`],
-        [":authority", "localhost"],
-      ]).first;
-      socket.write(frame(frameTypes.headers, frameFlags.endHeaders | frameFlags.endStream, 2 * i + 1, block));
-    }
-    let data = Buffer.alloc(0);
-    for await (const chunk of socket) {
-      data = Buffer.concat([data, chunk as Buffer]);
-      for (;;) {
-        const end = headBytes + (data.length < headBytes ? 0 : data.readUIntBE(0, 3));
-        if (data.length < end || data.length < headBytes) break;
-        if (data[3] === frameTypes.headers) found.push(data.subarray(data.indexOf(ok, headBytes) + 1, end));
-        data = data.subarray(end);
-      }
-      if (found.length === fields.length) break;
-    }
-    return found;
+    return await promise;
   } finally {
-    socket.destroy();
+    connection.destroy();
     server.close();
   }
 }
