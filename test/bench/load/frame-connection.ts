@@ -1,5 +1,5 @@
 import { connect, type Socket } from "node:net";
-import { flags, frame, frameTypes, headBytes, windowUpdate } from "./frames.ts";
+import { flags, frame, frameTypes, headBytes, streamAt, windowUpdate } from "./frames.ts";
 
 /** What a client is told of its connection. */
 export interface FrameEvents {
@@ -10,6 +10,7 @@ export interface FrameEvents {
 }
 
 const readBytes = 2 ** 18;
+const leavingBytes = 2 ** 18;
 const grantBytes = 2 ** 28;
 const nothing = Buffer.alloc(0);
 
@@ -20,9 +21,10 @@ const nothing = Buffer.alloc(0);
 export class FrameConnection {
   readonly #socket: Socket;
   readonly #events: FrameEvents;
-  #leaving: Buffer[] = [];
+  #leaving = Buffer.allocUnsafeSlow(leavingBytes);
+  #leavingSize = 0;
   /** DATA frames for which the server's window has been too small. */
-  #waiting: Buffer[] = [];
+  #waiting: { readonly bytes: Buffer; readonly stream: number }[] = [];
   #window = 65_535;
   #received = 0;
   #rest: Buffer | undefined;
@@ -51,17 +53,18 @@ export class FrameConnection {
     return this.#socket.destroyed;
   }
 
-  send(bytes: Buffer): void {
-    if (this.#leaving.push(bytes) > 1) return;
-    queueMicrotask(() => {
-      this.#socket.write(Buffer.concat(this.#leaving));
-      this.#leaving = [];
-    });
+  /** Sends a frame: of this stream, or of the one that is written in it. */
+  send(bytes: Buffer, stream?: number): void {
+    if (this.#leavingSize + bytes.length > leavingBytes) this.#flush();
+    if (this.#leavingSize === 0) queueMicrotask(() => this.#flush());
+    bytes.copy(this.#leaving, this.#leavingSize);
+    if (stream !== undefined) this.#leaving.writeUInt32BE(stream, this.#leavingSize + streamAt);
+    this.#leavingSize += bytes.length;
   }
 
-  /** Sends DATA frames, as soon as the server's window lets them through. */
-  sendData(frames: readonly Buffer[]): void {
-    this.#waiting.push(...frames);
+  /** Sends DATA frames of this stream, as soon as the server's window lets them through. */
+  sendData(frames: readonly Buffer[], stream: number): void {
+    for (const bytes of frames) this.#waiting.push({ bytes, stream });
     this.#sendWaiting();
   }
 
@@ -69,13 +72,21 @@ export class FrameConnection {
     this.#socket.destroy();
   }
 
+  #flush(): void {
+    if (this.#leavingSize === 0) return;
+    this.#socket.write(this.#leaving.subarray(0, this.#leavingSize));
+    this.#leavingSize = 0;
+    // The socket has yet to read what it did not take at once.
+    if (this.#socket.writableLength > 0) this.#leaving = Buffer.allocUnsafeSlow(leavingBytes);
+  }
+
   #sendWaiting(): void {
     let sent = 0;
-    for (const next of this.#waiting) {
-      const bytes = next.length - headBytes;
-      if (bytes > this.#window) break;
-      this.#window -= bytes;
-      this.send(next);
+    for (const { bytes, stream } of this.#waiting) {
+      const size = bytes.length - headBytes;
+      if (size > this.#window) break;
+      this.#window -= size;
+      this.send(bytes, stream);
       sent += 1;
     }
     this.#waiting = sent === this.#waiting.length ? [] : this.#waiting.slice(sent);

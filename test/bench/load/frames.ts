@@ -14,28 +14,23 @@ export const flags = { endStream: 1, ack: 1, endHeaders: 4, padded: 8 } as const
 
 /** Bytes of the head of a frame. */
 export const headBytes = 9;
+/** Where in it the stream stands. */
+export const streamAt = 5;
 /** The largest payload that every peer takes. */
 export const maxPayloadBytes = 16_384;
 
-/** One frame; the stream may be written into it later, by `forStream`. */
+/** One frame. Its stream may be given later, when it is sent. */
 export function frame(type: number, flag: number, stream: number, payload: Uint8Array): Buffer {
-  const bytes = Buffer.alloc(headBytes + payload.length);
+  const bytes = Buffer.allocUnsafe(headBytes + payload.length);
   bytes.writeUIntBE(payload.length, 0, 3);
   bytes[3] = type;
   bytes[4] = flag;
-  bytes.writeUInt32BE(stream, 5);
+  bytes.writeUInt32BE(stream, streamAt);
   bytes.set(payload, headBytes);
   return bytes;
 }
 
-/** A copy of a frame for another stream. */
-export function forStream(template: Buffer, stream: number): Buffer {
-  const bytes = Buffer.from(template);
-  bytes.writeUInt32BE(stream, 5);
-  return bytes;
-}
-
-/** Splits a body into DATA frames, of which the last ends the stream. */
+/** Splits a body into DATA frames of no stream yet, of which the last ends it. */
 export function dataFrames(body: Buffer): Buffer[] {
   const frames: Buffer[] = [];
   for (let at = 0; at < body.length; at += maxPayloadBytes) {

@@ -1,5 +1,5 @@
 import { FrameConnection } from "./frame-connection.ts";
-import { clientPreface, flags, forStream, frame, frameTypes, type RequestHead } from "./frames.ts";
+import { clientPreface, flags, frame, frameTypes, type RequestHead } from "./frames.ts";
 
 /** A request, split into frames, and what it must be answered. */
 export interface Exchange {
@@ -51,7 +51,7 @@ export class GrpcSession {
     const head = stream === 1 ? this.#head.first : this.#head.later;
     const block = exchange.header.length === 0 ? head : Buffer.concat([head, exchange.header]);
     this.#connection.send(frame(frameTypes.headers, flags.endHeaders, stream, block));
-    this.#connection.sendData(exchange.frames.map((template) => forStream(template, stream)));
+    this.#connection.sendData(exchange.frames, stream);
   }
 
   close(): void {

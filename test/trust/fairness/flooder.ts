@@ -1,5 +1,5 @@
 import { HttpLoad } from "../overload/http-load.ts";
-import { type Outcome, sleep } from "../overload/load.ts";
+import { countOf, type Outcomes, sleep } from "../overload/load.ts";
 
 /** What the user who floods is told at the start. */
 export interface FlooderSettings {
@@ -35,7 +35,7 @@ const load = new HttpLoad(url, () => {
   const line = asked++ % 2 === 0 ? `POST ${control}/block/${target}` : `DELETE ${control}/unblock/${target}`;
   return `${line} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer ${token}\r\n\r\n`;
 });
-const floods: Outcome[][] = [];
+const floods: Outcomes[] = [];
 process.on("message", async (ms: number) => {
   if (ms > 0) floods.push(await load.closedLoop(connections, ms));
   process.send?.(ms > 0 ? "done" : await report());
@@ -43,17 +43,18 @@ process.on("message", async (ms: number) => {
 process.once("disconnect", () => process.exit());
 
 async function report(): Promise<FlooderReport> {
-  const answered = () => floods.reduce((sum, { length }) => sum + length, 0);
+  const answered = () => floods.reduce((sum, { count }) => sum + count, 0);
   for (let waited = 0; answered() < asked && waited < patienceMs; waited += 10) await sleep(10);
-  const statuses = Map.groupBy(floods.flat(), ({ status }) => status);
-  const refused = statuses.get(429) ?? [];
-  const overloaded = statuses.get(503)?.length ?? 0;
+  const all = floods.flatMap((outcomes) => outcomes.soFar());
+  const withStatus = (wanted: number) => all.filter(({ status }) => status === wanted);
+  const refused = countOf(withStatus(429));
+  const overloaded = countOf(withStatus(503));
   return {
     asked,
-    refused: refused.length,
-    refusedWithoutRetryAfter: refused.filter(({ retryAfter }) => !retryAfter).length,
+    refused,
+    refusedWithoutRetryAfter: countOf(withStatus(429).filter(({ retryAfter }) => !retryAfter)),
     overloaded,
-    letThrough: answered() - refused.length - overloaded,
+    letThrough: answered() - refused - overloaded,
     unanswered: asked - answered(),
   };
 }

@@ -79,13 +79,13 @@ export async function openNeighbours(
     return Promise.all(under);
   }
 
-  async function changes(ms: number): Promise<Outcome[]> {
+  async function changes(ms: number): Promise<Answer[]> {
     const before = turn;
     const outcomes = await load.openLoop(callers.length * rates.user, ms);
     // Those who are late still count.
-    for (let waited = 0; outcomes.length < turn - before && waited < patienceMs; waited += lookMs)
+    for (let waited = 0; outcomes.count < turn - before && waited < patienceMs; waited += lookMs)
       await setTimeout(lookMs);
-    return outcomes;
+    return outcomes.soFar().flatMap(({ status, ms }) => ms.map((ms) => ({ status, ms })));
   }
 
   return {

@@ -9,6 +9,7 @@ import {
   Interaction,
 } from "../../../gen/nexgate/privacy/v1/access_service_pb.ts";
 import { envelope } from "../../bench/load/exchanges.ts";
+import { dataFrames } from "../../bench/load/frames.ts";
 import type { GrpcCall, GrpcClient } from "./grpc-client.ts";
 import { blockedEach, callers, knownTo } from "./population.ts";
 
@@ -61,7 +62,7 @@ export async function decisions(client: GrpcClient) {
 
 function calls({ parent, name }: DescMethod, request: (n: number) => Uint8Array): GrpcCall[] {
   const path = `/${parent.typeName}/${name}`;
-  return Array.from({ length: distinct }, (_, n) => ({ path, body: envelope(request(n)) }));
+  return Array.from({ length: distinct }, (_, n) => ({ path, frames: dataFrames(envelope(request(n))) }));
 }
 
 const viewer = (n: number) => ({ case: "viewerId" as const, value: callers[n] as string });

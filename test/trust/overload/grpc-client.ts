@@ -1,9 +1,7 @@
 import { FrameConnection } from "../../bench/load/frame-connection.ts";
 import {
   clientPreface,
-  dataFrames,
   flags,
-  forStream,
   frame,
   frameTypes,
   type RequestHead,
@@ -16,8 +14,8 @@ import { fieldBytes } from "./header-fields.ts";
 export interface GrpcCall {
   /** `/package.Service/Method`. */
   readonly path: string;
-  /** The request message in its frame. */
-  readonly body: Buffer;
+  /** The request message in its frame, split into frames of HTTP/2. */
+  readonly frames: readonly Buffer[];
 }
 
 interface GrpcAnswer {
@@ -118,14 +116,14 @@ class Session {
     this.#connection.destroy();
   }
 
-  #begin({ path, body }: GrpcCall, onAnswer: OnAnswer): void {
+  #begin({ path, frames }: GrpcCall, onAnswer: OnAnswer): void {
     const stream = this.#nextStream;
     this.#nextStream += 2;
     this.#open.set(stream, { onAnswer, status: "", retryAfter: false, reply: nothing });
     const { first, later } = this.#head;
     const block = Buffer.concat([singleHeader(":path", path), stream === 1 ? first : later]);
     this.#connection.send(frame(frameTypes.headers, flags.endHeaders, stream, block));
-    this.#connection.sendData(dataFrames(body).map((template) => forStream(template, stream)));
+    this.#connection.sendData(frames, stream);
   }
 
   #take(type: number, flag: number, stream: number, payload: Buffer): void {

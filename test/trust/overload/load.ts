@@ -9,6 +9,36 @@ export interface Outcome {
   readonly listener?: string;
 }
 
+/** Requests with the same outcome but for their times. */
+export interface Alike extends Omit<Outcome, "ms" | "listener"> {
+  readonly listener: string | undefined;
+  readonly ms: number[];
+}
+
+/** What became of many requests. Kept as bare numbers: a collector that has to follow them takes the time it measures. */
+export class Outcomes {
+  readonly #alike: Alike[] = [];
+
+  get count(): number {
+    return countOf(this.#alike);
+  }
+
+  /** Those known by now. */
+  soFar(): Alike[] {
+    return this.#alike.map((alike) => ({ ...alike, ms: [...alike.ms] }));
+  }
+
+  add({ ms, status, retryAfter, listener }: Outcome): void {
+    const same = this.#alike.find(
+      (alike) => alike.status === status && alike.retryAfter === retryAfter && alike.listener === listener,
+    );
+    if (same === undefined) this.#alike.push({ status, retryAfter, listener, ms: [ms] });
+    else same.ms.push(ms);
+  }
+}
+
+export const countOf = (all: readonly Alike[]): number => all.reduce((sum, { ms }) => sum + ms.length, 0);
+
 /** The status of an answer that went well and says something else than it must. */
 export const wrongAnswer = 0;
 
@@ -20,14 +50,14 @@ export abstract class Load {
   abstract giveUp(): void;
   abstract close(): void;
 
-  /** Keeps `width` requests under way for `ms` milliseconds. */
-  async closedLoop(width: number, ms: number): Promise<Outcome[]> {
-    const outcomes: Outcome[] = [];
+  /** Keeps `width` requests under way for `ms` milliseconds. Answers that come later are added, too. */
+  async closedLoop(width: number, ms: number): Promise<Outcomes> {
+    const outcomes = new Outcomes();
     let over = false;
     const next = () => {
       if (over) return;
       this.send(performance.now(), (outcome) => {
-        outcomes.push(outcome);
+        outcomes.add(outcome);
         next();
       });
     };
@@ -37,10 +67,10 @@ export abstract class Load {
     return outcomes;
   }
 
-  /** Sends `rate` requests a second for `ms` milliseconds, whatever becomes of them. */
-  async openLoop(rate: number, ms: number): Promise<Outcome[]> {
-    const outcomes: Outcome[] = [];
-    const onAnswer = (outcome: Outcome) => void outcomes.push(outcome);
+  /** Sends `rate` requests a second for `ms` milliseconds, whatever becomes of them. Answers that come later are added. */
+  async openLoop(rate: number, ms: number): Promise<Outcomes> {
+    const outcomes = new Outcomes();
+    const onAnswer = (outcome: Outcome) => outcomes.add(outcome);
     const startedAt = performance.now();
     for (let sent = 0; ; await sleep(1)) {
       const elapsed = performance.now() - startedAt;

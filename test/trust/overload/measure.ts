@@ -1,6 +1,6 @@
 import { setTimeout } from "node:timers/promises";
 import { percentile } from "../figures.ts";
-import { type Load, type Outcome, sleep, wrongAnswer } from "./load.ts";
+import { type Alike, countOf, type Load, sleep, wrongAnswer } from "./load.ts";
 
 /** What one listener did with more than the service can do. Rates are a second, times in milliseconds. */
 export interface ListenerReport {
@@ -56,35 +56,36 @@ export async function measureOverload(
   { width, peakMs, overloadMs, watch = (_phase, run) => run() }: Settings,
 ): Promise<OverloadReport> {
   await load.closedLoop(width, peakMs / 2);
-  const calm = [...(await watch("best", () => load.closedLoop(width, peakMs)))];
+  const calm = (await watch("best", () => load.closedLoop(width, peakMs))).soFar();
   await sleep(inTimeMs / 2);
-  const offered = (inTime(calm).length * 1_000 * times) / peakMs;
-  const outcomes = [...(await watch("overload", () => load.openLoop(offered, overloadMs)))];
+  const offered = (inTime(calm) * 1_000 * times) / peakMs;
+  const outcomes = (await watch("overload", () => load.openLoop(offered, overloadMs))).soFar();
   const endedAt = performance.now();
   const recoveryMs = (await isWell(load)) ? performance.now() - endedAt : Number.NaN;
 
-  const reportOf = (calm: readonly Outcome[], outcomes: readonly Outcome[]): ListenerReport => {
+  const reportOf = (calm: readonly Alike[], outcomes: readonly Alike[]): ListenerReport => {
     const refused = outcomes.filter(({ status }) => status === 503);
-    const refusedMs = refused.map(({ ms }) => ms);
+    const refusedMs = refused.flatMap(({ ms }) => ms);
     return {
-      peak: (inTime(calm).length * 1_000) / peakMs,
-      refusedAtPeak: (calm.filter(({ status }) => status === 503).length * 1_000) / peakMs,
-      good: (inTime(outcomes).length * 1_000) / overloadMs,
-      served: (outcomes.filter(({ status }) => status === 200).length * 1_000) / overloadMs,
-      refused: (refused.length * 1_000) / overloadMs,
+      peak: (inTime(calm) * 1_000) / peakMs,
+      refusedAtPeak: (countOf(calm.filter(({ status }) => status === 503)) * 1_000) / peakMs,
+      good: (inTime(outcomes) * 1_000) / overloadMs,
+      served: (countOf(outcomes.filter(({ status }) => status === 200)) * 1_000) / overloadMs,
+      refused: (refusedMs.length * 1_000) / overloadMs,
       refusedMedianMs: percentile(refusedMs, 50),
       refused99Ms: percentile(refusedMs, 99),
-      refusedWithoutRetryAfter: refused.filter(({ retryAfter }) => !retryAfter).length,
-      wrong: [...calm, ...outcomes].filter(({ status }) => status === wrongAnswer).length,
-      other: outcomes.filter(({ status }) => ![200, 503, wrongAnswer].includes(status)).length,
+      refusedWithoutRetryAfter: countOf(refused.filter(({ retryAfter }) => !retryAfter)),
+      wrong: countOf([...calm, ...outcomes].filter(({ status }) => status === wrongAnswer)),
+      other: countOf(outcomes.filter(({ status }) => ![200, 503, wrongAnswer].includes(status))),
     };
   };
-  const calmBy = Map.groupBy(calm, ({ listener = "" }) => listener);
-  const outcomesBy = Map.groupBy(outcomes, ({ listener = "" }) => listener);
+  const listeners = [...new Set(calm.map(({ listener = "" }) => listener))];
+  const of = (name: string, alike: readonly Alike[]) =>
+    alike.filter(({ listener = "" }) => listener === name);
   return {
     offered,
     listeners: Object.fromEntries(
-      [...calmBy].map(([name, calm]) => [name, reportOf(calm, outcomesBy.get(name) ?? [])]),
+      listeners.map((name) => [name, reportOf(of(name, calm), of(name, outcomes))]),
     ),
     all: reportOf(calm, outcomes),
     recoveryMs,
@@ -100,5 +101,7 @@ async function isWell(load: Load): Promise<boolean> {
   return false;
 }
 
-const inTime = (outcomes: readonly Outcome[]) =>
-  outcomes.filter(({ status, ms }) => status === 200 && ms <= inTimeMs);
+const inTime = (alike: readonly Alike[]) =>
+  alike
+    .filter(({ status }) => status === 200)
+    .reduce((sum, { ms }) => sum + ms.filter((taken) => taken <= inTimeMs).length, 0);
