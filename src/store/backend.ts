@@ -14,6 +14,8 @@ export interface Backend {
    * when it is back. Needs the tables.
    */
   watch(onChange: (present: boolean) => void): void;
+  /** Whether what comes now, decisions apart, finds no connection soon and fails at once. Asked for each that comes. */
+  sendsAway(): boolean;
   /** The pools of connections, of a backend that has some. */
   pools(): PoolFigures[];
   /** Applies the pending migrations and returns their names. */

@@ -58,6 +58,8 @@ export interface Database {
   watch(onChange: (present: boolean) => void): void;
   /** Resolves when the database answers. */
   ping(signal?: AbortSignal): Promise<void>;
+  /** Whether a call that comes now, decisions apart, would be `UNAVAILABLE` for want of a connection. Asked for each. */
+  sendsAway(): boolean;
   /** The pools of connections; the embedded database has none. */
   pools(): PoolFigures[];
   /** Names the place of the data for people, without credentials. */
@@ -100,6 +102,7 @@ export function databaseOn(backend: Backend): Database {
     async ping(signal) {
       await session.read(sql`select 1`, signal);
     },
+    sendsAway: () => backend.sendsAway(),
     pools: () => backend.pools(),
     describe: () => description,
     close: () => backend.close(),

@@ -55,6 +55,7 @@ async function open(
     // It lives and dies with this process.
     watch: () => {},
     // Statements queue for the one connection inside of PGlite, which tells nothing of it.
+    sendsAway: () => false,
     pools: () => [],
     migrate: () => migrate(orm),
     async close() {

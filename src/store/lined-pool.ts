@@ -43,6 +43,8 @@ interface LinedPoolOptions extends pg.PoolConfig {
 export interface LinedPool {
   readonly dialect: PostgresDialect;
   figures(): PoolFigures;
+  /** Whether one who wants a connection now is sent away at once. Asked for one who does. */
+  sendsAway(): boolean;
 }
 
 /** Kysely on a pool of connections with a line before it; who waits too long is `UNAVAILABLE`. */
@@ -76,6 +78,7 @@ export function linedPool({
       idle: pool.idleCount,
       waiting: line.length,
     }),
+    sendsAway: () => line.sendsAway(),
   };
 }
 

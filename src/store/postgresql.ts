@@ -94,6 +94,7 @@ export async function openPostgresql(
     checks: new Session(checks.em.fork().getKysely(), { watch, tracer }),
     description: `${hostname}:${port || "5432"}${pathname}`,
     watch: (onChange) => watch.start(onChange),
+    sendsAway: () => changesPool.sendsAway(),
     pools: () => [changesPool, checksPool, controlPool].map((pool) => pool.figures()),
     async migrate() {
       // Migrations take as long as they take: a pool without timeouts, of one connection for the transaction and

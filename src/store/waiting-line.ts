@@ -16,10 +16,10 @@ export interface Patience {
 /** The mean step of a line remembers about so many. */
 const memory = 16;
 /**
- * Who is expected to be let in within a part of its patience is not sent away: most likely it will be. When somebody has
- * waited in vain even so, a smaller part is relied on for a while.
+ * Who is expected to be let in within a part of its patience is not sent away: even if the line halts for a moment, it
+ * most likely will be. When somebody has waited in vain even so, a smaller part is relied on for a while.
  */
-const surely = { most: 2 / 3, inVain: 1 / 2, forgottenMs: 30_000 };
+const surely = { most: 1 / 3, inVain: 1 / 2, forgottenMs: 30_000 };
 
 /** Lets a caller in, in `entered`, or ends its wait. */
 interface Waiter {
@@ -72,9 +72,17 @@ export class WaitingLine {
       return true;
     }
     if (signal?.aborted) return false;
-    if (!this.#standsTooLong()) return this.#wait(signal);
+    return this.sendsAway() ? false : this.#wait(signal);
+  }
+
+  /**
+   * Whether one who comes now is sent away at once. It has come by asking: a line that has sent somebody away goes on to
+   * do so for a while.
+   */
+  sendsAway(): boolean {
+    if (this.#taken < this.#places || !this.#standsTooLong()) return false;
     this.#inVainAt = this.#now();
-    return false;
+    return true;
   }
 
   /** Gives a place back: to the one who has waited longest. */

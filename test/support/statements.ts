@@ -25,6 +25,7 @@ export async function statementsOf(
     checks: session,
     description: "recorded",
     watch: () => {},
+    sendsAway: () => false,
     pools: () => [],
     migrate: async () => [],
     close: () => db.destroy(),

@@ -15,6 +15,8 @@ describe("an array of uuids", () => {
     `${id}0`,
     `${id}00`,
     id.replace("0", "g"),
+    id.replace("0", "\u0130"),
+    id.replace("0", "\u00ff"),
     id.replaceAll("-", ""),
     `${id.slice(1)}-`,
   ];

@@ -109,6 +109,27 @@ describe("a waiting line", () => {
     expect(await waits).to.equal(true);
   });
 
+  it("tells beforehand who is sent away at once", async () => {
+    const standingMs = 60_000;
+    const line = lineWith(1, { burstMs: aDay, standingMs });
+    expect(line.sendsAway()).to.equal(false);
+    await line.enter();
+    now = aDay - standingMs;
+    for (let n = 0; n < 200; n++) void line.enter();
+    now += standingMs / 2;
+    for (let n = 0; n < 199; n++, now += 3_000) line.leave();
+    for (let n = 0; n < 20 && !line.sendsAway(); n++) {
+      const before = line.length;
+      void line.enter();
+      expect(line.length).to.equal(before + 1);
+    }
+    expect(line.sendsAway()).to.equal(true);
+    expect(await line.enter()).to.equal(false);
+    while (line.length > 0) line.leave();
+    line.leave();
+    expect(line.sendsAway()).to.equal(false);
+  });
+
   it("that stands is no longer than can be waited in", async () => {
     const standingMs = 60_000;
     const stepMs = 3_000;
@@ -121,8 +142,8 @@ describe("a waiting line", () => {
     let late: Promise<boolean> | undefined;
     for (let before = 0; before < line.length && line.length < 100; late = line.enter()) before = line.length;
     expect(line.length * stepMs)
-      .to.be.above(standingMs / 2)
-      .and.at.most(standingMs);
+      .to.be.above(standingMs / 4)
+      .and.at.most(standingMs / 2);
     expect(await late).to.equal(false);
   });
 
@@ -174,7 +195,7 @@ describe("a waiting line", () => {
     now += standingMs;
     empty();
     const usual = fill();
-    expect(usual.length * stepMs).to.be.within(standingMs / 2, standingMs);
+    expect(usual.length * stepMs).to.be.within(standingMs / 4, standingMs / 2);
     expect(await Promise.all(usual.waits)).to.not.include(true);
     expect(fill().length).to.be.within(usual.length / 3, usual.length / 1.5);
     empty();
