@@ -4,6 +4,7 @@ import {
   type DescMethod,
   type DescMethodUnary,
   type DescService,
+  type MessageInitShape,
   type MessageShape,
 } from "@bufbuild/protobuf";
 import {
@@ -167,19 +168,31 @@ export class Calls {
     return span.run(() => this.#handle(endpoint, impl, context, message));
   }
 
-  async #handle(
+  #handle(
     { method: { input, output }, impl: handler }: UnaryEndpoint,
     impl: UnaryEndpoint["impl"],
     context: HandlerContext,
     message: MessageShape<DescMessage>,
   ): Promise<MessageShape<DescMessage>> {
     const since = this.load.enter();
+    const begun = new Promise<MessageInitShape<DescMessage>>((resolve) => {
+      check(input, message);
+      resolve(impl(message, context));
+    });
+    // What stands in for a handler also waits for its client.
+    return this.#finish(output, begun, impl === handler ? since : undefined);
+  }
+
+  /** Apart from the beginning, of which nothing stays in memory while the answer is waited for. */
+  async #finish(
+    output: DescMessage,
+    begun: Promise<MessageInitShape<DescMessage>>,
+    since: number | undefined,
+  ): Promise<MessageShape<DescMessage>> {
     let answeredSince: number | undefined;
     try {
-      check(input, message);
-      const answer = create(output, await impl(message, context));
-      // What stands in for a handler also waits for its client.
-      if (impl === handler) answeredSince = since;
+      const answer = create(output, await begun);
+      answeredSince = since;
       return answer;
     } catch (failure) {
       throw toConnectError(failure);

@@ -19,7 +19,7 @@ import { afterReads } from "./after-reads.ts";
 import type { CallContext } from "./call-context.ts";
 import type { Calls, UnaryEndpoint } from "./calls.ts";
 import { toConnectError } from "./errors.ts";
-import { prefixBytes, readBody, readOddBody } from "./grpc-unary-body.ts";
+import { type Body, prefixBytes, readBody, readOddBody } from "./grpc-unary-body.ts";
 import { cancellation, copyHeaders, urlMaker } from "./grpc-unary-http.ts";
 import { overloaded } from "./load.ts";
 import { finished } from "./observe.ts";
@@ -126,12 +126,11 @@ class GrpcUnary {
       const admitted = this.#calls.admit(context);
       if (admitted !== undefined) await admitted;
       if (timeout.error) throw timeout.error;
-      const body = await readBody(stream, this.#options.readMaxBytes);
-      const invoked =
-        "message" in body
-          ? this.#calls.invoke(route.endpoint, context, route.parse(body.message))
-          : this.#invokeOdd(route, stream, body.chunks, context);
-      const reply = route.serialize(await invoked);
+      const received = readBody(stream, this.#options.readMaxBytes);
+      // Not held here: the body would stay in memory for as long as its answer is waited for.
+      const reply = route.serialize(
+        await received.then((body) => this.#invoke(route, stream, body, context)),
+      );
       const isSmall = reply.byteLength < this.#options.compressMinBytes;
       frame = compression === null || isSmall ? frameOf(0, reply) : await compress(reply, compression);
       context.abort(finished);
@@ -142,6 +141,12 @@ class GrpcUnary {
     }
     running = undefined;
     if (!stream.destroyed && !stream.closed) respond(stream, this.#head, context, frame);
+  }
+
+  #invoke(route: Route, stream: ServerHttp2Stream, body: Body, context: CallContext): Promise<Message> {
+    return "message" in body
+      ? this.#calls.invoke(route.endpoint, context, route.parse(body.message))
+      : this.#invokeOdd(route, stream, body.chunks, context);
   }
 
   async #invokeOdd(
