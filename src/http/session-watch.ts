@@ -1,5 +1,5 @@
 import { constants, type Http2Session, type IncomingHttpHeaders, type ServerHttp2Stream } from "node:http2";
-import { type Placed, Roster } from "../rpc/roster.ts";
+import { type Placed, Roster } from "../collections/roster.ts";
 import type { Limits } from "./limits.ts";
 
 /** A stream that is open. Times are of `performance.now()`. */

@@ -1,7 +1,7 @@
 import type { IncomingHttpHeaders } from "node:http";
 import type { DescMethodUnary } from "@bufbuild/protobuf";
 import { Code, ConnectError, createContextValues, type HandlerContext } from "@connectrpc/connect";
-import type { Placed, Roster } from "./roster.ts";
+import type { Placed, Roster } from "../collections/roster.ts";
 
 /** What a wire knows of a call when its headers are read. */
 export interface CallStart {

@@ -15,6 +15,7 @@ import {
   type MethodImplSpec,
   type ServiceImpl,
 } from "@connectrpc/connect";
+import { Roster } from "../collections/roster.ts";
 import type { Gate } from "./auth/gate.ts";
 import { CallContext, type CallStart } from "./call-context.ts";
 import { inSpan, spanKey } from "./call-span.ts";
@@ -25,7 +26,6 @@ import { Load, overloaded } from "./load.ts";
 import { mapErrors } from "./map-errors.ts";
 import { type Abortable, type Observers, observing } from "./observe.ts";
 import { codeOfStatus } from "./refusals.ts";
-import { Roster } from "./roster.ts";
 import { check, validate } from "./validate.ts";
 
 interface ServiceOptions {

@@ -1,3 +1,5 @@
+import { Queue, type Queued } from "../collections/queue.ts";
+
 /** How long callers may wait for a place, in milliseconds. */
 export interface Patience {
   /**
@@ -22,7 +24,7 @@ const memory = 16;
 const surely = { most: 1 / 3, inVain: 1 / 2, forgottenMs: 30_000 };
 
 /** Lets a caller in, in `entered`, or ends its wait. */
-interface Waiter {
+interface Waiter extends Queued<Waiter> {
   readonly since: number;
   readonly enter: () => void;
 }
@@ -36,7 +38,7 @@ export class WaitingLine {
   readonly #patience: Patience;
   readonly #now: () => number;
   readonly #places: number;
-  readonly #waiting = new Set<Waiter>();
+  readonly #waiting = new Queue<Waiter>();
   readonly #idle: (() => void)[] = [];
   #taken = 0;
   /** When a place came free, after none was. */
@@ -87,7 +89,7 @@ export class WaitingLine {
 
   /** Gives a place back: to the one who has waited longest. */
   leave(): void {
-    const [first] = this.#waiting;
+    const { first } = this.#waiting;
     if (first !== undefined) {
       const now = this.#now();
       const { burstMs, standingMs } = this.#patience;
@@ -147,7 +149,7 @@ export class WaitingLine {
   async #wait(signal: AbortSignal | undefined): Promise<boolean> {
     const { promise, resolve } = Promise.withResolvers<boolean>();
     const since = this.#now();
-    const waiter = { since, enter: () => end(true) };
+    const waiter: Waiter = { since, enter: () => end(true), before: undefined, after: undefined };
     const giveUp = () => end(false);
     const timer = setTimeout(() => {
       this.#inVain();

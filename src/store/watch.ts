@@ -1,4 +1,5 @@
 import { setImmediate, setTimeout } from "node:timers/promises";
+import { type Placed, Roster } from "../collections/roster.ts";
 import { PrivacyError } from "../domain/errors.ts";
 
 /** When a watch asks, and when it takes silence for an answer. In milliseconds. */
@@ -7,6 +8,11 @@ export interface WatchTimes {
   readonly pauseMs: number;
   /** Without an answer to anything. */
   readonly silenceMs: number;
+}
+
+/** Who waits for the database. */
+interface Waiter extends Placed {
+  readonly fail: (failure: PrivacyError) => void;
 }
 
 /**
@@ -20,7 +26,7 @@ export interface WatchTimes {
 export class Watch {
   readonly #ask: () => Promise<unknown>;
   readonly #times: WatchTimes;
-  readonly #waiting = new Set<(failure: PrivacyError) => void>();
+  readonly #waiting = new Roster<Waiter>();
   #onChange: (present: boolean) => void = () => {};
   #away: PrivacyError | undefined;
   #lastAnswer = 0;
@@ -49,15 +55,16 @@ export class Watch {
   guard<T>(work: () => Promise<T>): Promise<T> {
     if (this.#away !== undefined) return Promise.reject(this.#away);
     const { promise, resolve, reject } = Promise.withResolvers<T>();
-    this.#waiting.add(reject);
+    const waiter: Waiter = { fail: reject, place: -1 };
+    this.#waiting.add(waiter);
     work().then(
       (value) => {
-        this.#waiting.delete(reject);
+        this.#waiting.delete(waiter);
         this.#lastAnswer = performance.now();
         resolve(value);
       },
       (failure: unknown) => {
-        this.#waiting.delete(reject);
+        this.#waiting.delete(waiter);
         reject(failure);
       },
     );
@@ -94,7 +101,7 @@ export class Watch {
     const before = this.#away;
     this.#away = away;
     if ((before === undefined) === (away === undefined) || this.#state === "stopped") return;
-    if (away !== undefined) for (const fail of this.#waiting) fail(away);
+    if (away !== undefined) for (const { fail } of this.#waiting) fail(away);
     this.#onChange(away === undefined);
   }
 }

@@ -2,9 +2,9 @@ import { Code, ConnectError } from "@connectrpc/connect";
 import { expect } from "chai";
 import { pino } from "pino";
 import { GraphService } from "../../../gen/nexgate/privacy/v1/graph_service_pb.ts";
+import { Roster } from "../../../src/collections/roster.ts";
 import { CallContext, cancellationOf, requestHeaderOf } from "../../../src/rpc/call-context.ts";
 import { Calls } from "../../../src/rpc/calls.ts";
-import { Roster } from "../../../src/rpc/roster.ts";
 
 const method = GraphService.method.getUser;
 const wire = { protocolName: "grpc", requestMethod: "POST", url: "http://h/" };

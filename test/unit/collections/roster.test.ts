@@ -1,6 +1,6 @@
 import { expect } from "chai";
 import fc from "fast-check";
-import { Roster } from "../../../src/rpc/roster.ts";
+import { Roster } from "../../../src/collections/roster.ts";
 
 describe("a roster", () => {
   it("has the members of a set, whoever comes and goes", () => {
