@@ -13,6 +13,7 @@ import type { UserId } from "../domain/ids.ts";
 import { isInAudience } from "../domain/settings.ts";
 import { type Cancellation, cancellationOf } from "../rpc/call-context.ts";
 import type { PairFacts, PairQuestion } from "../store/access-facts.ts";
+import type { Questions } from "./coalesced-statement.ts";
 import type { Coalescer } from "./coalescer.ts";
 import { toUserId } from "./convert.ts";
 
@@ -45,9 +46,16 @@ export function accessHandlers(facts: Coalescer<PairQuestion, PairFacts>): Servi
 
     filterUsers({ viewer, ownerIds, interaction }, context) {
       const [from, wanted] = [toViewer(viewer), toInteraction(interaction)];
-      const checks = ownerIds.map((ownerId) => checkOf(from, toUserId(ownerId), wanted));
-      return decide(checks, cancellationOf(context)).then((decisions) => ({
-        ownerIds: checks.filter((_, i) => decisions[i]?.effect === "ALLOW").map(({ owner }) => owner),
+      const check = (ownerId: string) => checkOf(from, toUserId(ownerId), wanted);
+      // Made when a statement takes them: as long as they wait, the ids are enough.
+      const checks: Questions<Check> = {
+        length: ownerIds.length,
+        slice: (start, end) => ownerIds.slice(start, end).map(check),
+      };
+      return facts.ask(checks, cancellationOf(context)).then((found) => ({
+        ownerIds: ownerIds
+          .filter((ownerId, i) => decision(check(ownerId), found[i]).effect === "ALLOW")
+          .map(toUserId),
       }));
     },
   };

@@ -6,9 +6,15 @@ export interface StatementLimits {
   readonly fairShare: number;
 }
 
+/** The questions of a call: an array, or what makes them when a statement takes them. */
+export interface Questions<Question> {
+  readonly length: number;
+  slice(from: number, to: number): Question[];
+}
+
 /** A call that waits for facts. */
 export interface Caller<Question, Fact> {
-  readonly questions: readonly Question[];
+  readonly questions: Questions<Question>;
   /** The call, as the tracer knows it. */
   readonly trace: unknown;
   readonly facts: Fact[];

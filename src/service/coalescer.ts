@@ -1,6 +1,13 @@
 import type { Cancellation } from "../rpc/call-context.ts";
 import { overloaded } from "../rpc/load.ts";
-import { type Caller, compose, type Statement, type StatementLimits, unsent } from "./coalesced-statement.ts";
+import {
+  type Caller,
+  compose,
+  type Questions,
+  type Statement,
+  type StatementLimits,
+  unsent,
+} from "./coalesced-statement.ts";
 import { Deliveries } from "./deliveries.ts";
 
 /** Reads the facts of some questions by one statement, in their order. */
@@ -78,7 +85,7 @@ export class Coalescer<Question, Fact> {
    * Returns the fact of each question. Rejects with the caller's reason as soon as it goes away, and with
    * `OVERLOADED` when too many are waiting.
    */
-  ask(questions: readonly Question[], gone: Cancellation): Promise<Fact[]> {
+  ask(questions: Questions<Question>, gone: Cancellation): Promise<Fact[]> {
     if (gone.aborted) return Promise.reject(gone.reason);
     if (questions.length === 0) return Promise.resolve([]);
     if (this.full) return Promise.reject(overloaded());

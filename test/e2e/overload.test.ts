@@ -10,6 +10,7 @@ import { expect } from "chai";
 import { pino } from "pino";
 import { RetryInfoSchema } from "../../gen/google/rpc/error_details_pb.ts";
 import { Health } from "../../gen/grpc/health/v1/health_pb.ts";
+import { AccessService } from "../../gen/nexgate/privacy/v1/access_service_pb.ts";
 import { GraphService } from "../../gen/nexgate/privacy/v1/graph_service_pb.ts";
 import { PrivacyControlService } from "../../gen/nexgate/privacy/v1/privacy_control_service_pb.ts";
 import type { Listener } from "../../src/http/listener.ts";
@@ -19,6 +20,8 @@ import { Calls, service } from "../../src/rpc/calls.ts";
 import { reasonOf } from "../../src/rpc/errors.ts";
 import { HealthState, healthService } from "../../src/rpc/health.ts";
 import { Load } from "../../src/rpc/load.ts";
+import { openDatabase } from "../../src/store/database.ts";
+import { startService } from "../support/service.ts";
 
 const settings = "/users/me/privacy";
 const blocked = "/api/v1/e-social/privacy-control/blocked";
@@ -157,3 +160,20 @@ for (const fastPath of [true, false])
       answer.resume();
     });
   });
+
+describe("a service whose database lets nobody in soon", () => {
+  for (const sendsAway of [true, false])
+    it(`${sendsAway ? "refuses" : "takes"} what comes over REST, ${sendsAway ? "before" : "and"} it looks at the token`, async () => {
+      const service = await startService(undefined, {}, async (options) => ({
+        ...(await openDatabase(options)),
+        sendsAway: () => sendsAway,
+      }));
+      const answer = await fetch(service.publicUrl + settings);
+      expect(answer.status).to.equal(sendsAway ? 503 : 401);
+      expect((await fetch(`${service.publicUrl}/readyz`)).status).to.equal(200);
+      const access = createClient(AccessService, createGrpcTransport({ baseUrl: service.internalUrl }));
+      const error = ConnectError.from(await access.checkAccess({}).catch((reason: unknown) => reason));
+      expect(error.code).to.equal(Code.Unauthenticated);
+      await service.stop(0);
+    });
+});

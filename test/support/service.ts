@@ -10,6 +10,7 @@ import { type App, startApp } from "../../src/app.ts";
 import type { Config } from "../../src/config.ts";
 import { serviceToken, userToken } from "../../src/development/mint.ts";
 import type { UserId } from "../../src/domain/ids.ts";
+import { openDatabase } from "../../src/store/database.ts";
 import { type Conformance, publishedConformance, type RestAnswer } from "./openapi.ts";
 
 const minting = {
@@ -50,10 +51,11 @@ interface RestOptions {
   readonly headers?: Record<string, string>;
 }
 
-/** Starts the service on PostgreSQL, or without a URL on an embedded database of its own. */
+/** Starts the service on PostgreSQL, or without a URL on an embedded database of its own; `open` opens it otherwise. */
 export async function startService(
   databaseUrl?: string,
   overrides: Partial<Config> = {},
+  open = openDatabase,
 ): Promise<TestService> {
   const dataDir = mkdtempSync(join(tmpdir(), "privacy-control-"));
   const app = await startApp(
@@ -76,7 +78,7 @@ export async function startService(
       tracing: undefined,
       ...overrides,
     },
-    { log: pino({ level: "silent" }) },
+    { log: pino({ level: "silent" }), open },
   );
   let documented: Promise<Conformance> | undefined;
   const tokenOfUser = (id: string, hours = 1) => userToken(id as UserId, { ...minting, hours });
