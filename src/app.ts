@@ -96,7 +96,7 @@ export async function startApp(
   };
   const publicCalls = new Calls({
     ...common,
-    // Refused at the door it costs a fifth, and nobody's token is looked at in vain.
+    // Refused at the door it costs least: nobody's token is looked at in vain.
     services: [{ ...services.privacyControl, full: () => database.sendsAway() }],
     gate: gates.users,
     load: new Load(config.maxInFlight.publicCalls, log),
