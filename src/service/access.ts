@@ -33,14 +33,14 @@ export function accessHandlers(facts: Coalescer<PairQuestion, PairFacts>): Servi
 
   return {
     async checkAccess(request, context) {
-      const [decided = access.unknownUser] = await decide([toCheck(request)], cancellationOf(context));
+      const [decided = access.unknownUser] = await decide(toChecks([request]), cancellationOf(context));
       if (decided.cause === "UNKNOWN_USER") throw new PrivacyError("USER_NOT_FOUND");
       return toMessage(decided);
     },
 
     // An async function would keep its request for as long as it waits, and hundreds of large ones do.
-    batchCheckAccess(request: BatchCheckAccessRequest, context) {
-      const decided = decide(toChecks(request), cancellationOf(context));
+    batchCheckAccess({ checks }: BatchCheckAccessRequest, context) {
+      const decided = decide(toChecks(checks), cancellationOf(context));
       return decided.then((decisions) => ({ results: decisions.map(toMessage) }));
     },
 
@@ -61,19 +61,14 @@ export function accessHandlers(facts: Coalescer<PairQuestion, PairFacts>): Servi
   };
 }
 
-function toChecks({ checks }: BatchCheckAccessRequest): Check[] {
+function toChecks(requests: readonly CheckAccessRequest[]): Check[] {
   let viewer: UserId | null = null;
-  return checks.map((request) => {
+  return requests.map((request) => {
     const from = toViewer(request.viewer);
     // Most have the same viewer, of whose id one copy is enough.
     if (from !== viewer) viewer = from;
     return checkOf(viewer, toUserId(request.ownerId), toInteraction(request.interaction));
   });
-}
-
-function toCheck(request: { viewer: Viewer; ownerId: string; interaction: Interaction }): Check {
-  const { viewer, ownerId, interaction } = request;
-  return checkOf(toViewer(viewer), toUserId(ownerId), toInteraction(interaction));
 }
 
 function checkOf(viewer: UserId | null, owner: UserId, interaction: access.Interaction): Check {

@@ -168,12 +168,12 @@ describe("a service whose database lets nobody in soon", () => {
         ...(await openDatabase(options)),
         sendsAway: () => sendsAway,
       }));
+      await using _ = { [Symbol.asyncDispose]: () => service.stop(0).then(() => {}) };
       const answer = await fetch(service.publicUrl + settings);
       expect(answer.status).to.equal(sendsAway ? 503 : 401);
       expect((await fetch(`${service.publicUrl}/readyz`)).status).to.equal(200);
       const access = createClient(AccessService, createGrpcTransport({ baseUrl: service.internalUrl }));
       const error = ConnectError.from(await access.checkAccess({}).catch((reason: unknown) => reason));
       expect(error.code).to.equal(Code.Unauthenticated);
-      await service.stop(0);
     });
 });
