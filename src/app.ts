@@ -15,10 +15,11 @@ import { Certificates } from "./http/tls/certificates.ts";
 import { Metrics } from "./metrics/metrics.ts";
 import { watchListeners, watchReadiness } from "./metrics/service-metrics.ts";
 import { createRestGateway } from "./rest/gateway.ts";
-import { Calls, type Service } from "./rpc/calls.ts";
+import { Calls } from "./rpc/calls.ts";
 import { healthService } from "./rpc/health.ts";
 import { Load } from "./rpc/load.ts";
 import { reflectionServices } from "./rpc/reflection.ts";
+import type { Service } from "./rpc/service.ts";
 import { openDatabase } from "./store/database.ts";
 import type { Tracing } from "./tracing/tracing.ts";
 

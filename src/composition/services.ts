@@ -3,7 +3,7 @@ import { AccessService } from "../../gen/nexgate/privacy/v1/access_service_pb.ts
 import { GraphService } from "../../gen/nexgate/privacy/v1/graph_service_pb.ts";
 import { PrivacyControlService } from "../../gen/nexgate/privacy/v1/privacy_control_service_pb.ts";
 import type { Metrics } from "../metrics/metrics.ts";
-import { type Service, service } from "../rpc/calls.ts";
+import { type Service, service } from "../rpc/service.ts";
 import { accessHandlers } from "../service/access.ts";
 import { blockHandlers } from "../service/blocks.ts";
 import { Coalescer } from "../service/coalescer.ts";

@@ -3,7 +3,6 @@ import {
   type DescMessage,
   type DescMethod,
   type DescMethodUnary,
-  type DescService,
   type MessageInitShape,
   type MessageShape,
 } from "@bufbuild/protobuf";
@@ -12,8 +11,6 @@ import {
   createServiceImplSpec,
   type HandlerContext,
   type Interceptor,
-  type MethodImplSpec,
-  type ServiceImpl,
 } from "@connectrpc/connect";
 import { Roster } from "../collections/roster.ts";
 import type { Gate } from "./auth/gate.ts";
@@ -26,32 +23,8 @@ import { Load, overloaded } from "./load.ts";
 import { mapErrors } from "./map-errors.ts";
 import { type Abortable, type Observers, observing } from "./observe.ts";
 import { codeOfStatus } from "./refusals.ts";
+import type { Service, UnaryEndpoint } from "./service.ts";
 import { check, validate } from "./validate.ts";
-
-interface ServiceOptions {
-  /** Needs no token, as health and reflection do. */
-  readonly open?: boolean;
-  /** Whether what its calls wait for is so much that one that comes now must be refused. */
-  readonly full?: () => boolean;
-}
-
-/** A service and its handlers. */
-export interface Service extends ServiceOptions {
-  readonly desc: DescService;
-  readonly impl: Partial<ServiceImpl<DescService>>;
-}
-
-/** Pairs a service with its handlers, type-checked against each other. */
-export function service<Desc extends DescService>(
-  desc: Desc,
-  impl: Partial<ServiceImpl<Desc>>,
-  options: ServiceOptions = {},
-): Service {
-  return { desc, impl: impl as Service["impl"], ...options };
-}
-
-/** A unary method with its handler. */
-export type UnaryEndpoint = MethodImplSpec<DescMessage, DescMessage> & { kind: "unary" };
 
 /** What a request spoke that reached no method: plain HTTP tells REST and Connect apart only by their paths. */
 export type RefusedProtocol = "grpc" | "grpc-web" | "http";

@@ -17,12 +17,13 @@ import { parseTimeout, setTrailerStatus } from "@connectrpc/connect/protocol-grp
 import type { Logger } from "pino";
 import { afterReads } from "./after-reads.ts";
 import type { CallContext } from "./call-context.ts";
-import type { Calls, UnaryEndpoint } from "./calls.ts";
+import type { Calls } from "./calls.ts";
 import { toConnectError } from "./errors.ts";
 import { type Body, prefixBytes, readBody, readOddBody } from "./grpc-unary-body.ts";
 import { cancellation, copyHeaders, urlMaker } from "./grpc-unary-http.ts";
 import { overloaded } from "./load.ts";
 import { finished } from "./observe.ts";
+import type { UnaryEndpoint } from "./service.ts";
 
 /** The options of Connect's handlers that matter here: both must be given the same. */
 export interface GrpcUnaryOptions {

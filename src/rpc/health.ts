@@ -4,7 +4,7 @@ import {
   type HealthCheckResponse_ServingStatus,
   HealthCheckResponse_ServingStatus as Status,
 } from "../../gen/grpc/health/v1/health_pb.ts";
-import { type Service, service } from "./calls.ts";
+import { type Service, service } from "./service.ts";
 
 /** Whether this process serves, as `grpc.health.v1` tells it: as a whole (the name "") and for each service. */
 export class HealthState {

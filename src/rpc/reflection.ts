@@ -10,7 +10,7 @@ import {
   ServerReflection as ServerReflectionAlpha,
   type ServerReflectionRequest as ServerReflectionRequestAlpha,
 } from "../../gen/grpc/reflection/v1alpha/reflection_pb.ts";
-import { type Service, service } from "./calls.ts";
+import { type Service, service } from "./service.ts";
 import { until } from "./until.ts";
 
 // The fields of the two versions are the same.

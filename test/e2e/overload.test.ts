@@ -16,10 +16,11 @@ import { PrivacyControlService } from "../../gen/nexgate/privacy/v1/privacy_cont
 import type { Listener } from "../../src/http/listener.ts";
 import { openPublicListener } from "../../src/http/public-listener.ts";
 import { createRestGateway } from "../../src/rest/gateway.ts";
-import { Calls, service } from "../../src/rpc/calls.ts";
+import { Calls } from "../../src/rpc/calls.ts";
 import { reasonOf } from "../../src/rpc/errors.ts";
 import { HealthState, healthService } from "../../src/rpc/health.ts";
 import { Load } from "../../src/rpc/load.ts";
+import { service } from "../../src/rpc/service.ts";
 import { openDatabase } from "../../src/store/database.ts";
 import { startService } from "../support/service.ts";
 

@@ -11,7 +11,8 @@ import { internalLimits, type Limits, publicLimits } from "../../src/http/limits
 import type { Listener, ListenTls } from "../../src/http/listener.ts";
 import { openPublicListener } from "../../src/http/public-listener.ts";
 import type { Gate } from "../../src/rpc/auth/gate.ts";
-import { Calls, type Service, service } from "../../src/rpc/calls.ts";
+import { Calls } from "../../src/rpc/calls.ts";
+import { type Service, service } from "../../src/rpc/service.ts";
 
 /** A line of the log. */
 type LogLine = Record<string, unknown> & { msg: string };

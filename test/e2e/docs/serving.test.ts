@@ -7,7 +7,7 @@ import { expect } from "chai";
 import { ErrorReasonSchema } from "../../../gen/nexgate/privacy/v1/error_reason_pb.ts";
 import { PrivacyControlService } from "../../../gen/nexgate/privacy/v1/privacy_control_service_pb.ts";
 import { apiPages } from "../../../src/http/docs/pages.ts";
-import { service } from "../../../src/rpc/calls.ts";
+import { service } from "../../../src/rpc/service.ts";
 import { startTestServer, type TestServer } from "../../support/transport-server.ts";
 import { testGateway } from "../../unit/rest/servers.ts";
 

@@ -2,8 +2,9 @@ import { pino } from "pino";
 import { PrivacyControlService } from "../../../gen/nexgate/privacy/v1/privacy_control_service_pb.ts";
 import { openPublicListener } from "../../../src/http/public-listener.ts";
 import { createRestGateway } from "../../../src/rest/gateway.ts";
-import { Calls, service } from "../../../src/rpc/calls.ts";
+import { Calls } from "../../../src/rpc/calls.ts";
 import { Load } from "../../../src/rpc/load.ts";
+import { service } from "../../../src/rpc/service.ts";
 import { sleep } from "./load.ts";
 
 // Run as a process of its own: a service that can do 200 calls a second, however fast the machine is.

@@ -4,7 +4,7 @@ import { connect, type Socket } from "node:net";
 import { expect } from "chai";
 import { PrivacyControlService } from "../../../gen/nexgate/privacy/v1/privacy_control_service_pb.ts";
 import { PrivacyError } from "../../../src/domain/errors.ts";
-import { service } from "../../../src/rpc/calls.ts";
+import { service } from "../../../src/rpc/service.ts";
 import { fetch2, raw, Servers, type TestGateway, testGateway } from "./servers.ts";
 
 const settings = "/users/me/privacy";

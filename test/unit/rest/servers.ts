@@ -4,7 +4,8 @@ import { type AddressInfo, connect } from "node:net";
 import pino from "pino";
 import { PrivacyError } from "../../../src/domain/errors.ts";
 import { createRestGateway, type RestGateway } from "../../../src/rest/gateway.ts";
-import { Calls, type Service } from "../../../src/rpc/calls.ts";
+import { Calls } from "../../../src/rpc/calls.ts";
+import type { Service } from "../../../src/rpc/service.ts";
 
 /** The clock of every test gateway. */
 export const testTime = "2025-12-11T10:30:45Z";

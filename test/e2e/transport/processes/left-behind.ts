@@ -3,7 +3,8 @@ import { pino } from "pino";
 import { PrivacyControlService } from "../../../../gen/nexgate/privacy/v1/privacy_control_service_pb.ts";
 import { startYoung } from "../../../../src/composition/young-heap.ts";
 import { openInternalListener } from "../../../../src/http/internal-listener.ts";
-import { Calls, service } from "../../../../src/rpc/calls.ts";
+import { Calls } from "../../../../src/rpc/calls.ts";
+import { service } from "../../../../src/rpc/service.ts";
 
 // Run as a process of its own, by `--expose-gc`: a listener with one method, which answers each message by how many bytes
 // are used that are not collected often.
