@@ -1,10 +1,12 @@
-import { connect, constants } from "node:http2";
 import { create, toBinary } from "@bufbuild/protobuf";
 import {
   BlockUserRequestSchema,
   MuteUserRequestSchema,
   PrivacyControlService,
 } from "../../gen/nexgate/privacy/v1/privacy_control_service_pb.ts";
+import { envelope } from "../bench/load/exchanges.ts";
+import { dataFrames } from "../bench/load/frames.ts";
+import { type GrpcCall, GrpcClient } from "./overload/grpc-client.ts";
 import type { Target } from "./pair-client.ts";
 
 /** A gRPC call that leaves its deadline to the server. */
@@ -17,8 +19,8 @@ export interface BareCall {
 
 /** A client that keeps no time itself: Connect's own would end a late call by itself. */
 export interface BareClient {
-  /** Blocks or mutes a user. */
-  start(change: "block" | "mute", user: string, other: string, timeoutMs?: number): BareCall;
+  /** Returns what blocks or mutes a user, each time that it is called. */
+  prepare(change: "block" | "mute", user: string, other: string, timeoutMs?: number): () => BareCall;
   close(): void;
 }
 
@@ -27,38 +29,26 @@ const changes = {
   mute: { method: PrivacyControlService.method.muteUser, schema: MuteUserRequestSchema },
 };
 
-export function openBareClient({ url, token }: Target): BareClient {
-  const session = connect(url);
+export async function openBareClient({ url, token }: Target): Promise<BareClient> {
+  const client = await GrpcClient.open(url, token, 1);
   return {
-    start(change, user, other, timeoutMs) {
+    prepare(change, user, other, timeoutMs) {
       const { method, schema } = changes[change];
-      const began = performance.now();
-      const stream = session.request({
-        ":method": "POST",
-        ":path": `/${method.parent.typeName}/${method.name}`,
-        "content-type": "application/grpc",
-        te: "trailers",
-        authorization: `Bearer ${token}`,
-        "x-acting-user": user,
-        ...(timeoutMs === undefined ? {} : { "grpc-timeout": `${timeoutMs}m` }),
-      });
-      const { promise, resolve } = Promise.withResolvers<{ status: number; ms: number }>();
-      let status = Number.NaN;
-      stream.on("trailers", (trailers) => {
-        status = Number(trailers["grpc-status"] ?? Number.NaN);
-      });
-      stream.on("error", () => {});
-      stream.on("close", () => resolve({ status, ms: performance.now() - began }));
-      stream.resume();
-      stream.end(framed(toBinary(schema, create(schema, { userId: other }))));
-      return { answer: promise, reset: () => stream.close(constants.NGHTTP2_CANCEL) };
+      const deadline = timeoutMs === undefined ? [] : [["grpc-timeout", `${timeoutMs}m`] as const];
+      const call: GrpcCall = {
+        path: `/${method.parent.typeName}/${method.name}`,
+        fields: [["x-acting-user", user], ...deadline],
+        frames: dataFrames(envelope(toBinary(schema, create(schema, { userId: other })))),
+      };
+      return () => {
+        const { promise, resolve } = Promise.withResolvers<{ status: number; ms: number }>();
+        const began = performance.now();
+        const reset = client.call(call, ({ status }) => {
+          resolve({ status: status === "" ? Number.NaN : Number(status), ms: performance.now() - began });
+        });
+        return { answer: promise, reset };
+      };
     },
-    close: () => session.destroy(),
+    close: () => client.close(),
   };
-}
-
-function framed(message: Uint8Array): Buffer {
-  const prefix = Buffer.alloc(5);
-  prefix.writeUInt32BE(message.length, 1);
-  return Buffer.concat([prefix, message]);
 }

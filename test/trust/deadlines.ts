@@ -47,7 +47,7 @@ export async function runDeadlines({ calls, atOnce, mutant }: DeadlineOptions): 
   const instance = parts.use(await startInstance({ database: server.url, mutant }));
   const client = openClient(instance);
   parts.defer(() => client.close());
-  const bare = openBareClient(instance);
+  const bare = await openBareClient(instance);
   parts.defer(() => bare.close());
   const [admin, observer] = [0, 1].map(() => new pg.Client({ connectionString: server.url })) as [
     pg.Client,
@@ -73,8 +73,10 @@ export async function runDeadlines({ calls, atOnce, mutant }: DeadlineOptions): 
     most = Math.max(most, rows.length);
     return rows.filter(({ state }) => state !== "idle").length;
   };
-  const start = (timeoutMs?: number): BareCall[] =>
-    others.map((user, i) => bare.start(i % 2 === 0 ? "mute" : "block", user, hot, timeoutMs));
+  const prepare = (timeoutMs?: number): (() => BareCall)[] =>
+    others.map((user, i) => bare.prepare(i % 2 === 0 ? "mute" : "block", user, hot, timeoutMs));
+  const limitedCalls = prepare(deadlineMs);
+  const unlimitedCalls = prepare();
   const untilGone = async () => {
     const began = performance.now();
     while ((await busy()) > 0 && performance.now() - began < patienceMs) await setTimeout(lookMs);
@@ -89,16 +91,16 @@ export async function runDeadlines({ calls, atOnce, mutant }: DeadlineOptions): 
   const goneMs: number[] = [];
   const resetGoneMs: number[] = [];
   while (answers.length < calls) {
-    answers.push(...(await Promise.all(start(deadlineMs).map(({ answer }) => answer))));
+    answers.push(...(await Promise.all(limitedCalls.map((start) => start().answer))));
     goneMs.push(await untilGone());
-    const unlimited = start();
+    const unlimited = unlimitedCalls.map((start) => start());
     await untilWaiting();
     for (const call of unlimited) call.reset();
     resetGoneMs.push(await untilGone());
   }
   await admin.query("rollback");
   // As many as find a place at once: others might have to wait for longer than they may.
-  const last = others.slice(0, places).map((user) => bare.start("mute", user, hot).answer);
+  const last = others.slice(0, places).map((user) => bare.prepare("mute", user, hot)().answer);
   const afterwards = await Promise.all(last);
   await busy();
   return {

@@ -14,6 +14,8 @@ import { fieldBytes } from "./header-fields.ts";
 export interface GrpcCall {
   /** `/package.Service/Method`. */
   readonly path: string;
+  /** Header fields that not every call has. */
+  readonly fields?: readonly (readonly [name: string, value: string])[];
   /** The request message in its frame, split into frames of HTTP/2. */
   readonly frames: readonly Buffer[];
 }
@@ -38,6 +40,8 @@ interface Marks {
 const nothing: Buffer = Buffer.alloc(0);
 /** The number of the setting (RFC 9113, 6.5.2). */
 const maxConcurrentStreams = 3;
+/** The code CANCEL (RFC 9113, 7). */
+const cancel: Buffer = Buffer.of(0, 0, 0, 8);
 
 /**
  * A client of gRPC that does no more than it must, so that it can ask for more than a service can do, and see when it
@@ -53,16 +57,22 @@ export class GrpcClient {
       ["retry-after", "1"],
     ]);
     const marks = { status: status.subarray(0, -2), retryAfter };
-    return new GrpcClient(Array.from({ length: sessions }, () => new Session(new URL(url), token, marks)));
+    const all = Array.from({ length: sessions }, () => new Session(new URL(url), token, marks));
+    await Promise.all(all.map(({ granted }) => granted));
+    return new GrpcClient(all);
   }
 
   private constructor(sessions: readonly Session[]) {
     this.#sessions = sessions;
   }
 
-  /** Makes a call. `onAnswer` is called once, also when the call ends without an answer. */
-  call(call: GrpcCall, onAnswer: OnAnswer): void {
-    this.#sessions[this.#turn++ % this.#sessions.length]?.call(call, onAnswer);
+  /**
+   * Makes a call. `onAnswer` is called once, also when the call ends without an answer. Returns what resets the call's
+   * stream, once it has one.
+   */
+  call(call: GrpcCall, onAnswer: OnAnswer): () => void {
+    const session = this.#sessions[this.#turn++ % this.#sessions.length] as Session;
+    return session.call(call, onAnswer);
   }
 
   close(): void {
@@ -70,27 +80,26 @@ export class GrpcClient {
   }
 }
 
-interface Open {
+/** A call that has been made, and what is known of its answer. */
+interface Made {
+  readonly call: GrpcCall;
   readonly onAnswer: OnAnswer;
+  /** 0 while it waits for one. */
+  stream: number;
   status: string;
   retryAfter: boolean;
   reply: Buffer;
-}
-
-interface Waiting {
-  readonly call: GrpcCall;
-  readonly onAnswer: OnAnswer;
 }
 
 class Session {
   readonly #connection: FrameConnection;
   readonly #marks: Marks;
   readonly #head: RequestHead;
-  readonly #open = new Map<number, Open>();
+  readonly #open = new Map<number, Made>();
+  readonly #settings = Promise.withResolvers<void>();
   #nextStream = 1;
-  /** Until the service says what it grants. */
   #streams = 0;
-  #waiting: Waiting[] = [];
+  #waiting: Made[] = [];
 
   constructor(url: URL, token: string, marks: Marks) {
     this.#marks = marks;
@@ -106,24 +115,43 @@ class Session {
     });
   }
 
-  call(call: GrpcCall, onAnswer: OnAnswer): void {
-    if (this.#connection.isOver) setImmediate(onAnswer, { status: "", retryAfter: false, reply: nothing });
-    else if (this.#open.size >= this.#streams) this.#waiting.push({ call, onAnswer });
-    else this.#begin(call, onAnswer);
+  /** Resolves when the service has said how many streams it grants. */
+  get granted(): Promise<void> {
+    return this.#settings.promise;
+  }
+
+  call(call: GrpcCall, onAnswer: OnAnswer): () => void {
+    const made: Made = { call, onAnswer, stream: 0, status: "", retryAfter: false, reply: nothing };
+    if (this.#connection.isOver) setImmediate(onAnswer, made);
+    else if (this.#open.size >= this.#streams) this.#waiting.push(made);
+    else this.#begin(made);
+    return () => this.#reset(made);
   }
 
   close(): void {
     this.#connection.destroy();
   }
 
-  #begin({ path, frames }: GrpcCall, onAnswer: OnAnswer): void {
+  #begin(made: Made): void {
+    const { path, fields = [], frames } = made.call;
     const stream = this.#nextStream;
     this.#nextStream += 2;
-    this.#open.set(stream, { onAnswer, status: "", retryAfter: false, reply: nothing });
+    made.stream = stream;
+    this.#open.set(stream, made);
     const { first, later } = this.#head;
-    const block = Buffer.concat([singleHeader(":path", path), stream === 1 ? first : later]);
+    const block = Buffer.concat([
+      singleHeader(":path", path),
+      stream === 1 ? first : later,
+      ...fields.map(([name, value]) => singleHeader(name, value)),
+    ]);
     this.#connection.send(frame(frameTypes.headers, flags.endHeaders, stream, block));
     this.#connection.sendData(frames, stream);
+  }
+
+  #reset({ stream }: Made): void {
+    if (!this.#open.has(stream)) return;
+    this.#connection.send(frame(frameTypes.reset, 0, stream, cancel));
+    this.#end(stream);
   }
 
   #take(type: number, flag: number, stream: number, payload: Buffer): void {
@@ -150,6 +178,7 @@ class Session {
     for (let at = 0; at < settings.length; at += 6) {
       if (settings.readUInt16BE(at) === maxConcurrentStreams) this.#streams = settings.readUInt32BE(at + 2);
     }
+    this.#settings.resolve();
     this.#beginNext();
   }
 
@@ -165,13 +194,14 @@ class Session {
     while (this.#open.size < this.#streams) {
       const next = this.#waiting.shift();
       if (next === undefined) return;
-      this.#begin(next.call, next.onAnswer);
+      this.#begin(next);
     }
   }
 
   #fail(): void {
     this.#connection.destroy();
-    for (const { call, onAnswer } of this.#waiting.splice(0)) this.call(call, onAnswer);
+    this.#settings.reject(new Error("the service ended a connection before it granted streams"));
+    for (const made of this.#waiting.splice(0)) setImmediate(made.onAnswer, made);
     for (const stream of [...this.#open.keys()]) this.#end(stream);
   }
 }
