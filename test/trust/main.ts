@@ -1,7 +1,7 @@
 import { parseArgs } from "node:util";
 import { isBroken, lineOf } from "./figures.ts";
 import { newSeed } from "./random.ts";
-import { runs } from "./runs.ts";
+import { runs, teeth } from "./runs.ts";
 
 // The full size of a run, on servers of its own: `npm run test:chaos -- --seed 1`.
 
@@ -17,13 +17,18 @@ const { values, positionals } = parseArgs({
 const [name = ""] = positionals;
 const run = runs[name];
 if (run === undefined) throw new Error(`There is no run ${name}: only ${Object.keys(runs).join(", ")}`);
+const { mutant } = values;
+const mutants = teeth[name] ?? [];
+// Without a mutant a run is kept, which would look as if it had no teeth.
+if (mutant !== undefined && !mutants.includes(mutant))
+  throw new Error(`${name} has no mutant ${mutant}: only ${mutants.join(", ")}`);
 
 const seed = Number(values.seed);
 console.log(lineOf({ name: "seed", value: seed }));
 const begin = performance.now();
 const { figures, notes = [] } = await run({
   seed,
-  mutant: values.mutant,
+  mutant,
   size: values.size === undefined ? undefined : Number(values.size),
 });
 for (const figure of figures) console.log(lineOf(figure));

@@ -33,6 +33,16 @@ const crowd = { clients: 64, users: 24 };
 /** More would wait for the one connection of the embedded database than are killed. */
 const few = { clients: 16, users: 24 };
 
+/** The mutants on which each run must break. */
+export const teeth: Readonly<Record<string, readonly string[]>> = {
+  outage: ["patient"],
+  deadlines: ["uncancelled"],
+  fairness: ["unlimited", "prompt"],
+  soak: ["leaky"],
+  race: ["unlocked"],
+  chaos: ["early"],
+};
+
 /** The full size of each run, by its name. */
 export const runs: Record<string, (options: RunOptions) => Promise<Report>> = {
   /** Ways in which the database is away, each for so many seconds. */
