@@ -4,7 +4,7 @@ import pg from "pg";
 import { openPostgresql } from "../../src/store/postgresql.ts";
 import { makeRoles, type RoleUrls } from "../support/roles.ts";
 import { startService } from "../support/service.ts";
-import { startThrowawayServer, type ThrowawayServer } from "../support/throwaway-server.ts";
+import { canStartServer, startThrowawayServer, type ThrowawayServer } from "../support/throwaway-server.ts";
 import { describeStore } from "./suite/index.ts";
 import { failureOf, type TestStore, testStore } from "./suite/store.ts";
 
@@ -19,9 +19,8 @@ describe("the roles of deploy/sql/roles.sql", () => {
   let store: TestStore;
   let service: pg.Client;
   before(async function () {
-    const started = await startThrowawayServer().catch(() => undefined);
-    if (started === undefined) return this.skip();
-    server = started;
+    if (!canStartServer()) return this.skip();
+    server = await startThrowawayServer();
     roles = makeRoles(server.url);
     owner = testStore(await openPostgresql(roles.owner, () => {}, { serviceRole }));
     await owner.migrate();

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { pino } from "pino";
 import type { ListenTls } from "../../src/http/listener.ts";
 import { Certificates } from "../../src/http/tls/certificates.ts";
+import { findProgram, isNeeded } from "./programs.ts";
 
 /** A certificate in PEM, and where it lies. */
 export interface TestCertificate {
@@ -22,8 +23,8 @@ export interface TestAuthority extends TestCertificate {
 
 const folders: string[] = [];
 
-/** Whether certificates can be made here: it takes the openssl program. Says so once when not. */
-export const canMakeCertificates = hasOpenssl();
+/** Whether certificates can be made here: it takes the openssl program. */
+export const canMakeCertificates = isNeeded("openssl", findProgram("openssl")) !== undefined;
 
 /** Makes an authority of its own. */
 export function makeAuthority(name: string): TestAuthority {
@@ -75,16 +76,6 @@ export async function listenTls(
   const log = pino({ level: "silent" });
   const certificates = await Certificates.open({ certFile, keyFile, clientCaFile }, { log });
   return { certificates, demandsClients: clientCaFile !== undefined };
-}
-
-function hasOpenssl(): boolean {
-  try {
-    execFileSync("openssl", ["version"], { stdio: "pipe" });
-    return true;
-  } catch {
-    console.log("Tests of TLS are skipped, because the openssl program is not installed.");
-    return false;
-  }
 }
 
 process.once("exit", () => {

@@ -1,6 +1,6 @@
 import { execFileSync } from "node:child_process";
 import { delimiter } from "node:path";
-import { findBinaries } from "./throwaway-server.ts";
+import { findPostgresql } from "./programs.ts";
 
 /** The URLs by which the roles of `deploy/sql/roles.sql` reach a database. */
 export interface RoleUrls {
@@ -10,7 +10,7 @@ export interface RoleUrls {
 
 /** Makes the roles with psql, as an operator does; the URL is a superuser's. */
 export function makeRoles(url: string, password = "x".repeat(16)): RoleUrls {
-  const PATH = [process.env.PATH, findBinaries()].join(delimiter);
+  const PATH = [process.env.PATH, findPostgresql()].join(delimiter);
   execFileSync("psql", ["--no-psqlrc", "-f", "deploy/sql/roles.sql", url], {
     env: { PATH, MIGRATION_PASSWORD: password, SERVICE_PASSWORD: password },
     stdio: ["ignore", "ignore", "pipe"],

@@ -1,10 +1,10 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, globSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { createServer } from "node:net";
-import { delimiter, join } from "node:path";
 import { createInterface, type Interface } from "node:readline";
 import { setTimeout } from "node:timers/promises";
+import { findPostgresql, isNeeded } from "./programs.ts";
 
 const maxStarts = 50;
 const startPauseMs = 100;
@@ -47,27 +47,22 @@ interface ServerOptions {
   readonly settings?: readonly string[];
 }
 
-/** Whether this machine has what `startThrowawayServer` needs. */
+/** Whether PostgreSQL is installed. Throws on a CI machine that lacks it. */
 export function canStartServer(): boolean {
-  return findBinaries() !== undefined;
+  return isNeeded("PostgreSQL", findPostgresql()) !== undefined;
 }
 
-/** Starts a server; throws an error that says why when this machine cannot. */
+/** Starts a server. Throws an error that says why it cannot be started. */
 export async function startThrowawayServer({
   durable = false,
   settings = [],
 }: ServerOptions = {}): Promise<ThrowawayServer> {
-  const bin = findBinaries();
+  const bin = findPostgresql();
   if (bin === undefined) throw new Error("initdb and postgres are not installed");
   const port = await freePort();
-  // PostgreSQL refuses to run as root.
-  const [command, ...leading] = process.getuid?.() === 0 ? ["runuser", "-u", "postgres", "--", "sh"] : ["sh"];
   const further = settings.flatMap((setting) => ["-c", setting]);
-  const child = spawn(
-    command as string,
-    [...leading, "-c", script, "sh", bin, String(port), durable ? "on" : "off", ...further],
-    { cwd: "/" },
-  );
+  const args = ["-c", script, "sh", bin, String(port), durable ? "on" : "off", ...further];
+  const child = spawn("/bin/sh", args, { cwd: "/", ...serverAccount() });
   const said = createInterface(child.stderr);
   const pids = createInterface(child.stdout);
   const start = async () => {
@@ -121,15 +116,13 @@ async function ready(child: ChildProcess, lines: Interface): Promise<void> {
   }
 }
 
-/** The directory of the programs of the newest PostgreSQL that is installed. */
-export function findBinaries(): string | undefined {
-  const onPath = (process.env.PATH ?? "").split(delimiter);
-  const installed = globSync("/usr/lib/postgresql/*/bin").sort((a, b) =>
-    b.localeCompare(a, "en", { numeric: true }),
-  );
-  return [...onPath, ...installed].find(
-    (directory) => existsSync(join(directory, "initdb")) && existsSync(join(directory, "postgres")),
-  );
+/** The account that a server runs as: this process's own, or that of `postgres` for root, as whom it refuses to run. */
+export function serverAccount(): { uid?: number; gid?: number } {
+  if (process.getuid?.() !== 0) return {};
+  const entry = /^postgres:[^:]*:(\d+):(\d+):/m.exec(readFileSync("/etc/passwd", "utf8"));
+  if (entry === null)
+    throw new Error("PostgreSQL refuses to run as root, and there is no account named postgres");
+  return { uid: Number(entry[1]), gid: Number(entry[2]) };
 }
 
 /**

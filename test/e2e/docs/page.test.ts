@@ -26,8 +26,7 @@ describe("the API page in a browser", function () {
   const requested: string[] = [];
 
   before(async function () {
-    browser = await startBrowser();
-    if (browser === undefined) return this.skip();
+    browser = await startBrowser(this);
     context = await browser.newContext();
     service = await startService();
     await service.graph.upsertUsers({ users: [alice, spam] }, await service.acting());

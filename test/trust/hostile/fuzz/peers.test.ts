@@ -3,6 +3,7 @@ import { type DescMethod, toBinary } from "@bufbuild/protobuf";
 import { expect } from "chai";
 import fc from "fast-check";
 import { postgresUrl } from "../../../support/cluster.ts";
+import { isNeeded } from "../../../support/programs.ts";
 import { type Instance, startInstance } from "../support/instance.ts";
 import { methods, nameOf, requestOf } from "../support/methods.ts";
 import { register } from "../support/users.ts";
@@ -16,11 +17,8 @@ describe("implementations of gRPC", function () {
   let grpcio: MakeCalls;
   const [user, target] = [randomUUID(), randomUUID()];
   before(async function () {
-    const found = await byGrpcio();
-    if (found === undefined) {
-      console.log("Calls by grpcio are skipped, because python3-grpcio is not installed.");
-      return this.skip();
-    }
+    const found = isNeeded("python3-grpcio", await byGrpcio());
+    if (found === undefined) return this.skip();
     grpcio = found;
     instance = await startInstance({ databaseUrl: await postgresUrl() });
     await register(instance.internalUrl, await instance.serviceToken(), [user, target]);
