@@ -1,5 +1,8 @@
 import { once } from "node:events";
+import { connect as connectTcp, type Socket } from "node:net";
+import { connect as connectTls } from "node:tls";
 import { expect } from "chai";
+import { canMakeCertificates, listenTls, makeAuthority } from "../../support/certificates.ts";
 import { openTcp } from "../../support/raw-http.ts";
 import { startTestServer, type TestServer } from "../../support/transport-server.ts";
 
@@ -10,23 +13,26 @@ describe("requests that do not wait for answers, over HTTP/1.1", () => {
   let begun: string[];
   let running: number;
   let most: number;
+  let holding: PromiseWithResolvers<void>;
+  let held: Socket | undefined;
+  const rest: NonNullable<Parameters<typeof startTestServer>[0]>["rest"] = async (request, response) => {
+    most = Math.max(most, ++running);
+    begun.push(request.url ?? "");
+    if (request.url === "/held") {
+      held = request.socket;
+      await holding.promise;
+    } else await new Promise(setImmediate);
+    running -= 1;
+    response.end(request.url ?? "");
+  };
   before(async () => {
-    server = await startTestServer({
-      face: "public",
-      limits: { concurrentStreams: 20 },
-      rest: async (request, response) => {
-        most = Math.max(most, ++running);
-        begun.push(request.url ?? "");
-        await new Promise(setImmediate);
-        running -= 1;
-        response.end(request.url ?? "");
-      },
-    });
+    server = await startTestServer({ face: "public", limits: { concurrentStreams: 20 }, rest });
   });
   after(() => server.stop());
   beforeEach(() => {
     begun = [];
     running = most = 0;
+    holding = Promise.withResolvers();
   });
 
   it("are served one after the other, in their order", async () => {
@@ -58,4 +64,41 @@ describe("requests that do not wait for answers, over HTTP/1.1", () => {
     expect(begun.filter((path) => path === "/x").length).to.be.below(3);
     other.destroy();
   });
+
+  for (const isSecure of [false, true]) {
+    it(`stay unread while an answer is under way, and are served after it, ${isSecure ? "TLS" : "plaintext"}`, async function () {
+      if (isSecure && !canMakeCertificates) this.skip();
+      const authority = isSecure ? makeAuthority("An authority") : undefined;
+      const tls = authority && (await listenTls(authority.sign("server")));
+      const reading = await startTestServer({ face: "public", rest, ...(tls && { tls }) });
+      const open = async () => {
+        const { port } = reading.listener;
+        const socket = authority
+          ? connectTls({ port, host: "127.0.0.1", ca: authority.cert })
+          : connectTcp(port, "127.0.0.1");
+        await once(socket, authority ? "secureConnect" : "connect");
+        return socket;
+      };
+      const [socket, other] = [await open(), await open()];
+      let received = "";
+      socket.on("data", (chunk) => (received += chunk));
+      const paths = Array.from({ length: 99 }, (_, i) => `/${i}`);
+      const large = `X-Large: ${"a".repeat(15_000)}\r\n`;
+      socket.write(get("/held"));
+      for (const path of paths) socket.write(`GET ${path} HTTP/1.1\r\nHost: h\r\n${large}\r\n`);
+      // An answer on another connection comes after all that could be read of this one in the same turn.
+      for (let turn = 0; turn < 50; turn++) {
+        other.write(get("/other"));
+        await once(other, "data");
+      }
+      // What one read brings, and the rest of the request at its end.
+      expect(held?.bytesRead).to.be.below(3 * 65_536);
+      holding.resolve();
+      while (!received.endsWith("/98")) await once(socket, "data");
+      expect(begun.filter((path) => path !== "/other")).to.eql(["/held", ...paths]);
+      socket.destroy();
+      other.destroy();
+      await reading.stop();
+    });
+  }
 });
