@@ -1,7 +1,7 @@
-import { execFileSync } from "node:child_process";
 import { chmodSync, cpSync, linkSync, mkdirSync, mkdtempSync, readdirSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, delimiter, join, resolve } from "node:path";
+import { install } from "../support/registry.ts";
 import { image, readCopy, type Stage } from "./image.ts";
 
 /** How long a step may take: nothing else runs meanwhile. */
@@ -58,12 +58,8 @@ function runStage(stage: Stage, root: string, folder: string, PATH: string) {
     } else if (name === "COPY") {
       copy(rest, folder, workingDirectory);
     } else if (name === "RUN") {
-      execFileSync("sh", ["-c", rest], {
-        cwd: workingDirectory,
-        env: { ...network, ...environment },
-        stdio: ["ignore", "ignore", "inherit"],
-        timeout: stepMs,
-      });
+      const env = { ...network, ...environment };
+      install("sh", ["-c", rest], { cwd: workingDirectory, env, timeout: stepMs });
     } else if (!["USER", "EXPOSE", "STOPSIGNAL", "HEALTHCHECK", "CMD"].includes(name)) {
       throw new Error(`not understood: ${name} ${rest}`);
     }

@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { promisify } from "node:util";
 import { expect } from "chai";
+import { install } from "../support/registry.ts";
 import { startService, type TestService } from "../support/service.ts";
 
 const script = `
@@ -39,14 +40,8 @@ describe("the client package", () => {
     const connect = ["@connectrpc/connect", "@connectrpc/connect-node"].map(
       (name) => `${name}@${dependencies[name]}`,
     );
-    execFileSync(
-      "npm",
-      ["install", "--prefer-offline", "--no-audit", "--no-fund", resolve(tarball), ...connect],
-      {
-        cwd: folder,
-        stdio: "ignore",
-      },
-    );
+    const flags = ["--prefer-offline", "--no-audit", "--no-fund"];
+    install("npm", ["install", ...flags, resolve(tarball), ...connect], { cwd: folder });
   });
   after(async () => {
     await service?.stop(1_000);
