@@ -10,6 +10,11 @@ const unknownActor = new Set([
 const foreignKeyViolation = "23503";
 
 const rolledBackStates = new Set(["40001", "40P01"]);
+const featureNotSupported = "0A000";
+// A name that another client of a pooler prepared, and one that this client prepared on another connection.
+const foreignStatementStates = new Set(["42P05", "26000"]);
+// Read-only server, shutdown, crash, start-up, connection failures, and a transaction that nobody ended.
+const unusableState = /^(25006|25P02|57P0[123]|08...)$/;
 const lostStates = new Set(["57P01", "57P02", "08006", "ECONNRESET", "EPIPE"]);
 // The driver gives these no code. With the last two it never sent the statement.
 const lostMessages = [
@@ -19,7 +24,8 @@ const lostMessages = [
 ];
 
 // By class: connection, authorization, resources, operator; then single conditions that pass by themselves.
-const unavailableState = /^(08...|28...|53...|57P..|57014|55P03|40001|40P01|25P03|25006|3D000)$/;
+const unavailableState =
+  /^(08...|28...|53...|57P..|57014|55P03|40001|40P01|25P0[23]|25006|3D000|42P05|26000)$/;
 
 const unavailableSystemCodes = new Set([
   "ECONNREFUSED",
@@ -63,7 +69,7 @@ export function toStoreError(failure: unknown, signal?: AbortSignal): unknown {
       ? new UnknownActorError("the acting user was deleted", { cause: failure })
       : new PrivacyError("USER_NOT_FOUND", { cause: failure });
   }
-  return isUnavailable(String(code), failure.message)
+  return isUnavailable(String(code), failure.message) || isPlanStale(failure)
     ? new PrivacyError("UNAVAILABLE", { cause: failure })
     : failure;
 }
@@ -76,9 +82,30 @@ function isUnavailable(code: string, message: string): boolean {
   );
 }
 
-/** Whether the server rolled the statement back to let another one pass: nothing was changed. */
+/** Whether the server rolled the statement back, and would most likely run it another time: nothing was changed. */
 export function isRolledBack(failure: unknown): boolean {
-  return rolledBackStates.has(codeOf(failure));
+  return rolledBackStates.has(codeOf(failure)) || isPlanStale(failure);
+}
+
+/** Whether a prepared statement failed before it ran, because the columns of its result were altered since. */
+export function isPlanStale(failure: unknown): boolean {
+  if (codeOf(failure) !== featureNotSupported) return false;
+  // The message is in the language of the server.
+  return (failure as { routine?: unknown }).routine === "RevalidateCachedQuery";
+}
+
+/**
+ * Whether a connection must not be used again after this failure: the server is not a primary, ends the connection, or
+ * may still be busy with the statement; or a pooler has changed the server connection behind it.
+ */
+export function isConnectionUnusable(failure: Error & { severity?: unknown }): boolean {
+  const code = codeOf(failure);
+  return (
+    failure.severity === "FATAL" ||
+    failure.message === "Query read timeout" ||
+    unusableState.test(code) ||
+    foreignStatementStates.has(code)
+  );
 }
 
 /** Whether an open connection broke: nothing was changed, unless a commit was under way. */

@@ -8,7 +8,7 @@ import pg from "pg";
 import { PrivacyError } from "../domain/errors.ts";
 import type { LoanOptions } from "./lend.ts";
 import { type PooledClient, PooledConnection } from "./pooled-connection.ts";
-import { PreparedClient } from "./prepared-client.ts";
+import { PreparedClient, type PreparedClientConfig } from "./prepared-client.ts";
 import { type Patience, WaitingLine } from "./waiting-line.ts";
 
 /** A second of a burst; then little more than what a caller in a hurry waits for. */
@@ -28,7 +28,7 @@ export interface PoolFigures {
 /** Told how long a connection of a pool was waited for, in vain too. */
 export type OnWait = (pool: string, seconds: number) => void;
 
-interface LinedPoolOptions extends pg.PoolConfig {
+interface LinedPoolOptions extends pg.PoolConfig, PreparedClientConfig {
   readonly name: string;
   readonly max: number;
   /** Told of connections that broke while nobody used them. */

@@ -6,6 +6,7 @@ import { migrate } from "./migrations/migrate.ts";
 import { ormOptions } from "./orm-options.ts";
 import { PreparedClient } from "./prepared-client.ts";
 import { Session, type StatementTracer } from "./session.ts";
+import { StatementNames } from "./statement-names.ts";
 import type { Patience } from "./waiting-line.ts";
 import { Watch } from "./watch.ts";
 
@@ -62,7 +63,7 @@ export async function openPostgresql(
   log: (message: string) => void,
   { serviceRole, onWait, patience, tracer }: PostgresqlOptions = {},
 ): Promise<Backend> {
-  const common = { connectionString: url, ...connection, log };
+  const common = { connectionString: url, ...connection, log, statementNames: new StatementNames() };
   const controlPool = linedPool({
     ...common,
     ...controlTimeouts,

@@ -1,17 +1,23 @@
 import pg from "pg";
+import { isConnectionUnusable, isPlanStale } from "./errors.ts";
 import { Exchange } from "./exchange.ts";
+import { StatementNames } from "./statement-names.ts";
 
-const maxNames = 500;
+export interface PreparedClientConfig extends pg.ClientConfig {
+  /** Shared by the connections of a process; `null` leaves all statements unprepared. */
+  readonly statementNames?: StatementNames | null | undefined;
+}
 
 /**
  * A PostgreSQL client that prepares every statement with values once, by name, and that ends itself when it is of no
  * further use.
  */
 export class PreparedClient extends pg.Client {
-  readonly #names = new Map<string, string>();
+  readonly #names: StatementNames | null;
 
-  constructor(config?: pg.ClientConfig) {
+  constructor({ statementNames = new StatementNames(), ...config }: PreparedClientConfig = {}) {
     super(config);
+    this.#names = statementNames;
     // Without a listener a lost connection ends the process; the statement in flight rejects anyway.
     this.on("error", () => {});
   }
@@ -21,46 +27,37 @@ export class PreparedClient extends pg.Client {
     const query = super.query as (this: pg.Client, ...parameters: unknown[]) => unknown;
     if (typeof config !== "string" || callback !== undefined || typeof values === "function")
       return query.call(this, config, values, callback) as never;
-    const { promise, done } = this.#answer<pg.QueryResult>(config);
-    const named = Array.isArray(values) && values.length > 0;
-    query.call(this, named ? { name: this.#nameOf(config), text: config, values } : config, undefined, done);
+    const prepared = Array.isArray(values) && values.length > 0;
+    const name = prepared ? this.#names?.nameOf(config) : undefined;
+    const { promise, done } = this.#answer<pg.QueryResult>(() => ({ name, text: config }));
+    query.call(this, prepared ? { name, text: config, values } : config, undefined, done);
     return promise as never;
   }
 
   /** Runs statements in one exchange: see `Exchange`. Rejects with the first failure. */
   queryAll(statements: readonly { text: string; values: readonly unknown[] }[]): Promise<pg.Result[]> {
-    const named = statements.map(({ text, values }) => ({ name: this.#nameOf(text), text, values }));
+    const named = statements.map(({ text, values }) => ({ name: this.#names?.nameOf(text), text, values }));
     const { _types: types } = this as unknown as { _types: unknown };
-    const { promise, done } = this.#answer<pg.Result[]>();
-    super.query(new Exchange(named, types, done));
+    const { promise, done } = this.#answer<pg.Result[]>(() => exchange);
+    const exchange = new Exchange(named, types, done);
+    super.query(exchange);
     return promise;
   }
 
-  /** The promise of an answer, and what the driver is to call with it. The driver's own promises are three for each. */
-  #answer<Answer>(text?: string) {
+  /**
+   * The promise of an answer, and what the driver is to call with it. The driver's own promises are three for each.
+   * `failing` returns the statement that failed.
+   */
+  #answer<Answer>(failing: () => { readonly name?: string | undefined; readonly text?: string | undefined }) {
     const { promise, resolve, reject } = Promise.withResolvers<Answer>();
     const done = (failure: Error | null, answer?: Answer) => {
       if (!failure) return resolve(answer as Answer);
-      if (isUnsettled(failure, text)) void this.end();
+      const { name, text } = failing();
+      // After a failed rollback the transaction may be open.
+      if (isConnectionUnusable(failure) || text === "rollback") void this.end();
+      if (isPlanStale(failure) && name !== undefined && text !== undefined) this.#names?.renew(text, name);
       reject(failure);
     };
     return { promise, done };
   }
-
-  // Undefined when the table is full: such a statement runs unprepared.
-  #nameOf(text: string): string | undefined {
-    let name = this.#names.get(text);
-    if (name === undefined && this.#names.size < maxNames) {
-      name = `s${this.#names.size}`;
-      this.#names.set(text, name);
-    }
-    return name;
-  }
-}
-
-// After a fatal error the server closes the connection, after the client-side timeout it may be busy with the
-// statement still, and after a failed rollback the transaction may be open: the pool would hand such a client to the
-// next caller.
-function isUnsettled(failure: Error & { severity?: unknown }, text: string | undefined): boolean {
-  return failure.severity === "FATAL" || failure.message === "Query read timeout" || text === "rollback";
 }

@@ -10,7 +10,9 @@ function driverError(facts: { code?: string; constraint?: string; message?: stri
 
 describe("what a driver's error means", () => {
   const unavailable = [
-    ..."08000 08006 08P01 28P01 3D000 53300 57P01 57P02 57P03 57014 55P03 40001 40P01 25P03 25006".split(" "),
+    ..."08000 08006 08P01 28P01 3D000 53300 57P01 57P02 57P03 57014 55P03 40001 40P01 25P02 25P03 25006 26000 42P05".split(
+      " ",
+    ),
     ..."ECONNREFUSED ECONNRESET EPIPE ETIMEDOUT EHOSTUNREACH ENOTFOUND EAI_AGAIN".split(" "),
   ].map((code) => driverError({ code }));
   const withoutCode = [
@@ -32,6 +34,13 @@ describe("what a driver's error means", () => {
       expectPrivacyError(toStoreError(failure), "UNAVAILABLE", failure);
     });
   }
+
+  it("a plan whose columns were altered is UNAVAILABLE, if it goes on to fail", () => {
+    const failure = Object.assign(driverError({ code: "0A000" }), { routine: "RevalidateCachedQuery" });
+    expectPrivacyError(toStoreError(failure), "UNAVAILABLE", failure);
+    const other = driverError({ code: "0A000" });
+    expect(toStoreError(other)).to.equal(other);
+  });
 
   for (const constraint of [
     "blocks_blocked_id_foreign",

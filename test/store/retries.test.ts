@@ -10,6 +10,7 @@ import { onPostgresql } from "./suite/postgresql.ts";
 import { failureOf, unknownId, until } from "./suite/store.ts";
 
 const attempts = 4;
+const poolSize = 16;
 
 /** The reason with which a call is refused. */
 async function reasonOf(call: Promise<unknown>): Promise<unknown> {
@@ -173,6 +174,23 @@ describe("retries on PostgreSQL", () => {
       expect(await outcome).to.equal("UNAVAILABLE");
       expect(await countOf(name)).to.equal(0);
     });
+  });
+
+  it("prepare statements anew whose columns a migration altered, on every connection", async () => {
+    // As many at once as the pool has connections, so that each prepares them.
+    const useAll = () =>
+      Promise.all(
+        Array.from({ length: poolSize }, async () => {
+          const person = await store().newUser();
+          await store().users.find(person);
+          await store().blocks.block(person, bob);
+        }),
+      );
+    await useAll();
+    await store().admin.query("alter table users alter first_name type varchar(200)");
+    await useAll();
+    await store().admin.query("alter table users alter first_name type text");
+    await useAll();
   });
 
   it("try a transaction again whose commit the server rolled back, and after that as if for the first time", async () => {

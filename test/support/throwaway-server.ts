@@ -117,7 +117,7 @@ async function ready(child: ChildProcess, lines: Interface): Promise<void> {
 }
 
 /** The account that a server runs as: this process's own, or that of `postgres` for root, as whom it refuses to run. */
-function serverAccount(): { uid?: number; gid?: number } {
+export function serverAccount(): { uid?: number; gid?: number } {
   if (process.getuid?.() !== 0) return {};
   const entry = /^postgres:[^:]*:(\d+):(\d+):/m.exec(readFileSync("/etc/passwd", "utf8"));
   if (entry === null)
