@@ -1,5 +1,5 @@
 import { Code, ConnectError, createConnectRouter, createContextValues } from "@connectrpc/connect";
-import type { Compression, UniversalHandler } from "@connectrpc/connect/protocol";
+import type { Compression, UniversalHandler, UniversalServerResponse } from "@connectrpc/connect/protocol";
 import {
   compressionGzip,
   universalRequestFromNodeRequest,
@@ -7,6 +7,8 @@ import {
 } from "@connectrpc/connect-node";
 import type { Logger } from "pino";
 import type { Calls } from "../rpc/calls.ts";
+import { completeStatus, trailersOnly } from "../rpc/grpc-status.ts";
+import { copyHeaders } from "../rpc/grpc-unary-http.ts";
 import { peerKey } from "../rpc/limits/client-address.ts";
 import { answerBroken, answerFailure, type Request, type Response } from "./answers.ts";
 
@@ -58,12 +60,41 @@ export async function serveConnect(
     if (answer.status >= 400 && answer.body === undefined) {
       calls.refused("http", answer.status);
       refuse(handler, answer.status, response);
-    } else await universalResponseToNodeResponse(answer, response);
+    } else if (answer.trailer !== undefined) await respondGrpc(answer, answer.trailer, response);
+    else await universalResponseToNodeResponse(answer, response);
   } catch (failure) {
     if (ConnectError.from(failure).code === Code.Aborted) return;
     log.error({ err: failure, path: handler.requestPath }, "an RPC could not be answered");
     answerBroken(response);
   }
+}
+
+/** Writes an answer of Connect's gRPC handler, with the status as gRPC clients read it best. */
+async function respondGrpc(
+  answer: UniversalServerResponse,
+  trailer: Headers,
+  response: Response,
+): Promise<void> {
+  // Connect has waited for the first message: a status that is set by now is that of a failure without one.
+  if (trailer.get("grpc-status") === "0") {
+    return await universalResponseToNodeResponse(
+      {
+        ...answer,
+        // Read after the last message.
+        get trailer() {
+          completeStatus(trailer);
+          return trailer;
+        },
+      },
+      response,
+    );
+  }
+  completeStatus(trailer);
+  response.statusCode = answer.status;
+  const headers = copyHeaders(trailersOnly(answer.header, trailer), {});
+  for (const [name, value] of Object.entries(headers))
+    if (value !== undefined) response.setHeader(name, value);
+  response.end();
 }
 
 /** Answers what Connect refuses before there is a call: a wrong method, media type or HTTP version. */

@@ -13,12 +13,13 @@ import {
   envelopeCompress,
   transformInvokeImplementation,
 } from "@connectrpc/connect/protocol";
-import { parseTimeout, setTrailerStatus } from "@connectrpc/connect/protocol-grpc";
+import { parseTimeout } from "@connectrpc/connect/protocol-grpc";
 import type { Logger } from "pino";
 import { afterReads } from "./after-reads.ts";
 import type { CallContext } from "./call-context.ts";
 import type { Calls } from "./calls.ts";
 import { toConnectError } from "./errors.ts";
+import { setFailure, trailersOnly } from "./grpc-status.ts";
 import { type Body, prefixBytes, readBody, readOddBody } from "./grpc-unary-body.ts";
 import { cancellation, copyHeaders, urlMaker } from "./grpc-unary-http.ts";
 import { overloaded } from "./load.ts";
@@ -64,7 +65,7 @@ class GrpcUnary {
   readonly #routes = new Map<string, Route>();
   readonly #urlOf = urlMaker();
   readonly #head: OutgoingHttpHeaders;
-  /** All of the answer to a call for which there is no room (Trailers-Only, in gRPC over HTTP/2). */
+  /** All of the answer to a call for which there is no room. */
   readonly #busy: OutgoingHttpHeaders;
 
   constructor(calls: Calls, options: GrpcUnaryOptions, log: Logger) {
@@ -73,7 +74,7 @@ class GrpcUnary {
     this.#log = log;
     this.#head = { ":status": 200, ...options.responseHeaders, "content-type": "application/grpc+proto" };
     const busy = new Headers();
-    setTrailerStatus(busy, toConnectError(overloaded()));
+    setFailure(busy, toConnectError(overloaded()));
     this.#busy = copyHeaders(busy, { ...this.#head });
     const sizes = { readMaxBytes: options.readMaxBytes, writeMaxBytes: Number.POSITIVE_INFINITY };
     for (const endpoint of calls.endpoints()) {
@@ -138,10 +139,12 @@ class GrpcUnary {
     } catch (failure) {
       // The order matters: the end of the call is where a failure gets its details and the request id.
       context.abort(failure);
-      setTrailerStatus(context.responseTrailer, asConnectError(failure));
+      setFailure(context.responseTrailer, asConnectError(failure));
     }
     running = undefined;
-    if (!stream.destroyed && !stream.closed) respond(stream, this.#head, context, frame);
+    if (stream.destroyed || stream.closed) return;
+    if (frame === undefined) respondFailure(stream, this.#head, context);
+    else respond(stream, this.#head, context, frame);
   }
 
   #invoke(route: Route, stream: ServerHttp2Stream, body: Body, context: CallContext): Promise<Message> {
@@ -200,12 +203,17 @@ function respond(
   stream: ServerHttp2Stream,
   head: OutgoingHttpHeaders,
   context: CallContext,
-  frame: Uint8Array | undefined,
+  frame: Uint8Array,
 ): void {
   stream.respond(copyHeaders(context.response.header, { ...head }), { waitForTrailers: true });
   const trailers = copyHeaders(context.response.trailer, { "grpc-status": "0" });
   stream.on("wantTrailers", () => stream.sendTrailers(trailers));
   stream.end(frame);
+}
+
+function respondFailure(stream: ServerHttp2Stream, head: OutgoingHttpHeaders, context: CallContext): void {
+  const headers = trailersOnly(context.response.header, context.responseTrailer);
+  stream.respond(copyHeaders(headers, { ...head }), { endStream: true });
 }
 
 function asConnectError(failure: unknown): ConnectError {

@@ -62,6 +62,11 @@ export async function exchange(session: ClientHttp2Session, request: RawRequest)
   };
 }
 
+/** What a gRPC client reads as trailers: a call that failed before its first message has them as its headers. */
+export function trailersOf({ headers, trailers }: Answer): Record<string, unknown> {
+  return "grpc-status" in headers ? headers : trailers;
+}
+
 /** Drops what differs from one answer to the next. */
 function comparable(headers: IncomingHttpHeaders): Record<string, unknown> {
   const { date: _date, "x-request-id": requestId, ...rest } = headers;

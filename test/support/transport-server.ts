@@ -41,6 +41,8 @@ interface TestServerOptions {
   readonly fastPath?: boolean;
   readonly limits?: Partial<Limits>;
   readonly services?: readonly Service[];
+  /** Served beside `services`. */
+  readonly moreServices?: readonly Service[];
   readonly ready?: () => Promise<boolean>;
   readonly tls?: ListenTls;
   readonly rest?: PublicListenerOptions["rest"];
@@ -87,7 +89,7 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
     },
   });
   const face = options.face ?? "internal";
-  const services = options.services ?? [privacyControl, graph];
+  const services = [...(options.services ?? [privacyControl, graph]), ...(options.moreServices ?? [])];
   const calls = new Calls({ services, gate: fakeGate, log });
   const common = {
     host: "127.0.0.1",

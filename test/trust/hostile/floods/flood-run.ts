@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { gzipSync } from "node:zlib";
-import { exchange, frame, openSession } from "../../../support/raw-http.ts";
+import { exchange, frame, openSession, trailersOf } from "../../../support/raw-http.ts";
 import { openAsking } from "../support/ask.ts";
 import { startCanary } from "../support/canary.ts";
 import { type Instance, startInstance } from "../support/instance.ts";
@@ -152,8 +152,10 @@ async function bombs(
     const answers = Array.from({ length: count }, () =>
       exchange(session, { headers, chunks: [frame(bomb, { flags: 1 })] }),
     );
-    for (const { trailers } of await Promise.all(answers))
-      if (trailers["grpc-status"] !== wanted) problems.add("a bomb", `came to ${trailers["grpc-status"]}`);
+    for (const answer of await Promise.all(answers)) {
+      const status = trailersOf(answer)["grpc-status"];
+      if (status !== wanted) problems.add("a bomb", `came to ${status}`);
+    }
     session.destroy();
   }
 }

@@ -1,6 +1,6 @@
 import type { ClientHttp2Session } from "node:http2";
 import { PrivacyControlService } from "../../../../gen/nexgate/privacy/v1/privacy_control_service_pb.ts";
-import { exchange, frame, openSession } from "../../../support/raw-http.ts";
+import { exchange, frame, openSession, trailersOf } from "../../../support/raw-http.ts";
 import type { Instance } from "./instance.ts";
 
 /** Asks a listener for the settings of a user, with any token; resolves to what an answer says of it. */
@@ -21,8 +21,8 @@ export function openAsking({ publicUrl, internalUrl }: Pick<Instance, "publicUrl
   const sessions = [openSession(publicUrl), openSession(internalUrl)] as const;
   const grpc = async (session: ClientHttp2Session, headers: Record<string, string>) => {
     const all = { ":path": path, "content-type": "application/grpc", te: "trailers", ...headers };
-    const { trailers } = await exchange(session, { headers: all, chunks: [empty] });
-    return Number(trailers["grpc-status"] ?? Number.NaN);
+    const answer = await exchange(session, { headers: all, chunks: [empty] });
+    return Number(trailersOf(answer)["grpc-status"] ?? Number.NaN);
   };
   return {
     rest: async (token) => {

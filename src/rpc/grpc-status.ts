@@ -1,0 +1,40 @@
+import type { ConnectError } from "@connectrpc/connect";
+import { setTrailerStatus } from "@connectrpc/connect/protocol-grpc";
+
+/** How Connect percent-encodes the printable ASCII characters other than `%`, which gRPC leaves as they are. */
+const needless = /%(?!25)([2-6][0-9A-F]|7[0-9A-E])/g;
+
+/** Sets the status of a failed call in its trailers. */
+export function setFailure(trailers: Headers, error: ConnectError): void {
+  setTrailerStatus(trailers, error);
+  completeStatus(trailers);
+}
+
+/**
+ * Makes of the status that Connect has set one that gRPC clients read best. `grpc-message` is percent-encoded only
+ * where gRPC over HTTP/2 asks for it: other clients do not decode more. A client that retries by a service config
+ * reads the time of `retry-after` in `grpc-retry-pushback-ms` (gRFC A6). Can be repeated.
+ */
+export function completeStatus(trailers: Headers): void {
+  const message = trailers.get("grpc-message");
+  if (message?.includes("%")) trailers.set("grpc-message", message.replace(needless, decodeOne));
+  const seconds = trailers.get("retry-after");
+  if (seconds !== null) trailers.set("grpc-retry-pushback-ms", String(Number(seconds) * 1000));
+}
+
+/**
+ * The one header block of a call that fails before its first message: Trailers-Only. Headers before the trailers would
+ * commit the call, and no client would retry it (gRFC A6).
+ */
+export function trailersOnly(header: Headers | undefined, trailer: Headers): Headers {
+  const all = new Headers(header);
+  // Says how messages are compressed; there are none.
+  all.delete("grpc-encoding");
+  for (const name of new Set(trailer.keys())) all.delete(name);
+  for (const [name, value] of trailer) all.append(name, value);
+  return all;
+}
+
+function decodeOne(_encoded: string, hex: string): string {
+  return String.fromCharCode(Number.parseInt(hex, 16));
+}
