@@ -14,6 +14,7 @@ import { PageTokens } from "../service/page-tokens.ts";
 import { settingHandlers } from "../service/settings.ts";
 import type { PairFacts, PairQuestion } from "../store/access-facts.ts";
 import type { Database } from "../store/database.ts";
+import type { ImportName } from "../store/imports.ts";
 import type { Tracing } from "../tracing/tracing.ts";
 
 /**
@@ -58,7 +59,8 @@ export function makeServices({ database, signingKey, log, metrics, tracing, stop
     { onSend: (pairs) => metrics.checks.sent(pairs), tracer: tracing?.statements },
   );
   metrics.checks.watch(facts);
-  const onProgress = (importId: string, progress: object) => log.info({ importId, ...progress }, "import");
+  const onProgress = ({ service, id }: ImportName, progress: object) =>
+    log.info({ service, importId: id, ...progress }, "import");
   return {
     privacyControl: service(PrivacyControlService, {
       ...blockHandlers(database.blocks, tokens),

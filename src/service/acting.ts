@@ -1,7 +1,7 @@
 import type { HandlerContext } from "@connectrpc/connect";
 import { PrivacyError, UnknownActorError } from "../domain/errors.ts";
 import type { UserId } from "../domain/ids.ts";
-import { actorKey } from "../rpc/auth/principal.ts";
+import { actorKey, principalKey } from "../rpc/auth/principal.ts";
 
 /**
  * Runs an operation for the acting user of a call. When the store finds no such user, the caller is told what its
@@ -16,4 +16,11 @@ export async function asActor<T>(context: HandlerContext, run: (actor: UserId) =
     if (failure instanceof UnknownActorError) throw new PrivacyError(actor.whenUnknown);
     throw failure;
   }
+}
+
+/** The name of the service that makes a call: the subject of its token. */
+export function callingService(context: HandlerContext): string {
+  const principal = context.values.get(principalKey);
+  if (principal?.kind !== "service") throw new Error(`${context.method} is served without a calling service`);
+  return principal.name;
 }

@@ -1,5 +1,5 @@
 import { create } from "@bufbuild/protobuf";
-import type { ServiceImpl } from "@connectrpc/connect";
+import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
 import {
   type GraphService,
   type ImportEdgesRequest,
@@ -11,11 +11,12 @@ import { PrivacyError } from "../domain/errors.ts";
 import { parseUserId } from "../domain/ids.ts";
 import { type ImportProgress, type SkippedRecord, skipReasons } from "../domain/imports.ts";
 import { until } from "../rpc/until.ts";
-import type { ImportRepository } from "../store/imports.ts";
+import type { ImportName, ImportRepository } from "../store/imports.ts";
+import { callingService } from "./acting.ts";
 import { toImportRecord } from "./import-records.ts";
 
 /** Told how far an import has come. */
-export type ImportLog = (importId: string, progress: ImportProgress) => void;
+export type ImportLog = (name: ImportName, progress: ImportProgress) => void;
 
 type Handlers = Pick<ServiceImpl<typeof GraphService>, "importEdges" | "getImport">;
 
@@ -33,24 +34,25 @@ export function importHandlers(imports: ImportRepository, log: ImportLog, stoppi
     throw new PrivacyError("UNAVAILABLE");
   };
   return {
-    async importEdges(requests, { signal }) {
-      let importId: string | undefined;
+    async importEdges(requests, context) {
+      let name: ImportName | undefined;
       let progress: ImportProgress | undefined;
       let logged = 0;
       const skipped: SkippedRecord[] = [];
       for await (const request of until(requests, stopping, refuse)) {
-        importId ??= readImportId(request);
-        if (readImportId(request) !== importId) throw new PrivacyError("INVALID_REQUEST");
-        const outcome = await imports.store(importId, ...readRecords(request), signal);
+        const given = importName(request, context);
+        name ??= given;
+        if (given.id !== name.id) throw new PrivacyError("INVALID_REQUEST");
+        const outcome = await imports.store(name, ...readRecords(request), context.signal);
         skipped.push(...outcome.skipped.slice(0, maxReported - skipped.length));
         progress = outcome.progress;
         if (progress.records - logged >= logEvery) {
           logged = progress.records;
-          log(importId, progress);
+          log(name, progress);
         }
       }
-      if (importId === undefined || progress === undefined) throw new PrivacyError("INVALID_REQUEST");
-      log(importId, progress);
+      if (name === undefined || progress === undefined) throw new PrivacyError("INVALID_REQUEST");
+      log(name, progress);
       return {
         progress: fromProgress(progress),
         skipped: skipped.map(({ record, reason }) =>
@@ -59,17 +61,19 @@ export function importHandlers(imports: ImportRepository, log: ImportLog, stoppi
       };
     },
 
-    async getImport({ importId }, { signal }) {
-      return { progress: fromProgress(await imports.progress(importId.toLowerCase(), signal)) };
+    async getImport(request, context) {
+      return {
+        progress: fromProgress(await imports.progress(importName(request, context), context.signal)),
+      };
     },
   };
 }
 
-function readImportId({ importId }: ImportEdgesRequest): string {
+function importName({ importId }: { readonly importId: string }, context: HandlerContext): ImportName {
   const id = parseUserId(importId);
   if (id === undefined)
     throw new PrivacyError("INVALID_REQUEST", { message: "importId must be a valid UUID" });
-  return id;
+  return { service: callingService(context), id };
 }
 
 function readRecords({ firstRecord, records }: ImportEdgesRequest) {

@@ -24,6 +24,14 @@ interface ImportRow {
   readonly skipped: Readonly<Record<string, number>>;
 }
 
+/** Names an import: each service chooses the ids of its own imports, so that none can meet another's. */
+export interface ImportName {
+  /** The name of the service that imports: the subject of its token. */
+  readonly service: string;
+  /** A UUID in lower case. */
+  readonly id: string;
+}
+
 /** Bulk imports, which can be broken off and resumed: how far each has come is stored with its records. */
 export class ImportRepository {
   readonly #session: Session;
@@ -33,9 +41,10 @@ export class ImportRepository {
   }
 
   /** Returns how far an import has come; at its beginning when nothing is known of it. */
-  async progress(importId: string, signal?: AbortSignal): Promise<ImportProgress> {
+  async progress({ service, id }: ImportName, signal?: AbortSignal): Promise<ImportProgress> {
     const rows = await this.#session.read(
-      sql<ImportRow>`select records, stored, unchanged, skipped from imports where id = ${importId}`,
+      sql<ImportRow>`select records, stored, unchanged, skipped from service_imports
+        where service = ${service} and id = ${id}`,
       signal,
     );
     return toProgress(rows[0]);
@@ -49,26 +58,28 @@ export class ImportRepository {
    * Users are stored before blocks, mutes and follows, in this order, whatever the order of the records.
    */
   async store(
-    importId: string,
+    { service, id }: ImportName,
     first: number,
     records: readonly ImportRecord[],
     signal?: AbortSignal,
   ): Promise<{ progress: ImportProgress; skipped: SkippedRecord[] }> {
     return this.#session.transaction(async (run) => {
-      await run(sql`insert into imports (id) values (${importId}) on conflict do nothing`);
-      const [row] = await run(
-        sql<ImportRow>`select records, stored, unchanged, skipped from imports where id = ${importId} for update`,
+      await run(
+        sql`insert into service_imports (service, id) values (${service}, ${id}) on conflict do nothing`,
       );
+      const [row] = await run(sql<ImportRow>`
+        select records, stored, unchanged, skipped from service_imports
+        where service = ${service} and id = ${id} for update`);
       const before = toProgress(row);
       if (first > before.records) throw new PrivacyError("IMPORT_GAP");
       const fresh = records.slice(before.records - first);
       const outcome = await storeFresh(run, fresh, Math.max(first, before.records));
       const progress = advance(before, fresh.length, outcome);
       await run(sql`
-        update imports
+        update service_imports
         set records = ${progress.records}, stored = ${progress.stored}, unchanged = ${progress.unchanged},
           skipped = ${JSON.stringify(progress.skipped)}::jsonb
-        where id = ${importId}`);
+        where service = ${service} and id = ${id}`);
       return { progress, skipped: outcome.skipped };
     }, signal);
   }

@@ -1,6 +1,6 @@
 import { Migrator } from "@mikro-orm/migrations";
 import { BlockEntity, FollowEntity, MuteEntity } from "./entities/edges.ts";
-import { ImportEntity } from "./entities/import.ts";
+import { ImportEntity, ServiceImportEntity } from "./entities/import.ts";
 import { PrivacyExceptionEntity } from "./entities/privacy-exception.ts";
 import { PrivacySettingEntity } from "./entities/privacy-setting.ts";
 import { RateDebtEntity } from "./entities/rate-debt.ts";
@@ -19,6 +19,7 @@ export function ormOptions(log: (message: string) => void) {
       PrivacySettingEntity,
       PrivacyExceptionEntity,
       ImportEntity,
+      ServiceImportEntity,
       RateDebtEntity,
       SigningKeyEntity,
     ],

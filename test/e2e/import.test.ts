@@ -10,6 +10,8 @@ import {
 } from "../../gen/nexgate/privacy/v1/graph_service_pb.ts";
 import { UserSchema } from "../../gen/nexgate/privacy/v1/resources_pb.ts";
 import { reasonOf } from "../../src/rpc/errors.ts";
+import { openDatabase } from "../../src/store/database.ts";
+import type { ImportRepository } from "../../src/store/imports.ts";
 import { exchange, frame, openSession } from "../support/raw-http.ts";
 import { startService, type TestService } from "../support/service.ts";
 
@@ -32,6 +34,60 @@ const userRecord = (id: string, userName = "someone"): RecordInit => ({
 });
 
 const malformed: RecordInit = {};
+
+/**
+ * Two services import under one id: the second must not have its block passed over for the record of the first.
+ * Returns how many blocks of the second are stored, and how far each is told that it has come.
+ */
+async function importUnderOneId(service: TestService): Promise<{ blocks: number; records: number[] }> {
+  const [ann, bob, importId] = [randomUUID(), randomUUID(), randomUUID()];
+  const callers = await Promise.all(
+    ["accounts", "messaging"].map(async (name) => ({
+      headers: { authorization: `Bearer ${await service.serviceToken(undefined, name)}` },
+    })),
+  );
+  const [first, second] = callers as [CallOptions, CallOptions];
+  await service.graph.upsertUsers({ users: [ann, bob].map((id) => ({ id, userName: "someone" })) }, first);
+  await service.graph.importEdges(
+    streamOf({ importId, records: [edge("follow", ann, bob), edge("mute", ann, bob)] }),
+    first,
+  );
+  await service.graph.importEdges(streamOf({ importId, records: [edge("block", bob, ann)] }), second);
+  const { blocking } = await service.graph.getRelationship({ userId: bob, otherUserId: ann }, first);
+  const progresses = await Promise.all(
+    callers.map((caller) => service.graph.getImport({ importId }, caller)),
+  );
+  return { blocks: blocking ? 1 : 0, records: progresses.map(({ progress }) => Number(progress?.records)) };
+}
+
+describe("the id of an import", function () {
+  this.timeout(30_000);
+
+  it("is the calling service's own", async () => {
+    const service = await startService();
+    try {
+      expect(await importUnderOneId(service)).to.eql({ blocks: 1, records: [2, 1] });
+    } finally {
+      await service.stop(1_000);
+    }
+  });
+
+  it("loses a block when it is everyone's, as a mutant shows", async () => {
+    const service = await startService(undefined, {}, async (options) => {
+      const { imports, ...database } = await openDatabase(options);
+      const shared: Pick<ImportRepository, "progress" | "store"> = {
+        progress: ({ id }, ...rest) => imports.progress({ service: "", id }, ...rest),
+        store: ({ id }, ...rest) => imports.store({ service: "", id }, ...rest),
+      };
+      return { ...database, imports: shared as ImportRepository };
+    });
+    try {
+      expect(await importUnderOneId(service)).to.eql({ blocks: 0, records: [2, 2] });
+    } finally {
+      await service.stop(1_000);
+    }
+  });
+});
 
 describe("an import over gRPC", () => {
   let service: TestService;

@@ -1,9 +1,9 @@
 import { expect } from "chai";
 import type { UserId } from "../../src/domain/ids.ts";
 import type { ImportRecord } from "../../src/domain/imports.ts";
-import { edgeRecord } from "./suite/imports.ts";
+import { edgeRecord, newImport } from "./suite/imports.ts";
 import { onPostgresql } from "./suite/postgresql.ts";
-import { someUser, tally, unknownId } from "./suite/store.ts";
+import { someUser, tally } from "./suite/store.ts";
 
 describe("imports at once with other changes, on PostgreSQL", function () {
   this.timeout(60_000);
@@ -55,10 +55,10 @@ describe("imports at once with other changes, on PostgreSQL", function () {
       reversed.push(...records.slice(users.length));
       reversed.reverse();
       const outcomes = await tally([
-        store().imports.store(unknownId(), 0, records),
-        store().imports.store(unknownId(), 0, reversed),
-        store().imports.store(unknownId(), 0, records.slice(300)),
-        store().imports.store(unknownId(), 0, reversed.slice(0, 300)),
+        store().imports.store(newImport(), 0, records),
+        store().imports.store(newImport(), 0, reversed),
+        store().imports.store(newImport(), 0, records.slice(300)),
+        store().imports.store(newImport(), 0, reversed.slice(0, 300)),
       ]);
       expect(outcomes, `round ${round}`).to.eql({ ok: 4 });
     }
@@ -72,10 +72,10 @@ describe("imports at once with other changes, on PostgreSQL", function () {
       const follows = pairs.map(([a, b]) => edgeRecord("follow", a, b));
       const blocks = pairs.map(([a, b]) => edgeRecord("block", b, a));
       const outcomes = await tally([
-        store().imports.store(unknownId(), 0, follows),
+        store().imports.store(newImport(), 0, follows),
         // No more than there are connections: who must wait for one may be refused.
         ...pairs.slice(0, 6).map(([a, b]) => store().blocks.block(a, b)),
-        store().imports.store(unknownId(), 0, blocks.slice(12)),
+        store().imports.store(newImport(), 0, blocks.slice(12)),
         ...pairs.slice(16).map(([a, b]) => store().follows.follow(b, a)),
       ]);
       expect(Object.keys(outcomes), `round ${round}`).to.have.members(
@@ -89,7 +89,7 @@ describe("imports at once with other changes, on PostgreSQL", function () {
     for (let round = 0; round < 40; round++) {
       const users = await store().newUsers(12);
       const records = edgesAmong(users, ["follow", "block", "mute"]);
-      const imported = store().imports.store(unknownId(), 0, records);
+      const imported = store().imports.store(newImport(), 0, records);
       // Too far apart for an edge: two who are deleted at once may wait for each other over the edges between them.
       const deleted = users.filter((_, i) => i % 4 === 0);
       const outcomes = await tally([imported, ...deleted.map((user) => store().users.delete(user))]);

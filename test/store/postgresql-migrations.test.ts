@@ -52,6 +52,21 @@ describe("migrations on PostgreSQL", () => {
     expect(rowCount).to.equal(0);
   });
 
+  it("leave the version before its imports while it still serves", async () => {
+    const store = await instance();
+    await store.migrate();
+    const id = "99999999-9999-4999-8999-999999999999";
+    await store.imports.store({ service: "accounts", id }, 0, [{ kind: "malformed" }]);
+    // As the version before does it.
+    await store.admin.query(`insert into imports (id) values ('${id}') on conflict do nothing`);
+    const { rows } = await store.admin.query(
+      `select records, stored, unchanged, skipped from imports where id = '${id}' for update`,
+    );
+    expect(rows).to.eql([{ records: "0", stored: "0", unchanged: "0", skipped: {} }]);
+    await store.admin.query(`update imports set records = 5, stored = 5 where id = '${id}'`);
+    expect((await store.imports.progress({ service: "accounts", id })).records).to.equal(1);
+  });
+
   it("wait for each other longer than any statement may take", async () => {
     const [first, second] = [await instance(), await instance({ statement_timeout: 50, lock_timeout: 50 })];
     await first.admin.query("begin; select pg_advisory_xact_lock(7001, 1)");

@@ -78,7 +78,8 @@ const operations: Record<string, (database: Database) => Promise<unknown>> = {
   "an unfollow": ({ follows }) => follows.unfollow(actor, target),
   "a relationship": ({ follows }) => follows.relationship(actor, target),
   "a user": ({ users }) => users.find(actor),
-  "an import": ({ imports }) => imports.store(randomUUID(), 0, records.slice(0, 1_000)),
+  "an import": ({ imports }) =>
+    imports.store({ service: "accounts", id: randomUUID() }, 0, records.slice(0, 1_000)),
   "the erasure of a user": ({ users }) => users.delete(owner),
 };
 

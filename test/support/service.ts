@@ -36,7 +36,7 @@ const allScopes = "access.read graph.read graph.write users.act";
 export interface TestService extends App {
   readonly adminUrl: string;
   userToken(id: string, hours?: number): Promise<string>;
-  serviceToken(scope?: string): Promise<string>;
+  serviceToken(scope?: string, name?: string): Promise<string>;
   /** A REST call as a user; `token` overrides the good one. Fails when the answer is not as `/openapi.json` says. */
   rest(method: string, path: string, options?: RestOptions): Promise<RestAnswer>;
   /** Call options of a service that acts for a user. */
@@ -82,7 +82,7 @@ export async function startService(
   );
   let documented: Promise<Conformance> | undefined;
   const tokenOfUser = (id: string, hours = 1) => userToken(id as UserId, { ...minting, hours });
-  const tokenOfService = (scope = allScopes) => serviceToken("tests", scope, minting);
+  const tokenOfService = (scope = allScopes, name = "tests") => serviceToken(name, scope, minting);
   const acting = async (id?: string): Promise<CallOptions> => ({
     headers: {
       authorization: `Bearer ${await tokenOfService()}`,

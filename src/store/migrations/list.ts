@@ -1,10 +1,12 @@
 import { Initial } from "./0001-initial.ts";
 import { ExceptionsAndImports } from "./0002-exceptions-and-imports.ts";
 import { RateDebts } from "./0003-rate-debts.ts";
+import { ServiceImports } from "./0004-service-imports.ts";
 
 /** Every migration, oldest first, for both backends: only what PostgreSQL 15 understands. */
 export const migrationsList = [
   { name: "0001-initial", class: Initial },
   { name: "0002-exceptions-and-imports", class: ExceptionsAndImports },
   { name: "0003-rate-debts", class: RateDebts },
+  { name: "0004-service-imports", class: ServiceImports },
 ];

@@ -2,9 +2,15 @@ import { expect } from "chai";
 import { sql } from "kysely";
 import type { UserId } from "../../../src/domain/ids.ts";
 import type { ImportProgress, ImportRecord } from "../../../src/domain/imports.ts";
+import type { ImportName } from "../../../src/store/imports.ts";
 import { expectReason, failureOf, someUser, type TestStore, unknownId } from "./store.ts";
 
 type EdgeKind = "follow" | "block" | "mute";
+
+/** The name of an import that nobody has begun. */
+export function newImport(service = "accounts"): ImportName {
+  return { service, id: unknownId() };
+}
 
 /** A record of an edge; without a time it is of now. */
 export function edgeRecord(
@@ -54,7 +60,7 @@ export function describeImports(store: () => TestStore): void {
       };
       for (const [name, moment] of Object.entries(moments)) {
         it(`stores a ${kind} with its time to the microsecond: ${name}`, async () => {
-          const { progress, skipped } = await store().imports.store(unknownId(), 0, [
+          const { progress, skipped } = await store().imports.store(newImport(), 0, [
             edgeRecord(kind, ann, bob, moment),
           ]);
           expect(progress).to.eql({ ...nothing, records: 1, stored: 1 });
@@ -65,16 +71,16 @@ export function describeImports(store: () => TestStore): void {
       }
 
       it(`stores a ${kind} without a time as of now`, async () => {
-        await store().imports.store(unknownId(), 0, [edgeRecord(kind, ann, bob)]);
+        await store().imports.store(newImport(), 0, [edgeRecord(kind, ann, bob)]);
         const [time = 0n] = await edgeTimes(kind, ann, bob);
         expect(Math.abs(Number(time / 1_000n) - Date.now())).to.be.below(60_000);
       });
 
       it(`keeps a ${kind} that is there`, async () => {
         const records = [edgeRecord(kind, ann, bob, 5n), edgeRecord(kind, ann, carl, 6n)];
-        await store().imports.store(unknownId(), 0, records);
+        await store().imports.store(newImport(), 0, records);
         const again = records.map(() => edgeRecord(kind, ann, bob, 1n));
-        const { progress } = await store().imports.store(unknownId(), 0, again);
+        const { progress } = await store().imports.store(newImport(), 0, again);
         expect(progress).to.eql({ ...nothing, records: 2, unchanged: 2 });
         expect(await edgeTimes(kind, ann, bob)).to.eql([5n]);
         expect(await edgeTimes(kind, ann, carl)).to.eql([6n]);
@@ -82,7 +88,7 @@ export function describeImports(store: () => TestStore): void {
 
       it(`stores a ${kind} that a batch has twice once, as of its first time`, async () => {
         const records = [9n, 4n, 7n].map((time) => edgeRecord(kind, ann, bob, time));
-        const { progress, skipped } = await store().imports.store(unknownId(), 0, records);
+        const { progress, skipped } = await store().imports.store(newImport(), 0, records);
         expect(progress).to.eql({ ...nothing, records: 3, stored: 1, unchanged: 2 });
         expect(skipped).to.eql([]);
         expect(await edgeTimes(kind, ann, bob)).to.eql([4n]);
@@ -90,7 +96,7 @@ export function describeImports(store: () => TestStore): void {
     }
 
     it("shows an imported block in the list, and imported pairs in the relationship", async () => {
-      await store().imports.store(unknownId(), 0, [
+      await store().imports.store(newImport(), 0, [
         edgeRecord("block", ann, bob, 1_000_001n),
         edgeRecord("mute", bob, ann, 1_000_002n),
         edgeRecord("follow", carl, ann, 1_000_003n),
@@ -104,7 +110,7 @@ export function describeImports(store: () => TestStore): void {
 
     it("stores users before what mentions them, whatever their order", async () => {
       const [dora, emil] = [someUser(), someUser()];
-      const { progress } = await store().imports.store(unknownId(), 0, [
+      const { progress } = await store().imports.store(newImport(), 0, [
         edgeRecord("follow", dora.id, emil.id),
         { kind: "user", user: emil },
         edgeRecord("mute", emil.id, dora.id),
@@ -113,7 +119,7 @@ export function describeImports(store: () => TestStore): void {
       ]);
       expect(progress).to.eql({ ...nothing, records: 5, stored: 4, unchanged: 1 });
       expect(await store().users.find(dora.id)).to.eql(dora);
-      const again = await store().imports.store(unknownId(), 0, [
+      const again = await store().imports.store(newImport(), 0, [
         { kind: "user", user: dora },
         { kind: "user", user: { ...emil, lastName: "Changed" } },
       ]);
@@ -123,7 +129,7 @@ export function describeImports(store: () => TestStore): void {
     it("names every record that it skips, and why", async () => {
       await store().blocks.block(carl, ann);
       const stranger = unknownId();
-      const id = unknownId();
+      const id = newImport();
       const records: ImportRecord[] = [
         edgeRecord("follow", ann, carl),
         edgeRecord("block", ann, stranger),
@@ -159,7 +165,7 @@ export function describeImports(store: () => TestStore): void {
       await store().follows.follow(bob, ann);
       await store().follows.follow(bob, carl);
       await store().mutes.mute(bob, ann);
-      await store().imports.store(unknownId(), 0, [edgeRecord("block", ann, bob, 1n)]);
+      await store().imports.store(newImport(), 0, [edgeRecord("block", ann, bob, 1n)]);
       expect(await store().follows.relationship(ann, bob)).to.eql({
         following: false,
         followedBy: false,
@@ -172,7 +178,7 @@ export function describeImports(store: () => TestStore): void {
     });
 
     it("skips a follow across a block of the same batch, whichever comes first", async () => {
-      const { skipped } = await store().imports.store(unknownId(), 0, [
+      const { skipped } = await store().imports.store(newImport(), 0, [
         edgeRecord("follow", ann, bob, 2n),
         edgeRecord("block", ann, bob, 1n),
         edgeRecord("follow", bob, ann, 3n),
@@ -185,11 +191,23 @@ export function describeImports(store: () => TestStore): void {
       expect(await edgeTimes("follow", bob, ann)).to.eql([]);
     });
 
+    it("of two services with one id are two imports", async () => {
+      const first = newImport("accounts");
+      const second = { ...first, service: "messaging" };
+      await store().imports.store(first, 0, [edgeRecord("mute", ann, carl)]);
+      expect(await store().imports.progress(second)).to.eql(nothing);
+      const { progress } = await store().imports.store(second, 0, [edgeRecord("block", ann, bob, 1n)]);
+      expect(progress).to.eql({ ...nothing, records: 1, stored: 1 });
+      expect(await edgeTimes("block", ann, bob)).to.eql([1n]);
+      await expectReason(store().imports.store(second, 2, []), "IMPORT_GAP");
+      expect((await store().imports.progress(first)).records).to.equal(1);
+    });
+
     describe("that go on", () => {
-      let id: string;
+      let id: ImportName;
       let others: UserId[];
       beforeEach(async () => {
-        id = unknownId();
+        id = newImport();
         others = await store().newUsers(9);
       });
       const follows = (from: number, to: number) =>
@@ -221,7 +239,7 @@ export function describeImports(store: () => TestStore): void {
       it("refuse a gap, and store nothing of what is after it", async () => {
         await store().imports.store(id, 0, follows(0, 4));
         await expectReason(store().imports.store(id, 5, follows(5, 6)), "IMPORT_GAP");
-        await expectReason(store().imports.store(unknownId(), 1, follows(5, 6)), "IMPORT_GAP");
+        await expectReason(store().imports.store(newImport(), 1, follows(5, 6)), "IMPORT_GAP");
         expect((await store().imports.progress(id)).records).to.equal(4);
         expect(await edgeTimes("follow", ann, others[5] as UserId)).to.eql([]);
       });

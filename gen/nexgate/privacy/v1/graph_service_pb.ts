@@ -309,7 +309,8 @@ export const GetRelationshipResponseSchema: GenMessage<GetRelationshipResponse> 
  */
 export type ImportEdgesRequest = Message<"nexgate.privacy.v1.ImportEdgesRequest"> & {
   /**
-   * UUID of the import, chosen by the caller; the same in every message of a stream.
+   * UUID of the import, chosen by the caller; the same in every message of a stream. Each service has ids of its own:
+   * the same id of another service names another import.
    *
    * @generated from field: string import_id = 1;
    */
@@ -461,7 +462,7 @@ export const ImportEdgesResponseSchema: GenMessage<ImportEdgesResponse> = /*@__P
  */
 export type GetImportRequest = Message<"nexgate.privacy.v1.GetImportRequest"> & {
   /**
-   * UUID of the import.
+   * UUID of an import of the calling service.
    *
    * @generated from field: string import_id = 1;
    */
