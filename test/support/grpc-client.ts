@@ -12,6 +12,7 @@ import {
 import {
   type CallOptions,
   Client,
+  type ClientOptions,
   type ClientReadableStream,
   type ClientUnaryCall,
   credentials,
@@ -64,8 +65,8 @@ export interface StartedCall<Output extends DescMessage> {
 export class GrpcClient {
   readonly #client: Client;
 
-  constructor(url: string) {
-    this.#client = new Client(new URL(url).host, credentials.createInsecure());
+  constructor(url: string, options: ClientOptions = {}) {
+    this.#client = new Client(new URL(url).host, credentials.createInsecure(), options);
   }
 
   /** Starts a unary call. */

@@ -1,7 +1,7 @@
-import { execFile, spawn } from "node:child_process";
+import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { promisify } from "node:util";
 import { Client, credentials, Metadata, status } from "@grpc/grpc-js";
+import { findPython } from "../../../support/python.ts";
 
 /** A unary call as every implementation of gRPC can make it. */
 export interface PeerCall {
@@ -33,16 +33,10 @@ export const byGrpcJs: MakeCalls = async (target, calls) => {
 };
 
 const script = new URL("peer.py", import.meta.url).pathname;
-/** Debian's Python, for which python3-grpcio is packaged, before any other. */
-const pythons = ["/usr/bin/python3", "python3"];
-
 /** Calls by the C core of gRPC, through Python's `grpcio`; undefined where it is not installed. */
 export async function byGrpcio(): Promise<MakeCalls | undefined> {
-  for (const python of pythons) {
-    const found = await promisify(execFile)(python, ["-c", "import grpc"]).catch(() => undefined);
-    if (found !== undefined) return (target, calls) => callByPython(python, target, calls);
-  }
-  return undefined;
+  const python = await findPython("grpc");
+  return python === undefined ? undefined : (target, calls) => callByPython(python, target, calls);
 }
 
 async function callByPython(python: string, target: string, calls: readonly PeerCall[]): Promise<string[]> {
