@@ -1,11 +1,7 @@
-import {
-  type ControlConnectionProvider,
-  PostgresDialect,
-  type PostgresDialectConfig,
-  PostgresDriver,
-} from "kysely";
+import { PostgresDialect, type PostgresDialectConfig, PostgresDriver } from "kysely";
 import pg from "pg";
 import { PrivacyError } from "../domain/errors.ts";
+import { sendCancelRequest } from "./cancel-request.ts";
 import type { LoanOptions } from "./lend.ts";
 import { type PooledClient, PooledConnection } from "./pooled-connection.ts";
 import { PreparedClient, type PreparedClientConfig } from "./prepared-client.ts";
@@ -33,8 +29,8 @@ interface LinedPoolOptions extends pg.PoolConfig, PreparedClientConfig {
   readonly max: number;
   /** Told of connections that broke while nobody used them. */
   readonly log: (message: string) => void;
-  /** The connections over which statements are cancelled; without them none is. */
-  readonly control?: ControlConnectionProvider | undefined;
+  /** Asks the server to cancel what a client runs. */
+  readonly cancel?: typeof sendCancelRequest | undefined;
   readonly onWait?: OnWait | undefined;
   readonly patience?: Patience | undefined;
 }
@@ -51,7 +47,7 @@ export interface LinedPool {
 export function linedPool({
   name,
   log,
-  control,
+  cancel = sendCancelRequest,
   onWait = () => {},
   patience = usualPatience,
   ...options
@@ -59,10 +55,12 @@ export function linedPool({
   const pool = new pg.Pool({ ...options, Client: PreparedClient });
   pool.on("error", ({ message }) => log(`an idle connection broke: ${message}`));
   const line = new WaitingLine(options.max, patience);
-  const connections = new WeakMap<PooledClient, PooledConnection>();
+  const connections = new WeakMap<pg.PoolClient, PooledConnection>();
   const connect = async () => {
-    const client = (await pool.connect()) as unknown as PooledClient;
-    const connection = connections.get(client) ?? new PooledConnection(client, control);
+    const client = await pool.connect();
+    const connection =
+      connections.get(client) ??
+      new PooledConnection(client as unknown as PooledClient, () => cancel(client));
     connections.set(client, connection);
     return connection;
   };

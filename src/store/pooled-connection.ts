@@ -1,26 +1,32 @@
 import { setTimeout } from "node:timers/promises";
-import { CompiledQuery, type ControlConnectionProvider, type QueryResult } from "kysely";
+import type { CompiledQuery, QueryResult } from "kysely";
+import type { CancelOutcome } from "./cancel-request.ts";
 import type { LentConnection } from "./lend.ts";
 import type { PreparedClient } from "./prepared-client.ts";
 
-/** Between two cancellations of one statement: several times what the first needs to take effect. In milliseconds. */
-const againMs = 50;
+/**
+ * Between two cancellations of one statement, in milliseconds: at first several times what one needs to take effect,
+ * then twice as long each time.
+ */
+const cancelAgain = { firstMs: 50, mostMs: 1_000 };
 
-/** A client of a pool. `processID`: the server's process at its other end. */
+/** A client of a pool. */
 export type PooledClient = Pick<PreparedClient, "query" | "queryAll"> & {
-  readonly processID?: number;
-  release(): void;
+  /** Gives the client back to its pool, which ends it when `destroy` is true. */
+  release(destroy: boolean): void;
 };
 
-/** A connection of a pool. Its statements are cancelled over another connection, that of `control`. */
+/** A connection of a pool. */
 export class PooledConnection implements LentConnection {
   readonly #client: PooledClient;
-  readonly #control: ControlConnectionProvider | undefined;
+  readonly #cancel: () => Promise<CancelOutcome>;
   #running: Promise<unknown> | undefined;
+  #isExpired = false;
 
-  constructor(client: PooledClient, control?: ControlConnectionProvider) {
+  /** `cancel` asks the server to cancel what the client runs. */
+  constructor(client: PooledClient, cancel: () => Promise<CancelOutcome>) {
     this.#client = client;
-    this.#control = control;
+    this.#cancel = cancel;
   }
 
   async executeQuery<Row>({ sql, parameters }: CompiledQuery): Promise<QueryResult<Row>> {
@@ -34,13 +40,19 @@ export class PooledConnection implements LentConnection {
     return { rows: results.at(-1)?.rows ?? [] };
   }
 
-  /** Cancels the statement again for as long as it runs: a cancellation that overtakes its statement is lost. */
+  /**
+   * Cancels the statement again for as long as it runs: a cancellation that overtakes its statement is lost. When it
+   * resolves, no cancellation is under way that could hit a later statement of the connection, or the connection is
+   * ended by `release`.
+   */
   async cancelRunning(): Promise<void> {
     const statement = this.#running;
     const settled = statement?.catch(() => {});
+    let pauseMs = cancelAgain.firstMs;
     while (statement !== undefined && this.#running === statement) {
-      await this.#cancel(statement).catch(() => {});
-      await Promise.race([settled, setTimeout(againMs, undefined, { ref: false })]);
+      if ((await this.#cancel()) === "unknown") this.#isExpired = true;
+      await Promise.race([settled, setTimeout(pauseMs, undefined, { ref: false })]);
+      pauseMs = Math.min(pauseMs * 2, cancelAgain.mostMs);
     }
   }
 
@@ -48,9 +60,9 @@ export class PooledConnection implements LentConnection {
     throw new Error("no statement of ours is read as a stream");
   }
 
-  /** Gives the client back to its pool. */
+  /** Gives the client back to its pool, or ends it when it must not be used again. */
   release(): void {
-    this.#client.release();
+    this.#client.release(this.#isExpired);
   }
 
   async #run<Result>(statement: Promise<Result>): Promise<Result> {
@@ -60,13 +72,5 @@ export class PooledConnection implements LentConnection {
     } finally {
       this.#running = undefined;
     }
-  }
-
-  async #cancel(statement: Promise<unknown>): Promise<void> {
-    await this.#control?.(async (control) => {
-      // It may have ended while the other connection was waited for.
-      if (this.#running !== statement) return;
-      await control.executeQuery(CompiledQuery.raw(`select pg_cancel_backend(${this.#client.processID})`));
-    });
   }
 }

@@ -1,5 +1,5 @@
 import { MikroORM } from "@mikro-orm/postgresql";
-import { type ControlConnectionProvider, Kysely, sql } from "kysely";
+import { Kysely, sql } from "kysely";
 import type { Backend } from "./backend.ts";
 import { type LinedPool, linedPool, type OnWait } from "./lined-pool.ts";
 import { migrate } from "./migrations/migrate.ts";
@@ -13,8 +13,8 @@ import { Watch } from "./watch.ts";
 const maxConnections = 16;
 /** As many as statements of decisions run at once. */
 const checkConnections = 4;
-/** One for the watch, one for cancellations. */
-const controlConnections = 2;
+/** For the watch. */
+const controlConnections = 1;
 
 const connection = {
   Client: PreparedClient,
@@ -72,9 +72,8 @@ export async function openPostgresql(
     max: controlConnections,
   });
   const control = new Kysely<unknown>({ dialect: controlPool.dialect });
-  const cancelOver: ControlConnectionProvider = (use) => control.getExecutor().provideConnection(use);
   const lined = (name: string, max: number, more = {}) =>
-    linedPool({ ...common, ...timeouts, ...more, name, max, control: cancelOver, onWait, patience });
+    linedPool({ ...common, ...timeouts, ...more, name, max, onWait, patience });
   const connect = ({ dialect }: LinedPool) =>
     MikroORM.init({
       ...ormOptions(log),

@@ -14,6 +14,11 @@ export interface FreezingProxy {
   holds(): boolean;
   /** Passes on what came in the meantime, and what comes. */
   thaw(): void;
+  /**
+   * Holds back what meets a condition, also when its connection is closed after. Returns a function that passes it on,
+   * and resolves when the server has closed those connections.
+   */
+  delay(condition: (bytes: Buffer) => boolean): () => Promise<void>;
   close(): Promise<void>;
 }
 
@@ -22,6 +27,8 @@ export async function startFreezingProxy(url: string): Promise<FreezingProxy> {
   const target = new URL(url);
   const sockets = new Set<Socket>();
   const held: { readonly to: Socket; readonly bytes: Buffer | string }[] = [];
+  const delayed: { readonly to: Socket; readonly bytes: Buffer }[] = [];
+  let isDelayed: (bytes: Buffer) => boolean = () => false;
   let made = 0;
   let frozen = false;
 
@@ -33,9 +40,12 @@ export async function startFreezingProxy(url: string): Promise<FreezingProxy> {
       [far, near],
     ] as const) {
       socket.on("error", () => {});
-      socket.on("close", () => other.destroy());
-      socket.on("data", (bytes) => {
-        if (frozen) held.push({ to: other, bytes });
+      socket.on("close", () => {
+        if (!delayed.some(({ to }) => to === other)) other.destroy();
+      });
+      socket.on("data", (bytes: Buffer) => {
+        if (isDelayed(bytes)) delayed.push({ to: other, bytes });
+        else if (frozen) held.push({ to: other, bytes });
         else other.write(bytes);
       });
     }
@@ -58,10 +68,23 @@ export async function startFreezingProxy(url: string): Promise<FreezingProxy> {
     freeze() {
       frozen = true;
     },
-    holds: () => held.length > 0,
+    holds: () => held.length + delayed.length > 0,
     thaw() {
       frozen = false;
       for (const { to, bytes } of held.splice(0)) if (!to.destroyed) to.write(bytes);
+    },
+    delay(condition) {
+      isDelayed = condition;
+      return async () => {
+        isDelayed = () => false;
+        const closed = delayed.splice(0).map(({ to, bytes }) => {
+          const { promise, resolve } = Promise.withResolvers<void>();
+          to.once("close", () => resolve());
+          to.end(bytes);
+          return promise;
+        });
+        await Promise.all(closed);
+      };
     },
     async close() {
       for (const socket of sockets) socket.destroy();

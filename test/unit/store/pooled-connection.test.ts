@@ -1,54 +1,64 @@
 import { expect } from "chai";
-import { CompiledQuery, type ControlConnectionProvider, type DatabaseConnection } from "kysely";
+import { CompiledQuery } from "kysely";
+import type { CancelOutcome } from "../../../src/store/cancel-request.ts";
 import { type PooledClient, PooledConnection } from "../../../src/store/pooled-connection.ts";
 
 const query = CompiledQuery.raw("select 1");
 
 describe("a connection of a pool", () => {
   let statement: PromiseWithResolvers<never>;
-  let cancellations: string[];
-  /** What a cancellation does. */
-  let onCancel: () => void;
+  let cancellations: number;
+  /** What a cancellation does, and its outcome. */
+  let onCancel: () => Promise<CancelOutcome>;
+  let destroyed: boolean[];
   let connection: PooledConnection;
-
-  const control: ControlConnectionProvider = (use) =>
-    use({
-      async executeQuery({ sql }: CompiledQuery) {
-        cancellations.push(sql);
-        onCancel();
-        return { rows: [] };
-      },
-    } as unknown as DatabaseConnection);
 
   beforeEach(() => {
     statement = Promise.withResolvers();
-    cancellations = [];
-    onCancel = () => {};
-    const client = { query: () => statement.promise, processID: 7, release: () => {} };
-    connection = new PooledConnection(client as unknown as PooledClient, control);
+    cancellations = 0;
+    onCancel = async () => "handled";
+    destroyed = [];
+    const client = {
+      query: () => statement.promise,
+      release: (destroy: boolean) => {
+        destroyed.push(destroy);
+      },
+    };
+    connection = new PooledConnection(client as unknown as PooledClient, () => {
+      cancellations++;
+      return onCancel();
+    });
   });
 
   const failureOf = (work: Promise<unknown>) => work.catch((failure: unknown) => failure);
 
-  it("has its statement cancelled over another connection", async () => {
+  it("has its statement cancelled, and is used again", async () => {
     const cancelled = new Error("cancelled");
-    onCancel = () => statement.reject(cancelled);
+    onCancel = async () => {
+      statement.reject(cancelled);
+      return "handled";
+    };
     const result = failureOf(connection.executeQuery(query));
     await connection.cancelRunning();
     expect(await result).to.equal(cancelled);
-    expect(cancellations).to.eql(["select pg_cancel_backend(7)"]);
+    expect(cancellations).to.equal(1);
+    connection.release();
+    expect(destroyed).to.eql([false]);
   });
 
-  it("has it cancelled again when the first cancellation is lost, or fails", async () => {
-    onCancel = () => {
-      if (cancellations.length === 1) return;
-      if (cancellations.length === 2) throw new Error("the control connection broke");
+  it("has it cancelled again when a cancellation overtook it, or was not sent", async () => {
+    onCancel = async () => {
+      if (cancellations === 1) return "handled";
+      if (cancellations === 2) return "not sent";
       statement.reject(new Error("cancelled"));
+      return "handled";
     };
     const result = failureOf(connection.executeQuery(query));
     await connection.cancelRunning();
     await result;
-    expect(cancellations).to.have.length(3);
+    expect(cancellations).to.equal(3);
+    connection.release();
+    expect(destroyed).to.eql([false]);
   });
 
   it("has nothing cancelled when nothing runs any more", async () => {
@@ -56,24 +66,33 @@ describe("a connection of a pool", () => {
     statement.reject(new Error("too late"));
     await result;
     await connection.cancelRunning();
-    expect(cancellations).to.eql([]);
+    expect(cancellations).to.equal(0);
   });
 
-  it("has nothing cancelled that ended while the other connection was waited for", async () => {
-    const waiting = Promise.withResolvers<void>();
-    const late = new PooledConnection(
-      { query: () => statement.promise } as unknown as PooledClient,
-      async (use) => {
-        await waiting.promise;
-        await control(use);
-      },
-    );
-    const result = failureOf(late.executeQuery(query));
-    const cancelling = late.cancelRunning();
-    statement.reject(new Error("too late"));
+  it("is not used again while the outcome of a cancellation is to come, though the statement has ended", async () => {
+    const outcome = Promise.withResolvers<CancelOutcome>();
+    onCancel = () => outcome.promise;
+    const result = failureOf(connection.executeQuery(query));
+    let isFree = false;
+    const cancelling = connection.cancelRunning().then(() => {
+      isFree = true;
+    });
+    statement.reject(new Error("ended by itself"));
     await result;
-    waiting.resolve();
+    expect(isFree).to.equal(false);
+    outcome.resolve("handled");
     await cancelling;
-    expect(cancellations).to.eql([]);
+  });
+
+  it("is ended when the outcome of a cancellation is unknown", async () => {
+    onCancel = async () => {
+      statement.reject(new Error("ended by itself"));
+      return "unknown";
+    };
+    const result = failureOf(connection.executeQuery(query));
+    await connection.cancelRunning();
+    await result;
+    connection.release();
+    expect(destroyed).to.eql([true]);
   });
 });
