@@ -9,11 +9,14 @@ export interface ImportedEdge {
   readonly createdAt: bigint | null;
 }
 
+/** A user of an import: what is left out keeps what is stored, and is empty for a new user. */
+export type ImportedUser = Pick<User, "id" | "userName"> & Partial<User>;
+
 /** One record of an import. */
 export type ImportRecord =
-  | { readonly kind: "user"; readonly user: User }
+  | { readonly kind: "user"; readonly user: ImportedUser }
   | { readonly kind: "follow" | "block" | "mute"; readonly edge: ImportedEdge }
-  | { readonly kind: "malformed" };
+  | { readonly kind: "malformed"; readonly description: string };
 
 /** Why a record of an import is not stored. */
 export const skipReasons = ["MALFORMED", "SELF", "UNKNOWN_USER", "FOLLOW_ACROSS_BLOCK"] as const;
@@ -24,6 +27,8 @@ export interface SkippedRecord {
   /** The number of the record in the import, from 0. */
   readonly record: number;
   readonly reason: SkipReason;
+  /** The fields at fault, by the names that they have in JSON, and what is wrong with them. */
+  readonly description: string;
 }
 
 /** How far an import has come. */

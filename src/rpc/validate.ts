@@ -21,9 +21,14 @@ export const validate: Interceptor = (next) => (request) => {
   return next(request);
 };
 
-/** Whether a message keeps the rules of its definition. */
-export function isValid<Desc extends DescMessage>(schema: Desc, message: MessageShape<Desc>): boolean {
-  return validator.validate(schema, message).kind === "valid";
+/** Which rules of its definition a message breaks, for people to read; undefined when it keeps them all. */
+export function brokenRules<Desc extends DescMessage>(
+  schema: Desc,
+  message: MessageShape<Desc>,
+): string | undefined {
+  const result = validator.validate(schema, message);
+  if (result.kind === "error") return "a rule cannot be checked";
+  return result.kind === "valid" ? undefined : describeViolations(result.violations);
 }
 
 /** The fields of a message that break its rules. */
@@ -45,23 +50,22 @@ export function check<Desc extends DescMessage>(schema: Desc, message: MessageSh
 }
 
 function invalidRequest(violations: readonly Violation[]): ConnectError {
-  return new ConnectError(
-    violations.map(({ field, message }) => `${jsonPath(field)} ${message}`.trimStart()).join("; "),
-    Code.InvalidArgument,
-    undefined,
-    [
-      { desc: ErrorInfoSchema, value: { reason: "INVALID_REQUEST", domain: errorDomain } },
-      {
-        desc: BadRequestSchema,
-        value: {
-          fieldViolations: violations.map(({ field, message }) => ({
-            field: pathToString(field),
-            description: message,
-          })),
-        },
+  return new ConnectError(describeViolations(violations), Code.InvalidArgument, undefined, [
+    { desc: ErrorInfoSchema, value: { reason: "INVALID_REQUEST", domain: errorDomain } },
+    {
+      desc: BadRequestSchema,
+      value: {
+        fieldViolations: violations.map(({ field, message }) => ({
+          field: pathToString(field),
+          description: message,
+        })),
       },
-    ],
-  );
+    },
+  ]);
+}
+
+function describeViolations(violations: readonly Violation[]): string {
+  return violations.map(({ field, message }) => `${jsonPath(field)} ${message}`.trimStart()).join("; ");
 }
 
 /** The path of a field as JSON spells it, since people meet the message over REST first. */

@@ -55,8 +55,8 @@ export function importHandlers(imports: ImportRepository, log: ImportLog, stoppi
       log(name, progress);
       return {
         progress: fromProgress(progress),
-        skipped: skipped.map(({ record, reason }) =>
-          create(SkippedRecordSchema, { record: BigInt(record), reason: SkipReason[reason] }),
+        skipped: skipped.map(({ record, reason, description }) =>
+          create(SkippedRecordSchema, { record: BigInt(record), reason: SkipReason[reason], description }),
         ),
       };
     },

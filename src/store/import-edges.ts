@@ -14,7 +14,8 @@ export type NumberedEdge = ImportedEdge & { readonly record: number };
 
 interface OutcomeRow {
   readonly stored: number;
-  readonly unknown: number[];
+  readonly unknown_owner: number[];
+  readonly unknown_target: number[];
   readonly across: number[];
 }
 
@@ -70,21 +71,26 @@ async function importEdges(
   if (edges.length === 0) return { stored: 0, skipped: [] };
   const [row] = await run(sql<OutcomeRow>`
     with seen as materialized (
-      select g.*, owner_row.id is not null and target_row.id is not null as known, ${across} as across
+      select g.*, owner_row.id is not null as knows_owner,
+        target_row.id is not null as knows_target, ${across} as across
       from ${given(edges)}
       left join lateral (select u.id from users u where u.id = g.owner limit 1 for key share) owner_row on true
       left join lateral (select u.id from users u where u.id = g.target limit 1 for key share) target_row on true
     ),
-    fit as (select * from seen where known and not across),
+    fit as (select * from seen where knows_owner and knows_target and not across),
     added as (${insert} returning 1)
     select (select count(*) from added)::int as stored,
-      array(select record::int from seen where not known) as unknown,
-      array(select record::int from seen where known and across) as across`);
+      array(select record::int from seen where not knows_owner) as unknown_owner,
+      array(select record::int from seen where knows_owner and not knows_target) as unknown_target,
+      array(select record::int from seen where knows_owner and knows_target and across) as across`);
+  const skip = (reason: SkippedRecord["reason"], records: readonly number[] = [], description: string) =>
+    records.map((record) => ({ record, reason, description }));
   return {
     stored: row?.stored ?? 0,
     skipped: [
-      ...(row?.unknown ?? []).map((record) => ({ record, reason: "UNKNOWN_USER" as const })),
-      ...(row?.across ?? []).map((record) => ({ record, reason: "FOLLOW_ACROSS_BLOCK" as const })),
+      ...skip("UNKNOWN_USER", row?.unknown_owner, "ownerId is no known user"),
+      ...skip("UNKNOWN_USER", row?.unknown_target, "targetId is no known user"),
+      ...skip("FOLLOW_ACROSS_BLOCK", row?.across, "ownerId or targetId blocks the other"),
     ],
   };
 }

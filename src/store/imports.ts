@@ -13,9 +13,9 @@ import {
   importMutes,
   type NumberedEdge,
 } from "./import-edges.ts";
+import { importUsers } from "./import-users.ts";
 import { lockPairs } from "./pair-lock.ts";
 import type { Run, Session } from "./session.ts";
-import { upsertUsers } from "./users.ts";
 
 interface ImportRow {
   readonly records: string;
@@ -91,18 +91,20 @@ async function storeFresh(run: Run, records: readonly ImportRecord[], first: num
   const users = [];
   for (const [index, record] of records.entries()) {
     const number = first + index;
-    if (record.kind === "malformed") skipped.push({ record: number, reason: "MALFORMED" });
+    if (record.kind === "malformed")
+      skipped.push({ record: number, reason: "MALFORMED", description: record.description });
     else if (record.kind === "user") users.push(record.user);
-    else if (record.edge.owner === record.edge.target) skipped.push({ record: number, reason: "SELF" });
+    else if (record.edge.owner === record.edge.target)
+      skipped.push({ record: number, reason: "SELF", description: "ownerId and targetId are the same user" });
     else edges[record.kind].push({ ...record.edge, record: number });
   }
-  const changed = users.length === 0 ? [] : await run(upsertUsers(users));
+  const usersStored = await importUsers(run, users);
   // The one place that locks many pairs: in the order of the locks, as every other import does.
   await run(
     lockPairs([...edges.follow, ...edges.block].map(({ owner, target }) => [owner, target] as const)),
   );
   const outcomes = [
-    { stored: changed.length, skipped },
+    { stored: usersStored, skipped },
     await importBlocks(run, edges.block),
     await importMutes(run, edges.mute),
     await importFollows(run, edges.follow),

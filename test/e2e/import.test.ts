@@ -144,6 +144,24 @@ describe("an import over gRPC", () => {
     expect(json.data[0]).to.deep.include({ createdAt: "2020-09-13T12:26:40Z" });
   });
 
+  it("keeps of a user what the record does not have", async () => {
+    const known = { id: ann, userName: "ann", firstName: "Ann", lastName: "A", isVerified: true };
+    await service.graph.upsertUsers({ users: [known] }, options);
+    const inPart = (paths: string[]): RecordInit => ({
+      record: { case: "user", value: create(UserSchema, { id: ann, userName: "anna" }) },
+      userFields: { paths },
+    });
+    const { skipped } = await importOf({
+      importId: randomUUID(),
+      records: [inPart(["user_name", "last_name"]), inPart(["user_name", "is_admin"])],
+    });
+    const expected = { ...known, userName: "anna", lastName: "" };
+    expect((await service.graph.getUser({ userId: ann }, options)).user).to.deep.include(expected);
+    expect(skipped.map(({ record, description }) => [Number(record), description])).to.eql([
+      [1, "userFields names a field that a user does not have"],
+    ]);
+  });
+
   it("changes nothing when it is repeated", async () => {
     const records = [userRecord(ann), edge("follow", ann, bob), edge("mute", bob, ann)];
     await importOf({ importId: randomUUID(), records });
@@ -169,16 +187,17 @@ describe("an import over gRPC", () => {
         edge("block", bob, ann),
       ],
     });
-    expect(skipped.map(({ record, reason }) => [Number(record), reason])).to.eql([
-      [0, SkipReason.FOLLOW_ACROSS_BLOCK],
-      [1, SkipReason.MALFORMED],
-      [2, SkipReason.MALFORMED],
-      [3, SkipReason.MALFORMED],
-      [4, SkipReason.MALFORMED],
-      [5, SkipReason.MALFORMED],
-      [6, SkipReason.MALFORMED],
-      [7, SkipReason.SELF],
-      [8, SkipReason.UNKNOWN_USER],
+    const { FOLLOW_ACROSS_BLOCK, MALFORMED, SELF, UNKNOWN_USER } = SkipReason;
+    expect(skipped.map(({ record, ...why }) => [Number(record), why.reason, why.description])).to.eql([
+      [0, FOLLOW_ACROSS_BLOCK, "ownerId or targetId blocks the other"],
+      [1, MALFORMED, "the record is empty"],
+      [2, MALFORMED, "targetId must be a valid UUID"],
+      [3, MALFORMED, "id must be a valid UUID"],
+      [4, MALFORMED, "userName must be at least 1 characters"],
+      [5, MALFORMED, "createdAt must be in the years 1 to 9999"],
+      [6, MALFORMED, "createdAt must be in the years 1 to 9999"],
+      [7, SELF, "ownerId and targetId are the same user"],
+      [8, UNKNOWN_USER, "targetId is no known user"],
     ]);
     const counts = (progress?.skipped ?? []).map(({ reason, count }) => [reason, Number(count)]);
     expect(counts).to.have.deep.members([

@@ -85,6 +85,25 @@ describe("imports at once with other changes, on PostgreSQL", function () {
     }
   });
 
+  it("users who are imported in part keep what an upsert stores meanwhile", async () => {
+    for (let round = 0; round < 30; round++) {
+      const users = Array.from({ length: 40 }, () => someUser());
+      await store().users.upsert(users.slice(0, 20));
+      const inPart = users.map(
+        ({ id, userName }): ImportRecord => ({ kind: "user", user: { id, userName } }),
+      );
+      const outcomes = await tally([
+        store().imports.store(newImport(), 0, inPart),
+        store().users.upsert(users.map((user) => ({ ...user, isVerified: true })).reverse()),
+        store().imports.store(newImport(), 0, inPart.toReversed()),
+      ]);
+      expect(outcomes, `round ${round}`).to.eql({ ok: 3 });
+      const found = await Promise.all(users.slice(0, 8).map(({ id }) => store().users.find(id)));
+      const late = await Promise.all(users.slice(-8).map(({ id }) => store().users.find(id)));
+      for (const { isVerified } of [...found, ...late]) expect(isVerified, `round ${round}`).to.equal(true);
+    }
+  });
+
   it("users who are deleted meanwhile are unknown, or their records go with them", async () => {
     for (let round = 0; round < 40; round++) {
       const users = await store().newUsers(12);

@@ -2,6 +2,7 @@ import { expect } from "chai";
 import { sql } from "kysely";
 import { migrationsList } from "../../src/store/migrations/list.ts";
 import { postgresUrl } from "../support/cluster.ts";
+import { malformedRecord } from "./suite/imports.ts";
 import { openPostgresStore, type PostgresStore, withParameters } from "./suite/postgresql.ts";
 import { failureOf } from "./suite/store.ts";
 
@@ -56,7 +57,7 @@ describe("migrations on PostgreSQL", () => {
     const store = await instance();
     await store.migrate();
     const id = "99999999-9999-4999-8999-999999999999";
-    await store.imports.store({ service: "accounts", id }, 0, [{ kind: "malformed" }]);
+    await store.imports.store({ service: "accounts", id }, 0, [malformedRecord]);
     // As the version before does it.
     await store.admin.query(`insert into imports (id) values ('${id}') on conflict do nothing`);
     const { rows } = await store.admin.query(

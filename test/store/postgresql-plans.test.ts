@@ -80,6 +80,12 @@ const operations: Record<string, (database: Database) => Promise<unknown>> = {
   "a user": ({ users }) => users.find(actor),
   "an import": ({ imports }) =>
     imports.store({ service: "accounts", id: randomUUID() }, 0, records.slice(0, 1_000)),
+  "an import of users in part": ({ imports }) =>
+    imports.store(
+      { service: "accounts", id: randomUUID() },
+      0,
+      many.slice(0, 1_000).map((id) => ({ kind: "user", user: { id, userName: "renamed" } })),
+    ),
   "the erasure of a user": ({ users }) => users.delete(owner),
 };
 

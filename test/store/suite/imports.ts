@@ -2,6 +2,7 @@ import { expect } from "chai";
 import { sql } from "kysely";
 import type { UserId } from "../../../src/domain/ids.ts";
 import type { ImportProgress, ImportRecord } from "../../../src/domain/imports.ts";
+import type { User } from "../../../src/domain/user.ts";
 import type { ImportName } from "../../../src/store/imports.ts";
 import { expectReason, failureOf, someUser, type TestStore, unknownId } from "./store.ts";
 
@@ -11,6 +12,8 @@ type EdgeKind = "follow" | "block" | "mute";
 export function newImport(service = "accounts"): ImportName {
   return { service, id: unknownId() };
 }
+
+export const malformedRecord: ImportRecord = { kind: "malformed", description: "the record is empty" };
 
 /** A record of an edge; without a time it is of now. */
 export function edgeRecord(
@@ -126,6 +129,69 @@ export function describeImports(store: () => TestStore): void {
       expect(again.progress).to.eql({ ...nothing, records: 2, stored: 1, unchanged: 1 });
     });
 
+    describe("of users in part", () => {
+      const facts = { firstName: "First", lastName: "Last", profilePictureUrls: ["a"], isVerified: true };
+      const partial = (id: UserId, some: Partial<User> = {}): ImportRecord => ({
+        kind: "user",
+        user: { id, userName: "renamed", ...some },
+      });
+
+      it("keep what they leave out, a badge too", async () => {
+        const known = await store().newUser(facts);
+        const { progress } = await store().imports.store(newImport(), 0, [partial(known)]);
+        expect(progress).to.eql({ ...nothing, records: 1, stored: 1 });
+        expect(await store().users.find(known)).to.eql({ id: known, userName: "renamed", ...facts });
+        const again = await store().imports.store(newImport(), 0, [partial(known)]);
+        expect(again.progress).to.eql({ ...nothing, records: 1, unchanged: 1 });
+      });
+
+      it("replace each field that they have, and no other", async () => {
+        const changes: Partial<User>[] = [
+          { firstName: "" },
+          { lastName: "Other" },
+          { profilePictureUrls: [] },
+          { isVerified: false },
+        ];
+        for (const change of changes) {
+          const known = await store().newUser(facts);
+          await store().imports.store(newImport(), 0, [partial(known, change)]);
+          expect(await store().users.find(known)).to.eql({
+            id: known,
+            userName: "renamed",
+            ...facts,
+            ...change,
+          });
+        }
+      });
+
+      it("make a new user whose other fields are empty", async () => {
+        const id = unknownId();
+        const { progress } = await store().imports.store(newImport(), 0, [
+          partial(id, { lastName: "Last" }),
+          edgeRecord("follow", id, ann),
+        ]);
+        expect(progress).to.eql({ ...nothing, records: 2, stored: 2 });
+        expect(await store().users.find(id)).to.eql({
+          ...{ id, userName: "renamed", firstName: "", lastName: "Last" },
+          ...{ profilePictureUrls: [], isVerified: false },
+        });
+      });
+
+      it("add up, the last of two winning field by field", async () => {
+        const known = await store().newUser({ ...facts, isVerified: false });
+        const { progress } = await store().imports.store(newImport(), 0, [
+          { kind: "user", user: { id: known, userName: "full", ...facts } },
+          partial(known, { firstName: "Second" }),
+          partial(known, { userName: "third" }),
+        ]);
+        expect(progress).to.eql({ ...nothing, records: 3, stored: 1, unchanged: 2 });
+        expect(await store().users.find(known)).to.eql({
+          ...{ id: known, userName: "third" },
+          ...{ ...facts, firstName: "Second" },
+        });
+      });
+    });
+
     it("names every record that it skips, and why", async () => {
       await store().blocks.block(carl, ann);
       const stranger = unknownId();
@@ -133,7 +199,7 @@ export function describeImports(store: () => TestStore): void {
       const records: ImportRecord[] = [
         edgeRecord("follow", ann, carl),
         edgeRecord("block", ann, stranger),
-        { kind: "malformed" },
+        malformedRecord,
         edgeRecord("mute", bob, bob),
         edgeRecord("follow", carl, ann),
         edgeRecord("follow", stranger, ann),
@@ -142,21 +208,23 @@ export function describeImports(store: () => TestStore): void {
         edgeRecord("block", stranger, stranger),
       ];
       const { progress, skipped } = await store().imports.store(id, 0, records);
+      const across = "ownerId or targetId blocks the other";
+      const self = "ownerId and targetId are the same user";
       expect(skipped).to.eql([
-        { record: 0, reason: "FOLLOW_ACROSS_BLOCK" },
-        { record: 1, reason: "UNKNOWN_USER" },
-        { record: 2, reason: "MALFORMED" },
-        { record: 3, reason: "SELF" },
-        { record: 4, reason: "FOLLOW_ACROSS_BLOCK" },
-        { record: 5, reason: "UNKNOWN_USER" },
-        { record: 6, reason: "UNKNOWN_USER" },
-        { record: 8, reason: "SELF" },
+        { record: 0, reason: "FOLLOW_ACROSS_BLOCK", description: across },
+        { record: 1, reason: "UNKNOWN_USER", description: "targetId is no known user" },
+        { record: 2, reason: "MALFORMED", description: "the record is empty" },
+        { record: 3, reason: "SELF", description: self },
+        { record: 4, reason: "FOLLOW_ACROSS_BLOCK", description: across },
+        { record: 5, reason: "UNKNOWN_USER", description: "ownerId is no known user" },
+        { record: 6, reason: "UNKNOWN_USER", description: "ownerId is no known user" },
+        { record: 8, reason: "SELF", description: self },
       ]);
       const counts = { MALFORMED: 1, SELF: 2, UNKNOWN_USER: 3, FOLLOW_ACROSS_BLOCK: 2 };
       expect(progress).to.eql({ records: 9, stored: 1, unchanged: 0, skipped: counts });
       expect(await store().imports.progress(id)).to.eql(progress);
       const next = await store().imports.store(id, 9, [edgeRecord("follow", ann, carl)]);
-      expect(next.skipped).to.eql([{ record: 9, reason: "FOLLOW_ACROSS_BLOCK" }]);
+      expect(next.skipped).to.eql([{ record: 9, reason: "FOLLOW_ACROSS_BLOCK", description: across }]);
       expect(next.progress.skipped).to.eql({ ...counts, FOLLOW_ACROSS_BLOCK: 3 });
     });
 
@@ -183,9 +251,9 @@ export function describeImports(store: () => TestStore): void {
         edgeRecord("block", ann, bob, 1n),
         edgeRecord("follow", bob, ann, 3n),
       ]);
-      expect(skipped).to.eql([
-        { record: 0, reason: "FOLLOW_ACROSS_BLOCK" },
-        { record: 2, reason: "FOLLOW_ACROSS_BLOCK" },
+      expect(skipped.map(({ record, reason }) => [record, reason])).to.eql([
+        [0, "FOLLOW_ACROSS_BLOCK"],
+        [2, "FOLLOW_ACROSS_BLOCK"],
       ]);
       expect(await edgeTimes("follow", ann, bob)).to.eql([]);
       expect(await edgeTimes("follow", bob, ann)).to.eql([]);
@@ -225,14 +293,14 @@ export function describeImports(store: () => TestStore): void {
         const again = await store().imports.store(id, 0, follows(0, 4));
         expect(again.progress).to.eql({ ...nothing, records: 4, stored: 4 });
         expect(await edgeTimes("follow", ann, others[1] as UserId)).to.eql([]);
-        const onwards = await store().imports.store(id, 2, [...follows(2, 6), { kind: "malformed" }]);
+        const onwards = await store().imports.store(id, 2, [...follows(2, 6), malformedRecord]);
         expect(onwards.progress).to.eql({
           records: 7,
           stored: 6,
           unchanged: 0,
           skipped: { ...nothingSkipped, MALFORMED: 1 },
         });
-        expect(onwards.skipped).to.eql([{ record: 6, reason: "MALFORMED" }]);
+        expect(onwards.skipped.map(({ record, reason }) => [record, reason])).to.eql([[6, "MALFORMED"]]);
         expect(await store().imports.progress(id)).to.eql(onwards.progress);
       });
 
