@@ -1,4 +1,5 @@
-import type { DescField, DescMessage, Message } from "@bufbuild/protobuf";
+import { create, type DescField, type DescMessage, type Message } from "@bufbuild/protobuf";
+import { fieldsAtFault } from "../rpc/validate.ts";
 import { isJsonObject, type JsonObject, messageReader } from "./json-reader.ts";
 import { pathReader, queryReader, type ReadPath, type ReadQuery } from "./parameters.ts";
 import { Refusal } from "./refusal.ts";
@@ -8,7 +9,7 @@ import type { Segment } from "./template.ts";
 export interface Binding {
   readonly readPath: ReadPath;
   readonly readQuery: ReadQuery;
-  /** Reads a body; undefined is none. */
+  /** Reads a body; undefined is none, and so is null where a request without a body is complete. */
   readonly readBody: (json: unknown, into: Message) => void;
   /** The fields that the path sets, in its order. */
   readonly inPath: readonly DescField[];
@@ -44,10 +45,18 @@ export function fieldOf(message: DescMessage, name: string): DescField {
   return field;
 }
 
-/** Without a body in its rule, a method accepts an empty object, in which every field is unknown. */
+/**
+ * Without a body in its rule, a method accepts an empty object, in which every field is unknown. Where no field of the
+ * body is required it accepts null as well, which some clients send when they have no body.
+ */
 function wholeBody(input: DescMessage, body: string, inPath: readonly DescField[]): Binding["readBody"] {
-  const read = messageReader(input, new Set(body === "*" ? inPath : input.fields));
-  return (json, into) => read(json === undefined ? {} : objectOf(json), "", into);
+  const outside = new Set(body === "*" ? inPath : input.fields);
+  const read = messageReader(input, outside);
+  const isNeeded = [...fieldsAtFault(input, create(input))].some((field) => !outside.has(field));
+  return (json, into) => {
+    const isNone = json === undefined || (json === null && !isNeeded);
+    read(isNone ? {} : objectOf(json), "", into);
+  };
 }
 
 function fieldBody(field: DescField): Binding["readBody"] {

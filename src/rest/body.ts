@@ -69,11 +69,16 @@ function readBytes(request: HttpRequest, maxBytes: number, signal: AbortSignal):
   });
 }
 
-/** Throws a `Refusal` unless the headers announce plain JSON. */
+/**
+ * Throws a `Refusal` unless the headers announce plain JSON in UTF-8. Parameters that say nothing of the charset are
+ * ignored: JSON has none (RFC 8259, 11).
+ */
 export function checkMediaType({ headers }: Pick<HttpRequest, "headers">): void {
   const [type, ...parameters] = (headers["content-type"] ?? "").toLowerCase().split(";");
-  const plain = parameters.every((parameter) => /^charset=(?:utf-8|"utf-8")$/.test(parameter.trim()));
-  if (type?.trim() !== "application/json" || !plain)
+  const isUtf8 = parameters
+    .map((parameter) => parameter.trim())
+    .every((parameter) => !parameter.startsWith("charset") || /^charset=("?)utf-?8\1$/.test(parameter));
+  if (type?.trim() !== "application/json" || !isUtf8)
     throw new Refusal("media_type", "The body must be application/json in UTF-8");
   if ((headers["content-encoding"] ?? "identity").toLowerCase() !== "identity")
     throw new Refusal("media_type", "The body must not be compressed");

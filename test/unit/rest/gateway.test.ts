@@ -305,16 +305,27 @@ describe("the REST gateway", () => {
       expect(text).to.include("Unknown field: pageSize");
     });
 
-    for (const body of ["", "{}", " { }\r\n"])
+    for (const body of ["", "{}", " { }\r\n", "null", " null\n"])
       it(`nothing of the body ${JSON.stringify(body)} where the rule has none`, async () => {
         const answer = await call("POST", `${control}/block/${ada}`, { headers: json, body });
         expect(answer.status).to.equal(200);
       });
 
+    it("null for a body that is needed: 400", async () => {
+      const answer = await call("PATCH", settings, { headers: json, body: "null" });
+      await statusFailure(answer, 400, "Bad request", "Bad request");
+      expect(handled).to.eql([]);
+    });
+
     const mediaTypes: [number, string | undefined][] = [
       [200, "application/json"],
       [200, "Application/JSON; Charset=UTF-8"],
       [200, 'application/json ; charset="utf-8"'],
+      [200, "application/json;"],
+      [200, "application/json; charset=utf-8;"],
+      [200, "application/json;charset=utf8"],
+      [200, 'application/json; charset="UTF8"'],
+      [200, "application/json; profile=x"],
       [415, undefined],
       [415, ""],
       [415, "text/plain"],
@@ -323,7 +334,10 @@ describe("the REST gateway", () => {
       [415, "application/problem+json"],
       [415, "application/json; charset=latin1"],
       [415, "application/json; charset=utf-16"],
-      [415, "application/json; profile=x"],
+      [415, 'application/json; charset="utf-8'],
+      [415, "application/json; charset="],
+      [415, "application/json; charset=utf-8; charset=latin1"],
+      [415, "application/json charset=utf-8"],
       [415, "application/x-www-form-urlencoded"],
     ];
     for (const [status, type] of mediaTypes)
