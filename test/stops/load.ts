@@ -20,7 +20,8 @@ export interface Tally {
 
 /** Between two calls of a lane, in milliseconds. */
 const paceMs = 20;
-const maxInFlight = 8;
+/** Of a lane over HTTP/2. All lanes together have no more under way than the service has connections to the database. */
+const maxInFlight = 2;
 
 /**
  * Calls at a steady pace over one connection, one read for each write, as one user. It goes on until the service

@@ -118,6 +118,9 @@ function environmentOf({ databaseUrl, drainDelayMs, tls }: StopOptions, dataDir:
     GRPC_PORT: "0",
     ADMIN_PORT: "0",
     RATE_WRITES_PER_MINUTE: "0",
+    // A call that is refused because the machine is slow would count as lost.
+    MAX_CALLS_IN_FLIGHT: "0",
+    MAX_SERVICE_CALLS_IN_FLIGHT: "0",
     JWT_SECRET: minting.secret,
     JWT_ISSUER: minting.issuer,
     JWT_AUDIENCE: minting.audience,

@@ -11,6 +11,7 @@ import type { Config } from "../../src/config.ts";
 import { serviceToken, userToken } from "../../src/development/mint.ts";
 import type { UserId } from "../../src/domain/ids.ts";
 import { openDatabase } from "../../src/store/database.ts";
+import { newDataDirectory } from "./data-directory.ts";
 import { type Conformance, publishedConformance, type RestAnswer } from "./openapi.ts";
 
 const minting = {
@@ -57,7 +58,8 @@ export async function startService(
   overrides: Partial<Config> = {},
   open = openDatabase,
 ): Promise<TestService> {
-  const dataDir = mkdtempSync(join(tmpdir(), "privacy-control-"));
+  const dataDir =
+    databaseUrl === undefined ? await newDataDirectory() : mkdtempSync(join(tmpdir(), "privacy-control-"));
   const app = await startApp(
     {
       production: false,

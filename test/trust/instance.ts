@@ -13,6 +13,8 @@ const jwt = { secret: "the secret that signs tokens in fault runs", issuer: "tru
 const minting = { ...jwt, audience: "users", serviceAudience: "services", hours: 1 };
 const scopes = "access.read graph.read graph.write users.act";
 
+const unlimited = { RATE_WRITES_PER_MINUTE: "0", MAX_CALLS_IN_FLIGHT: "0", MAX_SERVICE_CALLS_IN_FLIGHT: "0" };
+
 const pollMs = 10;
 const readyMs = 60_000;
 
@@ -39,7 +41,7 @@ interface InstanceOptions {
   readonly mutant?: Mutant | undefined;
   /** For Node itself. */
   readonly nodeOptions?: readonly string[];
-  /** Whether callers meet the default limits; most loads are a flood themselves. */
+  /** Whether callers meet the default limits. Most loads are a flood themselves, and no run is about a slow machine. */
   readonly limitsCallers?: boolean;
   /** What is taken out of the source text. */
   readonly sourceMutant?: MutantName | undefined;
@@ -70,7 +72,7 @@ export async function startInstance({
     HTTP_PORT: String(httpPort),
     GRPC_PORT: String(grpcPort),
     ADMIN_PORT: "0",
-    ...(limitsCallers ? {} : { RATE_WRITES_PER_MINUTE: "0" }),
+    ...(limitsCallers ? {} : unlimited),
     LOG_LEVEL: "silent",
     ...(sourceMutant === undefined ? {} : { MUTANT: sourceMutant }),
     JWT_SECRET: jwt.secret,

@@ -11,9 +11,9 @@ import { breakFrames } from "./http2-frames.ts";
 import { answerOf, serverFaults } from "./rpc-answer.ts";
 import { type FuzzedCall, fuzzedCalls } from "./rpc-requests.ts";
 
-/** Sessions to each listener, and calls at once on all of them. */
 const sessionsEach = 4;
-const clients = 48;
+/** Calls at once: fewer than the service has connections to the database, so that none waits for one on a slow machine. */
+const clients = 12;
 /** Any reset but a refusal before anything was done (RFC 9113, 8.7), as of one who resets too much, and our own cancelling. */
 const badReset = /^reset (?![78]$)/;
 /** How many examples are made up at a time: while they are, nobody looks at the clock. */
@@ -74,7 +74,7 @@ export async function fuzzRpc(options: FuzzOptions): Promise<Report> {
     }
   }
   await Promise.all(Array.from({ length: clients }, (_, turn) => client(turn)));
-  for (const session of [...pools.public, ...pools.internal]) session.destroy();
+  for (const session of [...pools.public, ...pools.internal]) session?.destroy();
 
   const { calls, failures, slowest } = await canary.stop();
   if (slowest > slowMs) problems.add("the canary waited", `${Math.round(slowest)} ms`);

@@ -61,6 +61,9 @@ export async function startInstance(options: InstanceOptions = {}): Promise<Inst
       // The attacks are to meet what stands behind the limits of callers.
       RATE_WRITES_PER_MINUTE: "0",
       RATE_FAILED_TOKENS_PER_MINUTE: "0",
+      // What is refused on a slow machine tells nothing of an attack.
+      MAX_CALLS_IN_FLIGHT: "0",
+      MAX_SERVICE_CALLS_IN_FLIGHT: "0",
       DATA_DIR: dataDir,
       JWT_ISSUER: minting.issuer,
       JWT_AUDIENCE: minting.audience,
