@@ -86,8 +86,13 @@ export async function startApp(
   const { stopping, shutdown: shutdownSignal } = lifecycle;
   const services = makeServices({ database, signingKey, log, metrics, tracing, stopping });
   const internalServices = [services.privacyControl, services.graph, services.access, ...furtherServices];
-  const gates = makeGates(config, { database, log, developmentSecret });
-  parts.defer(() => gates.stopSharing());
+  const gates = makeGates(config, {
+    database,
+    log,
+    developmentSecret,
+    onKeys: (available) => lifecycle.setAvailable("keys", available),
+  });
+  parts.defer(() => gates.close());
 
   const common = {
     log,
@@ -116,7 +121,7 @@ export async function startApp(
   });
 
   const ready = async () => {
-    if (lifecycle.retired) return false;
+    if (lifecycle.retired || !gates.keysAvailable()) return false;
     await database.ping(AbortSignal.timeout(pingMs));
     return true;
   };
@@ -152,7 +157,7 @@ export async function startApp(
   parts.move();
   database.watch((present) => {
     log.warn(present ? "the database is back" : "the database is away");
-    lifecycle.health.setServing(present);
+    lifecycle.setAvailable("database", present);
   });
 
   return {
@@ -165,7 +170,7 @@ export async function startApp(
     async stop(graceMs) {
       const cutOff = await lifecycle.close([publicListener, internalListener], graceMs);
       certificates?.close();
-      await gates.stopSharing();
+      await gates.close();
       await database.close();
       await tracing?.stop();
       // Last, so that the end can be watched.

@@ -1,7 +1,7 @@
 import type { Logger } from "pino";
 import type { Config } from "../config.ts";
 import { type Gate, serviceGate, userGate } from "../rpc/auth/gate.ts";
-import { remoteKeys } from "../rpc/auth/token-keys.ts";
+import { type RemoteKeys, remoteKeys } from "../rpc/auth/token-keys.ts";
 import { type TokenKeys, tokenVerifier } from "../rpc/auth/tokens.ts";
 import { callerLimits } from "../rpc/limits/caller-limits.ts";
 import { clientAddress } from "../rpc/limits/client-address.ts";
@@ -20,20 +20,27 @@ interface GatesOptions {
   readonly log: Logger;
   /** The secret that stands in for a configured key, in development. */
   readonly developmentSecret: string | undefined;
+  /** Called at once, and whenever keys of a key server become available or are no longer so. */
+  readonly onKeys: (available: boolean) => void;
 }
 
 /** What lets calls in: users on the public listener, services on the internal one. */
 interface Gates {
   readonly users: Gate;
   readonly services: Gate;
-  /** Tells other instances no more of what callers took. */
-  stopSharing(): Promise<void>;
+  /** Whether there are keys to verify tokens with: without, no call can be admitted. */
+  keysAvailable(): boolean;
+  /** Ends the work in the background: fetching keys, and telling other instances what callers took. */
+  close(): Promise<void>;
 }
 
 /** Makes the gates, with the limits of callers, which hold for both together. */
-export function makeGates(config: Config, { database, log, developmentSecret }: GatesOptions): Gates {
+export function makeGates(config: Config, options: GatesOptions): Gates {
+  const { database, log } = options;
   const { audience, serviceAudience, issuer } = config.jwt;
-  const keys = tokenKeys(config, developmentSecret);
+  const remote = remoteKeysOf(config, options);
+  const keys: TokenKeys =
+    remote === undefined ? sharedSecret(config, options) : { kind: "published", keys: remote };
   const limits = callerLimits(config.rates);
   const addressOf = clientAddress(config.rates.trustedProxies);
   const limited = (gate: Gate, holdMs: number) => limitedGate(gate, { ...limits, addressOf, holdMs });
@@ -44,12 +51,20 @@ export function makeGates(config: Config, { database, log, developmentSecret }: 
   return {
     users: limited(userGate(verifier(audience, serviceAudience)), refusalHoldMs),
     services: limited(serviceGate(verifier(serviceAudience, audience)), 0),
-    stopSharing: async () => await sharing?.[Symbol.asyncDispose](),
+    keysAvailable: () => remote?.available() ?? true,
+    async close() {
+      remote?.[Symbol.dispose]();
+      await sharing?.[Symbol.asyncDispose]();
+    },
   };
 }
 
-function tokenKeys({ jwt }: Config, developmentSecret: string | undefined): TokenKeys {
-  if (jwt.jwksUrl !== undefined) return { kind: "published", ...remoteKeys(jwt.jwksUrl) };
+function remoteKeysOf({ jwt }: Config, { log, onKeys }: GatesOptions): RemoteKeys | undefined {
+  if (jwt.jwksUrl === undefined) return undefined;
+  return remoteKeys(jwt.jwksUrl, { maxStaleMs: jwt.jwksMaxStaleMs, log, onAvailable: onKeys });
+}
+
+function sharedSecret({ jwt }: Config, { developmentSecret }: GatesOptions): TokenKeys {
   const secret = jwt.secret ?? developmentSecret;
   if (secret === undefined) throw new Error("no key to verify tokens with");
   return { kind: "secret", secret: new TextEncoder().encode(secret) };

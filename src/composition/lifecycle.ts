@@ -5,11 +5,15 @@ import { HealthState } from "../rpc/health.ts";
 /** How long calls that are cut off may take to say so. */
 const lastWordsMs = 500;
 
+/** What every call needs. */
+type Need = "database" | "keys";
+
 /** The end of a service, step by step, as its parts and its balancers are told of it. */
 export class Lifecycle {
   readonly health: HealthState;
   readonly #stopping = new AbortController();
   readonly #shutdown = new AbortController();
+  readonly #missing = new Set<Need>();
   #retired = false;
 
   constructor(serviceNames: Iterable<string>) {
@@ -29,6 +33,13 @@ export class Lifecycle {
   /** Whether the service wants more calls. */
   get retired(): boolean {
     return this.#retired;
+  }
+
+  /** Notes whether something that every call needs is there; the service serves while nothing is missing. */
+  setAvailable(need: Need, available: boolean): void {
+    if (available) this.#missing.delete(need);
+    else this.#missing.add(need);
+    this.health.setServing(this.#missing.size === 0);
   }
 
   /** Tells balancers to send nothing more. */

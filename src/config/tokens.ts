@@ -1,15 +1,19 @@
-import { checked, hidden, httpUrl, text } from "./validators.ts";
+import { checked, hidden, httpUrl, text, wholeNumber } from "./validators.ts";
 
 /** Which tokens are good, and what signs them. */
 export interface TokenConfig {
   readonly secret: string | undefined;
   readonly jwksUrl: URL | undefined;
+  /** For how long the last good key set is used while the key server is away. */
+  readonly jwksMaxStaleMs: number;
   readonly issuer: string;
   readonly audience: string;
   readonly serviceAudience: string;
 }
 
 const minSecretBytes = 32;
+/** Ten minutes to a week: a shorter time would end with a short outage of the key server. */
+const maxStale = wholeNumber("seconds", 600, 604_800);
 const developmentIssuer = "privacy-control";
 
 const secret = checked(
@@ -21,6 +25,7 @@ const secret = checked(
 export const tokenVariables = {
   JWT_SECRET: secret({ default: undefined }),
   JWKS_URL: httpUrl({ default: undefined }),
+  JWKS_MAX_STALE_SECONDS: maxStale({ default: 86_400 }),
   JWT_ISSUER: text({ default: undefined }),
   JWT_AUDIENCE: text({ default: "privacy-control" }),
   JWT_SERVICE_AUDIENCE: text({ default: "privacy-control-internal" }),
@@ -29,6 +34,7 @@ export const tokenVariables = {
 interface TokenEnvironment {
   readonly JWT_SECRET: string | undefined;
   readonly JWKS_URL: URL | undefined;
+  readonly JWKS_MAX_STALE_SECONDS: number;
   readonly JWT_ISSUER: string | undefined;
   readonly JWT_AUDIENCE: string;
   readonly JWT_SERVICE_AUDIENCE: string;
@@ -38,6 +44,7 @@ export function tokenConfig(env: TokenEnvironment): TokenConfig {
   return Object.freeze({
     secret: env.JWT_SECRET,
     jwksUrl: env.JWKS_URL,
+    jwksMaxStaleMs: env.JWKS_MAX_STALE_SECONDS * 1_000,
     issuer: env.JWT_ISSUER ?? developmentIssuer,
     audience: env.JWT_AUDIENCE,
     serviceAudience: env.JWT_SERVICE_AUDIENCE,
@@ -53,6 +60,9 @@ export function tokenProblems(env: TokenEnvironment, production: boolean): strin
     problems.push("JWT_ISSUER is missing: in production it must name who signs tokens");
   if (env.JWT_SECRET !== undefined && env.JWKS_URL !== undefined)
     problems.push("JWT_SECRET and JWKS_URL exclude each other");
+  // No request can be made to such a URL, and the failure would name the password in the log.
+  if (env.JWKS_URL !== undefined && env.JWKS_URL.username + env.JWKS_URL.password !== "")
+    problems.push("JWKS_URL must have no user name and no password");
   if (env.JWT_AUDIENCE === env.JWT_SERVICE_AUDIENCE)
     problems.push(
       "JWT_AUDIENCE and JWT_SERVICE_AUDIENCE must differ: a user's token must never pass for a service's",

@@ -70,7 +70,7 @@ export async function startService(
       drainDelayMs: 0,
       admin: { host: "127.0.0.1", port: 0 },
       database: { url: databaseUrl, dataDir },
-      jwt: { ...minting, jwksUrl: undefined },
+      jwt: { ...minting, jwksUrl: undefined, jwksMaxStaleMs: 0 },
       corsOrigins: [],
       rates: noRates,
       maxInFlight: { publicCalls: 0, internalCalls: 0 },

@@ -82,6 +82,20 @@ describe("configuration", () => {
     expect(problems({ JWT_SECRET: secret, JWKS_URL: "https://keys.example/jwks" })).to.have.length(1);
   });
 
+  it("takes for how long a key set may be used during an outage, and no credentials of the key server", () => {
+    expect(readConfig({}).jwt.jwksMaxStaleMs).to.equal(86_400_000);
+    expect(readConfig({ JWKS_MAX_STALE_SECONDS: "600" }).jwt.jwksMaxStaleMs).to.equal(600_000);
+    for (const wrong of ["599", "604801", "-1", "1h"])
+      expect(problems({ JWKS_MAX_STALE_SECONDS: wrong })[0]).to.match(/^JWKS_MAX_STALE_SECONDS /);
+    for (const credentials of ["reader", "reader:hunter2", ":hunter2"]) {
+      const found = problems({ JWKS_URL: `https://${credentials}@keys.example/jwks` });
+      expect(found).to.have.length(1);
+      expect(found[0])
+        .to.match(/^JWKS_URL /)
+        .and.not.contain("hunter2");
+    }
+  });
+
   it("takes rates, and 0 for none", () => {
     expect(readConfig({}).rates).to.deep.include({
       writesPerMinute: 600,

@@ -1,88 +1,184 @@
-import { createLocalJWKSet, errors, type JSONWebKeySet, type JWTVerifyGetKey } from "jose";
+import { setTimeout } from "node:timers/promises";
+import { errors, type JWSHeaderParameters } from "jose";
+import type { Logger } from "pino";
 import { PrivacyError } from "../../domain/errors.ts";
-import type { PublishedKeys } from "./tokens.ts";
+import { type Candidates, KeySet } from "./key-set.ts";
 
-/** Keys older than this are fetched again in the background. */
-const maxAgeMs = 10 * 60_000;
-/** The shortest time between two fetches, so that unknown key ids cannot make us flood the key server. */
+/** How often the set is fetched: within this time a withdrawn key is noticed without a call. */
+const refreshMs = 5 * 60_000;
+/** A set that was not asked for in this time, because the process stood still, is asked for before it is used. */
+const overdueMs = 6 * 60_000;
+/** The shortest time between two fetches while there is a set, so that unknown keys cannot flood the key server. */
 const cooldownMs = 30_000;
+/** How long the first pause is after a failed fetch while there is no set; it doubles up to the longest. */
+const firstRetryMs = 250;
+const longestRetryMs = 5_000;
 const fetchTimeoutMs = 5_000;
 /** The largest key set that is read, in bytes: room for a hundred keys with their certificates. */
 const maxSetBytes = 512 * 1024;
 
-interface KeyServerOptions {
-  readonly now?: () => number;
-  readonly fetch?: typeof fetch;
+/** Keys that a server publishes, and may replace. */
+export interface PublishedKeys {
+  /** The keys that may have signed a token with this header. Throws when there are none, or `UNAVAILABLE`. */
+  candidates(header: JWSHeaderParameters): Promise<Candidates>;
+  /**
+   * Asks the key server for a set newer than `version`, unless it was asked a short time ago. Resolves to whether there
+   * is one. Rejects with `UNAVAILABLE` when the key server is away, since nobody can tell then.
+   */
+  renew(version: number): Promise<boolean>;
+  /** The number of the set in use: another set has another number. */
+  version(): number;
+  /** Whether that set is in use still, and may be used without asking the key server. */
+  isCurrent(version: number): boolean;
 }
 
+/** The keys of a key server, which are fetched in the background until they are disposed of. */
+export interface RemoteKeys extends PublishedKeys, Disposable {
+  /** Whether there are keys to verify tokens with. */
+  available(): boolean;
+}
+
+interface RemoteKeysOptions {
+  /** For how long the last good set is used while the key server does not answer with another. */
+  readonly maxStaleMs: number;
+  readonly log: Logger;
+  /** Called at the beginning, and whenever keys become available or are no longer so. */
+  readonly onAvailable?: (available: boolean) => void;
+  readonly now?: () => number;
+  readonly fetch?: typeof fetch;
+  /** Waits between two fetches in the background. Rejects when the signal aborts. */
+  readonly pause?: (ms: number, signal: AbortSignal) => Promise<unknown>;
+}
+
+const unrefPause = (ms: number, signal: AbortSignal) => setTimeout(ms, undefined, { signal, ref: false });
+
 /**
- * Resolves the keys of a JWKS URL (RFC 7517). The last good set serves for as long as the key server is away; only
- * a key that it does not hold is then UNAVAILABLE, since nobody can tell whether it is good. At most one fetch runs
- * in 30 seconds.
+ * Fetches the JWK set (RFC 7517) of a URL: at once, and every five minutes; sooner for a token that no key of the set
+ * has signed, but not within 30 seconds of the last time. While there is no set, it tries again after 250 ms to 5 s.
+ *
+ * An answer without a usable key counts as none. The last good set serves during an outage of the key server, for
+ * `maxStaleMs` at most. A token of an unknown key is then `UNAVAILABLE`, since nobody can tell whether it is good.
  */
-export function remoteKeys(url: URL, options: KeyServerOptions = {}): PublishedKeys {
-  const now = options.now ?? Date.now;
+export function remoteKeys(url: URL, options: RemoteKeysOptions): RemoteKeys {
+  const { maxStaleMs, log, onAvailable = () => {}, now = Date.now, pause = unrefPause } = options;
   const get = options.fetch ?? fetch;
-  let keys: JWTVerifyGetKey | undefined;
+  const ended = new AbortController();
+  let set: KeySet | undefined;
+  let text: string | undefined;
+  let version = 0;
   let fetchedAt = Number.NEGATIVE_INFINITY;
   let triedAt = Number.NEGATIVE_INFINITY;
+  let settledAt = Number.NEGATIVE_INFINITY;
   let lastFailed = false;
-  let edition = 0;
-  let running: Promise<JWTVerifyGetKey> | undefined;
+  let running: Promise<void> | undefined;
+  let wasAvailable: boolean | undefined;
 
-  async function load(): Promise<JWTVerifyGetKey> {
-    triedAt = now();
-    lastFailed = true;
+  // A clock that was set back says nothing of ages: what it seems to say of the future is treated as old.
+  const isOlderThan = (ms: number, since: number, at = now()) => !(at >= since && at - since <= ms);
+  const available = (at = now()) => set !== undefined && !isOlderThan(maxStaleMs, fetchedAt, at);
+  const isOverdue = (at = now()) => isOlderThan(overdueMs, settledAt, at);
+
+  function announce(): void {
+    if (available() === wasAvailable) return;
+    wasAvailable = available();
+    onAvailable(wasAvailable);
+  }
+
+  async function load(): Promise<void> {
     const response = await get(url, {
       headers: { accept: "application/jwk-set+json, application/json" },
       redirect: "error",
-      signal: AbortSignal.timeout(fetchTimeoutMs),
+      signal: AbortSignal.any([ended.signal, AbortSignal.timeout(fetchTimeoutMs)]),
     });
     if (!response.ok) throw new Error(`the key server answered ${response.status}`);
-    keys = createLocalJWKSet(JSON.parse(await readText(response)) as JSONWebKeySet);
-    edition += 1;
-    fetchedAt = now();
-    lastFailed = false;
-    return keys;
+    const received = await readText(response);
+    if (received !== text) {
+      set = await KeySet.parse(received);
+      text = received;
+      version += 1;
+    }
+    fetchedAt = triedAt;
   }
 
-  function refresh(): Promise<JWTVerifyGetKey> {
-    running ??= load().finally(() => {
+  async function attempt(): Promise<void> {
+    triedAt = now();
+    try {
+      await load();
+      if (lastFailed) log.info("the key set is fetched again");
+      lastFailed = false;
+    } catch (err) {
+      if (!lastFailed && !ended.signal.aborted) log.warn({ err }, "the key set cannot be fetched");
+      lastFailed = true;
+      throw err;
+    } finally {
       running = undefined;
-    });
+      settledAt = now();
+      announce();
+    }
+  }
+
+  function fetchSet(): Promise<void> {
+    running ??= attempt();
     return running;
   }
 
-  const isOld = () => now() - fetchedAt > maxAgeMs;
-  const mayFetch = () => running !== undefined || now() - triedAt >= cooldownMs;
-
-  async function refreshOrUnavailable(): Promise<JWTVerifyGetKey> {
+  async function fetchOrUnavailable(): Promise<void> {
     try {
-      if (!mayFetch()) throw new Error("the last fetch of the key set failed");
-      return await refresh();
+      await fetchSet();
     } catch (cause) {
       throw new PrivacyError("UNAVAILABLE", { cause });
     }
   }
 
-  const getKey: JWTVerifyGetKey = async (header, token) => {
-    const known = keys ?? (await refreshOrUnavailable());
-    if (isOld() && mayFetch()) refresh().catch(() => {});
-    try {
-      return await known(header, token);
-    } catch (failure) {
-      if (!(failure instanceof errors.JWKSNoMatchingKey)) throw failure;
-      if (!lastFailed && !mayFetch()) throw failure;
-      const renewed = await refreshOrUnavailable();
-      return await renewed(header, token);
+  /** The set in use. Waits for the key server only when there is no set, or when nobody asked it for long. */
+  async function current(): Promise<KeySet> {
+    if (isOverdue()) await fetchSet().catch(() => {});
+    else if (!available() && running !== undefined) await fetchOrUnavailable();
+    if (set === undefined || !available())
+      throw new PrivacyError("UNAVAILABLE", { cause: new Error("no key set is available") });
+    return set;
+  }
+
+  async function renew(known: number): Promise<boolean> {
+    if (known !== version) return true;
+    if (running !== undefined || isOlderThan(cooldownMs - 1, triedAt)) await fetchOrUnavailable();
+    else if (lastFailed)
+      throw new PrivacyError("UNAVAILABLE", { cause: new Error("the key set could not be fetched") });
+    return known !== version;
+  }
+
+  async function keepFresh(): Promise<void> {
+    for (let retryMs = firstRetryMs; ; ) {
+      if (!available() || isOlderThan(cooldownMs, triedAt)) await fetchSet().catch(() => {});
+      if (available() && !lastFailed) retryMs = firstRetryMs;
+      const ms = available() ? (lastFailed ? cooldownMs : refreshMs * 0.75) : retryMs;
+      if (!available()) retryMs = Math.min(2 * retryMs, longestRetryMs);
+      // Up to a third more, so that instances that began together do not ask together.
+      await pause(ms * (1 + Math.random() / 3), ended.signal);
     }
-  };
+  }
+
+  announce();
+  keepFresh().catch(() => {});
 
   return {
-    getKey,
-    edition: () => edition,
-    // While the key server is away, asking comes to nothing before another fetch may be tried.
-    isCurrent: (asked) => asked === edition && !(isOld() && mayFetch()),
+    async candidates(header) {
+      for (let round = 0; ; round++) {
+        const held = await current();
+        const of = version;
+        const candidates = await held.matching(header);
+        if (candidates.keys.length > 0) return candidates;
+        if (round > 0 || !(await renew(of))) throw new errors.JWKSNoMatchingKey();
+      }
+    },
+    renew,
+    version: () => version,
+    isCurrent(asked) {
+      const at = now();
+      return asked === version && available(at) && !isOverdue(at);
+    },
+    available: () => available(),
+    [Symbol.dispose]: () => ended.abort(),
   };
 }
 

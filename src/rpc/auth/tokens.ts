@@ -1,20 +1,13 @@
-import { errors, type JWTPayload, type JWTVerifyGetKey, jwtVerify } from "jose";
+import { errors, type JWSHeaderParameters, type JWTPayload, type JWTVerifyOptions, jwtVerify } from "jose";
 import { PrivacyError } from "../../domain/errors.ts";
+import { type Candidates, publishedAlgorithms } from "./key-set.ts";
+import type { PublishedKeys } from "./token-keys.ts";
 import { VerifiedTokens } from "./verified-tokens.ts";
 
 /** How tokens are signed: a shared secret, or keys that a server publishes. */
 export type TokenKeys =
   | { readonly kind: "secret"; readonly secret: Uint8Array }
-  | ({ readonly kind: "published" } & PublishedKeys);
-
-/** Keys that a server publishes, and may replace. */
-export interface PublishedKeys {
-  readonly getKey: JWTVerifyGetKey;
-  /** The number of the set that is in use: it changes with every fetch. */
-  edition(): number;
-  /** Whether a set is in use still, and not so old that the server has to be asked again. */
-  isCurrent(edition: number): boolean;
-}
+  | { readonly kind: "published"; readonly keys: PublishedKeys };
 
 /** The claims that a token must have. */
 export interface TokenRules {
@@ -32,18 +25,6 @@ export type VerifyToken = (authorization: string | null) => Claims | Promise<Cla
 export type Claims = JWTPayload & { readonly sub: string };
 
 const secretAlgorithms = ["HS256"];
-const publishedAlgorithms = [
-  "RS256",
-  "RS384",
-  "RS512",
-  "PS256",
-  "PS384",
-  "PS512",
-  "ES256",
-  "ES384",
-  "ES512",
-  "EdDSA",
-];
 const compactJws = /^[\w-]+\.[\w-]+\.[\w-]*$/;
 
 /**
@@ -63,18 +44,18 @@ export function tokenVerifier(
     requiredClaims: ["exp", "sub"],
     algorithms: keys.kind === "secret" ? secretAlgorithms : publishedAlgorithms,
   };
-  const { edition, isCurrent } = keys.kind === "secret" ? theOneSecret : keys;
+  const { version, isCurrent } = keys.kind === "secret" ? theOneSecret : keys.keys;
   const verify = async (token: string): Promise<Claims> => {
     // Asked before the verification, in which the keys may be replaced.
-    const usedEdition = edition();
+    const usedVersion = version();
     try {
       const current = { ...options, currentDate: new Date(now()) };
-      const { payload } =
+      const payload =
         keys.kind === "secret"
-          ? await jwtVerify(token, keys.secret, current)
-          : await jwtVerify(token, keys.getKey, current);
+          ? (await jwtVerify(token, keys.secret, current)).payload
+          : await verifyPublished(token, keys.keys, current);
       const claims = acceptable(payload, rules.otherAudience);
-      remembered.add(token, { claims, expiresAt: (claims.exp ?? 0) * 1_000, edition: usedEdition });
+      remembered.add(token, { claims, expiresAt: (claims.exp ?? 0) * 1_000, version: usedVersion });
       return claims;
     } catch (failure) {
       throw refusal(failure);
@@ -86,7 +67,48 @@ export function tokenVerifier(
   };
 }
 
-const theOneSecret = { edition: () => 0, isCurrent: () => true };
+const theOneSecret = { version: () => 0, isCurrent: () => true };
+
+/**
+ * Verifies a token by each key that may have signed it. When none did and the token names no key, the key server is asked
+ * once for a newer set.
+ */
+async function verifyPublished(
+  token: string,
+  keys: PublishedKeys,
+  options: JWTVerifyOptions,
+): Promise<JWTPayload> {
+  for (let round = 0; ; round++) {
+    const usedVersion = keys.version();
+    let candidates: Candidates = { keys: [], named: false };
+    // Called once the form of the token and its algorithm are found good.
+    const findKey = async (header: JWSHeaderParameters) => {
+      candidates = await keys.candidates(header);
+      return candidates.keys[0] as CryptoKey;
+    };
+    let failure: unknown;
+    try {
+      return (await jwtVerify(token, findKey, options)).payload;
+    } catch (reason) {
+      failure = reason;
+    }
+    for (const key of candidates.keys.slice(1)) {
+      if (!isAboutKey(failure)) break;
+      try {
+        return (await jwtVerify(token, key, options)).payload;
+      } catch (reason) {
+        failure = reason;
+      }
+    }
+    const mayHaveNewKey = candidates.keys.length > 0 && !candidates.named && isAboutKey(failure);
+    if (round > 0 || !mayHaveNewKey || !(await keys.renew(usedVersion))) throw failure;
+  }
+}
+
+/** Whether another key may verify the token: WebCrypto refuses some signatures with plain errors of its own. */
+function isAboutKey(failure: unknown): boolean {
+  return failure instanceof errors.JWSSignatureVerificationFailed || !(failure instanceof errors.JOSEError);
+}
 
 /** Takes the token out of the header: after `Bearer `, or bare, as the settings document shows it. */
 function tokenOf(authorization: string | null): string {

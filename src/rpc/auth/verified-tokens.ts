@@ -7,8 +7,8 @@ interface Verified<Claims> {
   readonly claims: Claims;
   /** Milliseconds since 1970. */
   readonly expiresAt: number;
-  /** The edition of the keys that vouched for the token. */
-  readonly edition: number;
+  /** The version of the key set that verified the token. */
+  readonly version: number;
 }
 
 /**
@@ -26,7 +26,7 @@ export class VerifiedTokens<Claims> {
   }
 
   /** Returns what is remembered of a token, as long as it has not expired and `isCurrent` says so of its keys. */
-  find(token: string, now: number, isCurrent: (edition: number) => boolean): Claims | undefined {
+  find(token: string, now: number, isCurrent: (version: number) => boolean): Claims | undefined {
     const verified = this.#tokens.get(token);
     if (verified === undefined) return undefined;
     if (now >= verified.expiresAt) {
@@ -39,7 +39,7 @@ export class VerifiedTokens<Claims> {
       this.#tokens.set(token, verified);
       this.#latest = token;
     }
-    return isCurrent(verified.edition) ? verified.claims : undefined;
+    return isCurrent(verified.version) ? verified.claims : undefined;
   }
 
   /** Remembers a token that was found good. */

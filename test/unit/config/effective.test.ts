@@ -7,7 +7,7 @@ const secret = "canary-of-a-secret";
 const withSecrets: Record<string, string> = {
   DATABASE_URL: `postgres://app:${secret}@db.example:6432/privacy?sslpassword=${secret}#${secret}`,
   JWT_SECRET: `${secret}-of-more-than-thirty-two-bytes`,
-  JWKS_URL: `https://reader:${secret}@keys.example/jwks?key=${secret}#${secret}`,
+  JWKS_URL: `https://keys.example/jwks?key=${secret}#${secret}`,
 };
 
 /** What nobody may print, by the look of its name; a file's name is no secret, nor is a host's. */
@@ -41,7 +41,7 @@ describe("the effective configuration", () => {
     expect(shown).to.include({
       DATABASE_URL: "postgres://app:***@db.example:6432/privacy?***",
       JWT_SECRET: "***",
-      JWKS_URL: "https://***:***@keys.example/jwks?***",
+      JWKS_URL: "https://keys.example/jwks?***",
     });
   });
 

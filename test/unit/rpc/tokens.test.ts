@@ -16,11 +16,17 @@ const good = { iss: rules.issuer, aud: "users", sub: "someone", exp: now + day }
 const signed = (claims: Record<string, unknown>, key: Uint8Array = secret, header: object = {}) =>
   new SignJWT(claims).setProtectedHeader({ alg: "HS256", ...header }).sign(key);
 
-const publishedBy = (key: CryptoKey, getKey = async () => key): TokenKeys => ({
+const publishedBy = (key: CryptoKey, onUse = () => {}): TokenKeys => ({
   kind: "published",
-  getKey,
-  edition: () => 0,
-  isCurrent: () => true,
+  keys: {
+    candidates: async () => {
+      onUse();
+      return { keys: [key], named: true };
+    },
+    renew: async () => false,
+    version: () => 0,
+    isCurrent: () => true,
+  },
 });
 
 async function refusal(authorization: string | null, by = verify): Promise<string> {
@@ -134,9 +140,8 @@ describe("tokens", () => {
 
     before(async () => {
       const { publicKey, privateKey } = await generateKeyPair("EdDSA");
-      const counting = publishedBy(publicKey, async () => {
+      const counting = publishedBy(publicKey, () => {
         verified++;
-        return publicKey;
       });
       sign = (claims) =>
         new SignJWT({ ...good, ...claims }).setProtectedHeader({ alg: "EdDSA" }).sign(privateKey);

@@ -5,7 +5,7 @@ import { exportJWK, generateKeyPair, type JWK } from "jose";
 
 /** A pair of keys, and what is published of it. */
 export interface Key {
-  readonly kid: string;
+  readonly kid: string | undefined;
   readonly alg: string;
   readonly privateKey: CryptoKey;
   readonly jwk: JWK;
@@ -21,9 +21,14 @@ export interface KeyServer extends AsyncDisposable {
 }
 
 /** Makes a pair of keys. */
-export async function newKey(kid: string, alg: string): Promise<Key> {
+export async function newKey(kid: string | undefined, alg: string): Promise<Key> {
   const { publicKey, privateKey } = await generateKeyPair(alg, { extractable: true });
-  return { kid, alg, privateKey, jwk: { ...(await exportJWK(publicKey)), kid } };
+  return {
+    kid,
+    alg,
+    privateKey,
+    jwk: { ...(await exportJWK(publicKey)), ...(kid !== undefined && { kid }) },
+  };
 }
 
 /** Starts a server that publishes some keys. */

@@ -33,7 +33,7 @@ async function whenAvailable(call: () => Promise<number>, unavailable: number): 
 export async function tokenRun({ databaseUrl, mutant, keyIds }: TokenRunOptions): Promise<Report> {
   const problems = new Problems();
   const user = randomUUID();
-  const exp = Math.floor(Date.now() / 1000) + 24 * 3600;
+  const exp = Math.floor(Date.now() / 1000) + 7 * 24 * 3600;
   const claims: Record<"public" | "internal", Claims> = {
     public: { iss: minting.issuer, exp, sub: user, aud: minting.audience },
     internal: {

@@ -16,4 +16,11 @@ describe("hostile tokens", function () {
     const { problems } = await tokenRun({ databaseUrl, keyIds: 0, mutant: "any algorithm" });
     expect(problems.join("\n")).to.match(/not refused.*HS512 with the right secret/);
   });
+
+  it("would be accepted by keys that are withdrawn if nobody looked at the age of the keys", async () => {
+    const databaseUrl = await postgresUrl();
+    const { problems } = await tokenRun({ databaseUrl, keyIds: 0, mutant: "keys of any age" });
+    expect(problems.join("\n")).to.match(/a key that is withdrawn.*200, not 401/);
+    expect(problems.join("\n")).to.match(/at the end of a long outage.*200, not 503/);
+  });
 });

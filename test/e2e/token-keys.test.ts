@@ -1,0 +1,52 @@
+import { createClient } from "@connectrpc/connect";
+import { createGrpcTransport } from "@connectrpc/connect-node";
+import { expect } from "chai";
+import { SignJWT } from "jose";
+import { Health, HealthCheckResponse_ServingStatus as Status } from "../../gen/grpc/health/v1/health_pb.ts";
+import { postgresUrl } from "../support/cluster.ts";
+import { startService } from "../support/service.ts";
+import { newKey, startKeyServer } from "../trust/hostile/tokens/key-server.ts";
+
+const user = "a11ce000-0000-4000-8000-000000000001";
+
+describe("a service whose keys are published", () => {
+  it("is not ready until it has keys, and is then without a call", async () => {
+    const key = await newKey("a", "ES256");
+    await using server = await startKeyServer([key]);
+    server.instead = (response) => response.writeHead(503).end();
+    const service = await startService(await postgresUrl(), {
+      jwt: {
+        secret: undefined,
+        jwksUrl: new URL(server.url),
+        jwksMaxStaleMs: 3_600_000,
+        issuer: "test",
+        audience: "users",
+        serviceAudience: "services",
+      },
+    });
+    try {
+      const health = createClient(Health, createGrpcTransport({ baseUrl: service.internalUrl }));
+      const token = await new SignJWT()
+        .setProtectedHeader({ alg: "ES256", kid: "a" })
+        .setIssuer("test")
+        .setAudience("users")
+        .setSubject(user)
+        .setExpirationTime("1 hour")
+        .sign(key.privateKey);
+      const readiness = async () => (await fetch(`${service.publicUrl}/readyz`)).status;
+      const call = async () => (await service.rest("GET", "/users/me/privacy", { token })).status;
+      expect(await readiness()).to.equal(503);
+      expect((await health.check({})).status).to.equal(Status.NOT_SERVING);
+      expect(await call()).to.equal(503);
+      expect((await fetch(`${service.publicUrl}/healthz`)).status).to.equal(200);
+      server.instead = undefined;
+      const statuses = health.watch({});
+      for await (const { status } of statuses) if (status === Status.SERVING) break;
+      expect(await readiness()).to.equal(200);
+      // The user is unknown, which is found out once the token is verified.
+      expect(await call()).to.equal(401);
+    } finally {
+      await service.stop(0);
+    }
+  });
+});
