@@ -2,7 +2,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { constants, type Http2ServerRequest, type Http2ServerResponse } from "node:http2";
 import { isoSeconds } from "../rest/codec.ts";
 import { globe } from "../rest/envelopes.ts";
-import { plainFailure } from "../rest/failure.ts";
+import { errorReasonHeader, plainFailure } from "../rest/failure.ts";
 import { standingNames } from "./standing-headers.ts";
 
 /** A request of either HTTP version. */
@@ -18,7 +18,10 @@ export function failureBody(status: number): string {
 /** Answers a failure that no method answers. Does nothing when the response has begun. */
 export function answerFailure(response: Response, status: number, headers?: Record<string, string>): void {
   if (response.headersSent) return;
-  answerJson(response, status, failureBody(status), headers);
+  answerJson(response, status, failureBody(status), {
+    [errorReasonHeader]: plainFailure(status).reason,
+    ...headers,
+  });
 }
 
 /** Answers 500 in place of what could not be answered, or cuts the response off when it has begun. */

@@ -18,6 +18,7 @@ const exposedHeaders = [
   "ratelimit",
   "ratelimit-policy",
   "retry-after",
+  "x-error-reason",
   "x-request-id",
   ...rpcHeaders.exposedHeaders,
 ]

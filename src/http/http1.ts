@@ -1,5 +1,6 @@
 import { createServer, type ServerResponse, STATUS_CODES } from "node:http";
 import type { Socket } from "node:net";
+import { errorReasonHeader, plainFailure } from "../rest/failure.ts";
 import { isAmbiguous } from "./ambiguous.ts";
 import { answerFailure, failureBody } from "./answers.ts";
 import type { Front } from "./front.ts";
@@ -106,6 +107,7 @@ function refuse(status: number, socket: Socket, headers: HeaderList): void {
     ...headers.map(([name, value]) => `${name}: ${value}`),
     "content-type: application/json; charset=utf-8",
     `content-length: ${Buffer.byteLength(body)}`,
+    `${errorReasonHeader}: ${plainFailure(status).reason}`,
     "connection: close",
   ];
   socket.write(`${head.join("\r\n")}\r\n\r\n${body}`);

@@ -8,7 +8,7 @@ import { overloaded } from "../rpc/load.ts";
 import { finished } from "../rpc/observe.ts";
 import type { UnaryEndpoint } from "../rpc/service.ts";
 import { type HttpRequest, readJsonBody } from "./body.ts";
-import { failureOf } from "./failure.ts";
+import { errorReasonHeader, failureOf } from "./failure.ts";
 import { allPages, completePageSize, type ListShape, nextTokenOf, setField } from "./list.ts";
 import { nextPageLink } from "./next-page.ts";
 import { breakOff, type HttpResponse, send, write, writeHead } from "./respond.ts";
@@ -35,7 +35,7 @@ export const retryable: ReadonlySet<number> = new Set([429, 503]);
 
 const busyError = toConnectError(overloaded());
 const busy = failureOf(undefined, busyError);
-const busyHeaders = [...busyError.metadata];
+const busyHeaders = [...busyError.metadata, [errorReasonHeader, busy.reason] as const];
 
 /** Makes the call of a request and answers it. Nothing of the body is read before the call is admitted. */
 export async function answerCall(exchange: Exchange): Promise<void> {
@@ -128,6 +128,7 @@ function fail(
   context.abort(error);
   if (response.headersSent) return breakOff(response);
   const headers = new Headers(error.metadata);
+  headers.set(errorReasonHeader, failure.reason);
   if (retryable.has(failure.status) && !headers.has("retry-after")) headers.set("retry-after", "1");
   const body = route.format.failure(failure, route.reply, time());
   send(request, response, { status: failure.status, headers }, body, maxBodyBytes);

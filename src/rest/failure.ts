@@ -1,14 +1,17 @@
 import type { ConnectError } from "@connectrpc/connect";
 import { reasonOf } from "../rpc/errors.ts";
 import { type Fault, Refusal } from "./refusal.ts";
-import { phraseOf, statusOf } from "./status.ts";
+import { phraseOf, plainReason, statusOf } from "./status.ts";
+
+/** The response header that has the reason of a failure. */
+export const errorReasonHeader = "x-error-reason";
 
 /** A failure on its way into an envelope. */
 export interface Failure {
   readonly status: number;
   readonly message: string;
-  /** The reason of the `google.rpc.ErrorInfo`. */
-  readonly reason?: string | undefined;
+  /** One of docs/errors.md: over gRPC and Connect that of the `google.rpc.ErrorInfo`. */
+  readonly reason: string;
   /** What the gateway itself found wrong with the request. */
   readonly fault?: Fault | undefined;
 }
@@ -16,15 +19,11 @@ export interface Failure {
 /** The failure of a call: what was thrown, and what the pipeline made of it. */
 export function failureOf(thrown: unknown, error: ConnectError): Failure {
   const fault = thrown instanceof Refusal ? thrown.fault : undefined;
-  return {
-    status: fault === "media_type" ? 415 : statusOf(error),
-    message: error.rawMessage,
-    reason: reasonOf(error),
-    fault,
-  };
+  const status = fault === "media_type" ? 415 : statusOf(error);
+  return { status, message: error.rawMessage, reason: reasonOf(error) ?? plainReason(status), fault };
 }
 
 /** The failure of a request that reaches no method. */
 export function plainFailure(status: number): Failure {
-  return { status, message: phraseOf(status) };
+  return { status, message: phraseOf(status), reason: plainReason(status) };
 }

@@ -4,7 +4,7 @@ import type { HttpRequest } from "./body.ts";
 import { answerCall } from "./call.ts";
 import { isoSeconds } from "./codec.ts";
 import { formatOf } from "./envelopes.ts";
-import { plainFailure } from "./failure.ts";
+import { errorReasonHeader, plainFailure } from "./failure.ts";
 import { breakOff, type HttpResponse, send } from "./respond.ts";
 import { RouteTable } from "./route-table.ts";
 import { compileRoutes, type Route } from "./routes.ts";
@@ -50,7 +50,8 @@ export function createRestGateway(options: RestGatewayOptions): RestGateway {
     const [other] = table.at(path);
     const failure = plainFailure(other === undefined ? 404 : 405);
     calls.refused("http", failure.status);
-    const headers: [string, string][] = other === undefined ? [] : [["allow", methodsAt(path).join(", ")]];
+    const headers: [string, string][] = [[errorReasonHeader, failure.reason]];
+    if (other !== undefined) headers.push(["allow", methodsAt(path).join(", ")]);
     const body = formatOf(other?.reply).failure(failure, undefined, settings.time());
     send(request, response, { status: failure.status, headers }, body, maxBodyBytes);
   }

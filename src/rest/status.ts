@@ -1,4 +1,5 @@
 import { Code, type ConnectError } from "@connectrpc/connect";
+import type { ErrorReason } from "../domain/errors.ts";
 import { reasonOf } from "../rpc/errors.ts";
 
 /** The HTTP status of every code, after google.rpc.Code; AlreadyExists and Aborted as the documents have them. */
@@ -25,6 +26,16 @@ const statuses: Record<Code, number> = {
 const statusOfReason = new Map([
   ["REQUEST_TOO_LARGE", 413],
   ["OVERLOADED", 503],
+]);
+
+/** The reasons of what HTTP alone refuses. Whatever else it refuses asks for something that is not offered. */
+const reasonOfStatus = new Map<number, ErrorReason>([
+  [400, "INVALID_REQUEST"],
+  [408, "DEADLINE_EXCEEDED"],
+  [413, "REQUEST_TOO_LARGE"],
+  [431, "REQUEST_TOO_LARGE"],
+  [500, "INTERNAL"],
+  [503, "UNAVAILABLE"],
 ]);
 
 /** What statuses are called (RFC 9110 and 6585; 499 is nginx's), in the casing of the documents. */
@@ -58,6 +69,11 @@ export function statusOfCode(code: Code): number {
 /** The HTTP status of a failed call. */
 export function statusOf(error: ConnectError): number {
   return statusOfReason.get(reasonOf(error) ?? "") ?? statuses[error.code];
+}
+
+/** The reason of a failure that no method has given one. */
+export function plainReason(status: number): ErrorReason {
+  return reasonOfStatus.get(status) ?? "UNSUPPORTED";
 }
 
 /** The phrase of a status: `Bad request`. */

@@ -135,7 +135,7 @@ describe("what browsers are told", () => {
 
   describe("of other origins", () => {
     const exposed =
-      "link, ratelimit, ratelimit-policy, retry-after, x-request-id, grpc-status, grpc-message, " +
+      "link, ratelimit, ratelimit-policy, retry-after, x-error-reason, x-request-id, grpc-status, grpc-message, " +
       "grpc-status-details-bin, content-encoding, connect-content-encoding";
 
     it("is nothing by default", async () => {

@@ -101,6 +101,7 @@ for (const fastPath of [true, false])
       expect(await globe.json()).to.include({ httpStatus: "SERVICE_UNAVAILABLE", message: busy, data: busy });
       for (const { headers } of [status, globe]) {
         expect(headers.get("retry-after")).to.equal("1");
+        expect(headers.get("x-error-reason")).to.equal("OVERLOADED");
         expect(headers.get("x-content-type-options")).to.equal("nosniff");
       }
       expect(gated).to.equal(0);

@@ -56,6 +56,7 @@ export class Conformance {
   #unreached(path: string, answer: RestAnswer): string[] {
     const known = this.#operations.some(({ pattern }) => pattern.test(path));
     if (answer.status !== (known ? 405 : 404)) return ["there is no such operation"];
+    if (answer.headers.get("x-error-reason") !== "UNSUPPORTED") return ["X-Error-Reason"];
     const fits = ["GlobeFailure", "StatusFailure"].some(
       (name) => this.#schemaProblems(`/components/schemas/${name}`, answer.json).length === 0,
     );

@@ -5,7 +5,7 @@ import { requestIdHeader } from "../../rpc/observe.ts";
 import { check } from "../../rpc/validate.ts";
 import { checkMediaType, parseBody } from "../body.ts";
 import { retryable } from "../call.ts";
-import { failureOf } from "../failure.ts";
+import { errorReasonHeader, failureOf } from "../failure.ts";
 import type { JsonObject } from "../json-reader.ts";
 import type { Route } from "../routes.ts";
 
@@ -71,14 +71,19 @@ function exampleOf(
 ): FailureExample {
   const error = toConnectError(thrown);
   const failure = failureOf(thrown, error);
-  const { status, reason = "" } = failure;
+  const { status, reason } = failure;
   const text = format.failure(failure, reply, time);
   return {
     status,
     name,
     reasons: [reason],
     body: JSON.parse(text),
-    headers: [requestIdHeader, ...error.metadata.keys(), ...(retryable.has(status) ? ["retry-after"] : [])],
+    headers: [
+      requestIdHeader,
+      errorReasonHeader,
+      ...error.metadata.keys(),
+      ...(retryable.has(status) ? ["retry-after"] : []),
+    ],
     shared: ofAnyCall && text === format.failure(failure, undefined, time),
   };
 }

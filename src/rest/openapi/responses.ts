@@ -14,6 +14,8 @@ const headerTexts: Readonly<Record<string, string>> = {
   link: 'Leads to the next page (RFC 8288, `rel="next"`). Absent on the last page and with complete lists.',
   "retry-after": "How many seconds to wait before the next try.",
   "www-authenticate": "The challenge of a 401 (RFC 6750).",
+  "x-error-reason":
+    "The reason of the failure, for programs. Reasons are never renamed; there may be more of them.",
   "x-request-id": "Names the failed call in the service's log.",
 };
 

@@ -21,7 +21,9 @@ describe("the globe envelope", () => {
   });
 
   it("repeats the message of a failure", () => {
-    expect(globe.failure({ status: 404, message: "User not found" }, undefined, time)).to.equal(
+    expect(
+      globe.failure({ status: 404, message: "User not found", reason: "USER_NOT_FOUND" }, undefined, time),
+    ).to.equal(
       `{"success":false,"httpStatus":"NOT_FOUND","message":"User not found","action_time":"${time}","data":"User not found"}`,
     );
   });
@@ -73,15 +75,13 @@ describe("the status envelope", () => {
       "Unauthorized",
       "Invalid or missing authentication",
     ],
-    ...["TOKEN_MALFORMED", "TOKEN_INVALID", "TOKEN_EXPIRED", undefined].map(
-      (reason): (typeof failures)[number] => [
-        `a bad token: ${reason}`,
-        { status: 401, message: "Internal wording", reason },
-        worded,
-        "Unauthorized",
-        "Invalid or expired JWT token",
-      ],
-    ),
+    ...["TOKEN_MALFORMED", "TOKEN_INVALID", "TOKEN_EXPIRED"].map((reason): (typeof failures)[number] => [
+      `a bad token: ${reason}`,
+      { status: 401, message: "Internal wording", reason },
+      worded,
+      "Unauthorized",
+      "Invalid or expired JWT token",
+    ]),
     [
       "a failure",
       { status: 500, message: "Internal server error", reason: "INTERNAL" },

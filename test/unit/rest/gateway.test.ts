@@ -381,17 +381,18 @@ describe("the REST gateway", () => {
   });
 
   describe("maps failures", () => {
-    const table: [string, number, string, string, string | null][] = [
-      ["1", 404, "NOT_FOUND", "User not found", null],
-      ["2", 400, "BAD_REQUEST", "User already blocked", null],
-      ["3", 500, "INTERNAL_SERVER_ERROR", "Internal server error", null],
-      ["4", 503, "SERVICE_UNAVAILABLE", "Temporarily unavailable, try again later", "1"],
-      ["5", 429, "TOO_MANY_REQUESTS", "Slow down", "1"],
+    const table: [string, number, string, string, string, string | null][] = [
+      ["1", 404, "NOT_FOUND", "User not found", "USER_NOT_FOUND", null],
+      ["2", 400, "BAD_REQUEST", "User already blocked", "USER_ALREADY_BLOCKED", null],
+      ["3", 500, "INTERNAL_SERVER_ERROR", "Internal server error", "INTERNAL", null],
+      ["4", 503, "SERVICE_UNAVAILABLE", "Temporarily unavailable, try again later", "UNAVAILABLE", "1"],
+      ["5", 429, "TOO_MANY_REQUESTS", "Slow down", "RATE_LIMITED", "1"],
     ];
-    for (const [digit, status, name, message, retryAfter] of table)
+    for (const [digit, status, name, message, reason, retryAfter] of table)
       it(`to ${status} ${message}`, async () => {
         const answer = await call("POST", `${control}/block/${digit.repeat(8)}${ada.slice(8)}`);
         expect(answer.headers.get("retry-after")).to.equal(retryAfter);
+        expect(answer.headers.get("x-error-reason")).to.equal(reason);
         expect(answer.headers.get("x-request-id")).to.equal(logged[0]?.requestId);
         expect(logged).to.have.length(1);
         await globeFailure(answer, status, name, message);
