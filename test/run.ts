@@ -1,0 +1,54 @@
+import { globSync } from "node:fs";
+import { type Outcome, runMocha } from "./support/run-mocha.ts";
+
+// `npm test`: every test file, by several processes of mocha. Arguments go to all of them: `npm test -- --grep mute`.
+
+/** Processes side by side. Most tests wait for their servers half of the time. */
+const lanes = 2;
+
+/** Files that measure times: nothing else runs beside them. */
+const alone = files(
+  "test/trust/{deadlines,fairness,outage,overload}.test.ts",
+  "test/trust/hostile/timing/*.test.ts",
+);
+/** One process for each, the longest first. */
+const sideBySide = grouped(
+  files("test/trust/**/*.test.ts", "test/stops/*.test.ts"),
+  files("test/e2e/**/*.test.ts"),
+  files("test/store/**/*.test.ts", "test/property/*.test.ts"),
+  files("test/**/*.test.ts"),
+);
+
+const outcomes: Outcome[] = [];
+/** The output of one process at a time: that of two at once could not be read. */
+let shown: Promise<void> = Promise.resolve();
+
+await Promise.all(Array.from({ length: lanes }, () => runAll(sideBySide)));
+await runAll([alone]);
+await shown;
+
+const sum = (key: keyof Outcome) => outcomes.reduce((total, outcome) => total + outcome[key], 0);
+process.stdout.write(
+  `All tests\n\n  ${sum("passing")} passing\n  ${sum("failing")} failing\n  ${sum("pending")} pending\n`,
+);
+process.exitCode = sum("failing") === 0 ? 0 : 1;
+
+function files(...patterns: readonly string[]): string[] {
+  return globSync([...patterns]).sort();
+}
+
+/** Leaves every file in the first group that has it, and in none when it runs alone. */
+function grouped(...groups: readonly string[][]): string[][] {
+  const taken = new Set(alone);
+  return groups.map((group) => group.filter((file) => !taken.has(file) && taken.add(file)));
+}
+
+/** Runs groups of files, which are taken off the list, one after the other. */
+async function runAll(groups: string[][]): Promise<void> {
+  const args = [...(process.stdout.isTTY ? ["--color"] : []), ...process.argv.slice(2)];
+  for (let group = groups.shift(); group !== undefined; group = groups.shift()) {
+    const run = runMocha(group, args);
+    shown = shown.then(() => run.show((chunk) => process.stdout.write(chunk)));
+    outcomes.push(await run.outcome);
+  }
+}
