@@ -42,7 +42,11 @@ export function makeGates(config: Config, options: GatesOptions): Gates {
   const keys: TokenKeys =
     remote === undefined ? sharedSecret(config, options) : { kind: "published", keys: remote };
   const limits = callerLimits(config.rates);
-  const addressOf = clientAddress(config.rates.trustedProxies);
+  const addressOf = clientAddress(config.rates.trustedProxies, () =>
+    log.warn(
+      "TRUSTED_PROXIES does not name a peer that sends X-Forwarded-For: all behind it share one limit",
+    ),
+  );
   const limited = (gate: Gate, holdMs: number) => limitedGate(gate, { ...limits, addressOf, holdMs });
   // The embedded database serves one process: there is nobody to share with.
   const sharing = database.kind === "embedded" ? undefined : shareDebts(limits, database.rateDebts, log);

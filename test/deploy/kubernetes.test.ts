@@ -1,4 +1,5 @@
 import { expect } from "chai";
+import { readConfig } from "../../src/config.ts";
 import { object, objects, stopsWithinMs } from "./files.ts";
 import { image } from "./image.ts";
 
@@ -61,13 +62,17 @@ describe("deploy/kubernetes.yaml", () => {
     );
     expect(policy.map(({ port }: { port: string }) => port)).to.have.members([...ports.keys()]);
     expect(template.metadata.annotations["prometheus.io/port"]).to.equal(String(ports.get("metrics")));
-    expect(container.startupProbe.grpc.port).to.equal(ports.get("grpc"));
-    for (const { httpGet } of [container.readinessProbe, container.livenessProbe])
+    for (const { httpGet } of [container.startupProbe, container.readinessProbe, container.livenessProbe])
       expect(ports.get(httpGet.port)).to.equal(7001);
   });
 
   it("waits for the delay before draining and the calls in flight", () => {
     expect(template.spec.terminationGracePeriodSeconds * 1_000).to.be.above(stopsWithinMs + 5_000);
+  });
+
+  it("names the proxies whose word about clients is taken", () => {
+    const { rules } = readConfig({ TRUSTED_PROXIES: config.TRUSTED_PROXIES }).rates.trustedProxies;
+    expect(rules).to.have.length.above(0);
   });
 
   it("takes secrets from secrets", () => {

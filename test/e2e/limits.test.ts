@@ -225,7 +225,8 @@ describe("the limits of callers", () => {
       const expired = await direct.userToken(id, -1);
       const internal = await direct.serviceToken();
       const statuses = [];
-      for (const token of ["nonsense", expired, internal, "nonsense", expired, internal])
+      const forged = `${expired.slice(0, expired.lastIndexOf(".") + 1)}${"A".repeat(43)}`;
+      for (const token of ["nonsense", forged, internal, "nonsense", forged, internal])
         statuses.push(await bad(direct, token));
       expect(statuses).to.eql([401, 401, 401, 429, 429, 429]);
       const refused = await direct.rest("GET", settings, { token: "nonsense" });
@@ -245,6 +246,23 @@ describe("the limits of callers", () => {
       const own = { headers: { authorization: `Bearer ${await direct.userToken(id)}` } };
       for (const [, transport] of transports)
         await createClient(PrivacyControlService, transport(direct.publicUrl)).getPrivacySettings({}, own);
+    });
+
+    it("leave an expired token its 401, and do not count it", async () => {
+      const service = await start({ failedTokensPerMinute: 3 });
+      const expired = await service.userToken(await newUser(service), -1);
+      const mixed = [];
+      for (let i = 0; i < 10; i++) mixed.push(await bad(service, expired));
+      for (let i = 0; i < 4; i++) mixed.push(await bad(service, "nonsense"));
+      for (let i = 0; i < 10; i++) mixed.push(await bad(service, expired));
+      expect(mixed).to.eql([...Array(10).fill(401), 401, 401, 401, 429, ...Array(10).fill(401)]);
+      const { json } = await service.rest("GET", settings, { token: expired });
+      expect(json.error).to.equal("Invalid or expired JWT token");
+      for (const [, transport] of transports) {
+        const client = createClient(PrivacyControlService, transport(service.publicUrl));
+        const error = await failure(client.getPrivacySettings({}, { headers: { authorization: expired } }));
+        expect([error.code, reasonOf(error)]).to.eql([Code.Unauthenticated, "TOKEN_EXPIRED"]);
+      }
     });
 
     it("do not count a missing one", async () => {

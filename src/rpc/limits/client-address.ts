@@ -8,13 +8,24 @@ export const peerKey = createContextKey<() => string | undefined>(() => undefine
  * Makes what names the client of a call by its address: IPv6 by the first 64 bits, which one subscriber has to itself
  * (RFC 6177). `X-Forwarded-For` is believed from trusted proxies only, and of it the last address that is not such a
  * proxy itself: whatever stands before that anyone can have written. Empty when the connection is gone.
+ *
+ * `onUntrusted` is called once, when the header first comes from a peer that is not trusted.
  */
-export function clientAddress(trusted: BlockList): (context: HandlerContext) => string {
+export function clientAddress(
+  trusted: BlockList,
+  onUntrusted = () => {},
+): (context: HandlerContext) => string {
+  let warned = false;
   const isTrusted = (address: string) => trusted.check(address, isIPv6(address) ? "ipv6" : "ipv4");
   return ({ values, requestHeader }) => {
     let address = plain(values.get(peerKey)() ?? "");
     if (isIP(address) === 0) return "";
-    const hops = (requestHeader.get("x-forwarded-for") ?? "").split(",");
+    const forwarded = requestHeader.get("x-forwarded-for");
+    if (!warned && forwarded !== null && !isTrusted(address)) {
+      warned = true;
+      onUntrusted();
+    }
+    const hops = (forwarded ?? "").split(",");
     while (isTrusted(address)) {
       const hop = plain(hops.pop() ?? "");
       if (isIP(hop) === 0) break;

@@ -17,7 +17,8 @@ interface GateLimits extends CallerLimits {
 
 /**
  * Puts the limits of callers behind a gate. What a caller is told of them follows from the caller's own calls alone,
- * those that fail included. A good token is never refused for the bad ones of its address, so that each is looked at.
+ * those that fail included. A good token is never refused for the bad ones of its address, so that each is looked at; nor
+ * is one that was good until it expired: its client has to see that, to get another.
  */
 export function limitedGate(
   gate: Gate,
@@ -35,8 +36,7 @@ export function limitedGate(
       check(serviceCalls, principal.name, context);
   };
   const refuse = (context: HandlerContext, failure: unknown): never => {
-    if (failedTokens !== undefined && isRefusedToken(failure))
-      check(failedTokens, addressOf(context), context);
+    if (failedTokens !== undefined && isBadToken(failure)) check(failedTokens, addressOf(context), context);
     countServiceCall(context);
     throw failure;
   };
@@ -67,12 +67,13 @@ export function changesSomething(method: DescMethod): boolean {
   return method.idempotency !== MethodOptions_IdempotencyLevel.NO_SIDE_EFFECTS;
 }
 
-/** A missing token is not guessed at, and costs next to nothing to refuse. */
-function isRefusedToken(failure: unknown): boolean {
+/** Whether a token may be a guess: a missing one is none, and an expired one was signed with the right key. */
+function isBadToken(failure: unknown): boolean {
   return (
     failure instanceof PrivacyError &&
     failure.kind === "unauthenticated" &&
-    failure.reason !== "TOKEN_REQUIRED"
+    failure.reason !== "TOKEN_REQUIRED" &&
+    failure.reason !== "TOKEN_EXPIRED"
   );
 }
 

@@ -6,10 +6,14 @@ import { clientAddress, peerKey } from "../../../../src/rpc/limits/client-addres
 
 function addressOf(proxies: string, peer: string | undefined, forwarded?: string): string {
   const { trustedProxies } = readConfig({ TRUSTED_PROXIES: proxies }).rates;
-  return clientAddress(trustedProxies)({
+  return clientAddress(trustedProxies)(contextOf(peer, forwarded));
+}
+
+function contextOf(peer: string | undefined, forwarded: string | undefined): HandlerContext {
+  return {
     values: createContextValues().set(peerKey, () => peer),
     requestHeader: new Headers(forwarded === undefined ? {} : { "x-forwarded-for": forwarded }),
-  } as HandlerContext);
+  } as HandlerContext;
 }
 
 const ours = "10.0.0.0/8, 192.0.2.7, fd00::/8";
@@ -49,6 +53,21 @@ describe("a client's address", () => {
     it(name, () => {
       expect(addressOf(proxies, peer, forwarded)).to.equal(is);
     });
+
+  it("says once that the header comes from a peer that is not trusted", () => {
+    const calls: [peer: string, forwarded: string | undefined, count: number][] = [
+      ["10.1.2.3", "198.51.100.1", 0],
+      ["203.0.113.9", undefined, 0],
+      ["203.0.113.9", "198.51.100.1", 1],
+      ["203.0.113.8", "198.51.100.1", 1],
+    ];
+    let count = 0;
+    const find = clientAddress(readConfig({ TRUSTED_PROXIES: ours }).rates.trustedProxies, () => count++);
+    for (const [peer, forwarded, expected] of calls) {
+      find(contextOf(peer, forwarded));
+      expect(count).to.equal(expected);
+    }
+  });
 
   it("is the same for all of a /64, and only for them", () => {
     const group = fc.integer({ min: 0, max: 0xffff }).map((value) => value.toString(16));
