@@ -15,9 +15,9 @@ import { Certificates } from "./http/tls/certificates.ts";
 import { Metrics } from "./metrics/metrics.ts";
 import { watchListeners, watchReadiness } from "./metrics/service-metrics.ts";
 import { createRestGateway } from "./rest/gateway.ts";
+import { AdaptiveConcurrencyLimiter } from "./rpc/adaptive-concurrency-limiter.ts";
 import { Calls } from "./rpc/calls.ts";
 import { healthService } from "./rpc/health.ts";
-import { Load } from "./rpc/load.ts";
 import { reflectionServices } from "./rpc/reflection.ts";
 import type { Service } from "./rpc/service.ts";
 import { openDatabase } from "./store/database.ts";
@@ -105,7 +105,7 @@ export async function startApp(
     // Refused at the door it costs least: nobody's token is looked at in vain.
     services: [{ ...services.privacyControl, full: () => database.sendsAway() }],
     gate: gates.users,
-    load: new Load(config.maxInFlight.publicCalls, log),
+    limiter: new AdaptiveConcurrencyLimiter(config.maxInFlight.publicCalls, log),
   });
   const files = internalServices.map(({ desc }) => desc.file);
   const internalCalls = new Calls({
@@ -117,7 +117,7 @@ export async function startApp(
     ],
     gate: gates.services,
     // Apart from the public ones, which must not take the place of other services' decisions.
-    load: new Load(config.maxInFlight.internalCalls, log),
+    limiter: new AdaptiveConcurrencyLimiter(config.maxInFlight.internalCalls, log),
   });
 
   const ready = async () => {

@@ -1,10 +1,10 @@
 import { create, type Message } from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
+import { overloaded } from "../rpc/adaptive-concurrency-limiter.ts";
 import type { CallContext } from "../rpc/call-context.ts";
 import { type HttpFacts, httpKey } from "../rpc/call-span.ts";
 import type { Calls } from "../rpc/calls.ts";
 import { toConnectError } from "../rpc/errors.ts";
-import { overloaded } from "../rpc/load.ts";
 import { finished } from "../rpc/observe.ts";
 import type { UnaryEndpoint } from "../rpc/service.ts";
 import { type HttpRequest, readJsonBody } from "./body.ts";
@@ -105,7 +105,7 @@ function completeList(
       text = `${format.beforeData(reply.successMessage, time())}[${text}`;
     }
     if (rows !== "") separator = ",";
-    await calls.load.outside(() => write(response, text, context.signal));
+    await calls.limiter.yieldSlot(() => write(response, text, context.signal));
   });
 }
 

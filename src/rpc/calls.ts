@@ -13,13 +13,13 @@ import {
   type Interceptor,
 } from "@connectrpc/connect";
 import { Roster } from "../collections/roster.ts";
+import { AdaptiveConcurrencyLimiter, overloaded } from "./adaptive-concurrency-limiter.ts";
 import type { Gate } from "./auth/gate.ts";
 import { CallContext, type CallStart } from "./call-context.ts";
 import { inSpan, spanKey } from "./call-span.ts";
 import { toConnectError } from "./errors.ts";
 import { peerKey } from "./limits/client-address.ts";
 import { hold, holdKey } from "./limits/hold.ts";
-import { Load, overloaded } from "./load.ts";
 import { mapErrors } from "./map-errors.ts";
 import { type Abortable, type Observers, observing } from "./observe.ts";
 import { codeOfStatus } from "./refusals.ts";
@@ -33,7 +33,7 @@ interface CallsOptions extends Observers {
   readonly services: readonly Service[];
   readonly gate: Gate;
   /** Bounds the calls at work; unbounded by default. */
-  readonly load?: Load;
+  readonly limiter?: AdaptiveConcurrencyLimiter;
   /** Aborts the context of every call when the process has waited long enough for its end. */
   readonly shutdownSignal?: AbortSignal;
 }
@@ -45,7 +45,7 @@ interface CallsOptions extends Observers {
 export class Calls {
   readonly services: readonly Service[];
   readonly interceptors: Interceptor[];
-  readonly load: Load;
+  readonly limiter: AdaptiveConcurrencyLimiter;
   readonly shutdownSignal: AbortSignal | undefined;
   readonly #gate: Gate;
   readonly #observers: Observers;
@@ -56,9 +56,9 @@ export class Calls {
   /** The calls of our own wires that are under way: telling each costs less than an abort listener for each. */
   readonly #running = new Roster<CallContext>();
 
-  constructor({ services, gate, load, shutdownSignal, ...observers }: CallsOptions) {
+  constructor({ services, gate, limiter, shutdownSignal, ...observers }: CallsOptions) {
     this.services = services;
-    this.load = load ?? new Load(0, observers.log);
+    this.limiter = limiter ?? new AdaptiveConcurrencyLimiter(0, observers.log);
     this.shutdownSignal = shutdownSignal;
     shutdownSignal?.addEventListener("abort", () => {
       for (const context of this.#running) context.cancel(shutdownSignal.reason);
@@ -67,7 +67,7 @@ export class Calls {
     this.#observers = observers;
     this.#observe = observing(observers);
     const outermost = observers.tracer === undefined ? [] : [inSpan];
-    this.interceptors = [...outermost, this.load.interceptor, mapErrors, validate];
+    this.interceptors = [...outermost, this.limiter.interceptor, mapErrors, validate];
     this.#open = new Set(services.filter(({ open }) => open).map(({ desc }) => desc.typeName));
     for (const { desc, impl, full } of services) {
       if (full !== undefined) this.#full.set(desc.typeName, full);
@@ -89,7 +89,7 @@ export class Calls {
 
   /** Whether a call of a method that arrives now must be refused for want of room. Asked once, before it is started. */
   refuses({ parent: { typeName } }: DescMethod, protocol: string): boolean {
-    if (this.#open.has(typeName) || !this.load.refuses(this.#full.get(typeName)?.())) return false;
+    if (this.#open.has(typeName) || this.limiter.tryAcquire(this.#full.get(typeName)?.())) return false;
     // Not even logged: there is no time for it.
     this.#observers.observer?.refused(protocol, "resource_exhausted");
     return true;
@@ -147,7 +147,7 @@ export class Calls {
     context: HandlerContext,
     message: MessageShape<DescMessage>,
   ): Promise<MessageShape<DescMessage>> {
-    const since = this.load.enter();
+    const since = this.limiter.begin();
     const begun = new Promise<MessageInitShape<DescMessage>>((resolve) => {
       check(input, message);
       resolve(impl(message, context));
@@ -170,13 +170,13 @@ export class Calls {
     } catch (failure) {
       throw toConnectError(failure);
     } finally {
-      this.load.leave(answeredSince);
+      this.limiter.release(answeredSince);
     }
   }
 
   async #admitLater(context: HandlerContext, admitted: Promise<void>): Promise<void> {
     try {
-      await this.load.during(() => admitted);
+      await this.limiter.run(() => admitted);
     } catch (failure) {
       await this.#refuse(context, failure);
     }

@@ -15,6 +15,7 @@ import {
 } from "@connectrpc/connect/protocol";
 import { parseTimeout } from "@connectrpc/connect/protocol-grpc";
 import type { Logger } from "pino";
+import { overloaded } from "./adaptive-concurrency-limiter.ts";
 import { afterReads } from "./after-reads.ts";
 import type { CallContext } from "./call-context.ts";
 import type { Calls } from "./calls.ts";
@@ -22,7 +23,6 @@ import { toConnectError } from "./errors.ts";
 import { setFailure, trailersOnly } from "./grpc-status.ts";
 import { type Body, prefixBytes, readBody, readOddBody } from "./grpc-unary-body.ts";
 import { cancellation, copyHeaders, urlMaker } from "./grpc-unary-http.ts";
-import { overloaded } from "./load.ts";
 import { finished } from "./observe.ts";
 import type { UnaryEndpoint } from "./service.ts";
 

@@ -1,5 +1,5 @@
+import { overloaded } from "../rpc/adaptive-concurrency-limiter.ts";
 import type { Cancellation } from "../rpc/call-context.ts";
-import { overloaded } from "../rpc/load.ts";
 import {
   type Caller,
   compose,

@@ -1,5 +1,6 @@
 import { once } from "node:events";
 import { request } from "node:http";
+import { setTimeout as sleep } from "node:timers/promises";
 import { Code, ConnectError, createClient, type Transport } from "@connectrpc/connect";
 import {
   createConnectTransport,
@@ -16,10 +17,10 @@ import { PrivacyControlService } from "../../gen/nexgate/privacy/v1/privacy_cont
 import type { Listener } from "../../src/http/listener.ts";
 import { openPublicListener } from "../../src/http/public-listener.ts";
 import { createRestGateway } from "../../src/rest/gateway.ts";
+import { AdaptiveConcurrencyLimiter } from "../../src/rpc/adaptive-concurrency-limiter.ts";
 import { Calls } from "../../src/rpc/calls.ts";
 import { reasonOf } from "../../src/rpc/errors.ts";
 import { HealthState, healthService } from "../../src/rpc/health.ts";
-import { Load } from "../../src/rpc/load.ts";
 import { service } from "../../src/rpc/service.ts";
 import { openDatabase } from "../../src/store/database.ts";
 import { startService } from "../support/service.ts";
@@ -61,7 +62,7 @@ for (const fastPath of [true, false])
         ],
         gate: async () => void gated++,
         log,
-        load: new Load(1, log),
+        limiter: new AdaptiveConcurrencyLimiter(1, log),
       });
       const rest = createRestGateway({ calls, log, maxBodyBytes: 1_024 });
       const ready = async () => true;
@@ -162,6 +163,43 @@ for (const fastPath of [true, false])
       answer.resume();
     });
   });
+
+describe("a listener that was overloaded for a moment", () => {
+  it("takes a burst again soon, though nobody calls in between", async () => {
+    const log = pino({ level: "silent" });
+    const limiter = new AdaptiveConcurrencyLimiter(1_000, log);
+    let workMs = 300;
+    const calls = new Calls({
+      services: [
+        service(PrivacyControlService, {
+          getPrivacySettings: () => sleep(workMs).then(() => ({ settings: {} })),
+        }),
+      ],
+      gate: async () => {},
+      log,
+      limiter,
+    });
+    const rest = createRestGateway({ calls, log, maxBodyBytes: 1_024 });
+    const listener = await openPublicListener({
+      ...{ host: "127.0.0.1", port: 0, calls, log, rest: rest.handle, ready: async () => true },
+    });
+    await using _ = { [Symbol.asyncDispose]: () => listener.close(0) };
+    const call = async () => {
+      const { status, body } = await fetch(listener.url + settings);
+      await body?.cancel();
+      return status;
+    };
+    const burst = 300;
+    const slow = Array.from({ length: 200 }, async () => {
+      while (limiter.limit >= burst) await call();
+    });
+    await Promise.all(slow);
+    workMs = 1;
+    while (limiter.limit < burst) await sleep(10);
+    const statuses = await Promise.all(Array.from({ length: burst }, call));
+    expect(statuses.filter((status) => status !== 200)).to.eql([]);
+  });
+});
 
 describe("a service whose database lets nobody in soon", () => {
   for (const sendsAway of [true, false])

@@ -2,8 +2,8 @@ import { pino } from "pino";
 import { PrivacyControlService } from "../../../gen/nexgate/privacy/v1/privacy_control_service_pb.ts";
 import { openPublicListener } from "../../../src/http/public-listener.ts";
 import { createRestGateway } from "../../../src/rest/gateway.ts";
+import { AdaptiveConcurrencyLimiter } from "../../../src/rpc/adaptive-concurrency-limiter.ts";
 import { Calls } from "../../../src/rpc/calls.ts";
-import { Load } from "../../../src/rpc/load.ts";
 import { service } from "../../../src/rpc/service.ts";
 import { sleep } from "./load.ts";
 
@@ -30,7 +30,7 @@ const calls = new Calls({
   ],
   gate: async () => {},
   log,
-  load: new Load(Number(maxCallsInFlight), log),
+  limiter: new AdaptiveConcurrencyLimiter(Number(maxCallsInFlight), log),
 });
 const rest = createRestGateway({ calls, log, maxBodyBytes: 1_024 });
 const { url } = await openPublicListener({
