@@ -96,6 +96,7 @@ export async function startApp(
 
   const common = {
     log,
+    takeSlots: gates.takeSlots,
     observer: metrics.calls,
     ...(tracing && { tracer: tracing.calls }),
     shutdownSignal,

@@ -4,6 +4,7 @@ import { type Gate, serviceGate, userGate } from "../rpc/auth/gate.ts";
 import { type RemoteKeys, remoteKeys } from "../rpc/auth/token-keys.ts";
 import { type TokenKeys, tokenVerifier } from "../rpc/auth/tokens.ts";
 import { callerLimits } from "../rpc/limits/caller-limits.ts";
+import { callerSlots, type TakeSlots } from "../rpc/limits/caller-slots.ts";
 import { clientAddress } from "../rpc/limits/client-address.ts";
 import { limitedGate } from "../rpc/limits/limited-gate.ts";
 import { shareDebts } from "../rpc/limits/share-debts.ts";
@@ -14,6 +15,9 @@ import type { Database } from "../store/database.ts";
  * answer takes all of the time of the process. A service is told at once: its connections carry other users' calls.
  */
 const refusalHoldMs = 500;
+
+/** How long a call of a caller with too many in flight waits for one of them to end, in milliseconds. */
+const slotWaitMs = 500;
 
 interface GatesOptions {
   readonly database: Database;
@@ -28,6 +32,8 @@ interface GatesOptions {
 interface Gates {
   readonly users: Gate;
   readonly services: Gate;
+  /** What bounds the calls in flight of each caller, on both listeners together. */
+  readonly takeSlots: TakeSlots;
   /** Whether there are keys to verify tokens with: without, no call can be admitted. */
   keysAvailable(): boolean;
   /** Ends the work in the background: fetching keys, and telling other instances what callers took. */
@@ -55,6 +61,7 @@ export function makeGates(config: Config, options: GatesOptions): Gates {
   return {
     users: limited(userGate(verifier(audience, serviceAudience)), refusalHoldMs),
     services: limited(serviceGate(verifier(serviceAudience, audience)), 0),
+    takeSlots: callerSlots(config.maxInFlight, slotWaitMs),
     keysAvailable: () => remote?.available() ?? true,
     async close() {
       remote?.[Symbol.dispose]();

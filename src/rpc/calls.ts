@@ -18,6 +18,7 @@ import type { Gate } from "./auth/gate.ts";
 import { CallContext, type CallStart } from "./call-context.ts";
 import { inSpan, spanKey } from "./call-span.ts";
 import { toConnectError } from "./errors.ts";
+import type { TakeSlots } from "./limits/caller-slots.ts";
 import { peerKey } from "./limits/client-address.ts";
 import { hold, holdKey } from "./limits/hold.ts";
 import { mapErrors } from "./map-errors.ts";
@@ -32,6 +33,8 @@ export type RefusedProtocol = "grpc" | "grpc-web" | "http";
 interface CallsOptions extends Observers {
   readonly services: readonly Service[];
   readonly gate: Gate;
+  /** Bounds the calls in flight of each caller; unbounded by default. */
+  readonly takeSlots?: TakeSlots;
   /** Bounds the calls at work; unbounded by default. */
   readonly limiter?: AdaptiveConcurrencyLimiter;
   /** Aborts the context of every call when the process has waited long enough for its end. */
@@ -48,6 +51,7 @@ export class Calls {
   readonly limiter: AdaptiveConcurrencyLimiter;
   readonly shutdownSignal: AbortSignal | undefined;
   readonly #gate: Gate;
+  readonly #takeSlots: TakeSlots;
   readonly #observers: Observers;
   readonly #observe: (context: HandlerContext & Abortable) => void;
   readonly #unary = new Map<string, UnaryEndpoint>();
@@ -56,7 +60,7 @@ export class Calls {
   /** The calls of our own wires that are under way: telling each costs less than an abort listener for each. */
   readonly #running = new Roster<CallContext>();
 
-  constructor({ services, gate, limiter, shutdownSignal, ...observers }: CallsOptions) {
+  constructor({ services, gate, takeSlots, limiter, shutdownSignal, ...observers }: CallsOptions) {
     this.services = services;
     this.limiter = limiter ?? new AdaptiveConcurrencyLimiter(0, observers.log);
     this.shutdownSignal = shutdownSignal;
@@ -64,6 +68,7 @@ export class Calls {
       for (const context of this.#running) context.cancel(shutdownSignal.reason);
     });
     this.#gate = gate;
+    this.#takeSlots = takeSlots ?? (() => {});
     this.#observers = observers;
     this.#observe = observing(observers);
     const outermost = observers.tracer === undefined ? [] : [inSpan];
@@ -116,6 +121,8 @@ export class Calls {
     try {
       const admitted = this.#gate(context);
       if (admitted !== undefined) return this.#admitLater(context, admitted);
+      const slots = this.#takeSlots(context);
+      if (slots !== undefined) return slots.catch((failure) => this.#refuse(context, failure));
     } catch (failure) {
       return this.#refuse(context, failure);
     }
@@ -177,6 +184,7 @@ export class Calls {
   async #admitLater(context: HandlerContext, admitted: Promise<void>): Promise<void> {
     try {
       await this.limiter.run(() => admitted);
+      await this.#takeSlots(context);
     } catch (failure) {
       await this.#refuse(context, failure);
     }

@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import type { DescMethod } from "@bufbuild/protobuf";
-import { Code, ConnectError, type HandlerContext } from "@connectrpc/connect";
+import { Code, ConnectError, createContextKey, type HandlerContext } from "@connectrpc/connect";
 import type { Logger } from "pino";
 import { PrivacyError } from "../domain/errors.ts";
 import { principalKey } from "./auth/principal.ts";
@@ -21,6 +21,9 @@ export const finished = new ConnectError("the call has finished", Code.Canceled)
 
 /** The codes that mean a fault of ours: what lies behind them belongs in the log. */
 const faults = new Set([Code.Internal, Code.Unknown, Code.DataLoss, Code.Unavailable]);
+
+/** Called once when a call has ended, however it ended. Set while the call is admitted. */
+export const onEndKey = createContextKey<(() => void) | undefined>(undefined, { description: "on end" });
 
 /** Counts calls. It learns what was called and how it ended, never who called or about whom. */
 interface CallObserver {
@@ -62,6 +65,7 @@ export function observing({
     context.abort = (reason) => {
       if (!ended) {
         ended = true;
+        context.values.get(onEndKey)?.();
         const error = outcome(context, reason);
         if (reason instanceof ConnectError && reason !== finished && error) replace(reason, error);
         const ms = performance.now() - startedAt;

@@ -49,6 +49,7 @@ export function environmentOf(url: string): Record<string, string> {
     ADMIN_PORT: "0",
     // Limits are on, and out of reach.
     RATE_WRITES_PER_MINUTE: "1000000",
+    MAX_CALLS_IN_FLIGHT_PER_USER: "0",
     RATE_WRITES_BURST: "1000000",
     JWT_SECRET: minting.secret,
     JWT_ISSUER: minting.issuer,

@@ -13,7 +13,7 @@ import { Audience, PrivacySetting } from "../../gen/nexgate/privacy/v1/resources
 import { readConfig } from "../../src/config.ts";
 import { reasonOf } from "../../src/rpc/errors.ts";
 import { postgresUrl } from "../support/cluster.ts";
-import { noRates, startService, type TestService } from "../support/service.ts";
+import { noInFlightLimits, noRates, startService, type TestService } from "../support/service.ts";
 
 const control = "/api/v1/e-social/privacy-control";
 const settings = "/users/me/privacy";
@@ -175,7 +175,7 @@ describe("the limits of callers", () => {
       });
 
     it("take no place while a refusal is held back", async () => {
-      const maxInFlight = { publicCalls: 10, internalCalls: 0 };
+      const maxInFlight = { ...noInFlightLimits, publicCalls: 10 };
       const rates = { ...noRates, writesPerMinute: 1, writesBurst: 5 };
       const tight = await start(rates, undefined, { maxInFlight });
       const [greedy, other] = [await newUser(tight), await newUser(tight)];

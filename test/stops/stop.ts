@@ -121,6 +121,7 @@ function environmentOf({ databaseUrl, drainDelayMs, tls }: StopOptions, dataDir:
     // A call that is refused because the machine is slow would count as lost.
     MAX_CALLS_IN_FLIGHT: "0",
     MAX_SERVICE_CALLS_IN_FLIGHT: "0",
+    MAX_CALLS_IN_FLIGHT_PER_USER: "0",
     JWT_SECRET: minting.secret,
     JWT_ISSUER: minting.issuer,
     JWT_AUDIENCE: minting.audience,

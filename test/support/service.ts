@@ -31,6 +31,13 @@ export const noRates: Config["rates"] = {
   trustedProxies: new BlockList(),
 };
 
+export const noInFlightLimits: Config["maxInFlight"] = {
+  publicCalls: 0,
+  internalCalls: 0,
+  perUser: 0,
+  perService: 0,
+};
+
 const allScopes = "access.read graph.read graph.write users.act";
 
 /** A service on free ports, and what a test needs to talk to it. */
@@ -73,7 +80,7 @@ export async function startService(
       jwt: { ...minting, jwksUrl: undefined, jwksMaxStaleMs: 0 },
       corsOrigins: [],
       rates: noRates,
-      maxInFlight: { publicCalls: 0, internalCalls: 0 },
+      maxInFlight: noInFlightLimits,
       reflection: true,
       logLevel: "silent",
       workers: 1,

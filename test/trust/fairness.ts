@@ -2,6 +2,7 @@ import { fork } from "node:child_process";
 import { randomUUID } from "node:crypto";
 import { once } from "node:events";
 import { constants, setPriority } from "node:os";
+import pg from "pg";
 import { readConfig } from "../../src/config.ts";
 import { startThrowawayServer } from "../support/throwaway-server.ts";
 import type { FlooderReport, FlooderSettings } from "./fairness/flooder.ts";
@@ -16,10 +17,14 @@ const fairnessMutants = {
   unlimited: { limitsCallers: false },
   /** Who goes beyond the limits is told so at once. */
   prompt: { sourceMutant: "refusals at once" },
+  /** No limit of one user's calls in flight. */
+  wide: { maxInFlightPerUser: 0 },
 } as const;
 
 export interface FairnessOptions {
   readonly seed: number;
+  /** What the user floods with: blocks and unblocks, or the largest pages of a list of 3,000. */
+  readonly flood?: "changes" | "lists";
   /** Windows of calm, and as many of flood, in turn. */
   readonly windows: number;
   readonly windowMs: number;
@@ -39,6 +44,8 @@ interface Fairness {
 }
 
 const { writesPerMinute, writesBurst } = readConfig({}).rates;
+const control = "/api/v1/e-social/privacy-control";
+const listed = 3_000;
 const neighbourCount = 8;
 const otherCount = 500;
 /** Times below it cannot be told from noise. */
@@ -46,7 +53,7 @@ const floorMs = 10;
 
 /** Has one user flood an instance with the default limits again and again, and listens to the others all the while. */
 export async function runFairness(options: FairnessOptions): Promise<Fairness> {
-  const { seed, windows, windowMs, connections, mutant } = options;
+  const { seed, flood: kind = "changes", windows, windowMs, connections, mutant } = options;
   await using parts = new AsyncDisposableStack();
   const server = await startThrowawayServer();
   parts.defer(() => server.stop());
@@ -64,10 +71,14 @@ export async function runFairness(options: FairnessOptions): Promise<Fairness> {
   await client.addUsers([...targets, greedy as string]);
   client.close();
 
+  if (kind === "lists") await addBlocks(server.url, greedy as string);
   const settings: FlooderSettings = {
     url: instance.publicUrl,
     token: await instance.userToken(greedy as string),
-    targets,
+    requests:
+      kind === "lists"
+        ? [`GET ${control}/blocked?page_size=1000`]
+        : targets.flatMap((id) => [`POST ${control}/block/${id}`, `DELETE ${control}/unblock/${id}`]),
     connections,
   };
   const flooder = fork(new URL("./fairness/flooder.ts", import.meta.url), [JSON.stringify(settings)]);
@@ -110,6 +121,22 @@ export async function runFairness(options: FairnessOptions): Promise<Fairness> {
   };
 }
 
+/** Gives a user a long list of blocks. */
+async function addBlocks(databaseUrl: string, blocker: string): Promise<void> {
+  const client = new pg.Client(databaseUrl);
+  await client.connect();
+  await client.query(
+    `with added as (
+      insert into users
+      select gen_random_uuid(), 'user' || n, 'First' || n, 'Last' || n, array['https://pictures.example/' || n], false
+      from generate_series(1, ${listed}) n
+      returning id)
+    insert into blocks (blocker_id, blocked_id, id, created_at) select $1, id, gen_random_uuid(), now() from added`,
+    [blocker],
+  );
+  await client.end();
+}
+
 /** What is promised of limits, however fast the machine is. */
 export function countFigures({ calm, flood, flooder, granted }: Fairness): Figure[] {
   const all = [...calm, ...flood];
@@ -119,6 +146,22 @@ export function countFigures({ calm, flood, flooder, granted }: Fairness): Figur
     { name: "others' calls refused for being too many", value: sum(({ refused }) => refused), atMost: 0 },
     { name: "calls of who floods", value: flooder.asked },
     { name: "of these let through", value: flooder.letThrough, atLeast: writesBurst, atMost: granted },
+    { name: "of these refused", value: flooder.refused, atLeast: 1 },
+    { name: "refused without Retry-After", value: flooder.refusedWithoutRetryAfter, atMost: 0 },
+    { name: "without an answer", value: flooder.unanswered, atMost: 0 },
+  ];
+}
+
+/** What is promised when the user floods with lists: none of the others' calls fails. */
+export function listFigures({ calm, flood, flooder }: Fairness): Figure[] {
+  const sum = (windows: readonly Heard[], of: (heard: Heard) => number) =>
+    windows.reduce((total, heard) => total + of(heard), 0);
+  const calls = ({ users, service }: Heard) => users.length + service.length;
+  return [
+    { name: "others' calls under flood", value: sum(flood, calls), atLeast: 1 },
+    { name: "of these without a good answer", value: sum(flood, (h) => h.refused + h.failed), atMost: 0 },
+    { name: "others' calls in calm without a good answer", value: sum(calm, (h) => h.refused + h.failed) },
+    { name: "lists of who floods", value: flooder.asked },
     { name: "of these refused", value: flooder.refused, atLeast: 1 },
     { name: "refused without Retry-After", value: flooder.refusedWithoutRetryAfter, atMost: 0 },
     { name: "without an answer", value: flooder.unanswered, atMost: 0 },

@@ -13,7 +13,12 @@ const jwt = { secret: "the secret that signs tokens in fault runs", issuer: "tru
 const minting = { ...jwt, audience: "users", serviceAudience: "services", hours: 1 };
 const scopes = "access.read graph.read graph.write users.act";
 
-const unlimited = { RATE_WRITES_PER_MINUTE: "0", MAX_CALLS_IN_FLIGHT: "0", MAX_SERVICE_CALLS_IN_FLIGHT: "0" };
+const unlimited = {
+  RATE_WRITES_PER_MINUTE: "0",
+  MAX_CALLS_IN_FLIGHT: "0",
+  MAX_SERVICE_CALLS_IN_FLIGHT: "0",
+  MAX_CALLS_IN_FLIGHT_PER_USER: "0",
+};
 
 const pollMs = 10;
 const readyMs = 60_000;
@@ -43,6 +48,8 @@ interface InstanceOptions {
   readonly nodeOptions?: readonly string[];
   /** Whether callers meet the default limits. Most loads are a flood themselves, and no run is about a slow machine. */
   readonly limitsCallers?: boolean;
+  /** In place of the default, for callers who meet limits. */
+  readonly maxInFlightPerUser?: number;
   /** What is taken out of the source text. */
   readonly sourceMutant?: MutantName | undefined;
 }
@@ -53,6 +60,7 @@ export async function startInstance({
   mutant,
   nodeOptions = [],
   limitsCallers = false,
+  maxInFlightPerUser,
   sourceMutant,
 }: InstanceOptions): Promise<Instance> {
   const [httpPort, grpcPort] = [await freePort(), await freePort()];
@@ -73,6 +81,7 @@ export async function startInstance({
     GRPC_PORT: String(grpcPort),
     ADMIN_PORT: "0",
     ...(limitsCallers ? {} : unlimited),
+    ...(maxInFlightPerUser === undefined ? {} : { MAX_CALLS_IN_FLIGHT_PER_USER: String(maxInFlightPerUser) }),
     LOG_LEVEL: "silent",
     ...(sourceMutant === undefined ? {} : { MUTANT: sourceMutant }),
     JWT_SECRET: jwt.secret,

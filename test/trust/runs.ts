@@ -8,7 +8,13 @@ import {
   killServices,
 } from "./chaos.ts";
 import { deadlineFigures, runDeadlines } from "./deadlines.ts";
-import { type FairnessOptions, fairnessFigures, fairnessNotes, runFairness } from "./fairness.ts";
+import {
+  type FairnessOptions,
+  fairnessFigures,
+  fairnessNotes,
+  listFigures,
+  runFairness,
+} from "./fairness.ts";
 import type { Figure } from "./figures.ts";
 import type { Mutant } from "./mutants.ts";
 import { openStage, outageFigures, runOutage } from "./outage.ts";
@@ -38,6 +44,7 @@ export const teeth: Readonly<Record<string, readonly string[]>> = {
   outage: ["patient"],
   deadlines: ["uncancelled"],
   fairness: ["unlimited", "prompt"],
+  reads: ["wide"],
   soak: ["leaky"],
   race: ["unlocked"],
   chaos: ["early"],
@@ -74,6 +81,19 @@ export const runs: Record<string, (options: RunOptions) => Promise<Report>> = {
       mutant: mutant as FairnessOptions["mutant"],
     });
     return { figures: fairnessFigures(fairness), notes: fairnessNotes(fairness) };
+  },
+
+  /** Windows of calm, and as many in which one user floods with long lists. */
+  async reads({ seed, size = 5, mutant }) {
+    const fairness = await runFairness({
+      seed,
+      flood: "lists",
+      windows: size,
+      windowMs: 2_000,
+      connections: 64,
+      mutant: mutant as FairnessOptions["mutant"],
+    });
+    return { figures: listFigures(fairness), notes: fairnessNotes(fairness) };
   },
 
   /** Minutes of a steady load. */

@@ -5,7 +5,8 @@ import { countOf, type Outcomes, sleep } from "../overload/load.ts";
 export interface FlooderSettings {
   readonly url: string;
   readonly token: string;
-  readonly targets: readonly string[];
+  /** What it asks for in turn, as `GET /path`. */
+  readonly requests: readonly string[];
   readonly connections: number;
 }
 
@@ -22,18 +23,16 @@ export interface FlooderReport {
   readonly unanswered: number;
 }
 
-// Run as a process of its own: one user who blocks and unblocks as fast as answers come, over many connections, for as
-// many milliseconds as each message says. Tells what became of it when it is asked for 0.
-const { url, token, targets, connections } = JSON.parse(process.argv[2] ?? "") as FlooderSettings;
-const control = "/api/v1/e-social/privacy-control";
+// Run as a process of its own: one user who calls as fast as answers come, over many connections, for as many
+// milliseconds as each message says. Tells what became of it when it is asked for 0.
+const { url, token, requests, connections } = JSON.parse(process.argv[2] ?? "") as FlooderSettings;
 /** Within which the last answers must have come. */
 const patienceMs = 10_000;
 
 let asked = 0;
 const load = new HttpLoad(url, () => {
-  const target = targets[(asked >> 1) % targets.length];
-  const line = asked++ % 2 === 0 ? `POST ${control}/block/${target}` : `DELETE ${control}/unblock/${target}`;
-  return `${line} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer ${token}\r\n\r\n`;
+  const request = requests[asked++ % requests.length];
+  return `${request} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer ${token}\r\n\r\n`;
 });
 const floods: Outcomes[] = [];
 process.on("message", async (ms: number) => {

@@ -1,10 +1,14 @@
 import { Coalescer } from "../../../src/service/coalescer.ts";
-import { startService } from "../../support/service.ts";
+import { noInFlightLimits, startService } from "../../support/service.ts";
 import { callers, populate } from "./population.ts";
 
 // Run as a process of its own: the whole service on a database, with people in it.
 const [databaseUrl = "", publicCalls = "", internalCalls = ""] = process.argv.slice(2);
-const maxInFlight = { publicCalls: Number(publicCalls), internalCalls: Number(internalCalls) };
+const maxInFlight = {
+  ...noInFlightLimits,
+  publicCalls: Number(publicCalls),
+  internalCalls: Number(internalCalls),
+};
 // Without limits there is none for what waits either.
 if (maxInFlight.internalCalls === 0) Object.defineProperty(Coalescer.prototype, "full", { value: false });
 const service = await startService(databaseUrl, { maxInFlight });

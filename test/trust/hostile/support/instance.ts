@@ -60,6 +60,7 @@ export async function startInstance(options: InstanceOptions = {}): Promise<Inst
       ADMIN_PORT: "0",
       // The attacks are to meet what stands behind the limits of callers.
       RATE_WRITES_PER_MINUTE: "0",
+      MAX_CALLS_IN_FLIGHT_PER_USER: "0",
       RATE_FAILED_TOKENS_PER_MINUTE: "0",
       // What is refused on a slow machine tells nothing of an attack.
       MAX_CALLS_IN_FLIGHT: "0",
