@@ -43,7 +43,7 @@ interface Gates {
 /** Makes the gates, with the limits of callers, which hold for both together. */
 export function makeGates(config: Config, options: GatesOptions): Gates {
   const { database, log } = options;
-  const { audience, serviceAudience, issuer } = config.jwt;
+  const { audience, serviceAudience, userClaim } = config.jwt;
   const remote = remoteKeysOf(config, options);
   const keys: TokenKeys =
     remote === undefined ? sharedSecret(config, options) : { kind: "published", keys: remote };
@@ -56,11 +56,11 @@ export function makeGates(config: Config, options: GatesOptions): Gates {
   const limited = (gate: Gate, holdMs: number) => limitedGate(gate, { ...limits, addressOf, holdMs });
   // The embedded database serves one process: there is nobody to share with.
   const sharing = database.kind === "embedded" ? undefined : shareDebts(limits, database.rateDebts, log);
-  const verifier = (own: string, other: string) =>
-    tokenVerifier(keys, { issuer, audience: own, otherAudience: other });
+  const verifier = (own: string, other: string, subjectClaim: string) =>
+    tokenVerifier(keys, { ...config.jwt, audience: own, otherAudience: other, subjectClaim });
   return {
-    users: limited(userGate(verifier(audience, serviceAudience)), refusalHoldMs),
-    services: limited(serviceGate(verifier(serviceAudience, audience)), 0),
+    users: limited(userGate(verifier(audience, serviceAudience, userClaim)), refusalHoldMs),
+    services: limited(serviceGate(verifier(serviceAudience, audience, "sub")), 0),
     takeSlots: callerSlots(config.maxInFlight, slotWaitMs),
     keysAvailable: () => remote?.available() ?? true,
     async close() {

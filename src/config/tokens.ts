@@ -1,4 +1,4 @@
-import { checked, hidden, httpUrl, text, wholeNumber } from "./validators.ts";
+import { checked, hidden, httpUrl, trimmed, wholeNumber } from "./validators.ts";
 
 /** Which tokens are good, and what signs them. */
 export interface TokenConfig {
@@ -9,6 +9,12 @@ export interface TokenConfig {
   readonly issuer: string;
   readonly audience: string;
   readonly serviceAudience: string;
+  /** The claim of users' tokens that holds the user's id. */
+  readonly userClaim: string;
+  /** The claim of services' tokens that holds the scopes. */
+  readonly scopeClaim: string;
+  /** How far the clocks of this service and of the issuer may be apart. */
+  readonly clockToleranceSeconds: number;
 }
 
 const minSecretBytes = 32;
@@ -17,8 +23,8 @@ const maxStale = wholeNumber("seconds", 600, 604_800);
 const developmentIssuer = "privacy-control";
 
 const secret = checked(
-  `at least ${minSecretBytes} bytes`,
-  (value) => (Buffer.byteLength(value) >= minSecretBytes ? value : undefined),
+  `at least ${minSecretBytes} bytes, without white space at its ends`,
+  (value) => (value === value.trim() && Buffer.byteLength(value) >= minSecretBytes ? value : undefined),
   hidden,
 );
 
@@ -26,9 +32,12 @@ export const tokenVariables = {
   JWT_SECRET: secret({ default: undefined }),
   JWKS_URL: httpUrl({ default: undefined }),
   JWKS_MAX_STALE_SECONDS: maxStale({ default: 86_400 }),
-  JWT_ISSUER: text({ default: undefined }),
-  JWT_AUDIENCE: text({ default: "privacy-control" }),
-  JWT_SERVICE_AUDIENCE: text({ default: "privacy-control-internal" }),
+  JWT_ISSUER: trimmed({ default: undefined }),
+  JWT_AUDIENCE: trimmed({ default: "privacy-control" }),
+  JWT_SERVICE_AUDIENCE: trimmed({ default: "privacy-control-internal" }),
+  JWT_USER_CLAIM: trimmed({ default: "sub" }),
+  JWT_SCOPE_CLAIM: trimmed({ default: "scope" }),
+  JWT_CLOCK_TOLERANCE_SECONDS: wholeNumber("seconds", 0, 120)({ default: 30 }),
 };
 
 interface TokenEnvironment {
@@ -38,6 +47,9 @@ interface TokenEnvironment {
   readonly JWT_ISSUER: string | undefined;
   readonly JWT_AUDIENCE: string;
   readonly JWT_SERVICE_AUDIENCE: string;
+  readonly JWT_USER_CLAIM: string;
+  readonly JWT_SCOPE_CLAIM: string;
+  readonly JWT_CLOCK_TOLERANCE_SECONDS: number;
 }
 
 export function tokenConfig(env: TokenEnvironment): TokenConfig {
@@ -48,6 +60,9 @@ export function tokenConfig(env: TokenEnvironment): TokenConfig {
     issuer: env.JWT_ISSUER ?? developmentIssuer,
     audience: env.JWT_AUDIENCE,
     serviceAudience: env.JWT_SERVICE_AUDIENCE,
+    userClaim: env.JWT_USER_CLAIM,
+    scopeClaim: env.JWT_SCOPE_CLAIM,
+    clockToleranceSeconds: env.JWT_CLOCK_TOLERANCE_SECONDS,
   });
 }
 

@@ -41,6 +41,13 @@ export function shown(spec: ValidatorSpec<unknown>, value: unknown): string | nu
 
 export const text = checked("text", (value) => value, String);
 
+/** A text that is compared to the letter: white space at its ends comes from a file or a form, and is not meant. */
+export const trimmed = checked(
+  "text without white space at its ends",
+  (value) => (value === value.trim() ? value : undefined),
+  String,
+);
+
 export const oneOf = <const T extends string>(...choices: T[]) =>
   checked(`one of ${choices.join(", ")}`, (value) => choices.find((choice) => choice === value), String);
 

@@ -4,6 +4,7 @@ import { Code, ConnectError, createContextKey, type HandlerContext } from "@conn
 import type { Logger } from "pino";
 import { PrivacyError } from "../domain/errors.ts";
 import { principalKey } from "./auth/principal.ts";
+import { tokenFlawKey } from "./auth/refused-token.ts";
 import { cancellationOf } from "./call-context.ts";
 import { type LogOf, logsOfCalls } from "./call-log.ts";
 import { type CallTracer, httpKey, spanKey } from "./call-span.ts";
@@ -116,6 +117,7 @@ function report(context: HandlerContext, { error, code, ms }: End, logOf: LogOf)
     requestId,
     ms: Math.round(ms * 1000) / 1000,
     traceId: context.values.get(spanKey)?.traceId,
+    tokenFlaw: context.values.get(tokenFlawKey),
   };
   error?.metadata.set(requestIdHeader, requestId);
   if (error !== undefined && faults.has(error.code))

@@ -2,6 +2,7 @@ import type { HandlerContext } from "@connectrpc/connect";
 import { PrivacyError, UnknownActorError } from "../domain/errors.ts";
 import type { UserId } from "../domain/ids.ts";
 import { actorKey, principalKey } from "../rpc/auth/principal.ts";
+import { tokenFlawKey } from "../rpc/auth/refused-token.ts";
 
 /**
  * Runs an operation for the acting user of a call. When the store finds no such user, the caller is told what its
@@ -13,8 +14,9 @@ export async function asActor<T>(context: HandlerContext, run: (actor: UserId) =
   try {
     return await run(actor.id);
   } catch (failure) {
-    if (failure instanceof UnknownActorError) throw new PrivacyError(actor.whenUnknown);
-    throw failure;
+    if (!(failure instanceof UnknownActorError)) throw failure;
+    if (actor.whenUnknown === "TOKEN_INVALID") context.values.set(tokenFlawKey, "user");
+    throw new PrivacyError(actor.whenUnknown);
   }
 }
 

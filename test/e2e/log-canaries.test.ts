@@ -240,6 +240,11 @@ describe("the log of a service at its most talkative", function () {
       if (line.code === "ok")
         expect(line.principal, line.method).to.equal(line.protocol === "rest" ? "user" : "service");
     }
+    const refused = lines.filter(({ code }) => code === "unauthenticated");
+    expect(refused.map(({ tokenFlaw }) => tokenFlaw)).to.have.members([
+      ...["user", "malformed", "malformed", "missing"],
+      ...transports.map(() => "malformed"),
+    ]);
     const down = lines.filter(({ code }) => code === "unavailable");
     expect(down.map(({ level, err }) => [level, typeof err.message])).to.eql(
       Array.from({ length: 4 }, () => ["error", "string"]),

@@ -82,6 +82,40 @@ describe("configuration", () => {
     expect(problems({ JWT_SECRET: secret, JWKS_URL: "https://keys.example/jwks" })).to.have.length(1);
   });
 
+  it("takes the tolerance of clocks, and the names of claims", () => {
+    expect(readConfig({}).jwt).to.include({
+      clockToleranceSeconds: 30,
+      userClaim: "sub",
+      scopeClaim: "scope",
+    });
+    const chosen = { JWT_CLOCK_TOLERANCE_SECONDS: "120", JWT_USER_CLAIM: "uid", JWT_SCOPE_CLAIM: "scp" };
+    expect(readConfig(chosen).jwt).to.include({
+      clockToleranceSeconds: 120,
+      userClaim: "uid",
+      scopeClaim: "scp",
+    });
+    for (const wrong of ["121", "-1", "1.5"])
+      expect(problems({ JWT_CLOCK_TOLERANCE_SECONDS: wrong })).to.have.length(1);
+  });
+
+  for (const name of [
+    "JWT_SECRET",
+    "JWT_ISSUER",
+    "JWT_AUDIENCE",
+    "JWT_SERVICE_AUDIENCE",
+    "JWT_USER_CLAIM",
+    "JWT_SCOPE_CLAIM",
+  ])
+    it(`refuses white space at the ends of ${name}, by name`, () => {
+      expect(problems({ [name]: secret })).to.eql([]);
+      for (const value of [`${secret}\n`, `${secret}\r\n`, ` ${secret}`, `${secret}\t`, `\ufeff${secret}`]) {
+        const found = problems({ [name]: value });
+        expect(found).to.have.length(1);
+        expect(found[0]).to.match(new RegExp(`^${name} must be .*without white space at its ends$`));
+        expect(found[0]).not.to.contain(secret);
+      }
+    });
+
   it("takes for how long a key set may be used during an outage, and no credentials of the key server", () => {
     expect(readConfig({}).jwt.jwksMaxStaleMs).to.equal(86_400_000);
     expect(readConfig({ JWKS_MAX_STALE_SECONDS: "600" }).jwt.jwksMaxStaleMs).to.equal(600_000);

@@ -1,11 +1,11 @@
 import { type DescMethod, getOption, hasOption } from "@bufbuild/protobuf";
 import type { HandlerContext } from "@connectrpc/connect";
-import type { JWTPayload } from "jose";
 import { scope } from "../../../gen/nexgate/auth/v1/scope_pb.ts";
 import { PrivacyError } from "../../domain/errors.ts";
 import { parseUserId } from "../../domain/ids.ts";
 import { requestHeaderOf } from "../call-context.ts";
 import { actorKey, type Principal, principalKey } from "./principal.ts";
+import { TokenRefused, tokenFlawKey } from "./refused-token.ts";
 import type { Claims, VerifyToken } from "./tokens.ts";
 
 /**
@@ -22,8 +22,8 @@ const actScope = "users.act";
 /** The gate of the public listener: users' tokens only, and only for methods that act for a user. */
 export function userGate(verify: VerifyToken): Gate {
   return admitting(verify, (context, claims) => {
-    const id = parseUserId(claims.sub);
-    if (id === undefined) throw new PrivacyError("TOKEN_INVALID");
+    const id = parseUserId(claims.subject);
+    if (id === undefined) throw new TokenRefused("TOKEN_INVALID", "user");
     if (scopeOf(context.method) !== actScope) throw new PrivacyError("SCOPE_MISSING");
     context.values.set(principalKey, { kind: "user", userId: id });
     context.values.set(actorKey, { id, whenUnknown: "TOKEN_INVALID" });
@@ -37,7 +37,7 @@ export function serviceGate(verify: VerifyToken): Gate {
   return admitting(verify, (context, claims) => {
     let principal = principals.get(claims);
     if (principal === undefined) {
-      principal = { kind: "service", name: claims.sub, scopes: scopesOf(claims) };
+      principal = { kind: "service", name: claims.subject, scopes: claims.scopes };
       principals.set(claims, principal);
     }
     context.values.set(principalKey, principal);
@@ -48,10 +48,21 @@ export function serviceGate(verify: VerifyToken): Gate {
 }
 
 function admitting(verify: VerifyToken, admit: (context: HandlerContext, claims: Claims) => void): Gate {
+  const refuse = (context: HandlerContext, failure: unknown): never => {
+    if (failure instanceof TokenRefused) context.values.set(tokenFlawKey, failure.flaw);
+    throw failure;
+  };
   return (context) => {
-    const claims = verify(requestHeaderOf(context, "authorization"));
-    if (claims instanceof Promise) return claims.then((verified) => admit(context, verified));
-    admit(context, claims);
+    try {
+      const claims = verify(requestHeaderOf(context, "authorization"));
+      if (claims instanceof Promise)
+        return claims
+          .then((verified) => admit(context, verified))
+          .catch((failure) => refuse(context, failure));
+      admit(context, claims);
+    } catch (failure) {
+      refuse(context, failure);
+    }
   };
 }
 
@@ -72,8 +83,4 @@ function namedActor(context: HandlerContext) {
   const id = parseUserId(requestHeaderOf(context, actingUserHeader) ?? "");
   if (id === undefined) throw new PrivacyError("INVALID_ACTING_USER");
   return { id, whenUnknown: "USER_NOT_FOUND" } as const;
-}
-
-function scopesOf(claims: JWTPayload): ReadonlySet<string> {
-  return new Set(typeof claims.scope === "string" ? claims.scope.split(" ") : []);
 }

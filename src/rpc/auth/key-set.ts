@@ -26,7 +26,11 @@ const kinds: ReadonlyMap<string, KeyKind> = new Map([
   ["ES384", { kty: "EC", crv: "P-384" }],
   ["ES512", { kty: "EC", crv: "P-521" }],
   ["EdDSA", ed25519],
+  ["Ed25519", ed25519],
 ]);
+
+/** RFC 9864 gives EdDSA with Ed25519 a name of its own: for a key of that curve both mean the same. */
+const canonical = (alg: string) => (alg === "Ed25519" ? "EdDSA" : alg);
 
 /** The algorithms that a published key can verify. */
 export const publishedAlgorithms = [...kinds.keys()];
@@ -107,7 +111,7 @@ class PublishedKey {
     const kind = kinds.get(alg);
     if (kind === undefined || kind.kty !== this.#jwk.kty) return false;
     if (kind.crv !== undefined && kind.crv !== this.#jwk.crv) return false;
-    return this.#alg === undefined || this.#alg === alg;
+    return this.#alg === undefined || canonical(this.#alg) === canonical(alg);
   }
 
   /** Whether some algorithm can use the key. */

@@ -1,6 +1,6 @@
 import { errors, type JWSHeaderParameters, type JWTPayload, type JWTVerifyOptions, jwtVerify } from "jose";
-import { PrivacyError } from "../../domain/errors.ts";
 import { type Candidates, publishedAlgorithms } from "./key-set.ts";
+import { refusalOf, TokenRefused } from "./refused-token.ts";
 import type { PublishedKeys } from "./token-keys.ts";
 import { VerifiedTokens } from "./verified-tokens.ts";
 
@@ -16,19 +16,28 @@ export interface TokenRules {
   readonly audience: string;
   /** The audience of the other listener: a token for both is accepted by neither. */
   readonly otherAudience: string;
+  /** The claim that names the caller: a text that is not empty. */
+  readonly subjectClaim: string;
+  /** The claim that lists the scopes: in a text between spaces, or in an array of texts. */
+  readonly scopeClaim: string;
+  /** How far the clocks of this service and of the issuer may be apart. */
+  readonly clockToleranceSeconds: number;
 }
 
 /** Returns the claims of the token in an `Authorization` header, at once when it is known; or throws a `PrivacyError`. */
 export type VerifyToken = (authorization: string | null) => Claims | Promise<Claims>;
 
-/** What a token says. */
-export type Claims = JWTPayload & { readonly sub: string };
+/** What a token says of the caller. */
+export interface Claims {
+  readonly subject: string;
+  readonly scopes: ReadonlySet<string>;
+}
 
 const secretAlgorithms = ["HS256"];
 const compactJws = /^[\w-]+\.[\w-]+\.[\w-]*$/;
 
 /**
- * Builds the check of the tokens of one listener. `exp` and `sub` are required; the clock gets no tolerance.
+ * Builds the check of the tokens of one listener. `exp` and the claim that names the caller are required.
  *
  * A good token is remembered until it expires or the published keys change, whichever comes first: a key that was
  * withdrawn is of no more use than without that.
@@ -41,7 +50,8 @@ export function tokenVerifier(
   const options = {
     issuer: rules.issuer,
     audience: rules.audience,
-    requiredClaims: ["exp", "sub"],
+    requiredClaims: ["exp", rules.subjectClaim],
+    clockTolerance: rules.clockToleranceSeconds,
     algorithms: keys.kind === "secret" ? secretAlgorithms : publishedAlgorithms,
   };
   const { version, isCurrent } = keys.kind === "secret" ? theOneSecret : keys.keys;
@@ -54,11 +64,12 @@ export function tokenVerifier(
         keys.kind === "secret"
           ? (await jwtVerify(token, keys.secret, current)).payload
           : await verifyPublished(token, keys.keys, current);
-      const claims = acceptable(payload, rules.otherAudience);
-      remembered.add(token, { claims, expiresAt: (claims.exp ?? 0) * 1_000, version: usedVersion });
+      const claims = claimsOf(payload, rules);
+      const expiresAt = ((payload.exp ?? 0) + rules.clockToleranceSeconds) * 1_000;
+      remembered.add(token, { claims, expiresAt, version: usedVersion });
       return claims;
     } catch (failure) {
-      throw refusal(failure);
+      throw refusalOf(failure);
     }
   };
   return (authorization) => {
@@ -113,23 +124,27 @@ function isAboutKey(failure: unknown): boolean {
 /** Takes the token out of the header: after `Bearer `, or bare, as the settings document shows it. */
 function tokenOf(authorization: string | null): string {
   const token = (authorization ?? "").replace(/^bearer(?: +|$)/i, "").trim();
-  if (token === "") throw new PrivacyError("TOKEN_REQUIRED");
-  if (!compactJws.test(token)) throw new PrivacyError("TOKEN_MALFORMED");
+  if (token === "") throw new TokenRefused("TOKEN_REQUIRED", "missing");
+  if (!compactJws.test(token)) throw new TokenRefused("TOKEN_MALFORMED", "malformed");
   return token;
 }
 
-function acceptable(payload: JWTPayload, otherAudience: string): Claims {
-  const { sub, aud } = payload;
-  if (typeof sub !== "string" || sub === "") throw new PrivacyError("TOKEN_INVALID");
-  if (Array.isArray(aud) && aud.includes(otherAudience)) throw new PrivacyError("TOKEN_INVALID");
-  return { ...payload, sub };
+function claimsOf(payload: JWTPayload, rules: TokenRules): Claims {
+  const subject = ownClaim(payload, rules.subjectClaim);
+  if (typeof subject !== "string" || subject === "") throw new TokenRefused("TOKEN_INVALID", "claim");
+  if (Array.isArray(payload.aud) && payload.aud.includes(rules.otherAudience))
+    throw new TokenRefused("TOKEN_INVALID", "audience");
+  return { subject, scopes: scopesOf(ownClaim(payload, rules.scopeClaim)) };
 }
 
-function refusal(failure: unknown): unknown {
-  if (failure instanceof PrivacyError) return failure;
-  if (failure instanceof errors.JWTExpired) return new PrivacyError("TOKEN_EXPIRED");
-  if (failure instanceof errors.JWSInvalid) return new PrivacyError("TOKEN_MALFORMED");
-  if (failure instanceof errors.JOSEError) return new PrivacyError("TOKEN_INVALID");
-  // WebCrypto refuses some keys and signatures with plain errors of its own: the token is no good either way.
-  return new PrivacyError("TOKEN_INVALID", { cause: failure });
+/** The value of a claim; what every object has is no claim. */
+function ownClaim(payload: JWTPayload, name: string): unknown {
+  return Object.hasOwn(payload, name) ? payload[name] : undefined;
+}
+
+/** The scopes of a claim; one that is neither a text nor an array of texts gives none. */
+function scopesOf(claim: unknown): ReadonlySet<string> {
+  if (typeof claim === "string") return new Set(claim.split(" "));
+  const isList = Array.isArray(claim) && claim.every((item) => typeof item === "string");
+  return new Set(isList ? claim : []);
 }

@@ -10,6 +10,7 @@ import { actorKey, principalKey } from "../../../src/rpc/auth/principal.ts";
 
 const user = "A11CE000-0000-4000-8000-000000000001";
 const methods = [...PrivacyControlService.methods, ...GraphService.methods] as DescMethodUnary[];
+const none = new Set<string>();
 const scopes = ["users.act", "access.read", "graph.read", "graph.write"];
 
 function contextOf(method: DescMethodUnary, requestHeader: Record<string, string> = {}) {
@@ -44,7 +45,7 @@ describe("the gates", () => {
     ]) {
       const expected = held.split(" ").includes(needed) ? "admitted" : "SCOPE_MISSING";
       it(`${method.parent.name}.${method.name}: a service with "${held}" is ${expected}`, async () => {
-        const claims = { sub: "feed", scope: held };
+        const claims = { subject: "feed", scopes: new Set(held.split(" ")) };
         for (const gate of [serviceGate(() => claims), serviceGate(async () => claims)]) {
           const context = contextOf(method, { "x-acting-user": user });
           expect(await outcome(gate, context)).to.equal(expected);
@@ -55,15 +56,18 @@ describe("the gates", () => {
     }
     const expected = needed === "users.act" ? "admitted" : "SCOPE_MISSING";
     it(`${method.parent.name}.${method.name}: a user is ${expected}`, async () => {
-      for (const gate of [userGate(() => ({ sub: user })), userGate(async () => ({ sub: user }))])
+      for (const gate of [
+        userGate(() => ({ subject: user, scopes: none })),
+        userGate(async () => ({ subject: user, scopes: none })),
+      ])
         expect(await outcome(gate, contextOf(method))).to.equal(expected);
     });
   }
 
   it("admit a call at once whose token is known", () => {
     const { blockUser } = PrivacyControlService.method;
-    expect(userGate(() => ({ sub: user }))(contextOf(blockUser))).to.equal(undefined);
-    expect(userGate(async () => ({ sub: user }))(contextOf(blockUser))).to.be.a("promise");
+    expect(userGate(() => ({ subject: user, scopes: none }))(contextOf(blockUser))).to.equal(undefined);
+    expect(userGate(async () => ({ subject: user, scopes: none }))(contextOf(blockUser))).to.be.a("promise");
   });
 
   it("know a scope for every method, and refuse to serve one without", () => {
@@ -73,17 +77,17 @@ describe("the gates", () => {
 
   it("take the acting user from the subject of a user's token, in lower case", async () => {
     const context = contextOf(PrivacyControlService.method.blockUser, { "x-acting-user": "someone else" });
-    await userGate(async () => ({ sub: user }))(context);
+    await userGate(async () => ({ subject: user, scopes: none }))(context);
     expect(context.values.get(actorKey)).to.eql({ id: user.toLowerCase(), whenUnknown: "TOKEN_INVALID" });
   });
 
   it("refuse a user whose subject is no UUID", async () => {
-    const gate = userGate(async () => ({ sub: "alice" }));
+    const gate = userGate(async () => ({ subject: "alice", scopes: none }));
     expect(await outcome(gate, contextOf(PrivacyControlService.method.blockUser))).to.equal("TOKEN_INVALID");
   });
 
   it("take the acting user of a service from x-acting-user, and want a UUID there", async () => {
-    const gate = serviceGate(async () => ({ sub: "feed", scope: "users.act" }));
+    const gate = serviceGate(async () => ({ subject: "feed", scopes: new Set(["users.act"]) }));
     const context = contextOf(PrivacyControlService.method.blockUser, { "x-acting-user": user });
     await gate(context);
     expect(context.values.get(actorKey)).to.eql({ id: user.toLowerCase(), whenUnknown: "USER_NOT_FOUND" });
@@ -95,7 +99,7 @@ describe("the gates", () => {
 
   it("give no acting user to a method that acts for none", async () => {
     const context = contextOf(GraphService.method.followUser, { "x-acting-user": user });
-    await serviceGate(async () => ({ sub: "accounts", scope: "graph.write" }))(context);
+    await serviceGate(async () => ({ subject: "accounts", scopes: new Set(["graph.write"]) }))(context);
     expect(context.values.get(actorKey)).to.equal(undefined);
   });
 });

@@ -8,7 +8,14 @@ import { tokenVerifier } from "../../../src/rpc/auth/tokens.ts";
 const second = 1_000;
 const minute = 60 * second;
 const hour = 60 * minute;
-const rules = { issuer: "i", audience: "a", otherAudience: "other" };
+const rules = {
+  issuer: "i",
+  audience: "a",
+  otherAudience: "other",
+  subjectClaim: "sub",
+  scopeClaim: "scope",
+  clockToleranceSeconds: 0,
+};
 
 /** A pair of keys: what is published of it, and a token whose subject is its name. */
 async function newKey(name: string, { alg = "ES256", kid = name as string | undefined } = {}) {
@@ -69,7 +76,7 @@ async function keyServer(published: readonly { jwk: JWK }[], maxStaleMs = 24 * h
   const verify = tokenVerifier({ kind: "published", keys }, rules);
   const answer = async (token: string) => {
     try {
-      return (await verify(token)).sub;
+      return (await verify(token)).subject;
     } catch (failure) {
       return failure instanceof PrivacyError ? failure.reason : failure;
     }
@@ -360,6 +367,14 @@ describe("published keys", () => {
         const { answer } = await started([{ jwk: misfit(odd.jwk, odd.privateJwk) }, good]);
         expect(await answer(odd.token)).to.equal("TOKEN_INVALID");
         expect(await answer(good.token)).to.equal("good");
+      });
+
+    for (const published of ["EdDSA", "Ed25519", undefined])
+      it(`one for ${published ?? "any algorithm"} of Ed25519, by each name of the algorithm`, async () => {
+        const key = await newKey("a", { alg: "Ed25519" });
+        const { alg: _, ...jwk } = key.jwk;
+        const { answer } = await started([{ jwk: { ...jwk, ...(published && { alg: published }) } }]);
+        for (const alg of ["EdDSA", "Ed25519"]) expect(await answer(await key.sign({ alg }))).to.equal("a");
       });
 
     it("16 at most for one token", async () => {

@@ -1,11 +1,19 @@
 import { expect } from "chai";
-import { exportJWK, generateKeyPair, SignJWT, UnsecuredJWT } from "jose";
+import { errors, exportJWK, generateKeyPair, SignJWT, UnsecuredJWT } from "jose";
 import { PrivacyError } from "../../../src/domain/errors.ts";
+import { type TokenFlaw, TokenRefused } from "../../../src/rpc/auth/refused-token.ts";
 import { type TokenKeys, tokenVerifier } from "../../../src/rpc/auth/tokens.ts";
 import { VerifiedTokens } from "../../../src/rpc/auth/verified-tokens.ts";
 
 const secret = new TextEncoder().encode("a secret of exactly thirty-two b");
-const rules = { issuer: "https://accounts.example", audience: "users", otherAudience: "services" };
+const rules = {
+  issuer: "https://accounts.example",
+  audience: "users",
+  otherAudience: "services",
+  subjectClaim: "sub",
+  scopeClaim: "scope",
+  clockToleranceSeconds: 30,
+};
 const keys: TokenKeys = { kind: "secret", secret };
 const verify = tokenVerifier(keys, rules);
 const now = Math.floor(Date.now() / 1000);
@@ -43,7 +51,7 @@ describe("tokens", () => {
   it("accepts a good token after Bearer, in any case, and bare", async () => {
     const token = await signed(good);
     for (const header of [`Bearer ${token}`, `bearer ${token}`, `BEARER  ${token}`, token]) {
-      expect((await verify(header)).sub).to.equal("someone");
+      expect((await verify(header)).subject).to.equal("someone");
     }
   });
 
@@ -68,7 +76,7 @@ describe("tokens", () => {
   }
 
   const claims: [string, Record<string, unknown>, string][] = [
-    ["expired", { ...good, exp: now - 1 }, "Token has expired"],
+    ["expired", { ...good, exp: now - 100 }, "Token has expired"],
     ["expired long ago", { ...good, exp: 0 }, "Token has expired"],
     ["without exp", { ...good, exp: undefined }, "Invalid token"],
     ["with exp as text", { ...good, exp: "tomorrow" }, "Invalid token"],
@@ -81,7 +89,7 @@ describe("tokens", () => {
     ["for both audiences", { ...good, aud: ["users", "services"] }, "Invalid token"],
     ["without an audience", { ...good, aud: undefined }, "Invalid token"],
     ["not yet valid", { ...good, nbf: now + day }, "Invalid token"],
-    ["expired and for another audience", { ...good, exp: now - 1, aud: "services" }, "Invalid token"],
+    ["expired and for another audience", { ...good, exp: now - 100, aud: "services" }, "Invalid token"],
   ];
   for (const [what, payload, message] of claims) {
     it(`answers a token ${what} with "${message}"`, async () => {
@@ -107,7 +115,7 @@ describe("tokens", () => {
     it(`accepts no ${alg}, though the key is right`, async () => {
       const long = new Uint8Array(64).fill(7);
       const strict = tokenVerifier({ kind: "secret", secret: long }, rules);
-      expect((await strict(await signed(good, long))).sub).to.equal("someone");
+      expect((await strict(await signed(good, long))).subject).to.equal("someone");
       const token = await new SignJWT(good).setProtectedHeader({ alg }).sign(long);
       const failure = await (async () => strict(token))().catch((reason: unknown) => reason);
       expect(failure).to.be.instanceOf(PrivacyError).with.property("message", "Invalid token");
@@ -123,12 +131,109 @@ describe("tokens", () => {
     expect(failure).to.be.instanceOf(PrivacyError).with.property("message", "Invalid token");
   });
 
-  for (const alg of ["RS256", "PS256", "ES256", "EdDSA"]) {
+  it("forgives clocks that are apart by the tolerance, and no more", async () => {
+    const at = (seconds: number) => tokenVerifier(keys, rules, { now: () => (now + seconds) * 1_000 });
+    const expiring = await signed({ ...good, exp: now });
+    expect(await refusal(expiring, at(29))).to.equal("accepted");
+    expect(await refusal(expiring, at(30))).to.equal("Token has expired");
+    const early = await signed({ ...good, nbf: now });
+    expect(await refusal(early, at(-30))).to.equal("accepted");
+    expect(await refusal(early, at(-31))).to.equal("Invalid token");
+    const exact = (seconds: number) =>
+      tokenVerifier(keys, { ...rules, clockToleranceSeconds: 0 }, { now: () => (now + seconds) * 1_000 });
+    expect(await refusal(expiring, exact(-1))).to.equal("accepted");
+    expect(await refusal(expiring, exact(0))).to.equal("Token has expired");
+  });
+
+  describe("in claims of other names", () => {
+    const elsewhere = tokenVerifier(keys, {
+      ...rules,
+      subjectClaim: "https://accounts.example/user",
+      scopeClaim: "scp",
+    });
+    const named = { ...good, sub: "ignored", "https://accounts.example/user": "someone" };
+
+    it("has the caller", async () => {
+      expect((await elsewhere(await signed(named))).subject).to.equal("someone");
+      expect((await elsewhere(await signed({ ...named, sub: undefined }))).subject).to.equal("someone");
+      expect(await refusal(await signed(good), elsewhere)).to.equal("Invalid token");
+      for (const inherited of ["constructor", "__proto__", "toString"]) {
+        const odd = tokenVerifier(keys, { ...rules, subjectClaim: inherited });
+        expect(await refusal(await signed(good), odd)).to.equal("Invalid token");
+      }
+    });
+
+    const scopes: [claim: unknown, scopes: string[]][] = [
+      ["a b", ["a", "b"]],
+      [
+        ["a", "b"],
+        ["a", "b"],
+      ],
+      [["a b"], ["a b"]],
+      [["a", 1], []],
+      [[["a"]], []],
+      [{ a: true }, []],
+      [7, []],
+      [undefined, []],
+    ];
+    for (const [claim, expected] of scopes)
+      it(`has the scopes ${JSON.stringify(expected)} of ${JSON.stringify(claim)}`, async () => {
+        const claims = await elsewhere(await signed({ ...named, scp: claim, scope: "ignored" }));
+        expect([...claims.scopes]).to.eql(expected);
+      });
+  });
+
+  describe("that are refused say for the log", () => {
+    const flaw = async (authorization: string | null, by = verify) => {
+      try {
+        await by(authorization);
+      } catch (failure) {
+        if (failure instanceof TokenRefused) return failure.flaw;
+        throw failure;
+      }
+      return "accepted";
+    };
+    const claimCases: [TokenFlaw, Record<string, unknown>][] = [
+      ["expired", { ...good, exp: now - 100 }],
+      ["not yet valid", { ...good, nbf: now + day }],
+      ["issuer", { ...good, iss: "https://evil.example" }],
+      ["issuer", { ...good, iss: undefined }],
+      ["audience", { ...good, aud: "services" }],
+      ["audience", { ...good, aud: ["users", "services"] }],
+      ["claim", { ...good, exp: undefined }],
+      ["claim", { ...good, nbf: "now" }],
+      ["claim", { ...good, sub: undefined }],
+      ["claim", { ...good, sub: 7 }],
+    ];
+    for (const [wanted, payload] of claimCases)
+      it(`${wanted}: ${JSON.stringify(payload)}`, async () => {
+        expect(await flaw(await signed(payload))).to.equal(wanted);
+      });
+
+    it("missing, malformed, signature, algorithm, header and key", async () => {
+      expect(await flaw(null)).to.equal("missing");
+      expect(await flaw("a.b.c")).to.equal("malformed");
+      expect(await flaw("nonsense")).to.equal("malformed");
+      expect(await flaw(await signed(good, Buffer.alloc(32, 1)))).to.equal("signature");
+      const { publicKey, privateKey } = await generateKeyPair("ES256");
+      const published = tokenVerifier(publishedBy(publicKey), rules);
+      expect(await flaw(await signed(good), published)).to.equal("algorithm");
+      const critical = `${Buffer.from('{"alg":"HS256","crit":["x"],"x":1}').toString("base64url")}.e30.AA`;
+      expect(await flaw(critical)).to.equal("header");
+      const none = publishedBy(publicKey, () => {
+        throw new errors.JWKSNoMatchingKey();
+      });
+      const token = await new SignJWT(good).setProtectedHeader({ alg: "ES256" }).sign(privateKey);
+      expect(await flaw(token, tokenVerifier(none, rules))).to.equal("key");
+    });
+  });
+
+  for (const alg of ["RS256", "PS256", "ES256", "EdDSA", "Ed25519"]) {
     it(`accepts ${alg} when keys are published`, async () => {
       const { publicKey, privateKey } = await generateKeyPair(alg);
       const published = tokenVerifier(publishedBy(publicKey), rules);
       const token = await new SignJWT(good).setProtectedHeader({ alg }).sign(privateKey);
-      expect((await published(`Bearer ${token}`)).sub).to.equal("someone");
+      expect((await published(`Bearer ${token}`)).subject).to.equal("someone");
     });
   }
 
@@ -155,14 +260,14 @@ describe("tokens", () => {
     it("are not verified again", async () => {
       const token = await sign({ sub: "often" });
       const claims = [await check(token), await check(`Bearer ${token}`), await check(token)];
-      expect(claims.map(({ sub }) => sub)).to.eql(["often", "often", "often"]);
+      expect(claims.map(({ subject }) => subject)).to.eql(["often", "often", "often"]);
       expect(verified).to.equal(1);
     });
 
     it("expire as if they had not been", async () => {
       const token = await sign({ sub: "expiring", exp: now + 100 });
-      clock.now = (now + 100) * 1_000 - 1;
-      expect((await check(token)).sub).to.equal("expiring");
+      clock.now = (now + 130) * 1_000 - 1;
+      expect((await check(token)).subject).to.equal("expiring");
       clock.now += 1;
       expect(await refusal(token, check)).to.equal("Token has expired");
     });

@@ -6,7 +6,7 @@ const now = () => Math.floor(Date.now() / 1000);
 export function badClaims(good: Claims): [what: string, claims: Claims][] {
   const other = good.aud === "users" ? "services" : "users";
   return [
-    ["expired", { ...good, exp: now() - 1 }],
+    ["expired beyond the tolerance", { ...good, exp: now() - 31 }],
     ["expired at the beginning", { ...good, exp: 0 }],
     ["an end before time", { ...good, exp: -1e300 }],
     ["no end", { ...good, exp: undefined }],

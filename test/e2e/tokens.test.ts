@@ -1,8 +1,11 @@
+import { randomUUID } from "node:crypto";
 import { createClient } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
 import { expect } from "chai";
 import { SignJWT } from "jose";
 import { Health, HealthCheckResponse_ServingStatus as Status } from "../../gen/grpc/health/v1/health_pb.ts";
+import { serviceToken, userToken } from "../../src/development/mint.ts";
+import type { UserId } from "../../src/domain/ids.ts";
 import { postgresUrl } from "../support/cluster.ts";
 import { startService } from "../support/service.ts";
 import { newKey, startKeyServer } from "../trust/hostile/tokens/key-server.ts";
@@ -22,6 +25,9 @@ describe("a service whose keys are published", () => {
         issuer: "test",
         audience: "users",
         serviceAudience: "services",
+        userClaim: "sub",
+        scopeClaim: "scope",
+        clockToleranceSeconds: 30,
       },
     });
     try {
@@ -45,6 +51,35 @@ describe("a service whose keys are published", () => {
       expect(await readiness()).to.equal(200);
       // The user is unknown, which is found out once the token is verified.
       expect(await call()).to.equal(401);
+    } finally {
+      await service.stop(0);
+    }
+  });
+});
+
+describe("a service whose issuer names claims otherwise", () => {
+  it("takes the user and the scopes from the claims that it was told of", async () => {
+    const jwt = {
+      secret: "the secret that signs tokens in tests",
+      jwksUrl: undefined,
+      jwksMaxStaleMs: 0,
+      issuer: "test",
+      audience: "users",
+      serviceAudience: "services",
+      userClaim: "uid",
+      scopeClaim: "scp",
+      clockToleranceSeconds: 30,
+    };
+    const service = await startService(await postgresUrl(), { jwt });
+    try {
+      const minting = { ...jwt, hours: 1 };
+      const id = randomUUID() as UserId;
+      const headers = { authorization: await serviceToken("accounts", "graph.write", minting) };
+      await service.graph.upsertUsers({ users: [{ id, userName: "alice" }] }, { headers });
+      const read = async (token: string) =>
+        (await service.rest("GET", "/users/me/privacy", { token })).status;
+      expect(await read(await userToken(id, minting))).to.equal(200);
+      expect(await read(await userToken(id, { ...minting, userClaim: "sub" }))).to.equal(401);
     } finally {
       await service.stop(0);
     }
