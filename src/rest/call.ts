@@ -1,3 +1,4 @@
+import type { Writable } from "node:stream";
 import { create, type Message } from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { overloaded } from "../rpc/adaptive-concurrency-limiter.ts";
@@ -11,7 +12,7 @@ import { type HttpRequest, readJsonBody } from "./body.ts";
 import { errorReasonHeader, failureOf } from "./failure.ts";
 import { allPages, completePageSize, type ListShape, nextTokenOf, setField } from "./list.ts";
 import { nextPageLink } from "./next-page.ts";
-import { breakOff, type HttpResponse, send, write, writeHead } from "./respond.ts";
+import { begin, breakOff, encode, type HttpResponse, send, write } from "./respond.ts";
 import type { Match } from "./route-table.ts";
 
 /** What all calls of a gateway share. */
@@ -69,15 +70,17 @@ async function run(exchange: Exchange, context: CallContext): Promise<void> {
   const asked = binding.readQuery(exchange.query, message);
   binding.readBody(await readJsonBody(request, maxBodyBytes, context.signal), message);
   const paged = list !== undefined && (asked.has(list.pageSize) || asked.has(list.pageToken));
-  const standIn = list === undefined || paged ? undefined : completeList(exchange, context, list, message);
+  const streamed: Streamed = { body: undefined };
+  const standIn =
+    list === undefined || paged ? undefined : completeList(exchange, context, list, message, streamed);
   const reply = (await calls.invoke(endpoint, context, message, standIn)) as Message;
-  if (response.headersSent) {
+  if (streamed.body !== undefined) {
     context.abort(finished);
-    response.end("]}");
+    streamed.body.end("]}");
     return;
   }
-  const body = render(exchange, reply);
-  const headers: [string, string][] = [...(context.response.header ?? [])];
+  const { body, headers: encoding } = await encode(request, response, render(exchange, reply));
+  const headers: (readonly [string, string])[] = [...(context.response.header ?? []), ...encoding];
   const nextToken = paged ? nextTokenOf(list, reply) : "";
   if (list !== undefined && nextToken !== "") {
     const page = { segments: route.segments, parameters: path, query: exchange.query };
@@ -87,12 +90,18 @@ async function run(exchange: Exchange, context: CallContext): Promise<void> {
   send(request, response, { status: 200, headers }, body, maxBodyBytes);
 }
 
+/** The body of an answer that has begun before its last page; undefined until then. */
+interface Streamed {
+  body: Writable | undefined;
+}
+
 /** Asks for a list in its largest pages, and for what stands in for its handler: see `allPages`. */
 function completeList(
-  { calls, route, response, time, pageDeadlineMs }: Exchange,
+  { calls, route, request, response, time, pageDeadlineMs }: Exchange,
   context: CallContext,
   list: ListShape,
   message: Message,
+  streamed: Streamed,
 ): UnaryEndpoint["impl"] {
   const { endpoint, format, reply, writeData } = route;
   setField(message, list.pageSize, completePageSize);
@@ -100,12 +109,13 @@ function completeList(
   return allPages(endpoint, list, pageDeadlineMs, async (page) => {
     const rows = writeData?.(page).slice(1, -1) ?? "";
     let text = rows === "" ? "" : separator + rows;
-    if (!response.headersSent) {
-      writeHead(response, { status: 200, headers: context.response.header ?? [] });
+    if (streamed.body === undefined) {
+      streamed.body = begin(request, response, { status: 200, headers: context.response.header ?? [] });
       text = `${format.beforeData(reply.successMessage, time())}[${text}`;
     }
+    const { body } = streamed;
     if (rows !== "") separator = ",";
-    await calls.limiter.yieldSlot(() => write(response, text, context.signal));
+    await calls.limiter.yieldSlot(() => write(body, text, context.signal));
   });
 }
 

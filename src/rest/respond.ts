@@ -1,6 +1,8 @@
 import type { ServerResponse } from "node:http";
 import { constants, type Http2ServerResponse, type ServerHttp2Stream } from "node:http2";
+import type { Writable } from "node:stream";
 import { type HttpRequest, hasNoBody } from "./body.ts";
+import { acceptsGzip, compress, compressInto, compressMinLength } from "./compression.ts";
 
 /** A response of either version of HTTP. */
 export type HttpResponse = ServerResponse | Http2ServerResponse;
@@ -19,7 +21,7 @@ export function send(
   request: HttpRequest,
   response: HttpResponse,
   head: Head,
-  body: string,
+  body: string | Buffer,
   maxUnread: number,
 ): void {
   if (mayExceed(request, maxUnread)) {
@@ -31,23 +33,48 @@ export function send(
   (response as ServerResponse).end(body);
 }
 
+/** A whole body as its client likes it best, and the headers that say how. */
+interface Encoded {
+  readonly body: string | Buffer;
+  readonly headers: readonly (readonly [name: string, value: string])[];
+}
+
+/** Encodes a whole body: compresses a long one for clients that take that. */
+export async function encode(request: HttpRequest, response: HttpResponse, body: string): Promise<Encoded> {
+  if (body.length < compressMinLength) return { body, headers: [] };
+  varyByEncoding(response);
+  if (!acceptsGzip(encodingsOf(request))) return { body, headers: [] };
+  return { body: await compress(body), headers: [["content-encoding", "gzip"]] };
+}
+
+/** Begins an answer whose body is written bit by bit to the returned stream: compressed for clients that take that. */
+export function begin(request: HttpRequest, response: HttpResponse, head: Head): Writable {
+  const body = response as Writable;
+  varyByEncoding(response);
+  writeHead(response, head);
+  if (!acceptsGzip(encodingsOf(request))) return body;
+  response.setHeader("content-encoding", "gzip");
+  (response as ServerResponse).flushHeaders();
+  return compressInto(body, () => breakOff(response));
+}
+
 /** Sets status and headers; the listener has set those of every answer. */
-export function writeHead(response: HttpResponse, { status, headers }: Head): void {
+function writeHead(response: HttpResponse, { status, headers }: Head): void {
   response.statusCode = status;
   for (const [name, value] of headers) response.setHeader(name, value);
   response.setHeader("content-type", "application/json; charset=utf-8");
 }
 
 /** Writes a part of a body, and waits until the client has taken enough of it. Throws the reason of `signal`. */
-export async function write(response: HttpResponse, text: string, signal: AbortSignal): Promise<void> {
+export async function write(body: Writable, text: string, signal: AbortSignal): Promise<void> {
   signal.throwIfAborted();
-  if ((response as ServerResponse).write(text)) return;
+  if (body.write(text)) return;
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   const onAbort = () => reject(signal.reason);
-  response.once("drain", resolve);
+  body.once("drain", resolve);
   signal.addEventListener("abort", onAbort);
   await promise.finally(() => {
-    response.off("drain", resolve);
+    body.off("drain", resolve);
     signal.removeEventListener("abort", onAbort);
   });
 }
@@ -62,6 +89,15 @@ export function breakOff(response: HttpResponse): void {
   // TLS sockets cannot be reset: there the missing last chunk tells (RFC 9112, 8).
   if (socket === null || "encrypted" in socket) response.destroy();
   else socket.resetAndDestroy();
+}
+
+/** Tells caches that the answer depends on what codings its client takes. */
+function varyByEncoding(response: HttpResponse): void {
+  (response as ServerResponse).appendHeader("vary", "accept-encoding");
+}
+
+function encodingsOf({ headers }: HttpRequest): string | undefined {
+  return headers["accept-encoding"]?.toString();
 }
 
 /** The response of node's compatibility API finishes only when its stream has closed: hence the stream itself. */
