@@ -1,4 +1,4 @@
-import { open } from "node:fs/promises";
+import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { answerFailure, type Request, type Response } from "../answers.ts";
 import { type Handle, pathOf } from "../front.ts";
@@ -19,6 +19,8 @@ const securityHeaders = {
   "referrer-policy": "no-referrer",
   "x-content-type-options": "nosniff",
 };
+
+const sliceBytes = 64 * 1024;
 
 /** Serves files by their paths, for GET and HEAD, and leaves every other path to `otherwise`. */
 export function serveFiles(files: ReadonlyMap<string, PublishedFile>, otherwise: Handle): Handle {
@@ -42,19 +44,22 @@ async function serve(file: PublishedFile, request: Request, response: Response):
     return;
   }
   response.setHeader("content-type", file.type);
-  response.setHeader("content-length", file.size);
+  response.setHeader("content-length", file.content.length);
   if (request.method === "HEAD") response.end();
-  else if (file.content instanceof URL) await stream(file.content, response);
-  else response.end(file.content);
+  else await send(file.content, response);
 }
 
-async function stream(at: URL, response: Response): Promise<void> {
-  await using file = await open(at);
+/** Sends a content in slices, as the client takes them: TLS would encrypt a whole one at once, into memory. */
+async function send(content: Buffer, response: Response): Promise<void> {
   try {
-    await pipeline(file.createReadStream(), response);
+    await pipeline(Readable.from(slicesOf(content)), response);
   } catch (failure) {
     if (!isDisconnect(failure)) throw failure;
   }
+}
+
+function* slicesOf(content: Buffer): Iterable<Buffer> {
+  for (let at = 0; at < content.length; at += sliceBytes) yield content.subarray(at, at + sliceBytes);
 }
 
 /** Whether an `If-None-Match` header names a tag (RFC 9110, 13.1.2). */
