@@ -3,6 +3,7 @@ import type { Socket } from "node:net";
 import { errorReasonHeader, plainFailure } from "../rest/failure.ts";
 import { isAmbiguous } from "./ambiguous.ts";
 import { answerFailure, failureBody } from "./answers.ts";
+import type { Connection, Connections } from "./connections.ts";
 import type { Front } from "./front.ts";
 import type { Limits } from "./limits.ts";
 import { lingerOnClose } from "./linger.ts";
@@ -12,8 +13,8 @@ import { toOriginForm } from "./target.ts";
 
 /** The HTTP/1.1 side of a listener. */
 export interface Http1 {
-  /** Serves a connection from its first byte. */
-  serve(socket: Socket): void;
+  /** Serves a connection from the first byte of a socket, which may be that of TLS on it. */
+  serve(socket: Socket, connection: Connection): void;
   /** Lets no answer keep its connection open. */
   drain(): void;
   /** Closes every connection that has no request to answer, now and from now on. */
@@ -23,7 +24,11 @@ export interface Http1 {
 }
 
 /** Makes an HTTP/1.1 server that listens nowhere: connections are handed to it. */
-export function createHttp1(front: Pick<Front, "handle" | "headers" | "refused">, limits: Limits): Http1 {
+export function createHttp1(
+  front: Pick<Front, "handle" | "headers" | "refused">,
+  limits: Limits,
+  connections: Connections,
+): Http1 {
   let draining = false;
   let closingIdle = false;
   const refuseRequest = (response: ServerResponse, status: number, headers: Record<string, string> = {}) => {
@@ -34,7 +39,7 @@ export function createHttp1(front: Pick<Front, "handle" | "headers" | "refused">
     front.refused(status);
     refuse(status, socket, front.headers);
   };
-  const pipelines = new Pipelines(limits.concurrentStreams, (request, response) => {
+  const pipelines = new Pipelines(limits.concurrentStreams, connections, (request, response) => {
     response.once("close", () => {
       if (closingIdle) server.closeIdleConnections();
     });
@@ -73,7 +78,8 @@ export function createHttp1(front: Pick<Front, "handle" | "headers" | "refused">
   server.emit("listening");
 
   return {
-    serve: (socket) => {
+    serve: (socket, connection) => {
+      pipelines.open(socket, connection);
       server.emit("connection", socket);
       lingerOnClose(socket);
     },

@@ -1,14 +1,15 @@
 import { createServer, type IncomingHttpHeaders, type ServerHttp2Stream } from "node:http2";
 import type { Socket } from "node:net";
 import { afterReads } from "../rpc/after-reads.ts";
+import type { Connection, Connections } from "./connections.ts";
 import type { Front } from "./front.ts";
 import type { Limits } from "./limits.ts";
 import { SessionWatch } from "./session-watch.ts";
 
 /** The HTTP/2 side of a listener. */
 export interface Http2 {
-  /** Serves a connection from its first byte. */
-  serve(socket: Socket): void;
+  /** Serves a connection from the first byte of a socket, which may be that of TLS on it. */
+  serve(socket: Socket, connection: Connection): void;
   /** Tells every client to open no more streams (GOAWAY); a session ends with its last one. */
   drain(): void;
   /** How many streams are open. */
@@ -16,8 +17,8 @@ export interface Http2 {
 }
 
 /** Makes an HTTP/2 server that listens nowhere: connections are handed to it. */
-export function createHttp2(front: Front, limits: Limits): Http2 {
-  const watch = new SessionWatch(limits, front.mayStayOpen);
+export function createHttp2(front: Front, limits: Limits, connections: Connections): Http2 {
+  const watch = new SessionWatch(limits, connections, front.mayStayOpen);
   const server = createServer(
     {
       maxSessionMemory: limits.sessionMegabytes,
@@ -41,17 +42,20 @@ export function createHttp2(front: Front, limits: Limits): Http2 {
   server.on(
     "stream",
     (stream: ServerHttp2Stream, headers: IncomingHttpHeaders, flags: number, rawHeaders: string[]) => {
-      if (!watch.follow(stream, headers)) return;
+      if (!watch.follow(stream, headers, rawHeaders)) return;
       if (!front.takeStream(stream, headers)) compat.call(server, stream, headers, flags, rawHeaders);
     },
   );
-  server.on("session", (session) => {
-    session.setLocalWindowSize(limits.windowBytes);
-    watch.add(session);
-  });
 
   return {
-    serve: (socket) => void server.emit("connection", socket),
+    serve: (socket, connection) => {
+      // Node makes the session of a connection at once.
+      server.once("session", (session) => {
+        session.setLocalWindowSize(limits.windowBytes);
+        watch.add(session, socket, connection);
+      });
+      server.emit("connection", socket);
+    },
     drain: () => watch.drain(),
     unanswered: () => watch.openStreams(),
   };

@@ -36,8 +36,13 @@ export interface Limits {
   readonly resetBurst: number;
   /** Resets a second that are granted for good. */
   readonly resetRate: number;
-  /** Open connections; more are refused. */
+  /** Open connections. One more closes the one that has been idle for the longest. */
   readonly connections: number;
+  /**
+   * Bytes in memory of all open requests: headers, bodies, and answers that clients have not taken. Beyond them
+   * connections are closed.
+   */
+  readonly heldBytes: number;
 }
 
 /** The limits of the public listener. */
@@ -65,6 +70,8 @@ export const publicLimits: Limits = {
   resetBurst: 200,
   resetRate: 33,
   connections: 20_000,
+  // Enough for 4,000 small requests that wait for their clients: those at work are far fewer.
+  heldBytes: 64 * 1024 * 1024,
 };
 
 /** The limits of the internal listener: few callers, each with many calls and large batches on one session. */
@@ -77,7 +84,12 @@ export const internalLimits: Limits = {
   concurrentStreams: 1_000,
   // All calls of a session reach their deadlines at once, when the database is slow.
   resetBurst: 1_000,
+  heldBytes: 256 * 1024 * 1024,
 };
 
 /** The limits of the operators' listener: few connect to it. */
-export const adminLimits: Limits = { ...publicLimits, connections: 100 };
+export const adminLimits: Limits = {
+  ...publicLimits,
+  connections: 100,
+  heldBytes: 16 * 1024 * 1024,
+};

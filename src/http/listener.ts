@@ -1,6 +1,7 @@
 import { once } from "node:events";
 import { type AddressInfo, createServer, type Socket } from "node:net";
 import type { Logger } from "pino";
+import { Connections } from "./connections.ts";
 import type { Front } from "./front.ts";
 import { createHttp1 } from "./http1.ts";
 import { createHttp2 } from "./http2.ts";
@@ -15,8 +16,10 @@ export interface Listener {
   readonly url: string;
   /** Connections that are open. */
   connections(): number;
-  /** Connections that were refused because too many were open. */
+  /** Connections that were refused because too many were open, and none of them idle. */
   refusedConnections(): number;
+  /** Connections that were closed to make room for new ones, and for the memory that they took. */
+  evictedConnections(): Readonly<{ idle: number; memory: number }>;
   /**
    * Accepts no more connections, ends the idle ones, and lets the calls in flight finish for `graceMs`
    * milliseconds, then destroys what is left. Resolves when every connection is gone. May be called again, with
@@ -53,9 +56,9 @@ const keepAliveProbeMs = 60_000;
  * ALPN.
  */
 export async function listen({ host, port, front, limits, log, tls }: ListenOptions): Promise<Listener> {
-  const http1 = createHttp1(front, limits);
-  const http2 = createHttp2(front, limits);
-  const sockets = new Set<Socket>();
+  const connections = new Connections(limits, log);
+  const http1 = createHttp1(front, limits, connections);
+  const http2 = createHttp2(front, limits, connections);
   const undecided = new Set<Socket>();
   const begin =
     tls === undefined
@@ -65,22 +68,17 @@ export async function listen({ host, port, front, limits, log, tls }: ListenOpti
   const server = createServer(
     { noDelay: true, keepAlive: true, keepAliveInitialDelay: keepAliveProbeMs },
     (socket) => {
-      sockets.add(socket);
-      undecided.add(socket);
       socket.on("error", () => socket.destroy());
-      socket.once("close", () => {
-        sockets.delete(socket);
-        undecided.delete(socket);
-      });
+      const connection = connections.add(socket);
+      if (connection === undefined) return;
+      undecided.add(socket);
+      socket.once("close", () => undecided.delete(socket));
       begin(socket, (protocol, spoken) => {
         undecided.delete(socket);
-        (protocol === "http2" ? http2 : http1).serve(spoken);
+        (protocol === "http2" ? http2 : http1).serve(spoken, connection);
       });
     },
   );
-  server.maxConnections = limits.connections;
-  let refused = 0;
-  server.on("drop", () => refused++);
   server.listen(port, host);
   await once(server, "listening");
   // A failing accept, for want of file descriptors say, must not end the process.
@@ -92,8 +90,9 @@ export async function listen({ host, port, front, limits, log, tls }: ListenOpti
   return {
     port: address.port,
     url: `${tls === undefined ? "http" : "https"}://${name}:${address.port}`,
-    connections: () => sockets.size,
-    refusedConnections: () => refused,
+    connections: () => connections.size,
+    refusedConnections: () => connections.refused,
+    evictedConnections: () => connections.evicted,
     close: async (graceMs) => {
       if (server.listening) {
         server.close();
@@ -108,7 +107,7 @@ export async function listen({ host, port, front, limits, log, tls }: ListenOpti
         Math.min(limits.lingerMs, graceMs),
       );
       const grace = setTimeout(() => {
-        for (const socket of sockets) socket.destroy();
+        for (const socket of connections.sockets) socket.destroy();
       }, graceMs);
       await closed;
       clearTimeout(linger);

@@ -1,10 +1,23 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
+import { type Connection, type Connections, sizeOfRequest } from "./connections.ts";
 
 type Serve = (request: IncomingMessage, response: ServerResponse) => void;
 
-/** The requests of one HTTP/1.1 connection that are not answered yet, in the order in which they came. */
-type Waiting = [request: IncomingMessage, response: ServerResponse][];
+interface Waiting {
+  readonly request: IncomingMessage;
+  readonly response: ServerResponse;
+  readonly bytes: number;
+}
+
+/** One HTTP/1.1 connection. */
+interface Pipeline {
+  readonly connection: Connection;
+  /** The requests that are not answered yet, in the order in which they came. */
+  readonly waiting: Waiting[];
+  /** It was paused before. */
+  isHeld: boolean;
+}
 
 /**
  * Serves the requests of a connection one after the other. Node would begin with all that a client sends without
@@ -17,66 +30,97 @@ type Waiting = [request: IncomingMessage, response: ServerResponse][];
 export class Pipelines {
   readonly #serve: Serve;
   readonly #most: number;
-  readonly #connections = new Map<Socket, Waiting>();
+  readonly #connections: Connections;
+  readonly #pipelines = new Map<Socket, Pipeline>();
 
   /** A connection on which more than `most` requests wait, of one read, is destroyed. */
-  constructor(most: number, serve: Serve) {
+  constructor(most: number, connections: Connections, serve: Serve) {
     this.#most = most;
+    this.#connections = connections;
     this.#serve = serve;
+  }
+
+  /** Begins with a connection, spoken on a socket. */
+  open(socket: Socket, connection: Connection): void {
+    const waiting: Waiting[] = [];
+    this.#pipelines.set(socket, { connection, waiting, isHeld: false });
+    socket.once("close", () => this.#pipelines.delete(socket));
+    connection.measure = measuring(socket, waiting);
   }
 
   /** Serves a request when those before it on its connection are answered. */
   readonly add = (request: IncomingMessage, response: ServerResponse): void => {
     const { socket } = request;
-    if (socket.destroyed) return;
-    const waiting = this.#connections.get(socket) ?? this.#begin(socket);
-    if (waiting.push([request, response]) > this.#most) socket.destroy();
-    else if (waiting.length === 1) this.#serveFirst(socket, waiting);
-    else socket.pause();
+    const pipeline = this.#pipelines.get(socket);
+    if (pipeline === undefined || socket.destroyed) return;
+    const { connection, waiting } = pipeline;
+    const bytes = sizeOfRequest(request.rawHeaders, request.url);
+    this.#connections.arrived(bytes);
+    const count = waiting.push({ request, response, bytes });
+    if (count > this.#most) socket.destroy();
+    else if (count > 1) this.#pause(socket, pipeline);
+    else {
+      connection.begin();
+      this.#serveFirst(socket, pipeline);
+    }
   };
 
   /** The response that is being made, or sent, on a connection. */
   current(socket: Socket): ServerResponse | undefined {
-    return this.#connections.get(socket)?.[0]?.[1];
+    return this.#pipelines.get(socket)?.waiting[0]?.response;
   }
 
   /** The last response that a connection is to get. */
   last(socket: Socket): ServerResponse | undefined {
-    return this.#connections.get(socket)?.at(-1)?.[1];
+    return this.#pipelines.get(socket)?.waiting.at(-1)?.response;
   }
 
-  /** The connections that were used and are open. */
+  /** The connections that are open. */
   get connections(): Iterable<Socket> {
-    return this.#connections.keys();
+    return this.#pipelines.keys();
   }
 
   /** How many requests are not answered to their end. */
   get unanswered(): number {
-    return [...this.#connections.values()].reduce((sum, waiting) => sum + waiting.length, 0);
+    return [...this.#pipelines.values()].reduce((sum, { waiting }) => sum + waiting.length, 0);
   }
 
-  #begin(socket: Socket): Waiting {
-    const waiting: Waiting = [];
-    this.#connections.set(socket, waiting);
-    socket.once("close", () => this.#connections.delete(socket));
+  #pause(socket: Socket, pipeline: Pipeline): void {
+    socket.pause();
+    if (pipeline.isHeld) return;
+    pipeline.isHeld = true;
     // Node resumes a connection by itself when a request ends whose body nobody read. One that closes is read on.
     socket.on("resume", () => {
-      if (waiting.length > 1 && socket.writable) socket.pause();
+      if (pipeline.waiting.length > 1 && socket.writable) socket.pause();
     });
-    return waiting;
   }
 
-  #serveFirst(socket: Socket, waiting: Waiting): void {
+  #serveFirst(socket: Socket, pipeline: Pipeline): void {
+    const { connection, waiting } = pipeline;
     const [first] = waiting;
     if (first === undefined) return;
-    const [request, response] = first;
+    const { request, response } = first;
     response.once("close", () => {
       waiting.shift();
+      if (waiting.length === 0) connection.rest();
       // After a last answer nothing is served any more (RFC 9112, 9.6).
       if (!socket.writable) return;
       if (waiting.length === 1) socket.resume();
-      this.#serveFirst(socket, waiting);
+      this.#serveFirst(socket, pipeline);
     });
     this.#serve(request, response);
   }
+}
+
+/** Makes what counts the bytes of a connection, at one sweep after the other. */
+function measuring(socket: Socket, waiting: readonly Waiting[]): () => number {
+  let bytesRead = 0;
+  /** The bytes read before the body that is under way, undefined when none is. */
+  let beforeBody: number | undefined;
+  return () => {
+    beforeBody = waiting.at(-1)?.request.complete === false ? (beforeBody ?? bytesRead) : undefined;
+    ({ bytesRead } = socket);
+    const body = beforeBody === undefined ? 0 : bytesRead - beforeBody;
+    return waiting.reduce((sum, { bytes }) => sum + bytes, socket.writableLength + body);
+  };
 }

@@ -1,10 +1,16 @@
 import { constants, type Http2Session, type IncomingHttpHeaders, type ServerHttp2Stream } from "node:http2";
+import type { Socket } from "node:net";
 import { type Placed, Roster } from "../collections/roster.ts";
+import { type Connection, type Connections, sizeOfRequest } from "./connections.ts";
 import type { Limits } from "./limits.ts";
 
 /** A stream that is open. Times are of `performance.now()`. */
 interface Open extends Placed {
   readonly stream: ServerHttp2Stream;
+  /** What the request takes in memory beside its body. */
+  readonly bytes: number;
+  /** Bytes that were read of the connection before the body, since a sweep found it incomplete. */
+  beforeBody: number | undefined;
   readonly since: number;
   readonly mayStayOpen: boolean;
   /** The client has sent all of its request. */
@@ -19,6 +25,7 @@ interface Open extends Placed {
 }
 
 interface Session {
+  readonly connection: Connection;
   readonly streams: Roster<Open>;
   /** Without a request, since the session began or its last stream ended. */
   restingSince: number;
@@ -39,19 +46,22 @@ interface Session {
  */
 export class SessionWatch {
   readonly #limits: Limits;
+  readonly #connections: Connections;
   readonly #mayStayOpen: (path: string) => boolean;
   readonly #sessions = new Map<Http2Session, Session>();
   #timer: NodeJS.Timeout | undefined;
   #draining = false;
 
-  constructor(limits: Limits, mayStayOpen: (path: string) => boolean) {
+  constructor(limits: Limits, connections: Connections, mayStayOpen: (path: string) => boolean) {
     this.#limits = limits;
+    this.#connections = connections;
     this.#mayStayOpen = mayStayOpen;
   }
 
-  /** Begins to watch a session. */
-  add(session: Http2Session): void {
+  /** Begins to watch the session of a connection, spoken on a socket. */
+  add(session: Http2Session, socket: Socket, connection: Connection): void {
     const state: Session = {
+      connection,
       streams: new Roster(),
       restingSince: performance.now(),
       used: false,
@@ -61,6 +71,8 @@ export class SessionWatch {
       controlFrames: 0,
     };
     this.#sessions.set(session, state);
+    connection.close = () => session.destroy();
+    connection.measure = measuring(socket, state.streams, this.#limits.messageBytes);
     // No limit of nghttp2 holds for a client that takes the acknowledgements.
     const onControlFrame = () => {
       if (++state.controlFrames > this.#limits.controlFrames)
@@ -78,7 +90,7 @@ export class SessionWatch {
   }
 
   /** Begins to watch a stream. False when the session has too many of its kind: then it is reset. */
-  follow(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): boolean {
+  follow(stream: ServerHttp2Stream, headers: IncomingHttpHeaders, rawHeaders: readonly string[]): boolean {
     const session = stream.session === undefined ? undefined : this.#sessions.get(stream.session);
     if (session === undefined) return true;
     const mayStayOpen = this.#mayStayOpen(headers[":path"] ?? "");
@@ -90,9 +102,13 @@ export class SessionWatch {
     session.served ||= stream.endAfterHeaders;
     if (mayStayOpen) session.long++;
     const since = performance.now();
+    const bytes = sizeOfRequest(rawHeaders);
+    this.#connections.arrived(bytes);
     const open: Open = {
       place: -1,
       stream,
+      bytes,
+      beforeBody: undefined,
       since,
       mayStayOpen,
       complete: stream.endAfterHeaders,
@@ -102,8 +118,10 @@ export class SessionWatch {
       untakenSince: since,
     };
     session.streams.add(open);
+    if (session.streams.size === 1) session.connection.begin();
     stream.on("close", () => {
       session.streams.delete(open);
+      if (session.streams.size === 0) session.connection.rest();
       if (mayStayOpen) session.long--;
       session.served ||= !open.cut && stream.rstCode === constants.NGHTTP2_NO_ERROR;
     });
@@ -173,4 +191,24 @@ export class SessionWatch {
       session.close();
     }
   }
+}
+
+/** Makes what counts the bytes of a session, at one sweep after the other. A body has `messageBytes` at most. */
+function measuring(socket: Socket, streams: Roster<Open>, messageBytes: number): () => number {
+  let bytesRead = 0;
+  return () => {
+    let sum = 0;
+    let incomplete = 0;
+    let beforeBodies = socket.bytesRead;
+    for (const open of streams) {
+      sum += open.bytes + open.stream.writableLength;
+      open.complete ||= open.stream.state.remoteClose === 1;
+      if (open.complete || open.mayStayOpen) continue;
+      incomplete += 1;
+      open.beforeBody ??= bytesRead;
+      beforeBodies = Math.min(beforeBodies, open.beforeBody);
+    }
+    ({ bytesRead } = socket);
+    return sum + Math.min(bytesRead - beforeBodies, incomplete * messageBytes);
+  };
 }

@@ -6,6 +6,8 @@ interface Port {
   connections(): number;
   /** Connections that were refused since the start because too many were open. */
   refusedConnections(): number;
+  /** Connections that were closed since the start to keep within a bound, by the reason. */
+  evictedConnections(): Readonly<Record<string, number>>;
 }
 
 /** Shows the connections of the named listeners at each scrape. */
@@ -29,6 +31,18 @@ export function watchListeners(registry: Registry, listeners: Readonly<Record<st
       this.reset();
       for (const [listener, port] of Object.entries(listeners))
         this.inc({ listener }, port.refusedConnections());
+    },
+  });
+  new Counter({
+    name: "privacy_control_evicted_connections_total",
+    help: "Connections of clients that were closed: idle to make room for a new one, or for the memory they took.",
+    labelNames: ["listener", "reason"],
+    registers,
+    collect() {
+      this.reset();
+      for (const [listener, port] of Object.entries(listeners))
+        for (const [reason, count] of Object.entries(port.evictedConnections()))
+          this.inc({ listener, reason }, count);
     },
   });
 }

@@ -2,6 +2,7 @@ import { parseArgs } from "node:util";
 import { startThrowawayServer } from "../../support/throwaway-server.ts";
 import { newSeed } from "../random.ts";
 import { floodRun } from "./floods/flood-run.ts";
+import { memoryRun } from "./floods/memory-run.ts";
 import { fuzzRest } from "./fuzz/fuzz-rest.ts";
 import { fuzzRpc } from "./fuzz/fuzz-rpc.ts";
 import type { MutantName } from "./support/mutants.ts";
@@ -38,6 +39,16 @@ const runs: Record<string, (databaseUrl: string) => Promise<Report>> = {
       fast: true,
       warmUp: { steady: 250, most: 2_500 },
       p99Ms: 250,
+    }),
+  memory: (databaseUrl) =>
+    memoryRun({
+      databaseUrl,
+      ...mutant,
+      connections: countOr(1_500),
+      kinds: [
+        "pipelined requests behind an answer that is not taken",
+        "streams of HTTP/2 whose answers have no window",
+      ],
     }),
   tokens: (databaseUrl) => tokenRun({ databaseUrl, ...mutant, keyIds: countOr(10_000) }),
   timing: (databaseUrl) => timingRun({ databaseUrl, ...mutant, seed, samples: countOr(20_000), most: 0.55 }),

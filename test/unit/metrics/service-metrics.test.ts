@@ -25,13 +25,16 @@ describe("what is read at each scrape", () => {
   it("is each listener's connections", async () => {
     const registry = newRegistry();
     let open = 3;
-    const port = { connections: () => open, refusedConnections: () => 5 };
+    const evictedConnections = () => ({ idle: 6, memory: 7 });
+    const port = { connections: () => open, refusedConnections: () => 5, evictedConnections };
     watchListeners(registry, { public: port });
     await registry.metrics();
     open = 2;
     expect(await linesOf(registry)).to.eql([
       'privacy_control_connections{listener="public"} 2',
       'privacy_control_refused_connections_total{listener="public"} 5',
+      'privacy_control_evicted_connections_total{listener="public",reason="idle"} 6',
+      'privacy_control_evicted_connections_total{listener="public",reason="memory"} 7',
     ]);
   });
 

@@ -48,6 +48,10 @@ const mutants = {
       ["sweepMs: 500", "sweepMs: 3_600_000"],
     ],
   },
+  "no bound of bytes": {
+    file: "src/http/connections.ts",
+    edits: [["if (sum <= this.#limits.heldBytes) return;\n    holding", "return;\n    holding"]],
+  },
   "refusals at once": {
     file: "src/composition/gates.ts",
     edits: [["const refusalHoldMs = 500;", "const refusalHoldMs = 0;"]],

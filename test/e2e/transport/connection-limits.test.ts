@@ -1,0 +1,183 @@
+import { once } from "node:events";
+import type { Socket } from "node:net";
+import { expect } from "chai";
+import type { Limits } from "../../../src/http/limits.ts";
+import { headerBlock, http2Frame, openSession, openTcp, preface } from "../../support/raw-http.ts";
+import { startTestServer, type TestServer } from "../../support/transport-server.ts";
+
+const largeAnswer = Buffer.alloc(16 * 1024 * 1024, "a");
+
+describe("a listener's bounds of all its connections", () => {
+  let server: TestServer;
+  let holding: PromiseWithResolvers<void>;
+  let held: number;
+  let sockets: Socket[];
+  beforeEach(() => {
+    holding = Promise.withResolvers();
+    held = 0;
+    sockets = [];
+  });
+  afterEach(async () => {
+    for (const socket of sockets) socket.destroy();
+    await server.stop();
+  });
+
+  async function start(limits: Partial<Limits>): Promise<void> {
+    server = await startTestServer({
+      face: "public",
+      limits,
+      rest: async (request, response) => {
+        if (request.url === "/held" || request.url === "/counted") held += 1;
+        if (request.url === "/held") await holding.promise;
+        if (request.method === "POST") request.on("data", () => {}).on("end", () => response.end());
+        else response.end(request.url === "/large" ? largeAnswer : "an answer");
+      },
+    });
+  }
+
+  async function connected() {
+    const { socket, received } = await openTcp(server.listener.port);
+    sockets.push(socket);
+    const closed = new Promise<void>((resolve) => socket.once("close", () => resolve()));
+    const ask = async (path = "/x") => {
+      const before = received().length;
+      socket.write(`GET ${path} HTTP/1.1\r\nHost: h\r\n\r\n`);
+      while (!received().slice(before).endsWith("an answer")) await once(socket, "data");
+    };
+    return { socket, received, closed, ask };
+  }
+
+  async function until(condition: () => boolean): Promise<void> {
+    while (!condition()) await new Promise(setImmediate);
+  }
+
+  describe("at the limit of their number", () => {
+    it("closes the one that was idle for the longest, for a new one", async () => {
+      await start({ connections: 3 });
+      const [first, second, third] = [await connected(), await connected(), await connected()];
+      for (const one of [second, first, third, second]) await one.ask();
+      const fourth = await connected();
+      await fourth.ask();
+      await first.closed;
+      for (const one of [second, third, fourth]) await one.ask();
+      expect(server.listener.evictedConnections()).to.eql({ idle: 1, memory: 0 });
+      expect(server.listener.refusedConnections()).to.equal(0);
+      expect(server.listener.connections()).to.equal(3);
+    });
+
+    it("counts one as idle that has begun a request and does not go on", async () => {
+      await start({ connections: 2 });
+      const [slow, other] = [await connected(), await connected()];
+      slow.socket.write("GET / HTTP/1.1\r\nHost: h\r\n");
+      await other.ask();
+      const third = await connected();
+      await third.ask();
+      await slow.closed;
+      await other.ask();
+    });
+
+    it("tells a session of HTTP/2 that it closes", async () => {
+      await start({ connections: 1 });
+      const session = openSession(server.listener.url);
+      const stream = session.request({ ":path": "/x" }).resume();
+      await once(stream, "close");
+      const away = once(session, "goaway");
+      const next = await connected();
+      await next.ask();
+      await away;
+      if (!session.destroyed) await once(session, "close");
+    });
+
+    it("closes none that has a request to answer, and refuses a new one when all have", async () => {
+      await start({ connections: 2 });
+      const [first, second] = [await connected(), await connected()];
+      const answers = [first.ask("/held"), second.ask("/held")];
+      await until(() => held === 2);
+      const refused = await connected();
+      await refused.closed;
+      expect(refused.received()).to.equal("");
+      expect(server.listener.refusedConnections()).to.equal(1);
+      holding.resolve();
+      await Promise.all(answers);
+    });
+  });
+
+  describe("at the limit of their bytes", () => {
+    const remaining = () => server.listener.connections();
+
+    it("closes those that take no answers, and none that does", async () => {
+      // Four times the answer and more, of which the kernel may take a part.
+      await start({ heldBytes: 60 * 1024 * 1024, sweepMs: 20 });
+      for (let i = 0; i < 12; i++) {
+        const { socket } = await connected();
+        socket.pause();
+        socket.write("GET /large HTTP/1.1\r\nHost: h\r\n\r\n");
+      }
+      await until(() => server.listener.evictedConnections().memory > 0);
+      const { socket } = await connected();
+      socket.write("GET /large HTTP/1.1\r\nHost: h\r\n\r\n");
+      while (socket.bytesRead < largeAnswer.length) await once(socket, "data");
+      expect(remaining()).to.be.within(2, 12);
+    });
+
+    it("closes sessions of HTTP/2 whose answers have no window to be sent in", async () => {
+      await start({ heldBytes: 4_500_000, sweepMs: 20 });
+      await openWindowless();
+      await until(() => server.listener.evictedConnections().memory === 3 && remaining() === 3);
+    });
+
+    it("would close none without the limit", async () => {
+      await start({ heldBytes: Number.POSITIVE_INFINITY, sweepMs: 20 });
+      await openWindowless();
+      await until(() => held === 6 * 20);
+      const other = await connected();
+      for (let turn = 0; turn < 50; turn++) await other.ask();
+      expect([server.listener.evictedConnections().memory, remaining()]).to.eql([0, 7]);
+    });
+
+    async function openWindowless(): Promise<void> {
+      const noWindow = http2Frame(4, 0, 0, Buffer.from([0, 4, 0, 0, 0, 0]));
+      const large = Array.from({ length: 100 }, (_, i) => [`x-${i}`, "a".repeat(100)] as const);
+      const block = headerBlock([
+        [":method", "GET"],
+        [":scheme", "http"],
+        [":authority", "h"],
+        [":path", "/counted"],
+        ...large,
+      ]);
+      // Each stream takes some 70 KB, each session 1.4 MB: three are within the limit.
+      const streams = Array.from({ length: 20 }, (_, i) => http2Frame(1, 5, i * 2 + 1, block));
+      for (let i = 0; i < 6; i++) {
+        const { socket } = await connected();
+        socket.write(Buffer.concat([preface, noWindow, ...streams]));
+      }
+    }
+
+    it("closes those that send a part of a body and wait", async () => {
+      await start({ heldBytes: 240_000, sweepMs: 20 });
+      const part = "a".repeat(60_000);
+      for (let i = 0; i < 6; i++) {
+        const { socket } = await connected();
+        socket.write(`POST /x HTTP/1.1\r\nHost: h\r\nContent-Length: 65000\r\n\r\n${part}`);
+      }
+      await until(() => server.listener.evictedConnections().memory === 3 && remaining() === 3);
+    });
+
+    it("closes sessions of HTTP/2 that send parts of bodies and wait", async () => {
+      await start({ heldBytes: 240_000, sweepMs: 20 });
+      const settings = http2Frame(4, 0, 0, Buffer.alloc(0));
+      const block = headerBlock([
+        [":method", "POST"],
+        [":scheme", "http"],
+        [":authority", "h"],
+        [":path", "/x"],
+      ]);
+      const body = Array.from({ length: 4 }, () => http2Frame(0, 0, 1, Buffer.alloc(15_000)));
+      for (let i = 0; i < 6; i++) {
+        const { socket } = await connected();
+        socket.write(Buffer.concat([preface, settings, http2Frame(1, 4, 1, block), ...body]));
+      }
+      await until(() => server.listener.evictedConnections().memory === 3 && remaining() === 3);
+    });
+  });
+});
