@@ -43,8 +43,6 @@ export interface App {
   stop(graceMs: number): Promise<number>;
 }
 
-/** How long the database may take to answer the question whether the service is ready. */
-const pingMs = 1_500;
 /** How long a scrape under way may take when everything else has ended. */
 const adminGraceMs = 500;
 
@@ -121,11 +119,8 @@ export async function startApp(
     limiter: new AdaptiveConcurrencyLimiter(config.maxInFlight.internalCalls, log),
   });
 
-  const ready = async () => {
-    if (lifecycle.retired || !gates.keysAvailable()) return false;
-    await database.ping(AbortSignal.timeout(pingMs));
-    return true;
-  };
+  // Asks the database nothing: a probe must not wait for a connection that calls have taken.
+  const ready = () => lifecycle.ready && gates.keysAvailable();
   const rest = createRestGateway({ calls: publicCalls, log, maxBodyBytes: publicLimits.messageBytes });
   const publicListener = await openPublicListener({
     host: config.host,

@@ -30,9 +30,9 @@ export class Lifecycle {
     return this.#shutdown.signal;
   }
 
-  /** Whether the service wants more calls. */
-  get retired(): boolean {
-    return this.#retired;
+  /** Whether the service wants more calls and has what they need, by the last that was heard of it. */
+  get ready(): boolean {
+    return !this.#retired && this.#missing.size === 0;
   }
 
   /** Notes whether something that every call needs is there; the service serves while nothing is missing. */

@@ -1,19 +1,13 @@
 import { answerFailure, answerJson, type Request, type Response } from "./answers.ts";
 import { type Handle, pathOf } from "./front.ts";
 
-/** How long the question whether the service is ready may take, in milliseconds. */
-const readyMs = 2_000;
-
-/**
- * Answers `/healthz` (the process lives) and `/readyz` (it can do its work now), and leaves the rest to `otherwise`.
- * `ready` that is late or rejects means no.
- */
-export function probes(ready: () => Promise<boolean>, otherwise: Handle): Handle {
+/** Answers `/healthz` (the process lives) and `/readyz` (it can do its work now), and leaves the rest to `otherwise`. */
+export function probes(ready: () => boolean, otherwise: Handle): Handle {
   const live = (response: Response) => answerJson(response, 200, '{"status":"ok"}');
-  const readiness = async (response: Response) => {
-    const isReady = await withinTime(ready());
-    answerJson(response, isReady ? 200 : 503, `{"status":"${isReady ? "ready" : "unavailable"}"}`);
-  };
+  const readiness = (response: Response) =>
+    ready()
+      ? answerJson(response, 200, '{"status":"ready"}')
+      : answerJson(response, 503, '{"status":"unavailable"}');
   const answers = new Map([
     ["/healthz", live],
     ["/readyz", readiness],
@@ -25,14 +19,4 @@ export function probes(ready: () => Promise<boolean>, otherwise: Handle): Handle
       return answerFailure(response, 405, { allow: "GET, HEAD" });
     return answer(response);
   };
-}
-
-async function withinTime(answer: Promise<boolean>): Promise<boolean> {
-  const { promise, resolve } = Promise.withResolvers<boolean>();
-  const timer = setTimeout(resolve, readyMs, false);
-  try {
-    return await Promise.race([answer.catch(() => false), promise]);
-  } finally {
-    clearTimeout(timer);
-  }
 }

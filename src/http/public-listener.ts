@@ -17,7 +17,7 @@ interface PublicListenerOptions {
   /** The HTTP methods that `rest` serves at a path. */
   readonly methodsAt?: (path: string) => readonly string[];
   /** Whether the service can do its work now. */
-  readonly ready: () => Promise<boolean>;
+  readonly ready: () => boolean;
   readonly log: Logger;
   /** The origins whose pages may use the port; none by default. */
   readonly corsOrigins?: AllowedOrigins;

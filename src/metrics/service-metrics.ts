@@ -47,16 +47,16 @@ export function watchListeners(registry: Registry, listeners: Readonly<Record<st
   });
 }
 
-/** Asks at each scrape whether the service can do its work; a question that fails means no. */
-export function watchReadiness(registry: Registry, ready: () => Promise<boolean>): void {
+/** Shows at each scrape whether the service can do its work. */
+export function watchReadiness(registry: Registry, ready: () => boolean): void {
   new Gauge({
     name: "privacy_control_ready",
     help: "1 when the service can do its work, else 0.",
     registers: [registry],
     // Of several processes the worst tells.
     aggregator: "min",
-    async collect() {
-      this.set((await ready().catch(() => false)) ? 1 : 0);
+    collect() {
+      this.set(ready() ? 1 : 0);
     },
   });
 }

@@ -79,7 +79,7 @@ for (const fastPath of [true, false])
       });
       const rest = createRestGateway({ calls, log, maxBodyBytes: 1_024 });
       return openPublicListener({
-        ...{ host: "127.0.0.1", port: 0, calls, log, fastPath, rest: rest.handle, ready: async () => true },
+        ...{ host: "127.0.0.1", port: 0, calls, log, fastPath, rest: rest.handle, ready: () => true },
       });
     };
     before(async () => {

@@ -65,7 +65,7 @@ for (const fastPath of [true, false])
         limiter: new AdaptiveConcurrencyLimiter(1, log),
       });
       const rest = createRestGateway({ calls, log, maxBodyBytes: 1_024 });
-      const ready = async () => true;
+      const ready = () => true;
       listener = await openPublicListener({
         ...{ host: "127.0.0.1", port: 0, calls, log, fastPath, ready },
         rest: rest.handle,
@@ -181,7 +181,7 @@ describe("a listener that was overloaded for a moment", () => {
     });
     const rest = createRestGateway({ calls, log, maxBodyBytes: 1_024 });
     const listener = await openPublicListener({
-      ...{ host: "127.0.0.1", port: 0, calls, log, rest: rest.handle, ready: async () => true },
+      ...{ host: "127.0.0.1", port: 0, calls, log, rest: rest.handle, ready: () => true },
     });
     await using _ = { [Symbol.asyncDispose]: () => listener.close(0) };
     const call = async () => {

@@ -43,7 +43,7 @@ interface TestServerOptions {
   readonly services?: readonly Service[];
   /** Served beside `services`. */
   readonly moreServices?: readonly Service[];
-  readonly ready?: () => Promise<boolean>;
+  readonly ready?: () => boolean;
   readonly tls?: ListenTls;
   readonly rest?: PublicListenerOptions["rest"];
 }
@@ -105,7 +105,7 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
       : await openPublicListener({
           ...common,
           limits: { ...publicLimits, ...options.limits },
-          ready: options.ready ?? (async () => true),
+          ready: options.ready ?? (() => true),
           corsOrigins: ["https://app.example"],
           rest:
             options.rest ??

@@ -51,6 +51,9 @@ export const faults: Record<string, Fault> = {
   },
 };
 
+/** The faults in which decisions are still answered, and the instance stays ready. */
+export const readyFaults: ReadonlySet<string> = new Set(["pool exhausted"]);
+
 async function connect(server: ThrowawayServer): Promise<pg.Client> {
   const admin = new pg.Client({ connectionString: server.url });
   await admin.connect();

@@ -5,7 +5,7 @@ import { type Figure, percentile } from "./figures.ts";
 import { type Instance, startInstance } from "./instance.ts";
 import { type Call, startMixedLoad } from "./mixed-load.ts";
 import type { Mutant } from "./mutants.ts";
-import type { Fault } from "./outage-faults.ts";
+import { type Fault, readyFaults } from "./outage-faults.ts";
 
 /** As the README promises. */
 const connections = 22;
@@ -47,6 +47,8 @@ interface Outage {
   readonly calls: readonly Call[];
   /** After how many milliseconds `/readyz` said no; NaN when it never did. */
   readonly unreadyMs: number;
+  /** Of how many looks it said no. */
+  readonly unreadyShare: number;
   /** How often `/healthz` was not answered well. */
   readonly unhealthy: number;
   /** The most connections to the database at any time. */
@@ -67,14 +69,18 @@ export async function runOutage(
   const samples = new AbortController();
   let most = 0;
   let unhealthy = 0;
-  let unready = Number.NaN;
+  let looks = 0;
+  let unready = 0;
+  let unreadyAt = Number.NaN;
   const sampling = [
     sample(samples.signal, async () => {
       most = Math.max(most, proxy.open());
       if (!(await instance.isGood("/healthz"))) unhealthy++;
     }),
     sample(samples.signal, async () => {
-      if (Number.isNaN(unready) && !(await instance.isGood("/readyz"))) unready = performance.now();
+      looks++;
+      if (await instance.isGood("/readyz")) return;
+      if (unready++ === 0) unreadyAt = performance.now();
     }),
   ];
   const restore = await fault(server, instance);
@@ -90,7 +96,8 @@ export async function runOutage(
     began,
     over,
     calls: load.calls,
-    unreadyMs: Math.max(0, unready - began),
+    unreadyMs: Math.max(0, unreadyAt - began),
+    unreadyShare: unready / looks,
     unhealthy,
     connections: most,
   };
@@ -98,7 +105,7 @@ export async function runOutage(
 
 /** What is promised of an outage. `slack`: how much longer a machine that has much else to do may take. */
 export function outageFigures(name: string, outage: Outage, slack = 1): Figure[] {
-  const { began, over, calls, unreadyMs, unhealthy } = outage;
+  const { began, over, calls, unreadyMs, unreadyShare, unhealthy } = outage;
   const found = began + findMs;
   const during = calls.filter((call) => call.ended > found && call.began < over);
   const count = (of: readonly Call[], outcome: Call["outcome"]) =>
@@ -117,7 +124,9 @@ export function outageFigures(name: string, outage: Outage, slack = 1): Figure[]
     figure("allowed across a block", count(calls, "wrong"), { atMost: 0 }),
     figure("failed in another way", count(calls, "unexpected"), { atMost: 0 }),
     figure("p99 of all meanwhile, ms", percentile(took, 99), { atMost: 250 * slack }),
-    figure("not ready after, ms", unreadyMs, { atMost: 2_000 * slack }),
+    readyFaults.has(name)
+      ? figure("share of looks not ready", unreadyShare, { atMost: slack === 1 ? 0 : 0.5 })
+      : figure("not ready after, ms", unreadyMs, { atMost: 2_000 * slack }),
     figure("times not alive", unhealthy, { atMost: 0 }),
     figure("most connections", outage.connections, { atMost: connections }),
     figure("last failure after the end, ms", backMs, { atMost: 2_000 * slack }),

@@ -36,7 +36,7 @@ const rest = createRestGateway({ calls, log, maxBodyBytes: 1_024 });
 const { url } = await openPublicListener({
   ...{ host: "127.0.0.1", port: 0, calls, log },
   rest: rest.handle,
-  ready: async () => true,
+  ready: () => true,
 });
 process.once("disconnect", () => process.exit());
 process.send?.({ url });
