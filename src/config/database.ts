@@ -1,4 +1,4 @@
-import { checked, text, withoutCredentials } from "./validators.ts";
+import { checked, oneOf, text, wholeNumber, withoutCredentials } from "./validators.ts";
 
 /** Where the data lives: a PostgreSQL database, or the embedded one in the data directory. */
 export interface DatabaseConfig {
@@ -6,7 +6,13 @@ export interface DatabaseConfig {
   /** The role to which `npm run migrate` grants what the service needs. */
   readonly serviceRole?: string | undefined;
   readonly dataDir: string;
+  /** How old a connection may become. */
+  readonly connectionMaxAgeSeconds?: number | undefined;
+  /** Off behind a pooler that lends one server connection to several clients and knows nothing of their statements. */
+  readonly preparedStatements?: boolean | undefined;
 }
+
+const day = 86_400;
 
 const postgresUrl = checked(
   "a postgres:// URL",
@@ -17,12 +23,16 @@ const postgresUrl = checked(
 export const databaseVariables = {
   DATABASE_URL: postgresUrl({ default: undefined }),
   DATABASE_SERVICE_ROLE: text({ default: undefined }),
+  DATABASE_CONNECTION_MAX_AGE_SECONDS: wholeNumber("seconds", 1, day)({ default: 1_800 }),
+  DATABASE_PREPARED_STATEMENTS: oneOf("on", "off")({ default: "on" }),
   DATA_DIR: text({ default: ".data" }),
 };
 
 interface DatabaseEnvironment {
   readonly DATABASE_URL: string | undefined;
   readonly DATABASE_SERVICE_ROLE: string | undefined;
+  readonly DATABASE_CONNECTION_MAX_AGE_SECONDS: number;
+  readonly DATABASE_PREPARED_STATEMENTS: "on" | "off";
   readonly DATA_DIR: string;
 }
 
@@ -31,5 +41,7 @@ export function databaseConfig(env: DatabaseEnvironment): DatabaseConfig {
     url: env.DATABASE_URL,
     serviceRole: env.DATABASE_SERVICE_ROLE,
     dataDir: env.DATA_DIR,
+    connectionMaxAgeSeconds: env.DATABASE_CONNECTION_MAX_AGE_SECONDS,
+    preparedStatements: env.DATABASE_PREPARED_STATEMENTS === "on",
   });
 }

@@ -1,4 +1,5 @@
 import { type CompiledQuery, type RawBuilder, sql } from "kysely";
+import { PrivacyError } from "../domain/errors.ts";
 import type { UserId } from "../domain/ids.ts";
 import {
   type Audience,
@@ -7,6 +8,7 @@ import {
   type PrivacySetting,
   privacySettings,
 } from "../domain/settings.ts";
+import { isWritable, UnusableServerError } from "./server-state.ts";
 import type { Session } from "./session.ts";
 import { statement } from "./statement.ts";
 import { uuidArray } from "./uuid-array.ts";
@@ -121,7 +123,8 @@ function factsOfMany(wanted: Wanted) {
         from (
           select viewer, owner, n, get_byte(${kinds}::bytea, n::int - 1) as kind
           from unnest(${viewers}::uuid[], ${owners}::uuid[]) with ordinality as asked (viewer, owner, n)
-        ) q`,
+        ) q
+        where ${isWritable}`,
   );
 }
 
@@ -131,7 +134,8 @@ function factsOfOne(wanted: Wanted) {
     (viewer: UserId | null, owner: UserId, kind: number) =>
       sql<FactsRow>`
         select ${facts(wanted)} as facts
-        from (select ${viewer}::uuid as viewer, ${owner}::uuid as owner, ${kind}::int as kind) q`,
+        from (select ${viewer}::uuid as viewer, ${owner}::uuid as owner, ${kind}::int as kind) q
+        where ${isWritable}`,
   );
 }
 
@@ -159,10 +163,17 @@ export class AccessFacts {
     this.#session = session;
   }
 
-  /** Returns the facts of each question, in their order, by one statement that starts now. */
+  /**
+   * Returns the facts of each question, in their order, by one statement that starts now. `UNAVAILABLE` when the server
+   * is not a primary that takes changes.
+   */
   async read(questions: readonly PairQuestion[], signal?: AbortSignal): Promise<PairFacts[]> {
     const [row] = await this.#session.read(statementOf(questions), signal);
     const text = row?.facts ?? "";
+    if (text === "" && questions.length > 0) {
+      const cause = new UnusableServerError("the server is a standby or read-only");
+      throw new PrivacyError("UNAVAILABLE", { cause });
+    }
     if (text.length !== questions.length * digits)
       throw new Error("a statement answered other than it was asked");
     return Array.from(questions, (_, i) => factsAt(text, i));

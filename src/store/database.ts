@@ -25,6 +25,10 @@ export interface DatabaseOptions {
   readonly dataDir?: string | undefined;
   /** Told what the libraries have to say; nothing is written to the console. */
   readonly log?: ((message: string) => void) | undefined;
+  /** How old a connection to PostgreSQL may become, by default any age. */
+  readonly connectionMaxAgeSeconds?: number | undefined;
+  /** Whether statements are prepared on the PostgreSQL server, by default true. */
+  readonly preparedStatements?: boolean | undefined;
   readonly onWait?: OnWait | undefined;
   readonly tracer?: StatementTracer | undefined;
 }
@@ -110,16 +114,9 @@ export function databaseOn(backend: Backend): Database {
 }
 
 // Imported when used: the other backend's driver is never loaded.
-async function openBackend({
-  url,
-  serviceRole,
-  dataDir,
-  log = () => {},
-  onWait,
-  tracer,
-}: DatabaseOptions): Promise<Backend> {
-  if (url !== undefined)
-    return (await import("./postgresql.ts")).openPostgresql(url, log, { serviceRole, onWait, tracer });
-  if (dataDir !== undefined) return (await import("./embedded.ts")).openEmbedded(dataDir, log, tracer);
+async function openBackend({ url, dataDir, log = () => {}, ...options }: DatabaseOptions): Promise<Backend> {
+  if (url !== undefined) return (await import("./postgresql.ts")).openPostgresql(url, log, options);
+  if (dataDir !== undefined)
+    return (await import("./embedded.ts")).openEmbedded(dataDir, log, options.tracer);
   throw new Error("Neither a database URL nor a data directory is given");
 }

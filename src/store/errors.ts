@@ -1,4 +1,5 @@
 import { PrivacyError, UnknownActorError } from "../domain/errors.ts";
+import { UnusableServerError } from "./server-state.ts";
 
 const unknownActor = new Set([
   "blocks_blocker_id_foreign",
@@ -69,7 +70,9 @@ export function toStoreError(failure: unknown, signal?: AbortSignal): unknown {
       ? new UnknownActorError("the acting user was deleted", { cause: failure })
       : new PrivacyError("USER_NOT_FOUND", { cause: failure });
   }
-  return isUnavailable(String(code), failure.message) || isPlanStale(failure)
+  return failure instanceof UnusableServerError ||
+    isUnavailable(String(code), failure.message) ||
+    isPlanStale(failure)
     ? new PrivacyError("UNAVAILABLE", { cause: failure })
     : failure;
 }

@@ -3,12 +3,16 @@ import pg from "pg";
 import { PrivacyError } from "../domain/errors.ts";
 import { sendCancelRequest } from "./cancel-request.ts";
 import type { LoanOptions } from "./lend.ts";
-import { type PooledClient, PooledConnection } from "./pooled-connection.ts";
+import { type ConnectionOrigin, type PooledClient, PooledConnection } from "./pooled-connection.ts";
 import { PreparedClient, type PreparedClientConfig } from "./prepared-client.ts";
+import { inspectServer } from "./server-state.ts";
 import { type Patience, WaitingLine } from "./waiting-line.ts";
 
 /** A second of a burst; then little more than what a caller in a hurry waits for. */
 const usualPatience: Patience = { burstMs: 1_000, standingMs: 150 };
+
+/** The part of its greatest age by which a connection may be replaced before. */
+const ageJitter = 1 / 5;
 
 /** A pool of connections, now. */
 export interface PoolFigures {
@@ -33,6 +37,8 @@ interface LinedPoolOptions extends pg.PoolConfig, PreparedClientConfig {
   readonly cancel?: typeof sendCancelRequest | undefined;
   readonly onWait?: OnWait | undefined;
   readonly patience?: Patience | undefined;
+  /** How old a connection may become. They differ by up to a fifth, so that not all are replaced at once. */
+  readonly maxAgeSeconds?: number | undefined;
 }
 
 /** Connections with a line before them. */
@@ -41,6 +47,8 @@ export interface LinedPool {
   figures(): PoolFigures;
   /** Whether one who wants a connection now is sent away at once. Asked for one who does. */
   sendsAway(): boolean;
+  /** Ends the connections of some origins now: what runs on them fails. */
+  closeConnections(isOutdated: (origin: ConnectionOrigin) => boolean): void;
 }
 
 /** Kysely on a pool of connections with a line before it; who waits too long is `UNAVAILABLE`. */
@@ -50,19 +58,37 @@ export function linedPool({
   cancel = sendCancelRequest,
   onWait = () => {},
   patience = usualPatience,
+  maxAgeSeconds = Number.POSITIVE_INFINITY,
   ...options
 }: LinedPoolOptions): LinedPool {
   const pool = new pg.Pool({ ...options, Client: PreparedClient });
-  pool.on("error", ({ message }) => log(`an idle connection broke: ${message}`));
+  const connections = new Map<pg.PoolClient, PooledConnection>();
+  pool.on("error", ({ message }, client) => {
+    if (!connections.get(client)?.isClosed) log(`an idle connection broke: ${message}`);
+  });
+  pool.on("remove", (client) => {
+    connections.delete(client);
+  });
   const line = new WaitingLine(options.max, patience);
-  const connections = new WeakMap<pg.PoolClient, PooledConnection>();
   const connect = async () => {
+    const openedAt = performance.now();
     const client = await pool.connect();
-    const connection =
-      connections.get(client) ??
-      new PooledConnection(client as unknown as PooledClient, () => cancel(client));
-    connections.set(client, connection);
-    return connection;
+    const known = connections.get(client);
+    if (known !== undefined) return known;
+    try {
+      const { server } = await inspectServer(client);
+      const expiresAt = openedAt + maxAgeSeconds * 1_000 * (1 - ageJitter * Math.random());
+      const connection = new PooledConnection(client as unknown as PooledClient, () => cancel(client), {
+        server,
+        openedAt,
+        expiresAt,
+      });
+      connections.set(client, connection);
+      return connection;
+    } catch (failure) {
+      client.release(true);
+      throw failure;
+    }
   };
   const dialect = new LinedDialect(pool, (config) => {
     return new LinedDriver(line, connect, (seconds) => onWait(name, seconds), config);
@@ -77,6 +103,9 @@ export function linedPool({
       waiting: line.length,
     }),
     sendsAway: () => line.sendsAway(),
+    closeConnections(isOutdated) {
+      for (const connection of connections.values()) if (isOutdated(connection.origin)) connection.close();
+    },
   };
 }
 

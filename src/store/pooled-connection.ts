@@ -11,22 +11,46 @@ import type { PreparedClient } from "./prepared-client.ts";
 const cancelAgain = { firstMs: 50, mostMs: 1_000 };
 
 /** A client of a pool. */
-export type PooledClient = Pick<PreparedClient, "query" | "queryAll"> & {
+export type PooledClient = Pick<PreparedClient, "query" | "queryAll" | "destroy"> & {
   /** Gives the client back to its pool, which ends it when `destroy` is true. */
   release(destroy: boolean): void;
 };
 
+/** What a pool knows of a connection. Times are those of `performance.now()`. */
+export interface ConnectionOrigin {
+  /** The server at its other end, as `ServerState` tells them apart. */
+  readonly server: string;
+  /** When it began to connect. */
+  readonly openedAt: number;
+  /** From then on it is not used again. */
+  readonly expiresAt: number;
+}
+
 /** A connection of a pool. */
 export class PooledConnection implements LentConnection {
+  readonly origin: ConnectionOrigin;
   readonly #client: PooledClient;
   readonly #cancel: () => Promise<CancelOutcome>;
   #running: Promise<unknown> | undefined;
-  #isExpired = false;
+  #isClosed = false;
 
   /** `cancel` asks the server to cancel what the client runs. */
-  constructor(client: PooledClient, cancel: () => Promise<CancelOutcome>) {
+  constructor(client: PooledClient, cancel: () => Promise<CancelOutcome>, origin: ConnectionOrigin) {
     this.#client = client;
     this.#cancel = cancel;
+    this.origin = origin;
+  }
+
+  /** Whether it is not to be used again. */
+  get isClosed(): boolean {
+    return this.#isClosed;
+  }
+
+  /** Ends the connection now: what runs on it fails. */
+  close(): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    this.#client.destroy();
   }
 
   async executeQuery<Row>({ sql, parameters }: CompiledQuery): Promise<QueryResult<Row>> {
@@ -50,7 +74,7 @@ export class PooledConnection implements LentConnection {
     const settled = statement?.catch(() => {});
     let pauseMs = cancelAgain.firstMs;
     while (statement !== undefined && this.#running === statement) {
-      if ((await this.#cancel()) === "unknown") this.#isExpired = true;
+      if ((await this.#cancel()) === "unknown") this.#isClosed = true;
       await Promise.race([settled, setTimeout(pauseMs, undefined, { ref: false })]);
       pauseMs = Math.min(pauseMs * 2, cancelAgain.mostMs);
     }
@@ -62,7 +86,7 @@ export class PooledConnection implements LentConnection {
 
   /** Gives the client back to its pool, or ends it when it must not be used again. */
   release(): void {
-    this.#client.release(this.#isExpired);
+    this.#client.release(this.#isClosed || performance.now() >= this.origin.expiresAt);
   }
 
   async #run<Result>(statement: Promise<Result>): Promise<Result> {

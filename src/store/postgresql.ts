@@ -1,6 +1,7 @@
 import { MikroORM } from "@mikro-orm/postgresql";
-import { Kysely, sql } from "kysely";
+import type pg from "pg";
 import type { Backend } from "./backend.ts";
+import { HealthProbe } from "./health-probe.ts";
 import { type LinedPool, linedPool, type OnWait } from "./lined-pool.ts";
 import { migrate } from "./migrations/migrate.ts";
 import { ormOptions } from "./orm-options.ts";
@@ -13,8 +14,6 @@ import { Watch } from "./watch.ts";
 const maxConnections = 16;
 /** As many as statements of decisions run at once. */
 const checkConnections = 4;
-/** For the watch. */
-const controlConnections = 1;
 
 const connection = {
   Client: PreparedClient,
@@ -38,15 +37,11 @@ const timeouts = {
   query_timeout: 7_000,
 };
 
-// What the control connections send is answered at once or too late.
-const controlTimeouts = { lock_timeout: 300, statement_timeout: 1_000, query_timeout: 2_000 };
+// What the probe asks is answered at once or too late.
+const probeTimeouts = { lock_timeout: 300, statement_timeout: 1_000, query_timeout: 2_000 };
 
 // Away within a second, whatever happens; back in less.
 const watchTimes = { pauseMs: 250, silenceMs: 400 };
-
-/** Touches all that decisions rest on, and reads nothing: it waits where they would wait. */
-const canDecide = sql`
-  select from users, follows, blocks, mutes, privacy_settings, privacy_exceptions where false`;
 
 interface PostgresqlOptions {
   /** Migrating grants this role what the service needs. */
@@ -55,25 +50,31 @@ interface PostgresqlOptions {
   /** How long changes and checks may wait for a connection. */
   readonly patience?: Patience | undefined;
   readonly tracer?: StatementTracer | undefined;
+  readonly connectionMaxAgeSeconds?: number | undefined;
+  readonly preparedStatements?: boolean | undefined;
 }
 
 /** Opens a pool on the database of a `postgres://` URL. Connects when first used, so it never fails on a server. */
 export async function openPostgresql(
   url: string,
   log: (message: string) => void,
-  { serviceRole, onWait, patience, tracer }: PostgresqlOptions = {},
+  {
+    serviceRole,
+    onWait,
+    patience,
+    tracer,
+    connectionMaxAgeSeconds: maxAgeSeconds,
+    preparedStatements = true,
+  }: PostgresqlOptions = {},
 ): Promise<Backend> {
-  const common = { connectionString: url, ...connection, log, statementNames: new StatementNames() };
-  const controlPool = linedPool({
-    ...common,
-    ...controlTimeouts,
-    name: "control",
-    application_name: "privacy-control watch",
-    max: controlConnections,
-  });
-  const control = new Kysely<unknown>({ dialect: controlPool.dialect });
+  const common = {
+    connectionString: url,
+    ...connection,
+    log,
+    statementNames: preparedStatements ? new StatementNames() : null,
+  };
   const lined = (name: string, max: number, more = {}) =>
-    linedPool({ ...common, ...timeouts, ...more, name, max, onWait, patience });
+    linedPool({ ...common, ...timeouts, ...more, name, max, onWait, patience, maxAgeSeconds });
   const connect = ({ dialect }: LinedPool) =>
     MikroORM.init({
       ...ormOptions(log),
@@ -85,8 +86,20 @@ export async function openPostgresql(
   // Changes may wait for locks with all of their connections; decisions must not wait for them.
   const checksPool = lined("checks", checkConnections, plannedOnce);
   const checks = await connect(checksPool);
-  const questions = new Session(control);
-  const watch = new Watch(() => questions.read(canDecide), watchTimes);
+  const pools = [changesPool, checksPool];
+  const probe = new HealthProbe(
+    () =>
+      new PreparedClient({
+        ...common,
+        ...probeTimeouts,
+        application_name: "privacy-control watch",
+      }) as PreparedClient & pg.Client,
+  );
+  const watch = new Watch(async () => {
+    const health = await probe.ask();
+    for (const pool of pools)
+      pool.closeConnections(({ server, openedAt }) => server !== health.server || openedAt < health.failedAt);
+  }, watchTimes);
   const { hostname, port, pathname } = new URL(url);
   return {
     kind: "postgresql",
@@ -95,17 +108,11 @@ export async function openPostgresql(
     description: `${hostname}:${port || "5432"}${pathname}`,
     watch: (onChange) => watch.start(onChange),
     sendsAway: () => changesPool.sendsAway(),
-    pools: () => [changesPool, checksPool, controlPool].map((pool) => pool.figures()),
+    pools: () => pools.map((pool) => pool.figures()),
     async migrate() {
       // Migrations take as long as they take: a pool without timeouts, of one connection for the transaction and
       // one for the migrator's own questions.
-      const untimed = await MikroORM.init({
-        ...ormOptions(log),
-        clientUrl: url,
-        pool: { max: 2 },
-        // The whole URL: MikroORM drops its parameters, `sslmode` among them.
-        driverOptions: { connectionString: url, ...connection },
-      });
+      const untimed = await connect(linedPool({ ...common, name: "migrations", max: 2 }));
       try {
         return await migrate(untimed, serviceRole);
       } finally {
@@ -115,7 +122,7 @@ export async function openPostgresql(
     async close() {
       watch.stop();
       await Promise.all([orm.close(), checks.close()]);
-      await control.destroy();
+      probe.close();
     },
   };
 }

@@ -44,6 +44,11 @@ export class PreparedClient extends pg.Client {
     return promise;
   }
 
+  /** Ends the connection without a word to the server: what runs on it fails at once. */
+  destroy(): void {
+    this.connection.stream.destroy();
+  }
+
   /**
    * The promise of an answer, and what the driver is to call with it. The driver's own promises are three for each.
    * `failing` returns the statement that failed.

@@ -16,9 +16,14 @@ set -e
 data=$(mktemp -d)
 trap 'rm -rf "$data"' EXIT
 trap : INT TERM HUP
-bin=$1 port=$2 fsync=$3
-shift 3
-"$bin/initdb" --pgdata "$data" --username postgres --auth trust --encoding UTF8 --no-locale --no-sync >/dev/null
+bin=$1 port=$2 fsync=$3 primary=$4
+shift 4
+if [ -n "$primary" ]; then
+  "$(dirname "$(realpath "$bin/postgres")")/pg_basebackup" --dbname "$primary" --pgdata "$data" --write-recovery-conf --checkpoint fast --no-sync
+  chmod 700 "$data"
+else
+  "$bin/initdb" --pgdata "$data" --username postgres --auth trust --encoding UTF8 --no-locale --no-sync >/dev/null
+fi
 while
   "$bin/postgres" -D "$data" -p "$port" -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c fsync="$fsync" \
     -c max_connections=300 "$@" &
@@ -45,6 +50,8 @@ interface ServerOptions {
   readonly durable?: boolean;
   /** Further settings: `name=value`. */
   readonly settings?: readonly string[];
+  /** The URL of the primary of which it is to be a streaming standby. */
+  readonly standbyOf?: string;
 }
 
 /** Whether PostgreSQL is installed. Throws on a CI machine that lacks it. */
@@ -56,12 +63,13 @@ export function canStartServer(): boolean {
 export async function startThrowawayServer({
   durable = false,
   settings = [],
+  standbyOf = "",
 }: ServerOptions = {}): Promise<ThrowawayServer> {
   const bin = findPostgresql();
   if (bin === undefined) throw new Error("initdb and postgres are not installed");
   const port = await freePort();
   const further = settings.flatMap((setting) => ["-c", setting]);
-  const args = ["-c", script, "sh", bin, String(port), durable ? "on" : "off", ...further];
+  const args = ["-c", script, "sh", bin, String(port), durable ? "on" : "off", standbyOf, ...further];
   const child = spawn("/bin/sh", args, { cwd: "/", ...serverAccount() });
   const said = createInterface(child.stderr);
   const pids = createInterface(child.stdout);
@@ -102,7 +110,7 @@ async function ready(child: ChildProcess, lines: Interface): Promise<void> {
     reject(new Error(`the server did not start: ${[...said, reason].join("; ")}`));
   const look = (line: string) => {
     said.push(line);
-    if (line.includes("ready to accept connections")) resolve();
+    if (/ready to accept (read-only )?connections/.test(line)) resolve();
     if (line.includes("pre-existing shared memory")) fail("it runs still");
   };
   const exit = () => fail("it ended");

@@ -7,7 +7,7 @@ import { type Call, startMixedLoad } from "./mixed-load.ts";
 import type { Mutant } from "./mutants.ts";
 import { type Fault, readyFaults } from "./outage-faults.ts";
 
-/** As the README promises. */
+/** As the README promises, with one more while that of the probe is replaced. */
 const connections = 22;
 /** The service may take this long to find out. */
 const findMs = 1_000;

@@ -27,7 +27,13 @@ describe("configuration", () => {
       host: "127.0.0.1",
       httpPort: 7001,
       grpcPort: 50051,
-      database: { url: undefined, serviceRole: undefined, dataDir: ".data" },
+      database: {
+        url: undefined,
+        serviceRole: undefined,
+        dataDir: ".data",
+        connectionMaxAgeSeconds: 1_800,
+        preparedStatements: true,
+      },
       reflection: true,
       logLevel: "info",
     });
@@ -234,11 +240,18 @@ describe("configuration", () => {
   });
 
   it("reads the database alone for a migration job", () => {
-    const environment = { DATABASE_URL: "postgres://db/privacy", DATABASE_SERVICE_ROLE: "service" };
+    const environment = {
+      DATABASE_URL: "postgres://db/privacy",
+      DATABASE_SERVICE_ROLE: "service",
+      DATABASE_CONNECTION_MAX_AGE_SECONDS: "60",
+      DATABASE_PREPARED_STATEMENTS: "off",
+    };
     expect(readDatabaseConfig({ NODE_ENV: "production", ...environment })).to.eql({
       url: "postgres://db/privacy",
       serviceRole: "service",
       dataDir: ".data",
+      connectionMaxAgeSeconds: 60,
+      preparedStatements: false,
     });
   });
 });

@@ -11,6 +11,7 @@ describe("a connection of a pool", () => {
   /** What a cancellation does, and its outcome. */
   let onCancel: () => Promise<CancelOutcome>;
   let destroyed: boolean[];
+  let open: (expiresAt?: number) => PooledConnection;
   let connection: PooledConnection;
 
   beforeEach(() => {
@@ -24,10 +25,16 @@ describe("a connection of a pool", () => {
         destroyed.push(destroy);
       },
     };
-    connection = new PooledConnection(client as unknown as PooledClient, () => {
-      cancellations++;
-      return onCancel();
-    });
+    open = (expiresAt = Number.POSITIVE_INFINITY) =>
+      new PooledConnection(
+        client as unknown as PooledClient,
+        () => {
+          cancellations++;
+          return onCancel();
+        },
+        { server: "1", openedAt: 0, expiresAt },
+      );
+    connection = open();
   });
 
   const failureOf = (work: Promise<unknown>) => work.catch((failure: unknown) => failure);
@@ -82,6 +89,12 @@ describe("a connection of a pool", () => {
     expect(isFree).to.equal(false);
     outcome.resolve("handled");
     await cancelling;
+  });
+
+  it("is ended when it is given back after its time", () => {
+    open(performance.now()).release();
+    open(performance.now() + 60_000).release();
+    expect(destroyed).to.eql([true, false]);
   });
 
   it("is ended when the outcome of a cancellation is unknown", async () => {

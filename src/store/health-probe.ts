@@ -1,0 +1,94 @@
+import pg from "pg";
+import { isConnectionUnusable, toStoreError } from "./errors.ts";
+import type { PreparedClient } from "./prepared-client.ts";
+import { inspectServer } from "./server-state.ts";
+
+/** How long the probe keeps a connection: a new one goes to where the URL leads by now. In milliseconds. */
+const renewAfterMs = 2_000;
+
+/** What decisions rest on: the probe waits where they would wait, and reads nothing. */
+const reachTables = `
+  select from users, follows, blocks, mutes, privacy_settings, privacy_exceptions where false`;
+
+/** What a healthy database tells of the other connections to it. */
+export interface Health {
+  /** The server to which the URL leads: connections to another one are out of date. */
+  readonly server: string;
+  /** The probe failed then, on the clock of `performance.now()`: older connections may be dead without a sign. */
+  readonly failedAt: number;
+}
+
+/**
+ * Asks whether the database can decide: a primary that takes changes, and whose tables are not locked. It has a
+ * connection of its own, and replaces it every two seconds: after a failover behind a proxy or a name, old
+ * connections may still lead to a server that has been replaced.
+ */
+export class HealthProbe {
+  readonly #makeClient: () => PreparedClient & pg.Client;
+  #client: (PreparedClient & pg.Client) | undefined;
+  #successor: (PreparedClient & pg.Client) | undefined;
+  #renewAt = 0;
+  #failedAt = Number.NEGATIVE_INFINITY;
+  #isClosed = false;
+
+  /** `makeClient` returns a client that is not connected, with timeouts. */
+  constructor(makeClient: () => PreparedClient & pg.Client) {
+    this.#makeClient = makeClient;
+  }
+
+  /** Rejects as `toStoreError` says. Settles within the timeouts of its client. */
+  async ask(): Promise<Health> {
+    try {
+      const client = await this.#current();
+      const { server } = await inspectServer(client);
+      await client.query(reachTables);
+      return { server, failedAt: this.#failedAt };
+    } catch (failure) {
+      // What the server itself refused, a lock that is not to be had for one, leaves the connection as it is.
+      if (!(failure instanceof pg.DatabaseError) || isConnectionUnusable(failure)) this.#drop();
+      throw toStoreError(failure);
+    }
+  }
+
+  close(): void {
+    this.#isClosed = true;
+    void this.#client?.end();
+    void this.#successor?.end();
+  }
+
+  async #current(): Promise<PreparedClient & pg.Client> {
+    if (this.#successor !== undefined) {
+      void this.#client?.end();
+      this.#client = this.#successor;
+      this.#successor = undefined;
+    }
+    if (this.#client === undefined) this.#client = await this.#open();
+    else if (performance.now() >= this.#renewAt) this.#renew();
+    return this.#client;
+  }
+
+  async #open(): Promise<PreparedClient & pg.Client> {
+    this.#renewAt = performance.now() + renewAfterMs;
+    const client = this.#makeClient();
+    await client.connect();
+    if (this.#isClosed) void client.end();
+    return client;
+  }
+
+  /** Opens another connection while this one is in use. When that fails, this one says whether the database is away. */
+  #renew(): void {
+    this.#open().then(
+      (client) => {
+        void this.#successor?.end();
+        this.#successor = client;
+      },
+      () => {},
+    );
+  }
+
+  #drop(): void {
+    this.#failedAt = performance.now();
+    this.#client?.destroy();
+    this.#client = undefined;
+  }
+}

@@ -1,0 +1,137 @@
+import { expect } from "chai";
+import pg from "pg";
+import type { PrivacyError } from "../../src/domain/errors.ts";
+import type { UserId } from "../../src/domain/ids.ts";
+import { openPostgresql } from "../../src/store/postgresql.ts";
+import { canStartServer, startThrowawayServer, type ThrowawayServer } from "../support/throwaway-server.ts";
+import { expectReason, failureOf, type TestStore, testStore, until } from "./suite/store.ts";
+
+describe("a PostgreSQL server that is not the primary", function () {
+  this.timeout(60_000);
+  let primary: ThrowawayServer;
+  let standby: ThrowawayServer;
+  let store: TestStore;
+  let [ann, bob]: UserId[] = [];
+  const opened: TestStore[] = [];
+
+  before(async function () {
+    if (!canStartServer()) return this.skip();
+    primary = await startThrowawayServer();
+    store = testStore(await openPostgresql(primary.url, () => {}));
+    await store.migrate();
+    [ann, bob] = await store.newUsers(2);
+    standby = await startThrowawayServer({ standbyOf: primary.url });
+  });
+  afterEach(async () => {
+    for (const other of opened.splice(0)) await other.close();
+  });
+  after(async () => {
+    await store?.close();
+    await standby?.stop();
+    await primary?.stop();
+  });
+
+  async function openAt(url: string): Promise<TestStore> {
+    const other = testStore(await openPostgresql(url, () => {}));
+    opened.push(other);
+    return other;
+  }
+  const check = (other: TestStore) =>
+    other.accessFacts.read([{ viewer: ann as UserId, owner: bob as UserId, mute: true, setting: null }]);
+  const checks = (other: TestStore) =>
+    other.accessFacts.read(
+      Array.from({ length: 2 }, () => ({
+        viewer: ann as UserId,
+        owner: bob as UserId,
+        mute: false,
+        setting: null,
+      })),
+    );
+
+  async function expectNoDecision(other: TestStore): Promise<void> {
+    await expectReason(check(other), "UNAVAILABLE");
+    await expectReason(checks(other), "UNAVAILABLE");
+  }
+
+  /** Runs a statement on the primary, with a connection of its own. */
+  async function administer(statement: string): Promise<void> {
+    const admin = new pg.Client(primary.url);
+    await admin.connect();
+    await admin.query(statement);
+    await admin.end();
+  }
+
+  async function setReadOnly(value: "on" | "off"): Promise<void> {
+    await administer(`alter system set default_transaction_read_only = ${value}`);
+    await administer("select pg_reload_conf()");
+    const settings = async () => {
+      const admin = new pg.Client(primary.url);
+      await admin.connect();
+      const { rows } = await admin.query("show default_transaction_read_only");
+      await admin.end();
+      return rows[0].default_transaction_read_only;
+    };
+    await until(async () => (await settings()) === value);
+  }
+
+  it("decides nothing as a standby, and says to the operator what it is", async () => {
+    const other = await openAt(standby.url);
+    await expectNoDecision(other);
+    const failure = (await failureOf(other.assertMigrated())) as PrivacyError;
+    expect((failure.cause as Error).message).to.match(/standby/);
+  });
+
+  it("decides nothing as a standby that is watched: it is away", async () => {
+    const other = await openAt(standby.url);
+    const present: boolean[] = [];
+    other.watch((is) => present.push(is));
+    await until(() => present.length > 0);
+    expect(present).to.eql([false]);
+    await expectNoDecision(other);
+  });
+
+  it("decides nothing when it becomes read-only, over connections that it keeps", async () => {
+    const other = await openAt(primary.url);
+    await check(other);
+    await checks(other);
+    await setReadOnly("on");
+    try {
+      await expectNoDecision(other);
+      await expectReason(other.blocks.block(ann as UserId, bob as UserId), "UNAVAILABLE");
+    } finally {
+      await setReadOnly("off");
+    }
+    expect(await check(other)).to.have.length(1);
+  });
+
+  it("is away while it is read-only, and back when it takes changes", async () => {
+    const other = await openAt(primary.url);
+    const present: boolean[] = [];
+    other.watch((is) => present.push(is));
+    await check(other);
+    await setReadOnly("on");
+    try {
+      await until(() => present.length > 0);
+      await expectNoDecision(other);
+    } finally {
+      await setReadOnly("off");
+    }
+    await until(() => present.length > 1);
+    expect(present).to.eql([false, true]);
+    expect(await check(other)).to.have.length(1);
+  });
+
+  it("keeps no connection that refused a change", async () => {
+    const other = await openAt(primary.url);
+    await other.ping();
+    const before = other.pools()[0]?.open;
+    await setReadOnly("on");
+    try {
+      await expectReason(other.blocks.block(ann as UserId, bob as UserId), "UNAVAILABLE");
+    } finally {
+      await setReadOnly("off");
+    }
+    expect(before).to.equal(1);
+    expect(other.pools()[0]?.open).to.equal(0);
+  });
+});
