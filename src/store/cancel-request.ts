@@ -62,3 +62,35 @@ export async function sendCancelRequest(
   else connection.connect(port, host);
   return promise;
 }
+
+/** Asks to cancel what a client runs, unless it has ended by then: when `ended` resolves. */
+export type Cancel = (client: pg.Client, ended: Promise<void>) => Promise<CancelOutcome>;
+
+/** A `Cancel` that has only so many connections open at once; `send` makes a request. */
+export function cancelFew(atOnce: number, send: typeof sendCancelRequest = sendCancelRequest): Cancel {
+  let free = atOnce;
+  const waiting = new Set<() => void>();
+  return async (client, ended) => {
+    if (free > 0) free--;
+    else if (!(await turn(waiting, ended))) return "not sent";
+    try {
+      return await send(client);
+    } finally {
+      const [next] = waiting;
+      if (next === undefined) free++;
+      else next();
+    }
+  };
+}
+
+/** Waits to be called from `waiting` and returns true; false when `ended` resolves before. */
+async function turn(waiting: Set<() => void>, ended: Promise<void>): Promise<boolean> {
+  const { promise, resolve } = Promise.withResolvers<boolean>();
+  const leave = (isCalled: boolean) => {
+    if (waiting.delete(call)) resolve(isCalled);
+  };
+  const call = () => leave(true);
+  waiting.add(call);
+  void ended.then(() => leave(false));
+  return promise;
+}

@@ -1,7 +1,7 @@
 import { PostgresDialect, type PostgresDialectConfig, PostgresDriver } from "kysely";
 import pg from "pg";
 import { PrivacyError } from "../domain/errors.ts";
-import { sendCancelRequest } from "./cancel-request.ts";
+import { type Cancel, cancelFew } from "./cancel-request.ts";
 import type { LoanOptions } from "./lend.ts";
 import { type ConnectionOrigin, type PooledClient, PooledConnection } from "./pooled-connection.ts";
 import { PreparedClient, type PreparedClientConfig } from "./prepared-client.ts";
@@ -34,7 +34,7 @@ interface LinedPoolOptions extends pg.PoolConfig, PreparedClientConfig {
   /** Told of connections that broke while nobody used them. */
   readonly log: (message: string) => void;
   /** Asks the server to cancel what a client runs. */
-  readonly cancel?: typeof sendCancelRequest | undefined;
+  readonly cancel?: Cancel | undefined;
   readonly onWait?: OnWait | undefined;
   readonly patience?: Patience | undefined;
   /** How old a connection may become. They differ by up to a fifth, so that not all are replaced at once. */
@@ -55,7 +55,7 @@ export interface LinedPool {
 export function linedPool({
   name,
   log,
-  cancel = sendCancelRequest,
+  cancel = cancelFew(1),
   onWait = () => {},
   patience = usualPatience,
   maxAgeSeconds = Number.POSITIVE_INFINITY,
@@ -78,11 +78,11 @@ export function linedPool({
     try {
       const { server } = await inspectServer(client);
       const expiresAt = openedAt + maxAgeSeconds * 1_000 * (1 - ageJitter * Math.random());
-      const connection = new PooledConnection(client as unknown as PooledClient, () => cancel(client), {
-        server,
-        openedAt,
-        expiresAt,
-      });
+      const connection = new PooledConnection(
+        client as unknown as PooledClient,
+        (ended) => cancel(client, ended),
+        { server, openedAt, expiresAt },
+      );
       connections.set(client, connection);
       return connection;
     } catch (failure) {

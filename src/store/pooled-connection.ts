@@ -30,12 +30,16 @@ export interface ConnectionOrigin {
 export class PooledConnection implements LentConnection {
   readonly origin: ConnectionOrigin;
   readonly #client: PooledClient;
-  readonly #cancel: () => Promise<CancelOutcome>;
+  readonly #cancel: (ended: Promise<void>) => Promise<CancelOutcome>;
   #running: Promise<unknown> | undefined;
   #isClosed = false;
 
-  /** `cancel` asks the server to cancel what the client runs. */
-  constructor(client: PooledClient, cancel: () => Promise<CancelOutcome>, origin: ConnectionOrigin) {
+  /** `cancel` asks the server to cancel what the client runs, until that has `ended`. */
+  constructor(
+    client: PooledClient,
+    cancel: (ended: Promise<void>) => Promise<CancelOutcome>,
+    origin: ConnectionOrigin,
+  ) {
     this.#client = client;
     this.#cancel = cancel;
     this.origin = origin;
@@ -71,11 +75,14 @@ export class PooledConnection implements LentConnection {
    */
   async cancelRunning(): Promise<void> {
     const statement = this.#running;
-    const settled = statement?.catch(() => {});
+    const ended = Promise.resolve(statement).then(
+      () => {},
+      () => {},
+    );
     let pauseMs = cancelAgain.firstMs;
     while (statement !== undefined && this.#running === statement) {
-      if ((await this.#cancel()) === "unknown") this.#isClosed = true;
-      await Promise.race([settled, setTimeout(pauseMs, undefined, { ref: false })]);
+      if ((await this.#cancel(ended)) === "unknown") this.#isClosed = true;
+      await Promise.race([ended, setTimeout(pauseMs, undefined, { ref: false })]);
       pauseMs = Math.min(pauseMs * 2, cancelAgain.mostMs);
     }
   }

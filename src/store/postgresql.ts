@@ -1,6 +1,7 @@
 import { MikroORM } from "@mikro-orm/postgresql";
 import type pg from "pg";
 import type { Backend } from "./backend.ts";
+import { cancelFew } from "./cancel-request.ts";
 import { HealthProbe } from "./health-probe.ts";
 import { type LinedPool, linedPool, type OnWait } from "./lined-pool.ts";
 import { migrate } from "./migrations/migrate.ts";
@@ -14,6 +15,9 @@ import { Watch } from "./watch.ts";
 const maxConnections = 16;
 /** As many as statements of decisions run at once. */
 const checkConnections = 4;
+
+/** Requests to cancel that are under way at once, each on a connection of its own. */
+const cancelConnections = 2;
 
 const connection = {
   Client: PreparedClient,
@@ -73,8 +77,9 @@ export async function openPostgresql(
     log,
     statementNames: preparedStatements ? new StatementNames() : null,
   };
+  const cancel = cancelFew(cancelConnections);
   const lined = (name: string, max: number, more = {}) =>
-    linedPool({ ...common, ...timeouts, ...more, name, max, onWait, patience, maxAgeSeconds });
+    linedPool({ ...common, ...timeouts, ...more, name, max, cancel, onWait, patience, maxAgeSeconds });
   const connect = ({ dialect }: LinedPool) =>
     MikroORM.init({
       ...ormOptions(log),

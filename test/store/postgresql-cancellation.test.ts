@@ -1,6 +1,6 @@
 import { expect } from "chai";
 import { Kysely, sql } from "kysely";
-import { sendCancelRequest } from "../../src/store/cancel-request.ts";
+import { cancelFew, sendCancelRequest } from "../../src/store/cancel-request.ts";
 import { linedPool } from "../../src/store/lined-pool.ts";
 import { Session } from "../../src/store/session.ts";
 import { type FreezingProxy, startFreezingProxy } from "../support/freezing-proxy.ts";
@@ -28,7 +28,7 @@ describe("a cancellation that comes late", () => {
   const holdLock = () => store().admin.query("begin; select pg_advisory_xact_lock(7, 7)");
 
   /** What becomes of a caller on the only connection of a pool, when the one before was cancelled late. */
-  async function nextCaller(cancel: typeof sendCancelRequest): Promise<Record<string, number>> {
+  async function nextCaller(send: typeof sendCancelRequest): Promise<Record<string, number>> {
     const pool = linedPool({
       connectionString: proxy.url,
       application_name: "privacy-control",
@@ -36,7 +36,7 @@ describe("a cancellation that comes late", () => {
       max: 1,
       log: () => {},
       patience: { burstMs: 60_000, standingMs: 60_000 },
-      cancel,
+      cancel: cancelFew(1, send),
     });
     const db = new Kysely<unknown>({ dialect: pool.dialect });
     opened.push(db);

@@ -7,8 +7,8 @@ import { type Call, startMixedLoad } from "./mixed-load.ts";
 import type { Mutant } from "./mutants.ts";
 import { type Fault, readyFaults } from "./outage-faults.ts";
 
-/** As the README promises, with one more while that of the probe is replaced. */
-const connections = 22;
+/** As the README promises. */
+const connections = 24;
 /** The service may take this long to find out. */
 const findMs = 1_000;
 const sampleMs = 25;

@@ -1,6 +1,7 @@
 import { expect } from "chai";
 import { CompiledQuery } from "kysely";
-import type { CancelOutcome } from "../../../src/store/cancel-request.ts";
+import type pg from "pg";
+import { type CancelOutcome, cancelFew } from "../../../src/store/cancel-request.ts";
 import { type PooledClient, PooledConnection } from "../../../src/store/pooled-connection.ts";
 
 const query = CompiledQuery.raw("select 1");
@@ -66,6 +67,23 @@ describe("a connection of a pool", () => {
     expect(cancellations).to.equal(3);
     connection.release();
     expect(destroyed).to.eql([false]);
+  });
+
+  it("cancels few at once, and none that has ended while it waited", async () => {
+    const requests = [Promise.withResolvers<CancelOutcome>(), Promise.withResolvers<CancelOutcome>()];
+    let sent = 0;
+    const cancel = cancelFew(
+      1,
+      async () => (requests[sent++] as PromiseWithResolvers<CancelOutcome>).promise,
+    );
+    const client = {} as pg.Client;
+    const running = new Promise<void>(() => {});
+    const outcomes = [cancel(client, running), cancel(client, Promise.resolve()), cancel(client, running)];
+    expect(await outcomes[1]).to.equal("not sent");
+    expect(sent).to.equal(1);
+    requests[0]?.resolve("handled");
+    requests[1]?.resolve("unknown");
+    expect(await Promise.all(outcomes)).to.eql(["handled", "not sent", "unknown"]);
   });
 
   it("has nothing cancelled when nothing runs any more", async () => {
