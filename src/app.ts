@@ -177,7 +177,7 @@ export async function startApp(
 }
 
 /** Traces, where they have somewhere to go; OpenTelemetry is not loaded else. */
-async function openTracing({ tracing }: Config, log: Logger): Promise<Tracing | undefined> {
+async function openTracing({ tracing, database }: Config, log: Logger): Promise<Tracing | undefined> {
   if (tracing === undefined) return undefined;
-  return (await import("./tracing/tracing.ts")).startTracing(tracing, log);
+  return (await import("./tracing/tracing.ts")).startTracing({ ...tracing, databaseUrl: database.url }, log);
 }

@@ -1,4 +1,5 @@
 import type { Writable } from "node:stream";
+import type { TLSSocket } from "node:tls";
 import { create, type Message } from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { overloaded } from "../rpc/adaptive-concurrency-limiter.ts";
@@ -52,7 +53,13 @@ export async function answerCall(exchange: Exchange): Promise<void> {
   response.once("close", () => {
     if (!response.writableEnded) context.cancel(new ConnectError("the client went away", Code.Canceled));
   });
-  const http = { route: route.rule.template, status: 200 };
+  const http: HttpFacts = {
+    route: route.rule.template,
+    scheme: (request.socket as TLSSocket | undefined)?.encrypted ? "https" : "http",
+    authority: request.headers[":authority"]?.toString() ?? request.headers.host,
+    httpVersion: request.httpVersion,
+    status: 200,
+  };
   context.values.set(httpKey, http);
   try {
     await calls.admit(context);
@@ -133,7 +140,7 @@ function fail(
 ) {
   const error = toConnectError(thrown);
   const failure = failureOf(thrown, error);
-  if (!response.headersSent) http.status = failure.status;
+  if (!response.headersSent) http.status = error.code === Code.Canceled ? undefined : failure.status;
   // The end of the call gives the error its request id.
   context.abort(error);
   if (response.headersSent) return breakOff(response);

@@ -1,9 +1,11 @@
 import { createContextKey, type HandlerContext, type Interceptor } from "@connectrpc/connect";
 
+type TracedCall = Pick<HandlerContext, "method" | "protocolName" | "requestMethod" | "url" | "requestHeader">;
+
 /** Follows calls across the systems that they pass. */
 export interface CallTracer {
   /** Begins the span of a call: a child of the span that the call's headers name, if they name one. */
-  start(call: Pick<HandlerContext, "method" | "protocolName" | "requestMethod" | "requestHeader">): CallSpan;
+  start(call: TracedCall, http?: HttpFacts): CallSpan;
 }
 
 /** The span of a call under way. */
@@ -19,7 +21,12 @@ export interface CallSpan {
 export interface HttpFacts {
   /** The template of the path, never the path. */
   readonly route: string;
-  status: number;
+  readonly scheme: "http" | "https";
+  /** `Host` or `:authority`. */
+  readonly authority: string | undefined;
+  readonly httpVersion: string;
+  /** Of the answer; undefined when there was none. */
+  status: number | undefined;
 }
 
 /** Set on every call of a service that makes traces. */

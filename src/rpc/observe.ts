@@ -62,7 +62,7 @@ export function observing({
     const abort = context.abort;
     let ended = false;
     observer?.began();
-    if (tracer !== undefined) context.values.set(spanKey, tracer.start(context));
+    if (tracer !== undefined) context.values.set(spanKey, tracer.start(context, context.values.get(httpKey)));
     context.abort = (reason) => {
       if (!ended) {
         ended = true;

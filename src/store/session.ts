@@ -10,12 +10,13 @@ import { isConnectionLost, isRolledBack, toStoreError } from "./errors.ts";
 import { type LentConnection, lend } from "./lend.ts";
 import { retrying } from "./retry.ts";
 import { statement } from "./statement.ts";
+import { type StatementKind, statementKind } from "./statement-kind.ts";
 import type { Watch } from "./watch.ts";
 
 /** Follows the statements of a call. */
 export interface StatementTracer {
-  /** Runs a statement of an operation, `select` say. */
-  statement<T>(operation: string, send: () => Promise<T>): Promise<T>;
+  /** Runs a statement. */
+  statement<T>(kind: StatementKind, send: () => Promise<T>): Promise<T>;
 }
 
 interface SessionHooks {
@@ -153,7 +154,7 @@ export class Session {
     if (tracer === undefined) return (await send()).rows;
     let sent: Promise<QueryResult<Row>> | undefined;
     const answers = queries.map((query) => {
-      return tracer.statement(operationOf(query), () => {
+      return tracer.statement(statementKind(query.sql), () => {
         sent ??= send();
         return sent;
       });
@@ -164,9 +165,4 @@ export class Session {
   #compiled<Row>(statement: Sendable<Row>): CompiledQuery<Row> {
     return "sql" in statement ? statement : statement.compile({ getExecutor: () => this.#executor });
   }
-}
-
-/** The first word of a statement. */
-function operationOf({ sql: text }: CompiledQuery): string {
-  return /\w+/.exec(text)?.[0].toLowerCase() ?? "statement";
 }

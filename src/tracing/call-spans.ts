@@ -8,18 +8,26 @@ import {
 } from "@opentelemetry/api";
 import { W3CTraceContextPropagator } from "@opentelemetry/core";
 import type { ActiveSpans } from "./active.ts";
+import { serverAddress } from "./server-address.ts";
 
 /** What is told of a call when it begins. */
 interface Call {
   readonly method: { readonly parent: { readonly typeName: string }; readonly name: string };
   readonly protocolName: string;
   readonly requestMethod: string;
+  /** Absolute, but for REST. */
+  readonly url: string;
   readonly requestHeader: Headers;
 }
 
 interface HttpFacts {
+  /** The template of the path. */
   readonly route: string;
-  readonly status: number;
+  readonly scheme: string;
+  /** `Host` or `:authority`. */
+  readonly authority: string | undefined;
+  readonly httpVersion: string;
+  readonly status: number | undefined;
 }
 
 const propagator = new W3CTraceContextPropagator();
@@ -28,7 +36,7 @@ const headerGetter = {
   keys: (headers: Headers) => [...headers.keys()],
 };
 
-/** The systems of the semantic conventions; REST is plain HTTP. */
+/** The systems of the semantic conventions. */
 const systems: Record<string, string> = { grpc: "grpc", "grpc-web": "grpc", connect: "connectrpc" };
 
 /** The codes that are the service's own fault, after the semantic conventions for gRPC servers. */
@@ -52,13 +60,9 @@ export class CallSpans {
   }
 
   /** Begins the span of a call, a child of its `traceparent`; one that is malformed counts for none. */
-  start({ method, protocolName, requestMethod, requestHeader }: Call): CallSpan {
-    const name = `${method.parent.typeName}/${method.name}`;
-    const system = systems[protocolName];
-    const attributes: Attributes = {
-      "rpc.method": name,
-      ...(system === undefined ? { "http.request.method": requestMethod } : { "rpc.system.name": system }),
-    };
+  start(call: Call, http?: HttpFacts): CallSpan {
+    const { protocolName, requestHeader } = call;
+    const { name, attributes } = http === undefined ? rpcSpan(call) : httpSpan(call, http);
     const parent = propagator.extract(ROOT_CONTEXT, requestHeader, headerGetter);
     const span = this.#tracer.startSpan(name, { kind: SpanKind.SERVER, attributes }, parent);
     return new CallSpan(span, protocolName, this.#active);
@@ -84,14 +88,57 @@ class CallSpan {
 
   end(code: string, http?: HttpFacts): void {
     const span = this.#span;
-    if (http === undefined) span.setAttribute("rpc.status_code", statusCode(this.#protocol, code));
-    else span.setAttributes({ "http.route": http.route, "http.response.status_code": http.status });
-    if (faults.has(code)) {
-      span.setAttribute("error.type", code);
+    let fault: string | undefined;
+    if (http === undefined) {
+      const status = statusCode(this.#protocol, code);
+      span.setAttribute("rpc.status_code", status);
+      if (faults.has(code)) fault = status;
+    } else if (http.status === undefined) {
+      // The client has gone: nobody was answered.
+      if (code !== "canceled") fault = code;
+    } else {
+      span.setAttribute("http.response.status_code", http.status);
+      if (http.status >= 500) fault = String(http.status);
+      else if (faults.has(code)) fault = code;
+    }
+    if (fault !== undefined) {
+      span.setAttribute("error.type", fault);
       span.setStatus({ code: SpanStatusCode.ERROR });
     }
     span.end();
   }
+}
+
+interface Begun {
+  readonly name: string;
+  readonly attributes: Attributes;
+}
+
+/** After OpenTelemetry's semantic conventions for servers of gRPC and Connect. */
+function rpcSpan({ method, protocolName, url }: Call): Begun {
+  const name = `${method.parent.typeName}/${method.name}`;
+  const attributes = {
+    "rpc.system.name": systems[protocolName] ?? protocolName,
+    "rpc.method": name,
+    ...serverAddress(url),
+  };
+  return { name, attributes };
+}
+
+/**
+ * After OpenTelemetry's semantic conventions for HTTP servers. The parameters in a path are users' ids: the path has
+ * `REDACTED` in their place, and the query stays out, as do the addresses and the browsers of clients.
+ */
+function httpSpan({ requestMethod }: Call, { route, scheme, authority, httpVersion }: HttpFacts): Begun {
+  const attributes = {
+    "http.request.method": requestMethod,
+    "http.route": route,
+    "url.scheme": scheme,
+    "url.path": route.replaceAll(/\{[^}]*\}/g, "REDACTED"),
+    "network.protocol.version": httpVersion.replace(/^2\.0$/, "2"),
+    ...serverAddress(`${scheme}://${authority ?? ""}`),
+  };
+  return { name: `${requestMethod} ${route}`, attributes };
 }
 
 /** A code as the conventions of its protocol spell it. */

@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import { type ExportResult, ExportResultCode } from "@opentelemetry/core";
 import { OTLPTraceExporter } from "@opentelemetry/exporter-trace-otlp-proto";
 import {
@@ -23,6 +24,11 @@ export interface ProviderOptions {
   readonly ratio: number;
 }
 
+/** The version of the service. */
+export const serviceVersion: string = JSON.parse(
+  readFileSync(new URL("../../package.json", import.meta.url), "utf8"),
+).version;
+
 /**
  * Makes what sends spans: in the background, in batches, from a queue of 2,048 that drops what does not fit. A
  * collector that cannot be reached costs spans, never a call.
@@ -31,7 +37,7 @@ export function startProvider({ url, sampler, ratio }: ProviderOptions, log: Log
   return new TracerProvider({
     sampler: samplerOf(sampler, ratio),
     resource: defaultResource()
-      .merge(resourceFromAttributes({ "service.name": "privacy-control" }))
+      .merge(resourceFromAttributes({ "service.name": "privacy-control", "service.version": serviceVersion }))
       .merge(detectResources({ detectors: [serviceInstanceIdDetector, envDetector] })),
     spanProcessors: [
       new BatchSpanProcessor({ exporter: new ReportingExporter(new OTLPTraceExporter({ url }), log) }),

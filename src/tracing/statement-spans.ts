@@ -1,33 +1,61 @@
-import { ROOT_CONTEXT, SpanKind, SpanStatusCode, type Tracer, trace } from "@opentelemetry/api";
+import {
+  type Attributes,
+  ROOT_CONTEXT,
+  SpanKind,
+  SpanStatusCode,
+  type Tracer,
+  trace,
+} from "@opentelemetry/api";
 import type { Active, ActiveSpans } from "./active.ts";
 
 /** As many links as a span keeps. */
 const maxLinks = 128;
 
+/** What a statement does. */
+interface Statement {
+  readonly operation: string;
+  readonly tables: readonly string[];
+}
+
+/** An SQLSTATE, which a code of the system is not (`EPIPE`). */
+const sqlState = /^(?:\d.|F0|HV|P0|XX)[\dA-Z]{3}$/;
+
 /** Makes a client span for each statement that is sent for a call. Its text and its values stay out. */
 export class StatementSpans {
   readonly #tracer: Tracer;
   readonly #active: ActiveSpans;
+  readonly #database: Attributes;
 
-  constructor(tracer: Tracer, active: ActiveSpans) {
+  /** `database`: what every span says of the database. */
+  constructor(tracer: Tracer, active: ActiveSpans, database: Attributes) {
     this.#tracer = tracer;
     this.#active = active;
+    this.#database = database;
   }
 
-  /** Runs a statement of an operation, `select` say. What no call asked for has no span. */
-  async statement<T>(operation: string, work: () => Promise<T>): Promise<T> {
+  /** Runs a statement. What no call asked for has no span. */
+  async statement<T>({ operation, tables }: Statement, work: () => Promise<T>): Promise<T> {
     const active = this.#active.getStore();
     if (active === undefined) return work();
-    const attributes = { "db.system.name": "postgresql", "db.operation.name": operation };
+    const [table, ...more] = tables;
+    const summary = [operation, ...tables].join(" ");
+    const attributes = {
+      ...this.#database,
+      "db.operation.name": operation,
+      "db.query.summary": summary,
+      ...(table !== undefined && more.length === 0 && { "db.collection.name": table }),
+    };
     const span = this.#tracer.startSpan(
-      operation,
+      summary,
       { kind: SpanKind.CLIENT, attributes, links: [...active.links] },
       trace.setSpan(ROOT_CONTEXT, active.parent),
     );
     try {
       return await work();
     } catch (failure) {
-      span.setAttribute("error.type", typeOf(failure));
+      const type = typeOf(failure);
+      span.setAttribute("error.type", type);
+      if (sqlState.test(type)) span.setAttribute("db.response.status_code", type);
       span.setStatus({ code: SpanStatusCode.ERROR });
       throw failure;
     } finally {

@@ -1,18 +1,20 @@
 import { randomBytes, randomUUID } from "node:crypto";
+import { readFileSync } from "node:fs";
 import { createClient } from "@connectrpc/connect";
 import { createConnectTransport, createGrpcTransport } from "@connectrpc/connect-node";
 import { expect } from "chai";
 import { AccessService, Interaction } from "../../gen/nexgate/privacy/v1/access_service_pb.ts";
 import { GraphService } from "../../gen/nexgate/privacy/v1/graph_service_pb.ts";
 import type { TracingConfig } from "../../src/config/tracing.ts";
+import { databaseAttributes } from "../../src/tracing/database.ts";
 import { embedded, postgresql } from "../support/backends.ts";
 import { type OtlpReceiver, type ReceivedSpan, startOtlpReceiver } from "../support/otlp-receiver.ts";
 import { startService, type TestService } from "../support/service.ts";
 
 const graph = "nexgate.privacy.v1.GraphService";
-const control = "nexgate.privacy.v1.PrivacyControlService";
 const access = "nexgate.privacy.v1.AccessService";
 
+const { version } = JSON.parse(readFileSync("package.json", "utf8"));
 const always = { sampler: "parentbased_always_on", ratio: 1 } as const;
 const alice = randomUUID();
 const bob = randomUUID();
@@ -73,8 +75,11 @@ describe("the traces", function () {
     it(`lead from callers through REST, gRPC and Connect to the statements of ${backend}`, async function () {
       const url = await databaseUrl(this);
       const [rest, grpc, connect] = [newParent(), newParent(), newParent()];
+      let publicUrl = "";
+      let internalUrl = "";
       const { named, childrenOf, resource, requests } = await received(
         async (service) => {
+          ({ publicUrl, internalUrl } = service);
           const baseUrl = service.internalUrl;
           await service.rest("POST", block, { as: alice, headers: rest.header });
           await createClient(GraphService, createGrpcTransport({ baseUrl })).getUser(
@@ -90,21 +95,33 @@ describe("the traces", function () {
         url,
       );
 
-      const [blocked, ...others] = named(`${control}/BlockUser`);
+      const [blocked, ...others] = named("POST /api/v1/e-social/privacy-control/block/{user_id}");
       expect(others).to.eql([]);
       expect([blocked?.traceId, blocked?.parentId, blocked?.kind]).to.eql([rest.traceId, rest.spanId, 2]);
+      const { hostname, port } = new URL(publicUrl);
       expect(blocked?.attributes).to.eql({
-        "rpc.method": `${control}/BlockUser`,
         "http.request.method": "POST",
         "http.route": "/api/v1/e-social/privacy-control/block/{user_id}",
         "http.response.status_code": 200,
+        "url.scheme": "http",
+        "url.path": "/api/v1/e-social/privacy-control/block/REDACTED",
+        "network.protocol.version": "1.1",
+        "server.address": hostname,
+        "server.port": Number(port),
       });
       const statements = childrenOf(blocked);
-      expect(statements.map(({ name }) => name)).to.eql(["begin", "select", "with", "commit"]);
+      expect(statements.map(({ name }) => name)).to.eql([
+        "begin",
+        "select",
+        "insert users privacy_settings blocks follows",
+        "commit",
+      ]);
       expect(statements.map(({ kind }) => kind)).to.eql([3, 3, 3, 3]);
+      const database = databaseAttributes(url);
       expect(statements[0]?.attributes).to.eql({
-        "db.system.name": "postgresql",
+        ...database,
         "db.operation.name": "begin",
+        "db.query.summary": "begin",
       });
 
       for (const [system, parent, code] of [
@@ -113,14 +130,24 @@ describe("the traces", function () {
       ] as const) {
         const [span, ...more] = childrenOf(parent);
         expect([span?.name, span?.kind, span?.status, more]).to.eql([`${graph}/GetUser`, 2, 0, []]);
+        const internal = new URL(internalUrl);
         expect(span?.attributes).to.eql({
           "rpc.method": `${graph}/GetUser`,
           "rpc.system.name": system,
           "rpc.status_code": code,
+          "server.address": internal.hostname,
+          "server.port": Number(internal.port),
         });
-        expect(childrenOf(span).map(({ name }) => name)).to.eql(["select"]);
+        const [read, ...rest] = childrenOf(span);
+        expect([read?.name, rest]).to.eql(["select users", []]);
+        expect(read?.attributes).to.eql({
+          ...database,
+          "db.operation.name": "select",
+          "db.query.summary": "select users",
+          "db.collection.name": "users",
+        });
       }
-      expect(resource).to.include({ "service.name": "privacy-control" });
+      expect(resource).to.include({ "service.name": "privacy-control", "service.version": version });
       expect(new Set(requests.map(({ path }) => path))).to.eql(new Set(["/v1/traces"]));
     });
   }
@@ -157,13 +184,13 @@ describe("the traces", function () {
     });
 
     it("begin anew where a traceparent is missing or malformed, and keep what the caller decided", () => {
-      const spans = collected.named(`${control}/GetPrivacySettings`);
+      const spans = collected.named("GET /users/me/privacy");
       expect(spans.map(({ parentId }) => parentId)).to.eql(["", "", ""]);
       expect(new Set(spans.map(({ traceId }) => traceId)).size).to.equal(3);
     });
 
     it("do not take the mistakes of callers for faults", () => {
-      const [refused] = collected.named(`${control}/UpdatePrivacySetting`);
+      const [refused] = collected.named("PATCH /users/me/privacy");
       expect([refused?.status, refused?.attributes["http.response.status_code"]]).to.eql([0, 401]);
       const [missing] = collected.named(`${graph}/GetUser`);
       expect([missing?.status, missing?.attributes["rpc.status_code"]]).to.eql([0, "NOT_FOUND"]);
@@ -171,7 +198,7 @@ describe("the traces", function () {
 
     it("name no user and no token", () => {
       const sent = Buffer.concat(collected.requests.map(({ bytes }) => bytes)).toString("latin1");
-      expect(sent).to.contain("BlockUser");
+      expect(sent).to.contain("block/REDACTED");
       for (const secret of [alice, bob, token, `u-${alice}`]) expect(sent).not.to.contain(secret);
     });
   });

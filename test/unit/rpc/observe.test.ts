@@ -104,10 +104,17 @@ describe("observing a call", () => {
       end: (...args: unknown[]) => void ended.push(args),
     };
     const { context, lines } = startCall(undefined, { start: () => span });
-    context.values.set(httpKey, { route: "/users/{id}", status: 404 });
+    const http = {
+      route: "/users/{id}",
+      scheme: "http",
+      authority: "h",
+      httpVersion: "1.1",
+      status: 404,
+    } as const;
+    context.values.set(httpKey, http);
     context.abort(new PrivacyError("USER_NOT_FOUND"));
     context.abort(finished);
-    expect(ended).to.eql([["not_found", { route: "/users/{id}", status: 404 }]]);
+    expect(ended).to.eql([["not_found", http]]);
     expect(lines[0]).to.include({ traceId: "a trace" });
   });
 

@@ -10,8 +10,12 @@ import { GraphService } from "../../../gen/nexgate/privacy/v1/graph_service_pb.t
 import { Coalescer } from "../../../src/service/coalescer.ts";
 import { newActiveSpans } from "../../../src/tracing/active.ts";
 import { CallSpans } from "../../../src/tracing/call-spans.ts";
+import { databaseAttributes } from "../../../src/tracing/database.ts";
 import { samplerOf } from "../../../src/tracing/sampler.ts";
 import { StatementSpans } from "../../../src/tracing/statement-spans.ts";
+
+const select = { operation: "select", tables: [] };
+const database = databaseAttributes("postgres://reader:hunter2@db.example:6432/privacy?sslmode=disable");
 
 function startTracer(sampler = new AlwaysOnSampler() as ReturnType<typeof samplerOf>) {
   const exporter = new InMemorySpanExporter();
@@ -19,14 +23,26 @@ function startTracer(sampler = new AlwaysOnSampler() as ReturnType<typeof sample
   const tracer = provider.getTracer("test");
   const active = newActiveSpans();
   const calls = new CallSpans(tracer, active);
-  const statements = new StatementSpans(tracer, active);
+  const statements = new StatementSpans(tracer, active, database);
   const call = (headers: Record<string, string> = {}) =>
     calls.start({
       method: GraphService.method.getUser,
       protocolName: "grpc",
       requestMethod: "POST",
+      url: "http://h/",
       requestHeader: new Headers(headers),
     });
+  const callOver = (http: Parameters<typeof calls.start>[1]) =>
+    calls.start(
+      {
+        method: GraphService.method.getUser,
+        protocolName: "rest",
+        requestMethod: "GET",
+        url: "/",
+        requestHeader: new Headers(),
+      },
+      http,
+    );
   const finished = () =>
     exporter.getFinishedSpans().map((span) => ({
       name: span.name,
@@ -35,7 +51,7 @@ function startTracer(sampler = new AlwaysOnSampler() as ReturnType<typeof sample
       status: span.status.code,
       attributes: span.attributes,
     }));
-  return { call, statements, finished };
+  return { call, callOver, statements, finished };
 }
 
 describe("the spans of statements", () => {
@@ -44,7 +60,7 @@ describe("the spans of statements", () => {
     const span = call();
     const rows = await span.run(async () => {
       await Promise.resolve();
-      return statements.statement("select", async () => 3);
+      return statements.statement(select, async () => 3);
     });
     expect(rows).to.equal(3);
     expect(finished()).to.have.length(1);
@@ -53,10 +69,10 @@ describe("the spans of statements", () => {
 
   it("are not made for what no call asked for", async () => {
     const { statements, finished } = startTracer();
-    expect(await statements.statement("select", async () => 3)).to.equal(3);
-    expect(
-      await statements.shared([undefined], () => statements.statement("select", async () => 4)),
-    ).to.equal(4);
+    expect(await statements.statement(select, async () => 3)).to.equal(3);
+    expect(await statements.shared([undefined], () => statements.statement(select, async () => 4))).to.equal(
+      4,
+    );
     expect(finished()).to.eql([]);
   });
 
@@ -64,12 +80,45 @@ describe("the spans of statements", () => {
     const { call, statements, finished } = startTracer();
     const failure = Object.assign(new Error("the secret is swordfish"), { code: "40P01" });
     const caught = await call()
-      .run(() => statements.statement("update", () => Promise.reject(failure)))
+      .run(() =>
+        statements.statement({ operation: "update", tables: ["users"] }, () => Promise.reject(failure)),
+      )
       .catch((reason: unknown) => reason);
     expect(caught).to.equal(failure);
     const [span] = finished();
-    expect([span?.status, span?.attributes["error.type"]]).to.eql([SpanStatusCode.ERROR, "40P01"]);
+    expect([span?.status, span?.name]).to.eql([SpanStatusCode.ERROR, "update users"]);
+    expect(span?.attributes).to.eql({
+      "db.system.name": "postgresql",
+      "db.namespace": "privacy",
+      "server.address": "db.example",
+      "server.port": 6432,
+      "db.operation.name": "update",
+      "db.query.summary": "update users",
+      "db.collection.name": "users",
+      "error.type": "40P01",
+      "db.response.status_code": "40P01",
+    });
     expect(JSON.stringify(finished())).not.to.contain("swordfish");
+  });
+
+  it("do not take a code of the system for one of PostgreSQL", async () => {
+    for (const code of ["EPIPE", "ECONNRESET"]) {
+      const { call, statements, finished } = startTracer();
+      const failure = Object.assign(new Error("gone"), { code });
+      await call()
+        .run(() => statements.statement(select, () => Promise.reject(failure)))
+        .catch(() => {});
+      expect(finished()[0]?.attributes["error.type"]).to.equal(code);
+      expect(finished()[0]?.attributes).not.to.have.property("db.response.status_code");
+    }
+  });
+
+  it("name no table of several, but all of them in the summary", async () => {
+    const { call, statements, finished } = startTracer();
+    const kind = { operation: "select", tables: ["users", "blocks"] };
+    await call().run(() => statements.statement(kind, async () => []));
+    expect(finished()[0]?.name).to.equal("select users blocks");
+    expect(finished()[0]?.attributes).not.to.have.property("db.collection.name");
   });
 
   it("have the first of the calls that share them as their parent, and link the others", async () => {
@@ -77,7 +126,7 @@ describe("the spans of statements", () => {
     const held = Promise.withResolvers<void>();
     const coalescer = new Coalescer<string, string>(
       (questions) =>
-        statements.statement("select", async () => {
+        statements.statement(select, async () => {
           await held.promise;
           return questions;
         }),
@@ -103,9 +152,93 @@ describe("the spans of statements", () => {
     });
     const [dropped, kept] = [call(traceparent("00")), call(traceparent("01"))];
     const callers = [dropped, kept].map((span) => span.run(() => statements.current()));
-    await statements.shared(callers, () => statements.statement("select", async () => []));
+    await statements.shared(callers, () => statements.statement(select, async () => []));
     expect(finished()).to.have.length(1);
   });
+});
+
+describe("what spans say of a database", () => {
+  const system = { "db.system.name": "postgresql" };
+  const cases: [url: string | undefined, attributes: object][] = [
+    [undefined, system],
+    [
+      "postgres://u:hunter2@db.example/my%20db?application_name=x",
+      { ...system, "db.namespace": "my db", "server.address": "db.example", "server.port": 5432 },
+    ],
+    [
+      "postgresql://u@[2001:db8::1]:6432/privacy",
+      { ...system, "db.namespace": "privacy", "server.address": "2001:db8::1", "server.port": 6432 },
+    ],
+    [
+      "postgres:///privacy?host=/run/postgresql",
+      { ...system, "db.namespace": "privacy", "server.address": "/run/postgresql" },
+    ],
+    ["postgres://db.example", { ...system, "server.address": "db.example", "server.port": 5432 }],
+    ["postgres://a:1,b:2/privacy", system],
+  ];
+  for (const [url, attributes] of cases)
+    it(`of ${url}`, () => {
+      expect(databaseAttributes(url)).to.eql(attributes);
+    });
+});
+
+describe("the spans of calls over HTTP", () => {
+  const http = {
+    route: "/users/{user_id}/settings/{name}",
+    scheme: "https",
+    authority: "api.example",
+    httpVersion: "2.0",
+    status: 200 as number | undefined,
+  };
+  const ended = (status: number | undefined, code: string, authority = "api.example") => {
+    const { callOver, finished } = startTracer();
+    callOver({ ...http, authority }).end(code, { ...http, status });
+    return finished()[0];
+  };
+
+  it("have the names and attributes of the conventions", () => {
+    const span = ended(200, "ok");
+    expect([span?.name, span?.status]).to.eql(["GET /users/{user_id}/settings/{name}", SpanStatusCode.UNSET]);
+    expect(span?.attributes).to.eql({
+      "http.request.method": "GET",
+      "http.route": "/users/{user_id}/settings/{name}",
+      "http.response.status_code": 200,
+      "url.scheme": "https",
+      "url.path": "/users/REDACTED/settings/REDACTED",
+      "network.protocol.version": "2",
+      "server.address": "api.example",
+      "server.port": 443,
+    });
+  });
+
+  it("name the host of the authority, and nothing that is none", () => {
+    const addressOf = (authority: string) => {
+      const attributes = ended(200, "ok", authority)?.attributes;
+      return [attributes?.["server.address"], attributes?.["server.port"]];
+    };
+    expect(addressOf("api.example:8443")).to.eql(["api.example", 8443]);
+    expect(addressOf("[::1]:7001")).to.eql(["::1", 7001]);
+    for (const none of ["", "%2Frun%2Fsocket", "a b", `${"a".repeat(254)}`, ":50051"])
+      expect(addressOf(none), none).to.eql([undefined, undefined]);
+  });
+
+  const ends: [status: number | undefined, code: string, errorType: string | undefined][] = [
+    [404, "not_found", undefined],
+    [429, "resource_exhausted", undefined],
+    [500, "internal", "500"],
+    [503, "resource_exhausted", "503"],
+    [504, "deadline_exceeded", "504"],
+    // An answer that was broken off after its head.
+    [200, "unavailable", "unavailable"],
+    [undefined, "canceled", undefined],
+  ];
+  for (const [status, code, errorType] of ends)
+    it(`that end with ${status} and ${code} have ${errorType ?? "no error"}`, () => {
+      const span = ended(status, code);
+      expect(span?.attributes["http.response.status_code"]).to.equal(status);
+      expect(span?.attributes["error.type"]).to.equal(errorType);
+      expect(span?.status).to.equal(errorType === undefined ? SpanStatusCode.UNSET : SpanStatusCode.ERROR);
+    });
 });
 
 describe("the samplers", () => {
