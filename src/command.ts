@@ -5,6 +5,7 @@ const plainErrors = new Set([
   "ConfigError",
   "CommandError",
   "ConnectError",
+  "DataDirectoryError",
   "DirectoryInUseError",
   "StartError",
   "TlsError",

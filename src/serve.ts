@@ -1,5 +1,6 @@
 import { startApp } from "./app.ts";
 import { runCommand } from "./command.ts";
+import { assertPortsAvailable } from "./composition/ports.ts";
 import { effectiveVariables, nearMisses, readConfig } from "./config.ts";
 import { developmentMinting } from "./development/minting.ts";
 import { type Started, startText } from "./development/start-text.ts";
@@ -18,8 +19,10 @@ await runCommand(async () => {
   }
   const stopsWithProcess = stopOnSignal({ drainDelayMs: config.drainDelayMs, log });
   let renew = () => {};
-  // Before anything takes time: a certificate may be renewed at any moment.
-  if (config.tls) process.on("SIGHUP", () => renew());
+  // Before anything takes time: a certificate may be renewed at any moment. Unhandled, the signal would end the process.
+  process.on("SIGHUP", () => renew());
+  // The workers share the ports, which their supervisor has looked at.
+  if (!isWorker) await assertPortsAvailable(config);
   const minting = developmentMinting(config);
   const announce = async ({ publicUrl, internalUrl, adminUrl, database }: Started) => {
     const started = { publicUrl, internalUrl, adminUrl, database };

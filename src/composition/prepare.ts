@@ -1,11 +1,7 @@
 import { loadDemoData } from "../development/demo-data.ts";
 import { PrivacyError } from "../domain/errors.ts";
 import type { Database } from "../store/database.ts";
-
-/** The service cannot start; the message tells the operator why. */
-class StartError extends Error {
-  override readonly name = "StartError";
-}
+import { StartError } from "./start-error.ts";
 
 interface PrepareOptions {
   readonly production: boolean;

@@ -1,20 +1,26 @@
 import { randomBytes } from "node:crypto";
-import { linkSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { ConfigError } from "../config/read.ts";
+import { makeDataDirectory } from "../store/data-directory.ts";
+import { lockDirectory } from "../store/directory-lock.ts";
 
 const secretBytes = 32;
+/** Whoever makes the secret holds the lock for a moment. */
+const lockWaitMs = 10_000;
 
 /**
  * The secret that signs tokens where none is configured: made on the first start and kept in the data directory,
  * readable by its owner alone. Not for production, where the configuration must name a key.
  *
- * Throws a `ConfigError` when the file holds no such secret.
+ * Throws a `ConfigError` when the file holds no such secret, and a `DataDirectoryError` when the directory cannot be used.
  */
 export function developmentSecret(dataDir: string): string {
   const path = join(dataDir, "jwt-secret");
-  mkdirSync(dataDir, { recursive: true, mode: 0o700 });
-  placeOnce(path, randomBytes(secretBytes).toString("base64url"));
+  if (!existsSync(path)) {
+    makeDataDirectory(dataDir);
+    placeOnce(path, dataDir);
+  }
   const secret = readFileSync(path, "utf8");
   if (Buffer.byteLength(secret) < secretBytes) {
     throw new ConfigError(
@@ -24,15 +30,16 @@ export function developmentSecret(dataDir: string): string {
   return secret;
 }
 
-/** Writes a file unless it exists. Whoever reads it, after a crash or at the same time, never finds it half-written. */
-function placeOnce(path: string, content: string): void {
-  const draft = `${path}.${process.pid}`;
-  writeFileSync(draft, content, { mode: 0o600 });
+/** Makes the file, unless another process has. Whoever reads it never finds it half-written, also after a crash. */
+function placeOnce(path: string, dataDir: string): void {
+  // Not by a hard link: some file systems have none. A file that is renamed would replace another process's.
+  const release = lockDirectory(dataDir, `${path}.lock`, lockWaitMs);
   try {
-    linkSync(draft, path);
-  } catch (failure) {
-    if ((failure as NodeJS.ErrnoException).code !== "EEXIST") throw failure;
+    if (existsSync(path)) return;
+    const draft = `${path}.new`;
+    writeFileSync(draft, randomBytes(secretBytes).toString("base64url"), { mode: 0o600 });
+    renameSync(draft, path);
   } finally {
-    rmSync(draft);
+    release();
   }
 }

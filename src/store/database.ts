@@ -29,6 +29,8 @@ export interface DatabaseOptions {
   readonly connectionMaxAgeSeconds?: number | undefined;
   /** Whether statements are prepared on the PostgreSQL server, by default true. */
   readonly preparedStatements?: boolean | undefined;
+  /** Called before an embedded database is made, which takes seconds. */
+  readonly onCreate?: (() => void) | undefined;
   readonly onWait?: OnWait | undefined;
   readonly tracer?: StatementTracer | undefined;
 }
@@ -72,7 +74,10 @@ export interface Database {
   close(): Promise<void>;
 }
 
-/** Opens a database. The embedded one throws `DirectoryInUseError` when another instance uses its directory. */
+/**
+ * Opens a database. The embedded one throws `DirectoryInUseError` when another instance uses its directory, and
+ * `DataDirectoryError` when the directory or the database in it cannot be used.
+ */
 export async function openDatabase(options: DatabaseOptions): Promise<Database> {
   return databaseOn(await openBackend(options));
 }
@@ -116,7 +121,6 @@ export function databaseOn(backend: Backend): Database {
 // Imported when used: the other backend's driver is never loaded.
 async function openBackend({ url, dataDir, log = () => {}, ...options }: DatabaseOptions): Promise<Backend> {
   if (url !== undefined) return (await import("./postgresql.ts")).openPostgresql(url, log, options);
-  if (dataDir !== undefined)
-    return (await import("./embedded.ts")).openEmbedded(dataDir, log, options.tracer);
+  if (dataDir !== undefined) return (await import("./embedded.ts")).openEmbedded(dataDir, log, options);
   throw new Error("Neither a database URL nor a data directory is given");
 }

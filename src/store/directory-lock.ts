@@ -1,4 +1,5 @@
 import { DatabaseSync } from "node:sqlite";
+import { notWritable } from "./data-directory.ts";
 
 const sqliteBusy = 5;
 
@@ -9,16 +10,18 @@ export class DirectoryInUseError extends Error {
 
 /**
  * Takes the lock of a data directory and returns what releases it. The operating system releases it too, however the
- * process ends. Throws `DirectoryInUseError`.
+ * process ends. Waits for `waitMs` milliseconds for whoever holds it, without giving the process to anything else. Throws
+ * `DirectoryInUseError`, and `DataDirectoryError` when the file cannot be written.
  */
-export function lockDirectory(dataDir: string, file: string): () => void {
-  // SQLite locks its files on every platform, which Node does not by itself.
-  const lock = new DatabaseSync(file, { timeout: 0 });
+export function lockDirectory(dataDir: string, file: string, waitMs = 0): () => void {
+  let lock: DatabaseSync | undefined;
   try {
+    // SQLite locks its files on every platform, which Node does not by itself.
+    lock = new DatabaseSync(file, { timeout: waitMs });
     lock.exec("pragma locking_mode = exclusive; begin exclusive");
   } catch (failure) {
-    lock.close();
-    if ((failure as { errcode?: unknown }).errcode !== sqliteBusy) throw failure;
+    lock?.close();
+    if ((failure as { errcode?: unknown }).errcode !== sqliteBusy) throw notWritable(file, failure);
     throw new DirectoryInUseError(`The data directory ${dataDir} is in use by another instance`, {
       cause: failure,
     });

@@ -1,10 +1,11 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { expect } from "chai";
+import { DataDirectoryError } from "../../src/store/data-directory.ts";
 import { type Database, DirectoryInUseError, openDatabase } from "../../src/store/database.ts";
 import { failureOf, someUser } from "./suite/store.ts";
 
@@ -70,6 +71,38 @@ describe("the directory of the embedded database", function () {
     child.kill("SIGKILL");
     await exit;
     await (await open()).ping();
+  });
+
+  it("is made anew when making it was broken off, and says beforehand that it is being made", async () => {
+    mkdirSync(join(dataDir, "database.new", "base"), { recursive: true });
+    let creations = 0;
+    const options = { dataDir, onCreate: () => (creations += 1) };
+    for (let round = 0; round < 2; round++) {
+      databases.push(await openDatabase(options));
+      await databases.at(-1)?.migrate();
+      await close();
+    }
+    expect(creations).to.equal(1);
+    expect(readdirSync(dataDir)).to.eql(["database", "database.lock"]);
+  });
+
+  it("is left as it is, and named, when the database in it is damaged", async () => {
+    mkdirSync(join(dataDir, "database", "base"), { recursive: true });
+    for (const version of [undefined, "9\n"]) {
+      if (version !== undefined) writeFileSync(join(dataDir, "database", "PG_VERSION"), version);
+      const failure = await failureOf(openDatabase({ dataDir }));
+      expect(failure).to.be.instanceOf(DataDirectoryError);
+      expect((failure as Error).message).to.match(/^DATA_DIR: .*database cannot be opened/);
+    }
+  });
+
+  it("is named when it is a file, or cannot be made", async () => {
+    writeFileSync(join(parent, "file"), "");
+    for (const path of [join(parent, "file"), join(parent, "file", "data")]) {
+      const failure = await failureOf(openDatabase({ dataDir: path }));
+      expect(failure).to.be.instanceOf(DataDirectoryError);
+      expect((failure as Error).message).to.match(/^DATA_DIR: .*file.* cannot be used/);
+    }
   });
 
   it("is needed when there is no URL", async () => {

@@ -1,6 +1,8 @@
+import { execFile, execFileSync } from "node:child_process";
 import { mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { promisify } from "node:util";
 import { expect } from "chai";
 import { ConfigError } from "../../../src/config/read.ts";
 import { developmentSecret } from "../../../src/development/signing-secret.ts";
@@ -12,13 +14,41 @@ describe("the development secret", () => {
   });
   afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
-  it("is made once, for its owner alone, and leaves nothing else behind", () => {
+  it("is made once, for its owner alone, and leaves nothing but its lock behind", () => {
     const data = join(folder, "data");
     const secret = developmentSecret(data);
     expect(Buffer.byteLength(secret)).to.be.at.least(32);
     expect(developmentSecret(data)).to.equal(secret);
-    expect(readdirSync(data)).to.eql(["jwt-secret"]);
+    expect(readdirSync(data)).to.eql(["jwt-secret", "jwt-secret.lock"]);
     expect(statSync(join(data, "jwt-secret")).mode & 0o777).to.equal(0o600);
+  });
+
+  it("is one for all processes that start at the same time", async () => {
+    const url = new URL("../../../src/development/signing-secret.ts", import.meta.url).href;
+    const script = `const { developmentSecret } = await import(${JSON.stringify(url)});
+      process.stdout.write(developmentSecret(${JSON.stringify(folder)}));`;
+    const run = () => promisify(execFile)(process.execPath, ["--input-type=module", "-e", script]);
+    const secrets = await Promise.all(Array.from({ length: 4 }, run));
+    expect(new Set(secrets.map(({ stdout }) => stdout))).to.eql(new Set([developmentSecret(folder)]));
+  });
+
+  // As a file system may be that has none, FAT say.
+  it("needs no hard links", () => {
+    const script = `import fs from "node:fs"; import { syncBuiltinESMExports } from "node:module";
+      fs.linkSync = () => { throw Object.assign(new Error("not permitted"), { code: "EPERM" }); };
+      syncBuiltinESMExports();`;
+    const url = new URL("../../../src/development/signing-secret.ts", import.meta.url).href;
+    const args = [
+      "--import",
+      `data:text/javascript,${encodeURIComponent(script)}`,
+      "--input-type=module",
+      "-e",
+    ];
+    const call = `const { developmentSecret } = await import(${JSON.stringify(url)});
+      process.stdout.write(developmentSecret(${JSON.stringify(folder)}));`;
+    expect(execFileSync(process.execPath, [...args, call], { encoding: "utf8" })).to.equal(
+      developmentSecret(folder),
+    );
   });
 
   it("is refused when its file is damaged, by the file's name", () => {
