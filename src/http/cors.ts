@@ -12,8 +12,11 @@ export type AllowedOrigins = readonly string[] | "*";
  */
 export type Cors = (request: Request, response: Response, methodsAt: () => readonly string[]) => boolean;
 
-const allowedHeaders = ["authorization", ...rpcHeaders.allowedHeaders].join(", ").toLowerCase();
+const allowedHeaders = ["authorization", "if-none-match", ...rpcHeaders.allowedHeaders]
+  .join(", ")
+  .toLowerCase();
 const exposedHeaders = [
+  "etag",
   "link",
   "ratelimit",
   "ratelimit-policy",

@@ -10,10 +10,11 @@ import { toConnectError } from "../rpc/errors.ts";
 import { finished } from "../rpc/observe.ts";
 import type { UnaryEndpoint } from "../rpc/service.ts";
 import { type HttpRequest, readJsonBody } from "./body.ts";
+import { entityTag, namesTag } from "./entity-tag.ts";
 import { errorReasonHeader, failureOf } from "./failure.ts";
 import { allPages, completePageSize, type ListShape, nextTokenOf, setField } from "./list.ts";
 import { nextPageLink } from "./next-page.ts";
-import { begin, breakOff, encode, type HttpResponse, send, write } from "./respond.ts";
+import { begin, breakOff, encode, type HttpResponse, send, sendNotModified, write } from "./respond.ts";
 import type { Match } from "./route-table.ts";
 
 /** What all calls of a gateway share. */
@@ -63,13 +64,13 @@ export async function answerCall(exchange: Exchange): Promise<void> {
   context.values.set(httpKey, http);
   try {
     await calls.admit(context);
-    await run(exchange, context);
+    await run(exchange, context, http);
   } catch (thrown) {
     fail(exchange, context, thrown, http);
   }
 }
 
-async function run(exchange: Exchange, context: CallContext): Promise<void> {
+async function run(exchange: Exchange, context: CallContext, http: HttpFacts): Promise<void> {
   const { calls, route, request, response, maxBodyBytes } = exchange;
   const { endpoint, binding, list } = route;
   const message = create(endpoint.method.input) as Message;
@@ -86,8 +87,19 @@ async function run(exchange: Exchange, context: CallContext): Promise<void> {
     streamed.body.end("]}");
     return;
   }
-  const { body, headers: encoding } = await encode(request, response, render(exchange, reply));
-  const headers: (readonly [string, string])[] = [...(context.response.header ?? []), ...encoding];
+  const data = route.writeData?.(reply);
+  const headers: (readonly [string, string])[] = [...(context.response.header ?? [])];
+  if (route.hasTag && data !== undefined) {
+    const tag = entityTag(data);
+    headers.push(["etag", tag]);
+    if (namesTag(request.headers["if-none-match"], tag)) {
+      http.status = 304;
+      context.abort(finished);
+      return sendNotModified(response, headers);
+    }
+  }
+  const { body, headers: encoding } = await encode(request, response, render(exchange, data));
+  headers.push(...encoding);
   const nextToken = paged ? nextTokenOf(list, reply) : "";
   if (list !== undefined && nextToken !== "") {
     const page = { segments: route.segments, parameters: path, query: exchange.query };
@@ -126,10 +138,9 @@ function completeList(
   });
 }
 
-function render({ route, time }: Exchange, message: Message): string {
-  const { format, reply, writeData } = route;
-  if (writeData === undefined) return format.withoutData(reply.successMessage, time());
-  return `${format.beforeData(reply.successMessage, time()) + writeData(message)}}`;
+function render({ route: { format, reply }, time }: Exchange, data: string | undefined): string {
+  if (data === undefined) return format.withoutData(reply.successMessage, time());
+  return `${format.beforeData(reply.successMessage, time()) + data}}`;
 }
 
 function fail(

@@ -33,6 +33,13 @@ export function send(
   (response as ServerResponse).end(body);
 }
 
+/** Answers that what the client has is still what it would get (RFC 9110, 15.4.5). */
+export function sendNotModified(response: HttpResponse, headers: Head["headers"]): void {
+  response.statusCode = 304;
+  for (const [name, value] of headers) response.setHeader(name, value);
+  response.end();
+}
+
 /** A whole body as its client likes it best, and the headers that say how. */
 interface Encoded {
   readonly body: string | Buffer;

@@ -21,6 +21,8 @@ export interface Route {
   readonly writeData: ((reply: Message) => string) | undefined;
   /** Set when the route is a list of AIP-158 that answers completely when no page is asked for. */
   readonly list: ListShape | undefined;
+  /** Whether a reply has an entity tag: what is read, except for lists. */
+  readonly hasTag: boolean;
 }
 
 /** Compiles the rules of all services. Throws an `Error` that names the method and the rule which cannot be served. */
@@ -48,6 +50,8 @@ function compile(calls: Calls, method: DescMethod, rule: Rule): Route {
   const segments = parseTemplate(rule.template);
   const reply = replyOf(method);
   const { responseBody } = rule;
+  const isRead = rule.verb === "GET" && responseBody !== "";
+  const list = isRead ? listShape(method, responseBody) : undefined;
   return {
     rule,
     segments,
@@ -56,7 +60,8 @@ function compile(calls: Calls, method: DescMethod, rule: Rule): Route {
     format: formatOf(reply),
     binding: bindRequest(method.input, segments, rule.body),
     writeData: responseBody === "" ? undefined : fieldWriter(fieldOf(method.output, responseBody)),
-    list: rule.verb === "GET" ? listShape(method, responseBody) : undefined,
+    list,
+    hasTag: isRead && list === undefined,
   };
 }
 

@@ -135,7 +135,7 @@ describe("what browsers are told", () => {
 
   describe("of other origins", () => {
     const exposed =
-      "link, ratelimit, ratelimit-policy, retry-after, x-error-reason, x-request-id, grpc-status, grpc-message, " +
+      "etag, link, ratelimit, ratelimit-policy, retry-after, x-error-reason, x-request-id, grpc-status, grpc-message, " +
       "grpc-status-details-bin, content-encoding, connect-content-encoding";
 
     it("is nothing by default", async () => {
@@ -168,7 +168,7 @@ describe("what browsers are told", () => {
           "access-control-allow-origin": app,
           "access-control-allow-methods": methods,
           "access-control-allow-headers":
-            "authorization, content-type, connect-protocol-version, connect-timeout-ms, connect-content-encoding, " +
+            "authorization, if-none-match, content-type, connect-protocol-version, connect-timeout-ms, connect-content-encoding, " +
             "connect-accept-encoding, content-encoding, accept-encoding, grpc-message-type, x-grpc-web, " +
             "x-user-agent, grpc-timeout",
           "access-control-max-age": "600",

@@ -362,6 +362,23 @@ for (const { backend, databaseUrl } of [embedded, postgresql]) {
         }
       });
 
+      it("are not sent again while they are what the client has", async () => {
+        const headers = { authorization: `Bearer ${await service.userToken(me.id)}` };
+        const get = (tag?: string) =>
+          fetch(service.publicUrl + paths[0], {
+            headers: { ...headers, ...(tag !== undefined && { "if-none-match": tag }) },
+          });
+        const tag = (await get()).headers.get("etag") ?? "";
+        const unchanged = await get(tag);
+        expect([unchanged.status, await unchanged.text()]).to.eql([304, ""]);
+        expect(unchanged.headers.get("etag")).to.equal(tag);
+        expect(unchanged.headers.get("cache-control")).to.equal("no-store");
+        await call("PATCH", "/users/me/privacy", { setting: "groups", value: "none" });
+        const changed = await get(tag);
+        expect(changed.status).to.equal(200);
+        expect(changed.headers.get("etag")).to.not.equal(tag);
+      });
+
       const invalid: [string, unknown][] = [
         ["an unknown setting", { setting: "location", value: "all" }],
         ["an unknown value", { setting: "status", value: "friends" }],

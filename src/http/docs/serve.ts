@@ -1,5 +1,6 @@
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
+import { namesTag } from "../../rest/entity-tag.ts";
 import { answerFailure, type Request, type Response } from "../answers.ts";
 import { type Handle, pathOf } from "../front.ts";
 import type { PublishedFile } from "./files.ts";
@@ -38,7 +39,7 @@ async function serve(file: PublishedFile, request: Request, response: Response):
   response.setHeader("etag", file.etag);
   // Kept by browsers, but asked for each time: nobody sees the page of an older version.
   response.setHeader("cache-control", "no-cache");
-  if (matches(request.headers["if-none-match"], file.etag)) {
+  if (namesTag(request.headers["if-none-match"], file.etag)) {
     response.statusCode = 304;
     response.end();
     return;
@@ -60,13 +61,6 @@ async function send(content: Buffer, response: Response): Promise<void> {
 
 function* slicesOf(content: Buffer): Iterable<Buffer> {
   for (let at = 0; at < content.length; at += sliceBytes) yield content.subarray(at, at + sliceBytes);
-}
-
-/** Whether an `If-None-Match` header names a tag (RFC 9110, 13.1.2). */
-function matches(header: string | undefined, etag: string): boolean {
-  return (
-    header?.split(",").some((tag) => tag.trim() === "*" || tag.trim().replace(/^W\//, "") === etag) ?? false
-  );
 }
 
 function isDisconnect(failure: unknown): boolean {

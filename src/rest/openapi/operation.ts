@@ -7,6 +7,15 @@ import { exampleRequest } from "./example.ts";
 import { type ResponseContext, responsesOf } from "./responses.ts";
 import { describe, type Schemas } from "./schemas.ts";
 
+const ifNoneMatch: JsonObject = {
+  name: "If-None-Match",
+  in: "header",
+  required: false,
+  description:
+    "The `ETag` of an earlier answer: while the data are the same the answer is 304, without a body.",
+  schema: { type: "string" },
+};
+
 /** Describes one of the routes of a method. */
 export function operationOf(route: Route, ofMethod: readonly Route[], context: ResponseContext): JsonObject {
   const { schemas } = context;
@@ -22,7 +31,7 @@ export function operationOf(route: Route, ofMethod: readonly Route[], context: R
     operationId: lowerFirst(method.name) + (alias ? ofMethod.indexOf(route) + 1 : ""),
     summary: sentenceCase(method.name),
     ...describe(alias || schemas.comments.of(method)),
-    parameters: parametersOf(route, example, required, schemas),
+    parameters: [...parametersOf(route, example, required, schemas), ...(route.hasTag ? [ifNoneMatch] : [])],
     ...(body !== undefined && { requestBody: body }),
     responses: responsesOf(route, context),
   };

@@ -11,6 +11,7 @@ import { type FailureExample, failuresOf } from "./failures.ts";
 import { describe, type Schemas } from "./schemas.ts";
 
 const headerTexts: Readonly<Record<string, string>> = {
+  etag: "The weak tag of the data. Sent back in `If-None-Match` it saves the answer while the data are the same.",
   link: 'Leads to the next page (RFC 8288, `rel="next"`). Absent on the last page and with complete lists.',
   "retry-after": "How many seconds to wait before the next try.",
   "www-authenticate": "The challenge of a 401 (RFC 6750).",
@@ -42,7 +43,11 @@ export function responsesOf(route: Route, context: ResponseContext): JsonObject 
     context.shared[name] = response;
     return [status, { $ref: `#/components/responses/${name}` }];
   });
-  return { 200: success(route, context), ...Object.fromEntries(described) };
+  return {
+    200: success(route, context),
+    ...(route.hasTag && { 304: notModified }),
+    ...Object.fromEntries(described),
+  };
 }
 
 function success(route: Route, { schemas, time }: ResponseContext): JsonObject {
@@ -55,6 +60,7 @@ function success(route: Route, { schemas, time }: ResponseContext): JsonObject {
   return {
     description: reply.successMessage,
     ...(route.list !== undefined && { headers: { Link: header("link") } }),
+    ...(route.hasTag && { headers: { ETag: header("etag", true) } }),
     content: {
       "application/json": {
         schema: envelopeSchemas(reply).success(reply.successMessage, data),
@@ -63,6 +69,11 @@ function success(route: Route, { schemas, time }: ResponseContext): JsonObject {
     },
   };
 }
+
+const notModified: JsonObject = {
+  description: "Not modified: the data have the tag that `If-None-Match` names.",
+  headers: { ETag: header("etag", true) },
+};
 
 function failure(
   { reply }: Route,

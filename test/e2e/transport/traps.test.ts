@@ -150,6 +150,12 @@ for (const fastPath of [true, false]) {
         const answer = await exchange(session, { headers, chunks: [frame(gzipSync(message), { flags: 1 })] });
         expect(trailersOf(answer)["grpc-status"]).to.equal("12");
         expect(trailersOf(answer)["grpc-message"]).to.contain("unknown compression");
+        const details = String(trailersOf(answer)["grpc-status-details-bin"]);
+        expect(Buffer.from(details, "base64").toString("latin1")).to.contain("UNSUPPORTED");
+        const json = { ...headers, "content-type": "application/json", "content-encoding": "gzip" };
+        const refused = await exchange(session, { headers: json, chunks: [gzipSync("{}")] });
+        expect(refused.headers[":status"]).to.equal(501);
+        expect(Buffer.from(refused.body, "hex").toString()).to.contain('"reason":"UNSUPPORTED"');
         session.destroy();
       });
 
