@@ -150,7 +150,7 @@ export async function startApp(
   handOver?.(metrics);
   const adminListener = handOver
     ? undefined
-    : await openAdminListener({ ...config.admin, render: metrics.render, log });
+    : await openAdminListener({ ...config.admin, render: metrics.render, ready, log });
   parts.move();
   database.watch((present) => {
     log.warn(present ? "the database is back" : "the database is away");

@@ -30,7 +30,7 @@ await runCommand(async () => {
     else process.stdout.write(await startText(started, minting, config.tls));
   };
   if (config.workers > 1 && !isWorker) {
-    const admin = await openAdminListener({ ...config.admin, render: addUp(), log });
+    const admin = await openAdminListener({ ...config.admin, ...addUp(), log });
     const supervisor = superviseWorkers<Omit<Started, "adminUrl">>(config.workers, log);
     // Before they have started: they are not to outlive this process.
     stopsWithProcess(supervisor);

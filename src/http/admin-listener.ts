@@ -1,47 +1,48 @@
 import type { Logger } from "pino";
-import {
-  answerBroken,
-  answerFailure,
-  answerJson,
-  answerText,
-  type Request,
-  type Response,
-} from "./answers.ts";
+import { answerBroken, answerFailure, answerText, type Request, type Response } from "./answers.ts";
 import { pathOf } from "./front.ts";
 import { adminLimits } from "./limits.ts";
 import { type Listener, listen } from "./listener.ts";
+import { probes, type Ready } from "./probes.ts";
 
 interface AdminListenerOptions {
   readonly host: string;
   readonly port: number;
   /** Reads the metrics. */
   readonly render: () => Promise<{ readonly contentType: string; readonly body: string }>;
+  readonly ready: Ready;
   readonly log: Logger;
 }
 
-const noStore = { "cache-control": "no-store" };
-
-/** Opens the operators' listener: `/metrics`, and `/healthz` while the process lives. It asks for no token. */
-export function openAdminListener({ host, port, render, log }: AdminListenerOptions): Promise<Listener> {
-  const pages = new Map([
-    ["/healthz", async (response: Response) => answerJson(response, 200, '{"status":"ok"}', noStore)],
-    [
-      "/metrics",
-      async (response: Response) => {
-        const { contentType, body } = await render();
-        answerText(response, 200, contentType, body, noStore);
-      },
-    ],
-  ]);
-  const handle = (request: Request, response: Response) => {
-    const page = pages.get(pathOf(request));
-    if (page === undefined) return answerFailure(response, 404);
-    if (request.method !== "GET" && request.method !== "HEAD")
-      return answerFailure(response, 405, { allow: "GET, HEAD" });
-    page(response).catch((err: unknown) => {
+/**
+ * Opens the operators' listener: `/metrics`, `/healthz` while the process lives, `/readyz` when it can do its work. It
+ * asks for no token. Its connections do not count among those of the other listeners.
+ */
+export function openAdminListener({
+  host,
+  port,
+  render,
+  ready,
+  log,
+}: AdminListenerOptions): Promise<Listener> {
+  const metrics = async (response: Response) => {
+    try {
+      const { contentType, body } = await render();
+      answerText(response, 200, contentType, body);
+    } catch (err) {
       log.error({ err }, "the metrics could not be read");
       answerBroken(response);
-    });
+    }
+  };
+  const answer = probes(ready, (request, response) => {
+    if (pathOf(request) !== "/metrics") return answerFailure(response, 404);
+    if (request.method !== "GET" && request.method !== "HEAD")
+      return answerFailure(response, 405, { allow: "GET, HEAD" });
+    return metrics(response);
+  });
+  const handle = (request: Request, response: Response) => {
+    response.setHeader("cache-control", "no-store");
+    void answer(request, response);
   };
   const front = { handle, takeStream: () => false, refused: () => {}, mayStayOpen: () => false, headers: [] };
   return listen({ host, port, front, limits: adminLimits, log });

@@ -10,6 +10,9 @@ interface Port {
   evictedConnections(): Readonly<Record<string, number>>;
 }
 
+/** The name of the gauge of readiness. */
+export const readyName = "privacy_control_ready";
+
 /** Shows the connections of the named listeners at each scrape. */
 export function watchListeners(registry: Registry, listeners: Readonly<Record<string, Port>>): void {
   const registers = [registry];
@@ -50,7 +53,7 @@ export function watchListeners(registry: Registry, listeners: Readonly<Record<st
 /** Shows at each scrape whether the service can do its work. */
 export function watchReadiness(registry: Registry, ready: () => boolean): void {
   new Gauge({
-    name: "privacy_control_ready",
+    name: readyName,
     help: "1 when the service can do its work, else 0.",
     registers: [registry],
     // Of several processes the worst tells.

@@ -2,6 +2,7 @@ import cluster, { type Worker } from "node:cluster";
 import { Gauge, Registry } from "./library.ts";
 import type { Metrics, Scrape } from "./metrics.ts";
 import { processRegistry } from "./process-metrics.ts";
+import { readyName } from "./service-metrics.ts";
 
 type Figures = Awaited<ReturnType<Registry["getMetricsAsJSON"]>>;
 
@@ -40,11 +41,19 @@ export function handOver({ registry }: Metrics): void {
   tell({ measures: true });
 }
 
-/**
- * In the process that supervises workers: makes what reads the metrics of all of them, added up. Of a worker that does
- * not answer in time, and of those that ended, what they had counted when they answered last is added.
- */
-export function addUp(): () => Promise<Scrape> {
+/** What the process that supervises workers knows of them. */
+interface Workers {
+  /**
+   * Reads the metrics of all of them, added up. Of a worker that does not answer in time, and of those that ended, what
+   * they had counted when they answered last is added.
+   */
+  readonly render: () => Promise<Scrape>;
+  /** Whether there are workers, and each of them says in time that it can do its work. */
+  readonly ready: () => Promise<boolean>;
+}
+
+/** In the process that supervises workers: makes what asks all of them. */
+export function addUp(): Workers {
   const measuring = new Set<Worker>();
   const latest = new WeakMap<Worker, Figures>();
   const pending = new Map<
@@ -90,7 +99,7 @@ export function addUp(): () => Promise<Scrape> {
     return figures;
   };
 
-  return async () => {
+  const render = async () => {
     const before = await ended;
     const answers = await Promise.all(
       [...measuring].map(async (worker) => {
@@ -103,6 +112,16 @@ export function addUp(): () => Promise<Scrape> {
     const sum = added([before, ...all, await own.getMetricsAsJSON()]);
     return { contentType: sum.contentType, body: await sum.metrics() };
   };
+  const ready = async () => {
+    const answers = await Promise.all([...measuring].map(ask));
+    return answers.length > 0 && answers.every(isReady);
+  };
+  return { render, ready };
+}
+
+function isReady(figures: Figures = []): boolean {
+  const gauge = figures.find(({ name }) => name === readyName) as { values: { value: number }[] } | undefined;
+  return gauge?.values[0]?.value === 1;
 }
 
 const counted = (figures: Figures = []): Figures => figures.filter(({ type }) => growing.has(String(type)));

@@ -63,7 +63,9 @@ describe("deploy/kubernetes.yaml", () => {
     expect(policy.map(({ port }: { port: string }) => port)).to.have.members([...ports.keys()]);
     expect(template.metadata.annotations["prometheus.io/port"]).to.equal(String(ports.get("metrics")));
     for (const { httpGet } of [container.startupProbe, container.readinessProbe, container.livenessProbe])
-      expect(ports.get(httpGet.port)).to.equal(7001);
+      expect(httpGet.port).to.equal("metrics");
+    expect(config.ADMIN_HOST).to.equal("0.0.0.0");
+    expect(container.readinessProbe.httpGet.path).to.equal("/readyz");
   });
 
   it("waits for the delay before draining and the calls in flight", () => {

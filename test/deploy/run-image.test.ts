@@ -71,6 +71,7 @@ describe("the steps of deploy/Dockerfile", function () {
     expect(await migration.exited, migration.output()).to.equal(0);
 
     const HTTP_PORT = String(await freePort());
+    const ADMIN_PORT = String(await freePort());
     const serving = run(image.command, {
       ...service.environment,
       DATABASE_URL: roles.service,
@@ -78,10 +79,11 @@ describe("the steps of deploy/Dockerfile", function () {
       JWT_ISSUER: "https://accounts.example",
       HTTP_PORT,
       GRPC_PORT: "0",
-      ADMIN_PORT: "0",
+      ADMIN_PORT,
       DRAIN_DELAY_MS: "0",
     });
-    const isHealthy = async () => (await run(image.healthCheck, { HTTP_PORT }).exited) === 0;
+    const { ADMIN_HOST } = service.environment;
+    const isHealthy = async () => (await run(image.healthCheck, { ADMIN_HOST, ADMIN_PORT }).exited) === 0;
     expect(await isHealthy(), "healthy before it listens").to.equal(false);
     const deadline = performance.now() + 30_000;
     while (!(await isHealthy())) {

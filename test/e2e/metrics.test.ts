@@ -215,10 +215,25 @@ describe("the operators' listener", function () {
     expect([health.status, await health.json()]).to.eql([200, { status: "ok" }]);
   });
 
+  it("answers whether the service is ready, until it is to stop", async () => {
+    const stopping = await startService();
+    const ready = await fetch(`${stopping.adminUrl}/readyz`);
+    expect([ready.status, ready.headers.get("cache-control"), await ready.json()]).to.eql([
+      200,
+      "no-store",
+      { status: "ready" },
+    ]);
+    stopping.retire();
+    const retired = await fetch(`${stopping.adminUrl}/readyz`);
+    expect([retired.status, await retired.json()]).to.eql([503, { status: "unavailable" }]);
+    expect((await fetch(`${stopping.adminUrl}/healthz`)).status).to.equal(200);
+    await stopping.stop(0);
+  });
+
   it("refuses everything else", async () => {
     const post = await ask("/metrics", "POST");
     expect([post.status, post.headers.get("allow")]).to.eql([405, "GET, HEAD"]);
-    for (const path of ["/", "/readyz", "/users/me/privacy", `/${graph}/GetUser`])
+    for (const path of ["/", "/users/me/privacy", `/${graph}/GetUser`])
       expect((await ask(path)).status, path).to.equal(404);
   });
 

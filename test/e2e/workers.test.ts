@@ -137,8 +137,11 @@ describe("WORKERS", function () {
     // Each on a connection of its own, so that both workers get some.
     for (let i = 0; i < 10; i++) await fetch(`${base}/nowhere`, { headers: { connection: "close" } });
     expect(await figures()).to.eql([10, 0]);
+    const readiness = async () => (await fetch(`${adminUrl}/readyz`)).status;
+    expect(await readiness()).to.equal(200);
     process.kill(hanging, "SIGSTOP");
     expect(await figures()).to.eql([10, 1]);
+    expect(await readiness()).to.equal(503);
     process.kill(hanging, "SIGCONT");
     expect(await figures()).to.eql([10, 0]);
     process.kill(hanging, "SIGKILL");
