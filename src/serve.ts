@@ -1,6 +1,7 @@
 import { startApp } from "./app.ts";
 import { runCommand } from "./command.ts";
 import { assertPortsAvailable } from "./composition/ports.ts";
+import { ignoredValues } from "./config/tracing.ts";
 import { effectiveVariables, nearMisses, readConfig } from "./config.ts";
 import { developmentMinting } from "./development/minting.ts";
 import { type Started, startText } from "./development/start-text.ts";
@@ -15,6 +16,8 @@ await runCommand(async () => {
   const log = createLog(config.logLevel);
   if (!isWorker) {
     for (const miss of nearMisses(process.env)) log.warn(miss, "an environment variable is unknown");
+    for (const ignored of ignoredValues(process.env))
+      log.warn(ignored, "the value of an environment variable is not supported");
     log.info({ variables: effectiveVariables(process.env) }, "configuration");
   }
   const stopsWithProcess = stopOnSignal({ drainDelayMs: config.drainDelayMs, log });

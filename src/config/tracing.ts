@@ -1,4 +1,4 @@
-import { checked, httpUrl, oneOf } from "./validators.ts";
+import { checked, httpUrl } from "./validators.ts";
 
 const samplers = [
   "always_on",
@@ -18,36 +18,76 @@ export interface TracingConfig {
   readonly ratio: number;
 }
 
-const ratio = checked(
-  "a number from 0 to 1",
-  (value) => {
-    const number = Number(value);
-    return number >= 0 && number <= 1 ? number : undefined;
-  },
-  String,
-);
+/**
+ * A variable that OpenTelemetry defines. Its specification wants a value that is not known ignored, with a warning, in
+ * place of refused: `parse` returns undefined for one, and `fallback` holds then as when the variable is unset.
+ */
+function lenient<const T extends string | number>(parse: (value: string) => T | undefined, fallback: T) {
+  const validator = checked<T>("any text", (value) => parse(value) ?? fallback, String);
+  return { spec: validator({ default: fallback as NoInfer<T & {}> }), parse, fallback };
+}
+
+/** Enumerations are read in any case. */
+const oneOf =
+  <const T extends string>(...choices: T[]) =>
+  (value: string) =>
+    choices.find((choice) => choice === value.trim().toLowerCase());
+
+function ratio(value: string): number | undefined {
+  const number = value.trim() === "" ? Number.NaN : Number(value);
+  return number >= 0 && number <= 1 ? number : undefined;
+}
+
+const lenientVariables = {
+  OTEL_SDK_DISABLED: lenient(oneOf("true", "false"), "false"),
+  OTEL_TRACES_EXPORTER: lenient(oneOf("otlp", "none"), "otlp"),
+  OTEL_EXPORTER_OTLP_PROTOCOL: lenient(oneOf("http/protobuf"), "http/protobuf"),
+  OTEL_EXPORTER_OTLP_TRACES_PROTOCOL: lenient(oneOf("http/protobuf"), "http/protobuf"),
+  OTEL_TRACES_SAMPLER: lenient(oneOf(...samplers), "parentbased_always_on"),
+  OTEL_TRACES_SAMPLER_ARG: lenient(ratio, 1),
+};
 
 /** OpenTelemetry's own variables; those that are missing here are read by its libraries. */
 export const tracingVariables = {
-  OTEL_SDK_DISABLED: oneOf("true", "false")({ default: "false" }),
   OTEL_EXPORTER_OTLP_ENDPOINT: httpUrl({ default: undefined }),
   OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: httpUrl({ default: undefined }),
-  OTEL_TRACES_SAMPLER: oneOf(...samplers)({ default: "parentbased_always_on" }),
-  OTEL_TRACES_SAMPLER_ARG: ratio({ default: 1 }),
+  OTEL_SDK_DISABLED: lenientVariables.OTEL_SDK_DISABLED.spec,
+  OTEL_TRACES_EXPORTER: lenientVariables.OTEL_TRACES_EXPORTER.spec,
+  OTEL_EXPORTER_OTLP_PROTOCOL: lenientVariables.OTEL_EXPORTER_OTLP_PROTOCOL.spec,
+  OTEL_EXPORTER_OTLP_TRACES_PROTOCOL: lenientVariables.OTEL_EXPORTER_OTLP_TRACES_PROTOCOL.spec,
+  OTEL_TRACES_SAMPLER: lenientVariables.OTEL_TRACES_SAMPLER.spec,
+  OTEL_TRACES_SAMPLER_ARG: lenientVariables.OTEL_TRACES_SAMPLER_ARG.spec,
 };
+
+/** A variable whose value is not supported, and what holds in its place. */
+export interface IgnoredValue {
+  readonly name: string;
+  readonly value: string;
+  readonly used: string;
+}
+
+/** The variables of OpenTelemetry whose values are ignored. */
+export function ignoredValues(environment: NodeJS.ProcessEnv): IgnoredValue[] {
+  return Object.entries(lenientVariables).flatMap(([name, { parse, fallback }]) => {
+    const value = environment[name] ?? "";
+    return value === "" || parse(value) !== undefined ? [] : [{ name, value, used: String(fallback) }];
+  });
+}
 
 interface TracingEnvironment {
   readonly OTEL_SDK_DISABLED: "true" | "false";
+  readonly OTEL_TRACES_EXPORTER: "otlp" | "none";
   readonly OTEL_EXPORTER_OTLP_ENDPOINT: URL | undefined;
   readonly OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: URL | undefined;
   readonly OTEL_TRACES_SAMPLER: TracingConfig["sampler"];
   readonly OTEL_TRACES_SAMPLER_ARG: number;
 }
 
-/** Undefined when there is nowhere to send traces to. */
+/** Undefined when there is nowhere to send traces to, or nothing is to be sent. */
 export function tracingConfig(env: TracingEnvironment): TracingConfig | undefined {
   const base = env.OTEL_EXPORTER_OTLP_ENDPOINT?.href.replace(/\/?$/, "/v1/traces");
   const url = env.OTEL_EXPORTER_OTLP_TRACES_ENDPOINT?.href ?? base;
-  if (url === undefined || env.OTEL_SDK_DISABLED === "true") return undefined;
+  if (url === undefined || env.OTEL_SDK_DISABLED === "true" || env.OTEL_TRACES_EXPORTER === "none")
+    return undefined;
   return Object.freeze({ url, sampler: env.OTEL_TRACES_SAMPLER, ratio: env.OTEL_TRACES_SAMPLER_ARG });
 }

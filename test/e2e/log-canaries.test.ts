@@ -73,6 +73,7 @@ describe("the log of a service at its most talkative", function () {
       ADMIN_PORT: "0",
       JWT_SECRET: minting.secret,
       LOG_LEVEL: "trace",
+      OTEL_TRACES_SAMPLER: "jaeger_remote",
     });
     const text = await start.sees(/"listening"/);
     const line = text.split("\n").find((one) => one.includes('"listening"')) ?? "";
@@ -240,6 +241,9 @@ describe("the log of a service at its most talkative", function () {
       if (line.code === "ok")
         expect(line.principal, line.method).to.equal(line.protocol === "rest" ? "user" : "service");
     }
+    expect(output).to.contain(
+      '"name":"OTEL_TRACES_SAMPLER","value":"jaeger_remote","used":"parentbased_always_on"',
+    );
     const refused = lines.filter(({ code }) => code === "unauthenticated");
     expect(refused.map(({ tokenFlaw }) => tokenFlaw)).to.have.members([
       ...["user", "malformed", "malformed", "missing"],

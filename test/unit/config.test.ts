@@ -233,8 +233,7 @@ describe("configuration", () => {
     });
     for (const [name, value] of Object.entries({
       OTEL_EXPORTER_OTLP_ENDPOINT: "grpc://collector",
-      OTEL_TRACES_SAMPLER: "jaeger_remote",
-      OTEL_TRACES_SAMPLER_ARG: "2",
+      OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: "collector:4318",
     }))
       expect(problems({ [name]: value }).join()).to.match(new RegExp(`^${name} must be`));
   });
