@@ -59,8 +59,8 @@ export function makeServices({ database, signingKey, log, metrics, tracing, stop
     { onSend: (pairs) => metrics.checks.sent(pairs), tracer: tracing?.statements },
   );
   metrics.checks.watch(facts);
-  const onProgress = ({ service, id }: ImportName, progress: object) =>
-    log.info({ service, importId: id, ...progress }, "import");
+  const onProgress = ({ id }: ImportName, progress: object) =>
+    log.info({ importId: id, ...progress }, "import");
   return {
     privacyControl: service(PrivacyControlService, {
       ...blockHandlers(database.blocks, tokens),
