@@ -7,6 +7,7 @@ const plainErrors = new Set([
   "ConnectError",
   "DataDirectoryError",
   "DirectoryInUseError",
+  "InputError",
   "StartError",
   "TlsError",
 ]);

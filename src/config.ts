@@ -1,3 +1,4 @@
+import { isIPv6 } from "node:net";
 import { type AdminConfig, adminConfig, adminVariables } from "./config/admin.ts";
 import { browserVariables, type CorsOrigins } from "./config/browsers.ts";
 import { type DatabaseConfig, databaseConfig, databaseVariables } from "./config/database.ts";
@@ -129,4 +130,31 @@ export function readDatabaseConfig(environment: NodeJS.ProcessEnv): DatabaseConf
   const { env, problems } = readVariables(environment, databaseVariables);
   refuse(problems);
   return databaseConfig(env);
+}
+
+/** What signing a token needs. */
+export type MintingConfig = Pick<Config, "production" | "jwt"> & {
+  readonly database: Pick<DatabaseConfig, "dataDir">;
+};
+
+/** Reads what signs tokens, and nothing else. Throws a `ConfigError`. */
+export function readMintingConfig(environment: NodeJS.ProcessEnv): MintingConfig {
+  const { NODE_ENV } = variables;
+  const { DATA_DIR } = databaseVariables;
+  const { env, problems } = readVariables(environment, { NODE_ENV, DATA_DIR, ...tokenVariables });
+  const production = env.NODE_ENV === "production";
+  refuse([...problems, ...tokenProblems(env, production)]);
+  return { production, jwt: tokenConfig(env), database: { dataDir: env.DATA_DIR } };
+}
+
+/** The URL by which a client on this machine reaches the internal port. Throws a `ConfigError`. */
+export function internalUrl(environment: NodeJS.ProcessEnv): string {
+  const { HOST, GRPC_PORT } = variables;
+  const { TLS_CERT_FILE } = tlsVariables;
+  const { env, problems } = readVariables(environment, { HOST, GRPC_PORT, TLS_CERT_FILE });
+  refuse(problems);
+  const scheme = env.TLS_CERT_FILE === undefined ? "http" : "https";
+  // A service on all addresses is on the loopback interface too.
+  const host = { "0.0.0.0": "127.0.0.1", "::": "::1" }[env.HOST] ?? env.HOST;
+  return `${scheme}://${isIPv6(host) ? `[${host}]` : host}:${env.GRPC_PORT}`;
 }

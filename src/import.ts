@@ -1,90 +1,135 @@
 import { readFileSync } from "node:fs";
-import { parseArgs } from "node:util";
-import { SkipReason } from "../gen/nexgate/privacy/v1/graph_service_pb.ts";
+import { ConnectError } from "@connectrpc/connect";
 import { CommandError, runCommand } from "./command.ts";
-import { type Config, readConfig } from "./config.ts";
+import { readCommandLine } from "./command-line.ts";
+import { ConfigError } from "./config/read.ts";
+import { internalUrl, type MintingConfig, readMintingConfig } from "./config.ts";
 import { serviceToken } from "./development/mint.ts";
 import { configuredMinting } from "./development/minting.ts";
+import { explainFailure } from "./importer/explain.ts";
 import { importFile } from "./importer/import-file.ts";
 import { ProgressBar } from "./importer/progress-bar.ts";
+import { reasonName, SkippedReport } from "./importer/skipped-report.ts";
+import { openSource } from "./importer/source.ts";
 
 const usage = `Usage:
-  npm run import -- FILE.ndjson|FILE.csv [--url http://127.0.0.1:50051] [--token-file FILE]
-    [--ca-file FILE] [--cert-file FILE --key-file FILE]
+  npm run import -- FILE [options]
 
---ca-file names a PEM file of who signs the certificate of an https URL, --cert-file and --key-file what the service
-may demand to see.
+Sends the records of a file to the running service. FILE is NDJSON (one JSON
+object a line) or CSV with a header, in UTF-8 or UTF-16; - is standard input.
 
-A line holds a "type" and the fields of its kind:
-  user                  id, userName, firstName, lastName, profilePictureUrls, isVerified
+A record has a type and the fields of its kind:
+  user                  id, userName, firstName, lastName,
+                        profilePictureUrls, isVerified
   follow, block, mute   ownerId, targetId, createdAt
+createdAt is a time of RFC 3339, or seconds or milliseconds since 1970; without
+it an edge is of now. What a user's record leaves out stays as it is stored.
+
+Options:
+  --url URL            the internal port: http://127.0.0.1:50051 unless HOST,
+                       GRPC_PORT and TLS_CERT_FILE say otherwise
+  --token-file FILE    a service's token; without it one is made by JWT_SECRET
+                       or the key in DATA_DIR
+  --assume-utc         takes times that name no zone for UTC
+  --ignore NAMES       leaves fields out, between commas
+  --allow-skipped      exits with 0 although records were skipped
+  --skipped-file FILE  writes every skipped record's line and reason to FILE
+  --ca-file FILE       who signs the certificate of an https URL (PEM)
+  --cert-file FILE     what the service may demand to see of its clients (PEM)
+  --key-file FILE      the key of --cert-file (PEM)
+  --help               shows this
+
+Exit codes: 0 when every record is stored, 2 when some were skipped, 1 when the
+import failed. An import that was broken off goes on when it is run again.
 `;
 const tokenHours = 24;
-const shownSkips = 20;
+const skippedCode = 2;
 
-const skipNames = Object.entries(SkipReason);
-const nameOf = (reason: SkipReason) => skipNames.find(([, value]) => value === reason)?.[0] ?? "UNSPECIFIED";
-
-await runCommand(async () => {
-  const config = readConfig(process.env);
-  const { file, url, token: given, ...tls } = readArguments(config);
-  const token = given?.trim() ?? (await ownToken(config));
-  const bar = new ProgressBar(process.stderr);
-  const { progress, skipped } = await importFile(file, {
-    url,
-    token,
-    tls,
-    onProgress: (fraction, record) => bar.show(fraction, `${record} records`),
-  });
-  bar.end();
-  const counts = progress?.skipped.map(({ reason, count }) => `${count} ${nameOf(reason)}`) ?? [];
-  process.stdout.write(
-    `${progress?.records} records: ${progress?.stored} stored, ${progress?.unchanged} there already, ` +
-      `skipped: ${counts.join(", ") || "none"}\n`,
-  );
-  for (const { record, reason } of skipped.slice(0, shownSkips)) {
-    process.stdout.write(`  record ${record}: ${nameOf(reason)}\n`);
-  }
+const { values, positionals } = readCommandLine(usage, {
+  allowPositionals: true,
+  options: {
+    url: { type: "string" },
+    "token-file": { type: "string" },
+    "assume-utc": { type: "boolean", default: false },
+    ignore: { type: "string", default: "" },
+    "allow-skipped": { type: "boolean", default: false },
+    "skipped-file": { type: "string" },
+    "ca-file": { type: "string" },
+    "cert-file": { type: "string" },
+    "key-file": { type: "string" },
+  },
 });
 
-function readArguments(config: Config) {
-  const { values, positionals } = parse(config);
+await runCommand(async () => {
   const [file, ...others] = positionals;
-  if (file === undefined || others.length > 0) throw new CommandError(usage);
-  return {
-    file,
-    url: values.url,
-    ...content("token", values["token-file"]),
+  if (file === undefined) throw new CommandError(`The file to import is missing.\n\n${usage}`);
+  if (others.length > 0)
+    throw new CommandError(`One file is imported at a time, not ${others.join(", ")} too.`);
+  const url = readUrl(values.url ?? internalUrl(process.env));
+  const tls = {
     ...content("ca", values["ca-file"]),
     ...content("cert", values["cert-file"]),
     ...content("key", values["key-file"]),
   };
+  const token = values["token-file"] === undefined ? await ownToken() : readToken(values["token-file"]);
+  const report = new SkippedReport(values["skipped-file"]);
+  const bar = new ProgressBar(process.stderr);
+  await using source = await openSource(file, process.stdin);
+  try {
+    const progress = await importFile(source, {
+      url,
+      token,
+      tls,
+      reading: { assumeUtc: values["assume-utc"], ignore: values.ignore.split(",").filter(Boolean) },
+      onProgress: (fraction, record) => bar.show(fraction, `${record} records`),
+      onSkipped: (skipped) => report.add(skipped),
+    });
+    bar.end();
+    const counts = progress?.skipped.map(({ reason, count }) => `${count} ${reasonName(reason)}`) ?? [];
+    process.stdout.write(
+      `${progress?.records ?? 0} records: ${progress?.stored ?? 0} stored, ` +
+        `${progress?.unchanged ?? 0} there already, skipped: ${counts.join(", ") || "none"}\n`,
+    );
+    if (counts.length > 0 && !values["allow-skipped"]) process.exitCode = skippedCode;
+  } catch (failure) {
+    bar.end();
+    throw failure instanceof ConnectError ? new CommandError(explainFailure(failure, url)) : failure;
+  } finally {
+    process.stdout.write(report.end());
+  }
+});
+
+function readUrl(text: string): string {
+  const url = URL.parse(text);
+  if (url !== null && /^https?:$/.test(url.protocol)) return text;
+  throw new CommandError(`--url must be an http:// or https:// URL, not ${text}.`);
 }
 
-function parse({ tls, host, grpcPort }: Config) {
-  try {
-    return parseArgs({
-      allowPositionals: true,
-      options: {
-        url: { type: "string", default: `${tls === undefined ? "http" : "https"}://${host}:${grpcPort}` },
-        "token-file": { type: "string" },
-        "ca-file": { type: "string" },
-        "cert-file": { type: "string" },
-        "key-file": { type: "string" },
-      },
-    });
-  } catch {
-    throw new CommandError(usage);
-  }
+function readToken(path: string): string {
+  const token = readFileSync(path, "utf8").trim();
+  if (/^[\x21-\x7e]+$/.test(token)) return token;
+  throw new CommandError(`${path} must hold a token, and nothing else.`);
 }
 
 function content<Name extends string>(name: Name, path: string | undefined): { [name in Name]?: string } {
-  return (path === undefined ? {} : { [name]: readFileSync(path, "utf8") }) as { [name in Name]?: string };
+  if (path === undefined) return {};
+  const text = readFileSync(path, "utf8");
+  if (!text.includes("-----BEGIN ")) throw new CommandError(`${path} must hold PEM.`);
+  return { [name]: text } as { [name in Name]?: string };
 }
 
-async function ownToken(config: Config): Promise<string> {
-  const minting = configuredMinting(config, tokenHours);
+async function ownToken(): Promise<string> {
+  const minting = configuredMinting(mintingConfig(), tokenHours);
   if (minting === undefined)
     throw new CommandError("JWKS_URL is set: give a service's token with --token-file.");
   return serviceToken("import", "graph.read graph.write", minting);
+}
+
+function mintingConfig(): MintingConfig {
+  try {
+    return readMintingConfig(process.env);
+  } catch (failure) {
+    if (!(failure instanceof ConfigError)) throw failure;
+    throw new CommandError(`${failure.message}\nOr give a service's token with --token-file.`);
+  }
 }

@@ -1,6 +1,4 @@
 import { createHash, randomUUID, type UUID } from "node:crypto";
-import { stat } from "node:fs/promises";
-import { resolve } from "node:path";
 import { getCACertificates } from "node:tls";
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { type CallOptions, type Client, createClient } from "@connectrpc/connect";
@@ -8,88 +6,186 @@ import { createGrpcTransport } from "@connectrpc/connect-node";
 import {
   GraphService,
   type ImportEdgesRequestSchema,
-  type ImportEdgesResponse,
+  type ImportProgress,
+  type SkippedRecord,
 } from "../../gen/nexgate/privacy/v1/graph_service_pb.ts";
-import { type FileRecord, readRecords } from "./read-records.ts";
+import { type FileRecord, type Format, readRecords } from "./read-records.ts";
+import type { Reading } from "./records.ts";
+import type { Source } from "./source.ts";
+
+/** How long an answer may take, in milliseconds. */
+const answerMs = 120_000;
+/** The first answer comes at once, or the URL is wrong. */
+const firstAnswerMs = 15_000;
 
 const batchSize = 1_000;
 /** Far below what the service takes in one message, 1 MiB: a character may need three bytes. */
-const batchCharacters = 256 * 1024;
+const batchCharacters = 192 * 1024;
+/** Part of an import's name: another version may number the records of a file otherwise. */
+const readerVersion = 2;
+
+/** A record that was not stored. */
+export interface Skipped {
+  /** The number of its first line, from 1. */
+  readonly line: number;
+  readonly reason: SkippedRecord["reason"];
+  /** Which field is at fault, and what is wrong. */
+  readonly description: string;
+}
 
 interface ImportOptions {
   readonly url: string;
   readonly token: string;
   /** For an https URL, in PEM: whom to trust beside the usual authorities, and what the service may demand to see. */
   readonly tls: { readonly ca?: string; readonly cert?: string; readonly key?: string };
+  readonly reading: Reading;
   /** Told the part of the file that is sent, from 0 to 1, and the number of the next record. */
   readonly onProgress: (fraction: number, record: number) => void;
+  /** Told of each record that is skipped, in the order of the file. */
+  readonly onSkipped: (skipped: Skipped) => void;
+}
+
+/** What must be known of a file before any of it is sent. */
+interface Inspected {
+  /** Names the content and all that its meaning depends on. */
+  readonly name: UUID;
+  readonly records: number;
 }
 
 /**
- * Imports the records of a file through a running service. A file that was imported in part goes on where it was
- * broken off: the import is named after the file's path, size and time. One that was imported to its end is imported
- * anew, since what it was skipped for may have changed.
+ * Imports the records of a file through a running service, and returns how far the import has come, over all of its
+ * runs. A file that was imported in part goes on where it was broken off: the import is named after its content. One
+ * that was imported to its end is imported anew, since what it was skipped for may have changed.
+ *
+ * Throws an `InputError` before anything is sent when the file cannot be understood.
  */
-export async function importFile(path: string, options: ImportOptions): Promise<ImportEdgesResponse> {
-  const { size, mtimeMs } = await stat(path);
-  const named = uuidOf(`${resolve(path)}\n${size}\n${mtimeMs}`);
+export async function importFile(
+  source: Source,
+  options: ImportOptions,
+): Promise<ImportProgress | undefined> {
+  const { name, records } = await inspectFile(source.path, options.reading);
   const { ca, ...shown } = options.tls;
   const nodeOptions = { ...shown, ...(ca === undefined ? {} : { ca: [...getCACertificates(), ca] }) };
   const client = createClient(GraphService, createGrpcTransport({ baseUrl: options.url, nodeOptions }));
   const call = { headers: { authorization: `Bearer ${options.token}` } };
-  const before = await recordsDone(client, named, call);
-  const isComplete = before > 0 && before >= (await countRecords(path));
-  const [importId, done] = isComplete ? [randomUUID(), 0] : [named, before];
-  return client.importEdges(batches(path, size, importId, done, options), call);
+  const before = (await client.getImport({ importId: name }, { ...call, timeoutMs: firstAnswerMs })).progress;
+  const done = Number(before?.records ?? 0);
+  const isComplete = done >= records;
+  const importing = isComplete
+    ? new Import(client, call, randomUUID(), options.onSkipped)
+    : new Import(client, call, name, options.onSkipped);
+  const progress = await importing.send(batches(source, isComplete ? 0 : done, options));
+  await source.assertUnchanged();
+  return progress;
 }
 
-async function recordsDone(client: Client<typeof GraphService>, importId: string, call: CallOptions) {
-  const { progress } = await client.getImport({ importId }, call);
-  return Number(progress?.records ?? 0);
-}
-
-async function countRecords(path: string): Promise<number> {
-  let count = 0;
-  for await (const _ of readRecords(path)) count++;
-  return count;
-}
-
-async function* batches(
-  path: string,
-  size: number,
-  importId: string,
-  done: number,
-  { onProgress }: ImportOptions,
-) {
-  type Batch = MessageInitShape<typeof ImportEdgesRequestSchema> & { records: unknown[] };
-  const start = (firstRecord: number) =>
-    ({ importId, firstRecord: BigInt(firstRecord), records: [] }) as Batch;
-  let number = 0;
-  let batch = start(done);
-  let characters = 0;
-  for await (const { record, bytesRead } of readRecords(path)) {
-    if (number++ < done) continue;
-    batch.records.push(record);
-    characters += charactersOf(record);
-    if (batch.records.length < batchSize && characters < batchCharacters) continue;
-    yield batch;
-    onProgress(bytesRead / size, number);
-    batch = start(number);
-    characters = 0;
-  }
-  // Also when it is empty: the service answers a stream of at least one message.
-  yield batch;
-  onProgress(1, number);
-}
-
-/** Only users vary in size: by their texts. */
-function charactersOf({ record }: FileRecord["record"]): number {
-  if (record?.case !== "user") return 0;
-  const { userName = "", firstName = "", lastName = "", profilePictureUrls = [] } = record.value;
-  return [userName, firstName, lastName, ...profilePictureUrls].join("").length;
+/** Reads a whole file before any of it is sent. Throws an `InputError` when it cannot be understood. */
+export async function inspectFile(path: string, reading: Reading): Promise<Inspected> {
+  const content = createHash("sha256");
+  let format: Format | undefined;
+  let records = 0;
+  const hooks = {
+    onBytes: (bytes: Uint8Array) => content.update(bytes),
+    onFormat: (found: Format) => {
+      format = found;
+    },
+  };
+  for await (const _ of readRecords(path, reading, hooks)) records++;
+  const { assumeUtc, ignore } = reading;
+  const meaning = { readerVersion, format, assumeUtc, ignore: ignore.toSorted() };
+  return { name: uuidOf(`${JSON.stringify(meaning)}\n${content.digest("hex")}`), records };
 }
 
 function uuidOf(text: string): UUID {
   const hex = createHash("sha256").update(text).digest("hex");
   return hex.slice(0, 32).replace(/^(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-") as UUID;
+}
+
+/** Records that are sent together. */
+interface Batch {
+  /** The number of the first one in the import. */
+  readonly first: number;
+  readonly records: readonly FileRecord[];
+}
+
+/** Sends batches one after another, each in a call of its own, whose answer names every record that was skipped. */
+class Import {
+  readonly #client: Client<typeof GraphService>;
+  readonly #call: CallOptions;
+  readonly #importId: string;
+  readonly #onSkipped: (skipped: Skipped) => void;
+
+  constructor(
+    client: Client<typeof GraphService>,
+    call: CallOptions,
+    importId: string,
+    onSkipped: (skipped: Skipped) => void,
+  ) {
+    this.#client = client;
+    this.#call = call;
+    this.#importId = importId;
+    this.#onSkipped = onSkipped;
+  }
+
+  async send(all: AsyncIterable<Batch>): Promise<ImportProgress | undefined> {
+    let progress: Promise<ImportProgress | undefined> = Promise.resolve(undefined);
+    for await (const batch of all) {
+      await progress;
+      progress = this.#sendOne(batch);
+      // The next batch is read meanwhile; a failure is met when that is done.
+      progress.catch(() => {});
+    }
+    return await progress;
+  }
+
+  async #sendOne({ first, records }: Batch): Promise<ImportProgress | undefined> {
+    const message: MessageInitShape<typeof ImportEdgesRequestSchema> = {
+      importId: this.#importId,
+      firstRecord: BigInt(first),
+      records: records.map(({ record }) => record),
+    };
+    const { progress, skipped } = await this.#client.importEdges(only(message), {
+      ...this.#call,
+      timeoutMs: answerMs,
+    });
+    for (const { record, reason, description } of skipped) {
+      const at = records[Number(record) - first];
+      if (at !== undefined)
+        this.#onSkipped({ line: at.line, reason, description: at.problem ?? description });
+    }
+    return progress;
+  }
+}
+
+async function* only<T>(message: T): AsyncIterable<T> {
+  yield message;
+}
+
+async function* batches(
+  { path, size }: Source,
+  done: number,
+  { reading, onProgress }: ImportOptions,
+): AsyncGenerator<Batch> {
+  let number = 0;
+  let bytesRead = 0;
+  let records: FileRecord[] = [];
+  let characters = 0;
+  const hooks = {
+    onBytes: ({ length }: Uint8Array) => {
+      bytesRead += length;
+    },
+  };
+  for await (const record of readRecords(path, reading, hooks)) {
+    if (number++ < done) continue;
+    records.push(record);
+    characters += record.characters;
+    if (records.length < batchSize && characters < batchCharacters) continue;
+    yield { first: number - records.length, records };
+    onProgress(bytesRead / size, number);
+    records = [];
+    characters = 0;
+  }
+  // Also when it is empty: the service tells the progress of a call of at least one message.
+  yield { first: number - records.length, records };
+  onProgress(1, number);
 }

@@ -1,85 +1,169 @@
-import { createReadStream } from "node:fs";
 import { extname } from "node:path";
-import { createInterface } from "node:readline";
-import type { MessageInitShape } from "@bufbuild/protobuf";
-import { timestampFromDate } from "@bufbuild/protobuf/wkt";
-import { parse } from "csv-parse";
-import type { ImportRecordSchema } from "../../gen/nexgate/privacy/v1/graph_service_pb.ts";
+import { type CsvRow, parseCells, readRows } from "./csv-rows.ts";
+import { detectEncoding, readText } from "./encoding.ts";
+import { InputError } from "./input-error.ts";
+import { type Line, maxLineLength, splitLines } from "./lines.ts";
+import {
+  fieldNamed,
+  fieldNames,
+  isIgnored,
+  type Reading,
+  type ReadRecord,
+  toRecord,
+  unreadable,
+} from "./records.ts";
+import { shown } from "./values.ts";
 
-type ImportRecord = MessageInitShape<typeof ImportRecordSchema>;
+export type Format = "ndjson" | "csv";
 
-/** The fields of a line, whatever the format. */
-type Line = Readonly<Record<string, unknown>>;
-
-/** A record of a file, and how many bytes of the file have been read. */
-export interface FileRecord {
-  readonly record: ImportRecord;
-  readonly bytesRead: number;
+/** A record of a file, and where it is. */
+export interface FileRecord extends ReadRecord {
+  /** The number of its first line, from 1. */
+  readonly line: number;
 }
+
+const ndjsonNames = new Set([".ndjson", ".jsonl", ".json"]);
+const csvNames = new Set([".csv", ".tsv"]);
+const separators = [",", ";", "\t", "|"];
 
 /**
- * Reads the records of a file, line by line: `.ndjson` (one JSON object a line) or `.csv` (with a header). A line
- * that cannot be read becomes an empty record, which the service counts as malformed, so that numbers stay true.
+ * Reads the records of a file in the order of its lines: NDJSON (one JSON object a line) or CSV (with a header), told
+ * by the name of the file, else by its first character. `onBytes` is given the bytes as they are read, `onFormat` the
+ * format.
+ *
+ * What cannot be read becomes an empty record with a problem, so that numbers stay true. Throws an `InputError` when it
+ * is the file as a whole that cannot be understood.
  */
-export async function* readRecords(path: string): AsyncGenerator<FileRecord> {
-  const file = createReadStream(path);
-  const lines = extname(path) === ".csv" ? csvLines(file) : jsonLines(file);
-  for await (const line of lines) yield { record: toRecord(line), bytesRead: file.bytesRead };
-}
-
-async function* jsonLines(file: NodeJS.ReadableStream): AsyncGenerator<Line> {
-  for await (const text of createInterface({ input: file, crlfDelay: Number.POSITIVE_INFINITY })) {
-    if (text.trim() !== "") yield parseObject(text);
+export async function* readRecords(
+  path: string,
+  reading: Reading,
+  {
+    onBytes = () => {},
+    onFormat = () => {},
+  }: { onBytes?: (bytes: Uint8Array) => void; onFormat?: (format: Format) => void } = {},
+): AsyncGenerator<FileRecord> {
+  const encoding = await detectEncoding(path);
+  const lines = splitLines(readText(path, encoding, onBytes));
+  let first: Line | undefined;
+  for (;;) {
+    const { done, value } = await lines.next();
+    if (done === true) break;
+    if (value.text.trim() === "") continue;
+    first = value;
+    break;
   }
+  const format = formatOf(path, first);
+  onFormat(format);
+  if (first !== undefined)
+    yield* format === "csv" ? csvRecords(first, lines, reading) : jsonRecords(first, lines, reading);
 }
 
-function csvLines(file: NodeJS.ReadableStream): AsyncIterable<Line> {
-  return file.pipe(parse({ columns: true, skip_empty_lines: true, trim: true, relax_column_count: true }));
-}
-
-function parseObject(text: string): Line {
-  try {
-    const value: unknown = JSON.parse(text);
-    return typeof value === "object" && value !== null ? (value as Line) : {};
-  } catch {
-    return {};
+function formatOf(path: string, first: Line | undefined): Format {
+  const extension = extname(path).toLowerCase();
+  const start = first?.text.trimStart()[0];
+  if (start === "[")
+    throw new InputError(
+      "The file is a JSON array: expected NDJSON, one object a line. Convert it first: jq -c '.[]'.",
+    );
+  if (ndjsonNames.has(extension)) return "ndjson";
+  if (csvNames.has(extension)) {
+    if (first === undefined) throw new InputError(`The file is empty: expected ${expectedHeader}.`);
+    return "csv";
   }
+  return start === "{" || first === undefined ? "ndjson" : "csv";
 }
 
-function toRecord(line: Line): ImportRecord {
-  switch (line.type) {
-    case "user":
-      return { record: { case: "user", value: toUser(line) } };
-    case "follow":
-    case "block":
-    case "mute":
-      return { record: { case: line.type, value: toEdge(line) } };
-    default:
-      return {};
-  }
-}
-
-function toUser(line: Line) {
-  const urls = line.profilePictureUrls;
-  return {
-    id: text(line.id),
-    userName: text(line.userName),
-    firstName: text(line.firstName),
-    lastName: text(line.lastName),
-    profilePictureUrls: Array.isArray(urls) ? urls.map(text) : text(urls).split(" ").filter(Boolean),
-    isVerified: line.isVerified === true || line.isVerified === "true",
+async function* jsonRecords(
+  first: Line,
+  others: AsyncIterable<Line>,
+  reading: Reading,
+): AsyncGenerator<FileRecord> {
+  let hasObjects = false;
+  const read = ({ number, text }: Line): FileRecord => {
+    const object = parseObject(text);
+    if (object === undefined)
+      return { line: number, ...unreadable(`the line is no JSON object: ${shown(text.trim())}`) };
+    hasObjects = true;
+    return { line: number, ...toRecord(Object.entries(object), reading) };
   };
+  yield read(first);
+  for await (const line of others) if (line.text.trim() !== "") yield read(line);
+  if (!hasObjects)
+    throw new InputError("No line of the file is a JSON object: expected NDJSON, one object a line.");
 }
 
-function toEdge(line: Line) {
-  const at = text(line.createdAt);
-  const createdAt = new Date(at);
-  const edge = { ownerId: text(line.ownerId), targetId: text(line.targetId) };
-  if (at === "") return edge;
-  // An edge whose time cannot be read is malformed as a whole: without its ids the service says so.
-  return Number.isNaN(createdAt.getTime()) ? {} : { ...edge, createdAt: timestampFromDate(createdAt) };
+function parseObject(text: string): object | undefined {
+  if (text.length > maxLineLength) return undefined;
+  try {
+    // Trimmed: files that were put together may have a byte order mark before each part.
+    const value: unknown = JSON.parse(text.trim());
+    return typeof value === "object" && value !== null && !Array.isArray(value) ? value : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
-function text(value: unknown): string {
-  return typeof value === "string" ? value : "";
+const expectedHeader =
+  "a header of names between commas, semicolons, tabs or |, type among them, and others of " +
+  fieldNames.slice(1).join(", ");
+
+async function* csvRecords(
+  header: Line,
+  others: AsyncGenerator<Line>,
+  reading: Reading,
+): AsyncGenerator<FileRecord> {
+  const { separator, names } = readHeader(header, reading);
+  let isEmpty = true;
+  let fits = false;
+  for await (const row of readRows(others, separator)) {
+    if (row.cells?.every((cell) => cell === "")) continue;
+    isEmpty = false;
+    fits ||= row.cells !== undefined && row.cells.length >= names.length;
+    yield { line: row.line, ...csvRecord(row, names, reading) };
+  }
+  if (!isEmpty && !fits)
+    throw new InputError(
+      `No row has as many columns as the header in line ${header.number}, ${names.length}.`,
+    );
+}
+
+function csvRecord({ cells, problem = "" }: CsvRow, names: readonly string[], reading: Reading): ReadRecord {
+  if (cells === undefined) return unreadable(problem);
+  const beyond = cells.slice(names.length);
+  if (cells.length < names.length || beyond.some((cell) => cell !== ""))
+    return unreadable(`the row has ${cells.length} columns, the header ${names.length}`);
+  const fields = names.map((name, column) => [name, cells[column] ?? ""] as const);
+  const nameless = fields.findIndex(([name, cell]) => name === "" && cell !== "");
+  if (nameless >= 0) return unreadable(`column ${nameless + 1} has no name`);
+  return toRecord(
+    fields.filter(([name]) => name !== ""),
+    reading,
+  );
+}
+
+/** Finds the separator by which a header makes sense, and its names. */
+function readHeader({ number, text }: Line, { ignore }: Reading) {
+  const isHeader = (names: readonly string[]) => names.some((name) => fieldNamed(name) === "type");
+  const found = separators
+    .map((separator) => ({ separator, names: namesOf(text, separator) }))
+    .filter(({ names }) => isHeader(names));
+  const [header, ...more] = found;
+  if (header === undefined || more.length > 0)
+    throw new InputError(`Line ${number} is no header, but ${shown(text)}: expected ${expectedHeader}.`);
+  const { names } = header;
+  const kept = names.filter((name) => name !== "" && !isIgnored(name, ignore));
+  const unknown = kept.filter((name) => fieldNamed(name) === undefined);
+  if (unknown.length > 0)
+    throw new InputError(
+      `Line ${number} names unknown columns: ${unknown.map(shown).join(", ")}. Known are ${fieldNames.join(", ")}; ` +
+        "--ignore leaves others out.",
+    );
+  const twice = kept.find((name, i) => kept.findIndex((other) => fieldNamed(other) === fieldNamed(name)) < i);
+  if (twice !== undefined) throw new InputError(`Line ${number} names the column ${shown(twice)} twice.`);
+  return header;
+}
+
+function namesOf(header: string, separator: string): readonly string[] {
+  const parsed = parseCells(header, separator);
+  return parsed.state === "complete" ? parsed.cells : [];
 }

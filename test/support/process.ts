@@ -28,8 +28,9 @@ export function runFile(
   path: string,
   environment: Record<string, string>,
   nodeOptions: string[] = [],
+  args: string[] = [],
 ): RunningScript {
-  return run(process.execPath, [...nodeOptions, path], environment);
+  return run(process.execPath, [...nodeOptions, path, ...args], environment);
 }
 
 function run(command: string, args: string[], environment: Record<string, string>): RunningScript {

@@ -20,6 +20,7 @@ const floors: Record<string, readonly string[]> = {
 };
 const roots = [
   "src/app.ts",
+  "src/command-line.ts",
   "src/command.ts",
   "src/config.ts",
   "src/import.ts",

@@ -1,0 +1,145 @@
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import type { ImportRecordSchema } from "../../gen/nexgate/privacy/v1/graph_service_pb.ts";
+import { readBoolean, readString, readStrings, readTime, shown, ValueError } from "./values.ts";
+
+type ImportRecord = MessageInitShape<typeof ImportRecordSchema>;
+
+/** The fields of a record by their names in the file, whatever its format. */
+export type Fields = Iterable<readonly [name: string, value: unknown]>;
+
+/** A record as the service takes it; an empty one, which it counts as malformed, with what is wrong. */
+export interface ReadRecord {
+  readonly record: ImportRecord;
+  /** The length of its texts, in UTF-16 code units. */
+  readonly characters: number;
+  readonly problem?: string;
+}
+
+/** Longer than any record may be. A longer one must not reach the service, which would refuse all that comes with it. */
+const maxCharacters = 40_000;
+
+/** What the meaning of a file depends on beside its content. */
+export interface Reading {
+  /** Takes a time that names no zone for UTC. */
+  readonly assumeUtc: boolean;
+  /** The names of fields to leave out. */
+  readonly ignore: readonly string[];
+}
+
+/** How many fields of a user may be left out. */
+const optionalFields = 4;
+
+/** The names of all fields that a record may have. */
+export const fieldNames = [
+  "type",
+  "id",
+  "userName",
+  "firstName",
+  "lastName",
+  "profilePictureUrls",
+  "isVerified",
+  "ownerId",
+  "targetId",
+  "createdAt",
+] as const;
+
+type FieldName = (typeof fieldNames)[number];
+
+const byNormalName = new Map(fieldNames.map((name) => [normal(name), name]));
+
+/** The field of a name, which may be spelt as `user_name` or `User Name` too; undefined when there is none. */
+export function fieldNamed(name: string): FieldName | undefined {
+  return byNormalName.get(normal(name));
+}
+
+function normal(name: string): string {
+  return name.replace(/[\s_-]/g, "").toLowerCase();
+}
+
+/** Whether a field is among those to leave out. */
+export function isIgnored(name: string, ignore: readonly string[]): boolean {
+  return ignore.some((ignored) => normal(ignored) === normal(name));
+}
+
+/** An empty record, which the service counts as malformed. */
+export function unreadable(problem: string): ReadRecord {
+  return { record: {}, characters: 0, problem };
+}
+
+/** Makes a record of its fields. A field that is null counts as one that is not there. */
+export function toRecord(fields: Fields, reading: Reading): ReadRecord {
+  const values = new Map<FieldName, unknown>();
+  for (const [name, value] of fields) {
+    if (isIgnored(name, reading.ignore)) continue;
+    const field = fieldNamed(name);
+    if (field === undefined) return unreadable(`${shown(name)} is no known field`);
+    if (values.has(field)) return unreadable(`${field} is there twice`);
+    if (value !== null && value !== undefined) values.set(field, value);
+  }
+  const characters = values.values().reduce<number>((sum, value) => sum + charactersOf(value), 0);
+  if (characters > maxCharacters) return unreadable(`the record is longer than ${maxCharacters} characters`);
+  try {
+    return { record: recordOf(values, reading), characters };
+  } catch (failure) {
+    if (failure instanceof ValueError) return unreadable(failure.message);
+    throw failure;
+  }
+}
+
+function recordOf(values: ReadonlyMap<FieldName, unknown>, { assumeUtc }: Reading): ImportRecord {
+  /** Reads a field; undefined when it is not there. */
+  const read = <T>(name: FieldName, parse: (value: unknown) => T): T | undefined => {
+    const value = values.get(name);
+    if (value === undefined) return undefined;
+    try {
+      return parse(value);
+    } catch (failure) {
+      throw failure instanceof ValueError ? new ValueError(`${name} ${failure.message}`) : failure;
+    }
+  };
+  const type = read("type", readString)?.trim().toLowerCase() ?? "";
+  switch (type) {
+    case "user": {
+      const names = { id: read("id", readString), userName: read("userName", readString) };
+      const given = Object.entries({
+        firstName: read("firstName", readString),
+        lastName: read("lastName", readString),
+        profilePictureUrls: read("profilePictureUrls", readStrings),
+        isVerified: read("isVerified", readBoolean),
+      }).filter(([, value]) => value !== undefined);
+      const user = defined({ ...names, ...Object.fromEntries(given) });
+      const record = { case: "user", value: user } as const;
+      if (given.length === optionalFields) return { record };
+      return { record, userFields: { paths: ["userName", ...given.map(([name]) => name)].map(toPath) } };
+    }
+    case "follow":
+    case "block":
+    case "mute": {
+      const ids = { ownerId: read("ownerId", readString), targetId: read("targetId", readString) };
+      const createdAt = read("createdAt", (value) => readTime(value, assumeUtc));
+      return { record: { case: type, value: defined({ ...ids, createdAt }) } };
+    }
+    default:
+      throw new ValueError(
+        type === ""
+          ? "type is missing"
+          : `type is ${shown(values.get("type"))}, expected user, follow, block or mute`,
+      );
+  }
+}
+
+function charactersOf(value: unknown): number {
+  if (typeof value === "string") return value.length;
+  return Array.isArray(value) ? value.reduce<number>((sum, item) => sum + charactersOf(item) + 1, 0) : 0;
+}
+
+/** The path of a field in a field mask. */
+function toPath(name: string): string {
+  return name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+}
+
+type Defined<T> = { [Key in keyof T]?: Exclude<T[Key], undefined> };
+
+function defined<T extends object>(fields: T): Defined<T> {
+  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as Defined<T>;
+}
