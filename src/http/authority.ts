@@ -1,3 +1,10 @@
+/**
+ * Stands in for an `:authority` that is none of a URL's: nothing here depends on it. Clients of gRPC send what they
+ * make of their targets: an encoded path or list of addresses (`unix:`, `ipv4:`), a port alone, an IPv6 address without
+ * brackets. nghttp2 refuses those whose characters RFC 9113, 8.3.1 forbids.
+ */
+export const anyAuthority = "localhost";
+
 /** Answers whether an authority (`:authority`, or `Host`) names a host and nothing else. */
 export type CheckAuthority = (authority: string | undefined) => boolean;
 

@@ -3,7 +3,7 @@ import type { Logger } from "pino";
 import type { Calls } from "../rpc/calls.ts";
 import { grpcUnary } from "../rpc/grpc-unary.ts";
 import { answerBroken, answerFailure, answerUnimplemented, type Request, type Response } from "./answers.ts";
-import { authorityCheck } from "./authority.ts";
+import { anyAuthority, authorityCheck } from "./authority.ts";
 import { connectHandlers, type RpcOptions, serveConnect } from "./connect-handlers.ts";
 import type { Cors } from "./cors.ts";
 import { shortenDeadline } from "./deadlines.ts";
@@ -25,6 +25,9 @@ export interface Front {
   /** What every answer says, also one to what is no request. */
   readonly headers: HeaderList;
 }
+
+/** How much is logged of a header or a path that is refused. */
+const loggedLength = 100;
 
 interface FrontOptions {
   readonly calls: Calls;
@@ -63,13 +66,20 @@ export function createFront({
     answerFailure(response, status);
   };
 
+  const refuseHost = (request: Request, response: Response): void => {
+    const host = authorityOf(request)?.slice(0, loggedLength);
+    const path = request.url?.slice(0, loggedLength);
+    log.info({ host, path }, "a request was refused for its Host header");
+    refuse(response, 400);
+  };
+
   const answer = async (request: Request, response: Response): Promise<void> => {
     const path = pathOf(request);
     const handler = handlers.get(path);
     for (const [name, value] of headers) response.setHeader(name, value);
     if (cors(request, response, () => handler?.allowedMethods ?? methodsAt(path))) return;
     if (handler !== undefined) {
-      if (!isAuthority(authorityOf(request))) return refuse(response, 400);
+      if (!isAuthority(authorityOf(request))) return refuseHost(request, response);
       shortenDeadline(request.headers);
       return serveConnect(handler, request, response, { calls, log });
     }
@@ -79,7 +89,8 @@ export function createFront({
       return answerUnimplemented(response, contentType);
     }
     // RFC 9112, 3.2. HTTP/1.0 knows no Host.
-    if (authorityOf(request) === undefined && request.httpVersion !== "1.0") return refuse(response, 400);
+    if (authorityOf(request) === undefined && request.httpVersion !== "1.0")
+      return refuseHost(request, response);
     await otherwise(request, response);
   };
 
@@ -91,8 +102,9 @@ export function createFront({
       });
     },
     takeStream: (stream, headers) => {
+      if (!isAuthority(headers[":authority"] ?? headers.host)) headers[":authority"] = anyAuthority;
       // Browsers cannot read gRPC's trailers. What one sends nevertheless is a matter of CORS.
-      if (headers.origin !== undefined || !isAuthority(headers[":authority"] ?? headers.host)) return false;
+      if (headers.origin !== undefined) return false;
       shortenDeadline(headers);
       return serveUnary(stream, headers);
     },

@@ -77,15 +77,14 @@ for (const fastPath of [true, false]) {
             .and.to.contain('"httpStatus":"BAD_REQUEST"');
         });
 
-        it(`is refused over HTTP/2: ${JSON.stringify(authority)}`, async () => {
+        // Clients of gRPC send authorities that no URL can hold: authorities.test.ts.
+        if (["[", "x:99999"].includes(authority)) continue;
+        it(`is reset over HTTP/2: ${JSON.stringify(authority)}`, async () => {
           const session = openSession(internal.listener.url);
           for (const type of ["application/grpc", "application/json"]) {
             const headers = { ...grpcHeaders, ":authority": authority, "content-type": type };
             const answer = await exchange(session, { headers, chunks: [frame(message)] });
-            // Node resets what cannot be an authority by its characters alone.
-            const isReset = answer.reset === constants.NGHTTP2_PROTOCOL_ERROR;
-            expect(isReset).to.equal(!["[", "x:99999"].includes(authority));
-            if (!isReset) expect(answer.headers[":status"]).to.equal(400);
+            expect(answer.reset).to.equal(constants.NGHTTP2_PROTOCOL_ERROR);
           }
           session.destroy();
         });

@@ -27,7 +27,7 @@ const mutants = {
   },
   "no check of authorities": {
     file: "src/http/front.ts",
-    edits: [["if (!isAuthority(authorityOf(request))) return refuse(response, 400);", ""]],
+    edits: [["if (!isAuthority(authorityOf(request))) return refuseHost(request, response);", ""]],
   },
   "no check of framing": {
     file: "src/http/http1.ts",
