@@ -13,7 +13,7 @@ import { publicLimits } from "./http/limits.ts";
 import { openPublicListener } from "./http/public-listener.ts";
 import { Certificates } from "./http/tls/certificates.ts";
 import { Metrics } from "./metrics/metrics.ts";
-import { watchListeners, watchReadiness } from "./metrics/service-metrics.ts";
+import { watchConcurrencyLimits, watchListeners, watchReadiness } from "./metrics/service-metrics.ts";
 import { createRestGateway } from "./rest/gateway.ts";
 import { AdaptiveConcurrencyLimiter } from "./rpc/adaptive-concurrency-limiter.ts";
 import { Calls } from "./rpc/calls.ts";
@@ -146,6 +146,7 @@ export async function startApp(
 
   metrics.pools.watch(() => database.pools());
   watchListeners(metrics.registry, { public: publicListener, internal: internalListener });
+  watchConcurrencyLimits(metrics.registry, { public: publicCalls.limiter, internal: internalCalls.limiter });
   watchReadiness(metrics.registry, ready);
   handOver?.(metrics);
   const adminListener = handOver

@@ -16,7 +16,14 @@ interface Cell {
   readonly protocol: string;
   readonly durations: Observations;
   readonly codes: Tally;
+  readonly refusals: Tally;
 }
+
+/** The reasons for which calls are refused that might succeed later, as their label spells them. */
+const refusalLabels: ReadonlyMap<string, string> = new Map([
+  ["OVERLOADED", "overloaded"],
+  ["RATE_LIMITED", "rate_limited"],
+]);
 
 /** The method of requests that reached none: an unknown path, a malformed request. */
 const noMethod = "none";
@@ -55,6 +62,18 @@ export class CallMetrics {
         addTo(this);
       },
     });
+    const cells = () => this.#allCells();
+    new Counter({
+      name: "privacy_control_refusals_total",
+      help: "Calls that were refused for a limit, by its kind: overloaded (of the service), rate_limited (of the caller).",
+      labelNames: ["method", "reason"],
+      registers,
+      collect() {
+        this.reset();
+        for (const { method, refusals } of cells())
+          for (const [reason, { calls }] of refusals) this.inc({ method, reason }, calls);
+      },
+    });
     const inFlight = () => this.#inFlight;
     new Gauge({
       name: "privacy_control_calls_in_flight",
@@ -72,11 +91,20 @@ export class CallMetrics {
   }
 
   /** A call ends that had begun. */
-  ended(method: Method, protocol: string, code: string, seconds: number): void {
+  ended(method: Method, protocol: string, code: string, seconds: number, reason?: string): void {
     this.#inFlight--;
-    const { codes, durations } = this.#cellOf(method, protocol);
-    count(codes, code);
-    durations.observe(seconds);
+    const cell = this.#cellOf(method, protocol);
+    count(cell.codes, code);
+    cell.durations.observe(seconds);
+    const refusal = reason && refusalLabels.get(reason);
+    if (refusal) count(cell.refusals, refusal);
+  }
+
+  /** A call of a method is refused before it begins. */
+  overloaded(method: Method, protocol: string): void {
+    const cell = this.#cellOf(method, protocol);
+    count(cell.codes, "resource_exhausted");
+    count(cell.refusals, "overloaded");
   }
 
   /** A request is answered that reached no method. */
@@ -90,18 +118,24 @@ export class CallMetrics {
     const found = this.#cells.get(method)?.get(protocol);
     if (found !== undefined) return found;
     const labels = { method: `${method.parent.typeName}/${method.name}`, protocol: labelOf(protocol) };
-    const cell = { ...labels, durations: this.#durations.child(labels), codes: new Map() };
+    const cell = {
+      ...labels,
+      durations: this.#durations.child(labels),
+      codes: new Map(),
+      refusals: new Map(),
+    };
     const protocols = this.#cells.get(method) ?? new Map<string, Cell>();
     this.#cells.set(method, protocols.set(protocol, cell));
     return cell;
   }
 
+  *#allCells(): Iterable<Cell> {
+    for (const protocols of this.#cells.values()) yield* protocols.values();
+  }
+
   #forEach(add: (method: string, protocol: string, code: string, calls: number) => void): void {
-    for (const protocols of this.#cells.values()) {
-      for (const { method, protocol, codes } of protocols.values()) {
-        for (const [code, { calls }] of codes) add(method, protocol, code, calls);
-      }
-    }
+    for (const { method, protocol, codes } of this.#allCells())
+      for (const [code, { calls }] of codes) add(method, protocol, code, calls);
     for (const [protocol, codes] of this.#refused) {
       for (const [code, { calls }] of codes) add(noMethod, labelOf(protocol), code, calls);
     }

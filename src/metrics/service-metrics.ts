@@ -50,6 +50,22 @@ export function watchListeners(registry: Registry, listeners: Readonly<Record<st
   });
 }
 
+/** Shows how many calls the named listeners admit at once now. */
+export function watchConcurrencyLimits(
+  registry: Registry,
+  limiters: Readonly<Record<string, { readonly limit: number }>>,
+): void {
+  new Gauge({
+    name: "privacy_control_concurrency_limit",
+    help: "The most calls in flight that the adaptive limit allows now.",
+    labelNames: ["listener"],
+    registers: [registry],
+    collect() {
+      for (const [listener, { limit }] of Object.entries(limiters)) this.set({ listener }, limit);
+    },
+  });
+}
+
 /** Shows at each scrape whether the service can do its work. */
 export function watchReadiness(registry: Registry, ready: () => boolean): void {
   new Gauge({

@@ -93,10 +93,11 @@ export class Calls {
   }
 
   /** Whether a call of a method that arrives now must be refused for want of room. Asked once, before it is started. */
-  refuses({ parent: { typeName } }: DescMethod, protocol: string): boolean {
+  refuses(method: DescMethod, protocol: string): boolean {
+    const { typeName } = method.parent;
     if (this.#open.has(typeName) || this.limiter.tryAcquire(this.#full.get(typeName)?.())) return false;
     // Not even logged: there is no time for it.
-    this.#observers.observer?.refused(protocol, "resource_exhausted");
+    this.#observers.observer?.overloaded(method, protocol);
     return true;
   }
 

@@ -9,7 +9,7 @@ import { cancellationOf } from "./call-context.ts";
 import { type LogOf, logsOfCalls } from "./call-log.ts";
 import { type CallTracer, httpKey, spanKey } from "./call-span.ts";
 import { isDisconnect } from "./disconnects.ts";
-import { toConnectError } from "./errors.ts";
+import { reasonOf, toConnectError } from "./errors.ts";
 
 /** The header and trailer of a failed call that names it in the log. */
 export const requestIdHeader = "x-request-id";
@@ -30,7 +30,10 @@ export const onEndKey = createContextKey<(() => void) | undefined>(undefined, { 
 interface CallObserver {
   /** A call begins; it ends exactly once. */
   began(): void;
-  ended(method: DescMethod, protocol: string, code: string, seconds: number): void;
+  /** `reason` is the `ErrorReason` of a call that ended with `resource_exhausted`. */
+  ended(method: DescMethod, protocol: string, code: string, seconds: number, reason?: string): void;
+  /** A call is refused as `OVERLOADED` before it begins. */
+  overloaded(method: DescMethod, protocol: string): void;
   /** A request is answered that reached no method. */
   refused(protocol: string, code: string): void;
 }
@@ -71,7 +74,8 @@ export function observing({
         if (reason instanceof ConnectError && reason !== finished && error) replace(reason, error);
         const ms = performance.now() - startedAt;
         const code = error === undefined ? "ok" : codeName(error.code);
-        observer?.ended(context.method, context.protocolName, code, ms / 1000);
+        const exhausted = error?.code === Code.ResourceExhausted ? reasonOf(error) : undefined;
+        observer?.ended(context.method, context.protocolName, code, ms / 1000, exhausted);
         if (error !== undefined || !isSilent) report(context, { error, code, ms }, logOf);
         context.values.get(spanKey)?.end(code, context.values.get(httpKey));
       }

@@ -1,4 +1,6 @@
+import { readFileSync } from "node:fs";
 import { expect } from "chai";
+import { parse } from "yaml";
 import { readConfig } from "../../src/config.ts";
 import { object, objects, stopsWithinMs } from "./files.ts";
 import { image } from "./image.ts";
@@ -61,7 +63,12 @@ describe("deploy/kubernetes.yaml", () => {
       (rule: { ports: { port: string }[] }) => rule.ports,
     );
     expect(policy.map(({ port }: { port: string }) => port)).to.have.members([...ports.keys()]);
-    expect(template.metadata.annotations["prometheus.io/port"]).to.equal(String(ports.get("metrics")));
+    const { scrape_configs } = parse(readFileSync("deploy/prometheus/kubernetes.yaml", "utf8"));
+    const kept = scrape_configs[0].relabel_configs
+      .filter(({ action }: { action?: string }) => action === "keep")
+      .map(({ regex }: { regex: string }) => regex);
+    expect(kept).to.eql([template.metadata.labels["app.kubernetes.io/name"], "metrics"]);
+    expect([...ports.keys()]).to.include("metrics");
     for (const { httpGet } of [container.startupProbe, container.readinessProbe, container.livenessProbe])
       expect(httpGet.port).to.equal("metrics");
     expect(config.ADMIN_HOST).to.equal("0.0.0.0");

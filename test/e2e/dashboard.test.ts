@@ -14,7 +14,7 @@ import { PrivacyControlService } from "../../gen/nexgate/privacy/v1/privacy_cont
 import { postgresUrl } from "../support/cluster.ts";
 import { readPromql } from "../support/promql.ts";
 import { type Scraped, scrape } from "../support/scrape.ts";
-import { startService, type TestService } from "../support/service.ts";
+import { noRates, startService, type TestService } from "../support/service.ts";
 
 interface Panel {
   readonly id: number;
@@ -35,6 +35,12 @@ const dashboard: { panels: Panel[]; templating: { list: { type: string; query: {
   JSON.parse(readFileSync("deploy/grafana/privacy-control.json", "utf8"));
 const alerts: Alert[] = parse(readFileSync("deploy/prometheus/alerts.yaml", "utf8")).groups.flatMap(
   ({ rules }: { rules: Alert[] }) => rules,
+);
+/** The series on which the alerts are tested. */
+const testedSeries: string[] = parse(
+  readFileSync("deploy/prometheus/alerts.test.yaml", "utf8"),
+).tests.flatMap(({ input_series }: { input_series: { series: string }[] }) =>
+  input_series.map(({ series }) => series),
 );
 const readme = readFileSync("README.md", "utf8");
 
@@ -66,7 +72,11 @@ const method = [AccessService, GraphService, PrivacyControlService, Health, Serv
 );
 
 /** The values of labels that need not all have been counted yet. */
-const possible: Record<string, readonly string[]> = { code, method: [...method, "none"] };
+const possible: Record<string, readonly string[]> = {
+  code,
+  method: [...method, "none"],
+  reason: ["overloaded", "rate_limited", "idle", "memory"],
+};
 
 /** The patterns of which a pattern is made, each of which must match something: `a|b`, or `x(a|b)`. */
 function alternatives(pattern: string): string[] {
@@ -80,7 +90,8 @@ describe("the dashboard and the alerts", function () {
   before(async function () {
     const url = await postgresUrl();
     if (url === undefined) return this.skip();
-    const service = await startService(url);
+    const rates = { ...noRates, writesPerMinute: 1 };
+    const service = await startService(url, { rates });
     try {
       await use(service);
       // Node tells of a collection of garbage when it likes.
@@ -130,6 +141,21 @@ describe("the dashboard and the alerts", function () {
     });
   }
 
+  it("are tested on series as a scrape has them", () => {
+    for (const { metric, matchers } of new Set(testedSeries)
+      .values()
+      .flatMap((one) => readPromql(one).selectors)) {
+      const labels = matchers.map(({ label }) => label).filter((label) => !added.includes(label));
+      if (metric !== prometheusOwn)
+        expect(
+          seriesOf(metric).map((one) => Object.keys(one.labels).sort()),
+          metric,
+        ).to.deep.include(labels.sort());
+      for (const { label, value } of matchers)
+        if (label in possible) expect(possible[label], label).to.include(value);
+    }
+  });
+
   it("show the metrics that the README lists, and the README lists those that a scrape has", () => {
     const rows = [...readme.matchAll(/^\| `(privacy_control_\w+)` \| (\w+) \|([^|]*)\|/gm)];
     const listed = rows.map(([, name = "", type = "", labels = ""]) => [
@@ -176,6 +202,8 @@ async function use(service: TestService): Promise<void> {
   await service.graph.upsertUsers({ users }, await service.acting());
   await service.rest("GET", "/users/me/privacy", { as: alice });
   await service.rest("GET", "/nowhere");
+  const change = { as: alice, body: { setting: "groups", value: "none" } };
+  while ((await service.rest("PATCH", "/users/me/privacy", change)).status !== 429);
   await createClient(AccessService, createGrpcTransport({ baseUrl: service.internalUrl })).checkAccess(
     { viewer: { case: "viewerId", value: alice }, ownerId: bob, interaction: Interaction.FOLLOW },
     await service.acting(),

@@ -14,7 +14,7 @@ import { GraphService } from "../../gen/nexgate/privacy/v1/graph_service_pb.ts";
 import { postgresUrl } from "../support/cluster.ts";
 import { talk } from "../support/raw-http.ts";
 import { type Scraped, scrape } from "../support/scrape.ts";
-import { startService, type TestService } from "../support/service.ts";
+import { noInFlightLimits, noRates, startService, type TestService } from "../support/service.ts";
 
 const graph = "nexgate.privacy.v1.GraphService";
 const control = "nexgate.privacy.v1.PrivacyControlService";
@@ -118,6 +118,26 @@ describe("the metrics", function () {
     expect(scraped.value(`${pairs}_bucket`, { le: "64" })).to.equal(1);
     expect(scraped.value("privacy_control_checks_waiting")).to.equal(0);
     expect(scraped.value("privacy_control_check_statements_in_flight")).to.equal(0);
+  });
+
+  it("count refusals of a caller who calls too often or too much, and show the limit of each port", async () => {
+    const limited = await startService(undefined, {
+      rates: { ...noRates, serviceCallsPerMinute: 2 },
+      maxInFlight: { ...noInFlightLimits, publicCalls: 123 },
+    });
+    try {
+      const access = createClient(AccessService, createGrpcTransport({ baseUrl: limited.internalUrl }));
+      const options = await limited.acting();
+      for (let i = 0; i < 5; i++) await access.checkAccess({}, options).catch(() => {});
+      const scraped = await scrape(limited.adminUrl);
+      const refused = { method: "nexgate.privacy.v1.AccessService/CheckAccess", reason: "rate_limited" };
+      expect(scraped.value("privacy_control_refusals_total", refused)).to.equal(3);
+      const limit = "privacy_control_concurrency_limit";
+      expect(scraped.value(limit, { listener: "public" })).to.equal(123);
+      expect(scraped.value(limit, { listener: "internal" })).to.equal(Number.POSITIVE_INFINITY);
+    } finally {
+      await limited.stop(0);
+    }
   });
 
   it("name no user, token or address, whatever is called", async () => {

@@ -16,6 +16,7 @@ import { GraphService } from "../../gen/nexgate/privacy/v1/graph_service_pb.ts";
 import { PrivacyControlService } from "../../gen/nexgate/privacy/v1/privacy_control_service_pb.ts";
 import type { Listener } from "../../src/http/listener.ts";
 import { openPublicListener } from "../../src/http/public-listener.ts";
+import { Metrics } from "../../src/metrics/metrics.ts";
 import { createRestGateway } from "../../src/rest/gateway.ts";
 import { AdaptiveConcurrencyLimiter } from "../../src/rpc/adaptive-concurrency-limiter.ts";
 import { Calls } from "../../src/rpc/calls.ts";
@@ -41,11 +42,13 @@ for (const fastPath of [true, false])
     let listener: Listener;
     let held: PromiseWithResolvers<void>;
     let atWork: PromiseWithResolvers<void>;
+    let metrics: Metrics;
     let gated = 0;
     let full = false;
 
     before(async () => {
       const log = pino({ level: "silent" });
+      metrics = new Metrics();
       const calls = new Calls({
         services: [
           service(PrivacyControlService, {
@@ -62,6 +65,7 @@ for (const fastPath of [true, false])
         ],
         gate: async () => void gated++,
         log,
+        observer: metrics.calls,
         limiter: new AdaptiveConcurrencyLimiter(1, log),
       });
       const rest = createRestGateway({ calls, log, maxBodyBytes: 1_024 });
@@ -124,6 +128,35 @@ for (const fastPath of [true, false])
         await (await answer).arrayBuffer();
         await client.listBlockedUsers({});
       });
+
+    it("counts those it refuses by their method, over REST and RPC", async () => {
+      await fill();
+      const lines = async () => (await metrics.render()).body.split("\n");
+      const [name, labels] = [
+        "privacy_control_refusals_total",
+        `{method="${PrivacyControlService.typeName}/ListBlockedUsers",reason="overloaded"}`,
+      ];
+      const refused = async () =>
+        Number(
+          (await lines())
+            .find((line) => line.startsWith(name + labels))
+            ?.split(" ")
+            .at(-1) ?? 0,
+        );
+      const before = await refused();
+      await fetch(listener.url + blocked);
+      for (const [, transport] of transports)
+        await createClient(PrivacyControlService, transport(listener.url))
+          .listBlockedUsers({})
+          .catch(() => {});
+      expect((await refused()) - before).to.equal(1 + transports.length);
+      expect(
+        (await lines()).filter((line) => /^privacy_control_calls_total.*method="none"/.test(line)),
+      ).to.eql([]);
+      expect((await lines()).join("\n")).to.match(
+        /^privacy_control_calls_total\{method="[\w.]+\/ListBlockedUsers",protocol="rest",code="resource_exhausted"\}/m,
+      );
+    });
 
     it("refuses calls of a service that is full, and no others", async () => {
       full = true;
