@@ -1,18 +1,8 @@
-import { spawn } from "node:child_process";
-import { once } from "node:events";
 import { chownSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { createInterface } from "node:readline";
+import { startDaemon } from "./daemon.ts";
 import { freePort, serverAccount } from "./throwaway-server.ts";
-
-// Ends with its standard input, so that a test run that crashes leaves no pooler behind.
-const script = `
-"$1" "$2" &
-read -r _
-kill -TERM $!
-wait $!
-`;
 
 /** A PgBouncer in front of a PostgreSQL server. */
 export interface PgBouncer {
@@ -62,25 +52,14 @@ export async function startPgBouncer({
   const account = serverAccount();
   if (account.uid !== undefined && account.gid !== undefined)
     for (const path of [folder, users, configuration]) chownSync(path, account.uid, account.gid);
-  const child = spawn("/bin/sh", ["-c", script, "sh", program, configuration], { cwd: "/", ...account });
-  const log: string[] = [];
-  const { promise, resolve, reject } = Promise.withResolvers<void>();
-  createInterface(child.stderr).on("line", (line) => {
-    log.push(line);
-    if (line.includes("process up")) resolve();
-  });
-  const exit = once(child, "exit");
-  exit.then(() => reject(new Error(`PgBouncer did not start: ${log.join("; ")}`)), reject);
-  await promise;
-
+  const daemon = await startDaemon([program, configuration], (line) => line.includes("process up"), account);
   const through = new URL(url);
   through.host = `127.0.0.1:${port}`;
   return {
     url: through.href,
-    log,
+    log: daemon.log,
     async stop() {
-      child.stdin.end();
-      await exit;
+      await daemon.stop();
       rmSync(folder, { recursive: true, force: true });
     },
   };

@@ -1,6 +1,7 @@
 import type { Backend } from "../../src/store/backend.ts";
 import { type Database, type DatabaseOptions, databaseOn } from "../../src/store/database.ts";
 import { openEmbedded } from "../../src/store/embedded.ts";
+import { PooledConnection } from "../../src/store/pooled-connection.ts";
 import { openPostgresql } from "../../src/store/postgresql.ts";
 import type { Session } from "../../src/store/session.ts";
 
@@ -27,6 +28,12 @@ export const mutants = {
       url.searchParams.set(name, "3600000");
     const database = await opened({ ...options, url: url.href }, (session) => session);
     return { ...database, watch: () => {} };
+  },
+
+  /** Keeps the connections to a server that was replaced. */
+  stale: (options) => {
+    PooledConnection.prototype.close = () => {};
+    return opened(options, (session) => session);
   },
 
   /** Keeps 1 KB of every call. */

@@ -1,4 +1,5 @@
 import { setTimeout } from "node:timers/promises";
+import { findProgram } from "../support/programs.ts";
 import {
   type ChaosOptions,
   chaosFigures,
@@ -8,6 +9,7 @@ import {
   killServices,
 } from "./chaos.ts";
 import { deadlineFigures, runDeadlines } from "./deadlines.ts";
+import { failoverFigures, fates, openFailover, runFailover } from "./failover.ts";
 import {
   type FairnessOptions,
   fairnessFigures,
@@ -42,6 +44,7 @@ const few = { clients: 16, users: 24 };
 /** The mutants on which each run must break. */
 export const teeth: Readonly<Record<string, readonly string[]>> = {
   outage: ["patient"],
+  failover: ["stale"],
   deadlines: ["uncancelled"],
   fairness: ["unlimited", "prompt"],
   reads: ["wide"],
@@ -61,6 +64,19 @@ export const runs: Record<string, (options: RunOptions) => Promise<Report>> = {
     for (const [name, fault] of Object.entries(faults)) {
       const outage = await runOutage(stage, fault, options);
       figures.push(...outageFigures(name, outage));
+    }
+    return { figures };
+  },
+
+  /** Failovers to a standby, and so many seconds after each. */
+  async failover({ seed, size = 10, mutant }) {
+    const haproxy = findProgram("haproxy");
+    if (haproxy === undefined) throw new Error("HAProxy is not installed");
+    const figures: Figure[] = [];
+    for (const [name, fate] of Object.entries(fates)) {
+      await using stage = await openFailover(haproxy, mutant as Mutant | undefined);
+      const failover = await runFailover(stage, fate, { seed, settleMs: size * 1_000 });
+      figures.push(...failoverFigures(name, failover, fate.answers));
     }
     return { figures };
   },
