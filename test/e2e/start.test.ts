@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { expect } from "chai";
 import { embedded, postgresql } from "../support/backends.ts";
 import { postgresUrl } from "../support/cluster.ts";
+import { newDataDirectory } from "../support/data-directory.ts";
 import { type RunningScript, runScript } from "../support/process.ts";
 
 const ready = /is ready/;
@@ -30,6 +31,12 @@ describe("npm start", function () {
     );
     running.push(script);
     return script;
+  };
+
+  /** Takes a directory whose database has been made: the first start is what another test is about. */
+  const useExisting = async () => {
+    rmSync(dataDir, { recursive: true });
+    dataDir = await newDataDirectory();
   };
 
   /** Runs a line of the start-up text as a newcomer would: pasted into a shell. */
@@ -70,6 +77,7 @@ describe("npm start", function () {
   }
 
   it("keeps its key and its data, and loads demo data once", async () => {
+    await useExisting();
     const first = run("start");
     const [block = "", blocked = ""] = curlLines(await first.sees(lastLine));
     paste(block);
@@ -81,6 +89,7 @@ describe("npm start", function () {
   });
 
   it("refuses a directory that another process serves, and serves it again after a kill", async () => {
+    await useExisting();
     const first = run("start");
     await first.sees(ready);
     const second = run("start");
@@ -94,6 +103,7 @@ describe("npm start", function () {
   });
 
   it("mints tokens for users by name and id, and for services", async () => {
+    await useExisting();
     const start = run("start");
     const text = await start.sees(lastLine);
     const base = /http:\/\/127\.0\.0\.1:\d+/.exec(text)?.[0];

@@ -1,10 +1,18 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
+import { rmSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { expect } from "chai";
+import { newDataDirectory } from "../support/data-directory.ts";
 
 describe("OpenTelemetry", function () {
   this.timeout(60_000);
+
+  let dataDir: string;
+  before(async () => {
+    dataDir = await newDataDirectory();
+  });
+  after(() => rmSync(dataDir, { recursive: true, force: true }));
 
   const listModules = fileURLToPath(new URL("../support/list-modules.ts", import.meta.url));
 
@@ -12,7 +20,7 @@ describe("OpenTelemetry", function () {
   async function loadedModules(environment: Record<string, string>): Promise<string[]> {
     const child = spawn(process.execPath, ["--import", listModules, "src/main.ts"], {
       env: {
-        DATA_DIR: "memory://",
+        DATA_DIR: dataDir,
         JWT_SECRET: "a secret of more than thirty-two bytes",
         HTTP_PORT: "0",
         GRPC_PORT: "0",

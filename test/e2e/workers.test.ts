@@ -2,13 +2,15 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { Agent, get } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout } from "node:timers/promises";
 import { expect } from "chai";
 import pg from "pg";
 import { postgresUrl } from "../support/cluster.ts";
-import { type RunningScript, runScript } from "../support/process.ts";
+import { type RunningScript, runFile } from "../support/process.ts";
 import { scrape } from "../support/scrape.ts";
 
 const connections = 6;
+const pollMs = 10;
 
 /** Sends one request after the other on a connection of its own until it breaks or is told to stop. */
 class Caller {
@@ -71,7 +73,7 @@ describe("WORKERS", function () {
     rmSync(dataDir, { recursive: true, force: true });
   });
   const start = (environment: Record<string, string>) => {
-    script = runScript("start", {
+    script = runFile("src/main.ts", {
       DATA_DIR: dataDir,
       HTTP_PORT: "0",
       GRPC_PORT: "0",
@@ -88,7 +90,7 @@ describe("WORKERS", function () {
     for (;;) {
       const children = childrenOf(pid);
       if (children.length === 2 && !children.includes(gone)) return children;
-      await new Promise(setImmediate);
+      await setTimeout(pollMs);
     }
   };
 
@@ -112,6 +114,7 @@ describe("WORKERS", function () {
           "select from pg_locks where locktype = 'advisory' and not granted",
         );
         waiting = rows.length;
+        await setTimeout(pollMs);
       }
       expect(await running.stop(), running.output()).to.equal(0);
       expect(running.output()).to.contain('"msg":"stopped"');
@@ -127,7 +130,7 @@ describe("WORKERS", function () {
     const text = await running.sees(/is ready[\s\S]*npm run token/);
     const [base] = /http:\/\/127\.0\.0\.1:\d+/.exec(text) ?? [];
     const [adminUrl = ""] = /http:\/\/127\.0\.0\.1:\d+(?=\/metrics)/.exec(text) ?? [];
-    const [supervisor] = childrenOf(running.child.pid);
+    const supervisor = running.child.pid;
     const [hanging = 0] = childrenOf(supervisor);
     const figures = async () => {
       const { value } = await scrape(adminUrl);
@@ -159,8 +162,7 @@ describe("WORKERS", function () {
     const running = start({ DATABASE_URL: url });
     const text = await running.sees(/is ready[\s\S]*npm run token/);
     const [base] = /http:\/\/127\.0\.0\.1:\d+/.exec(text) ?? [];
-    // npm's child is the supervisor.
-    const [supervisor] = childrenOf(running.child.pid);
+    const supervisor = running.child.pid;
     const workers = childrenOf(supervisor);
     expect(workers).to.have.length(2);
 

@@ -1,12 +1,13 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { expect } from "chai";
 import { DataDirectoryError } from "../../src/store/data-directory.ts";
 import { type Database, DirectoryInUseError, openDatabase } from "../../src/store/database.ts";
+import { newDataDirectory } from "../support/data-directory.ts";
 import { failureOf, someUser } from "./suite/store.ts";
 
 const holder = fileURLToPath(new URL("../support/hold-directory.ts", import.meta.url));
@@ -27,6 +28,12 @@ describe("the directory of the embedded database", function () {
     for (const child of children.splice(0)) child.kill("SIGKILL");
     rmSync(parent, { recursive: true, force: true });
   });
+
+  /** Takes a directory whose database has been made. */
+  async function useExisting(): Promise<void> {
+    mkdirSync(join(dataDir, ".."), { recursive: true });
+    renameSync(await newDataDirectory(), dataDir);
+  }
 
   async function open(): Promise<Database> {
     const database = await openDatabase({ dataDir });
@@ -53,6 +60,7 @@ describe("the directory of the embedded database", function () {
   });
 
   it("is refused to a second opener in the same process, who leaves the first alone", async () => {
+    await useExisting();
     const first = await open();
     for (let attempt = 0; attempt < 2; attempt++) {
       const failure = await failureOf(openDatabase({ dataDir }));
@@ -63,6 +71,7 @@ describe("the directory of the embedded database", function () {
   });
 
   it("is refused while another process holds it, and served right after that process was killed", async () => {
+    await useExisting();
     const child = spawn(process.execPath, [holder, dataDir], { stdio: ["pipe", "pipe", "inherit"] });
     children.push(child);
     await once(child.stdout, "data");

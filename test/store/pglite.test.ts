@@ -1,8 +1,10 @@
+import { rmSync } from "node:fs";
+import { join } from "node:path";
 import { MikroORM } from "@mikro-orm/pglite";
 import { expect } from "chai";
 import { openEmbedded } from "../../src/store/embedded.ts";
-import { migrate } from "../../src/store/migrations/migrate.ts";
 import { ormOptions } from "../../src/store/orm-options.ts";
+import { newDataDirectory } from "../support/data-directory.ts";
 import { describeStore } from "./suite/index.ts";
 import { type TestStore, testStore } from "./suite/store.ts";
 
@@ -17,12 +19,13 @@ describe("the store on PGlite", () => {
   describeStore(() => store);
 
   it("has the schema that the entities describe", async () => {
-    const orm = await MikroORM.init({ ...ormOptions(() => {}), dbName: "memory://" });
+    const dataDir = await newDataDirectory();
+    const orm = await MikroORM.init({ ...ormOptions(() => {}), dbName: join(dataDir, "database") });
     try {
-      await migrate(orm);
       expect(await orm.schema.getUpdateSchemaSQL()).to.equal("");
     } finally {
       await orm.close();
+      rmSync(dataDir, { recursive: true, force: true });
     }
   });
 });

@@ -1,6 +1,5 @@
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { rmSync } from "node:fs";
+import { newDataDirectory } from "../support/data-directory.ts";
 import { startThrowawayServer, type ThrowawayServer } from "../support/throwaway-server.ts";
 import { countAcross } from "./across.ts";
 import type { Figure } from "./figures.ts";
@@ -89,7 +88,7 @@ export function killServices(options: ChaosOptions): Promise<ChaosOutcome> {
 
 /** Kills an instance on an embedded database. */
 export async function killEmbedded(options: ChaosOptions): Promise<ChaosOutcome> {
-  const dataDir = mkdtempSync(join(tmpdir(), "privacy-control-"));
+  const dataDir = await newDataDirectory();
   try {
     await using instance = await startInstance({ database: dataDir, mutant: serviceMutant(options) });
     const kill = async (progress: Progress) => {
