@@ -130,16 +130,11 @@ function tokenOf(authorization: string | null): string {
 }
 
 function claimsOf(payload: JWTPayload, rules: TokenRules): Claims {
-  const subject = ownClaim(payload, rules.subjectClaim);
+  const subject = payload[rules.subjectClaim];
   if (typeof subject !== "string" || subject === "") throw new TokenRefused("TOKEN_INVALID", "claim");
   if (Array.isArray(payload.aud) && payload.aud.includes(rules.otherAudience))
     throw new TokenRefused("TOKEN_INVALID", "audience");
-  return { subject, scopes: scopesOf(ownClaim(payload, rules.scopeClaim)) };
-}
-
-/** The value of a claim; what every object has is no claim. */
-function ownClaim(payload: JWTPayload, name: string): unknown {
-  return Object.hasOwn(payload, name) ? payload[name] : undefined;
+  return { subject, scopes: scopesOf(payload[rules.scopeClaim]) };
 }
 
 /** The scopes of a claim; one that is neither a text nor an array of texts gives none. */
