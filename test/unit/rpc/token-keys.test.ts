@@ -1,3 +1,4 @@
+import { generateKeyPairSync } from "node:crypto";
 import { expect } from "chai";
 import { exportJWK, generateKeyPair, type JSONWebKeySet, type JWK, SignJWT } from "jose";
 import { pino } from "pino";
@@ -16,6 +17,8 @@ const rules = {
   scopeClaim: "scope",
   clockToleranceSeconds: 0,
 };
+
+const weakKey = generateKeyPairSync("rsa", { modulusLength: 1_024 }).publicKey.export({ format: "jwk" });
 
 /** A pair of keys: what is published of it, and a token whose subject is its name. */
 async function newKey(name: string, { alg = "ES256", kid = name as string | undefined } = {}) {
@@ -287,6 +290,7 @@ describe("published keys", () => {
       ["no JSON", () => new Response("<html>")],
       ["an error", () => Response.json({ keys: [] }, { status: 500 })],
       ["members that are no keys", () => Response.json({ keys: [null, 1, "a", [], {}] })],
+      ["a weak key", () => Response.json({ keys: [weakKey] })],
       ["a shared secret", () => Response.json({ keys: [{ kty: "oct", k: "c2VjcmV0", alg: "HS256" }] })],
       ["a point on no curve", () => Response.json({ keys: [{ kty: "EC", crv: "P-256", x: "AA", y: "AA" }] })],
       [
