@@ -12,6 +12,7 @@ import { PrivacyControlService } from "../../gen/nexgate/privacy/v1/privacy_cont
 import { Audience, PrivacySetting } from "../../gen/nexgate/privacy/v1/resources_pb.ts";
 import { readConfig } from "../../src/config.ts";
 import { reasonOf } from "../../src/rpc/errors.ts";
+import { openDatabase } from "../../src/store/database.ts";
 import { postgresUrl } from "../support/cluster.ts";
 import { noInFlightLimits, noRates, startService, type TestService } from "../support/service.ts";
 
@@ -202,6 +203,67 @@ describe("the limits of callers", () => {
       const answer = await usual.rest("PATCH", settings, { as: id, ...change });
       expect(answer.headers.get("ratelimit-policy")).to.equal('"writes";q=200;w=20');
       expect(answer.headers.get("ratelimit")).to.equal('"writes";r=199;t=1');
+    });
+  });
+
+  describe("on calls in flight", () => {
+    const blocked = "/api/v1/e-social/privacy-control/blocked";
+
+    /** A service in which reading settings waits for `held`, with one such call of a user under way on each port. */
+    async function startHeld(limits: Partial<typeof noInFlightLimits>) {
+      const held = Promise.withResolvers<void>();
+      let reading = 0;
+      const maxInFlight = { ...noInFlightLimits, ...limits };
+      const service = await startService(undefined, { maxInFlight }, async (options) => {
+        const database = await openDatabase(options);
+        const get = database.settings.get.bind(database.settings);
+        database.settings.get = async (actor, signal) => {
+          reading++;
+          await held.promise;
+          return get(actor, signal);
+        };
+        return database;
+      });
+      services.push(service);
+      const internal = createClient(
+        PrivacyControlService,
+        createGrpcTransport({ baseUrl: service.internalUrl }),
+      );
+      const [one, other] = [await newUser(service), await newUser(service)];
+      const begin = async (call: Promise<unknown>) => {
+        for (const before = reading; reading === before; ) await new Promise(setImmediate);
+        return { ended: call };
+      };
+      return { service, internal, one, other, begin, held };
+    }
+
+    it("hold of a user over both ports together, and of no other user", async () => {
+      const { service, internal, one, other, begin, held } = await startHeld({ perUser: 1 });
+      const first = await begin(service.rest("GET", settings, { as: one }));
+      const beyond = await service.rest("GET", blocked, { as: one });
+      expect([beyond.status, beyond.headers.get("retry-after")]).to.eql([429, "1"]);
+      const error = await failure(internal.listBlockedUsers({}, await service.acting(one)));
+      expect([error.code, reasonOf(error)]).to.eql([Code.ResourceExhausted, "RATE_LIMITED"]);
+      expect((await service.rest("GET", blocked, { as: other })).status).to.equal(200);
+      await internal.listBlockedUsers({}, await service.acting(other));
+      held.resolve();
+      await first.ended;
+      expect((await service.rest("GET", blocked, { as: one })).status).to.equal(200);
+    });
+
+    it("hold of a service, whoever it acts for, and not of users", async () => {
+      const { service, internal, one, other, begin, held } = await startHeld({ perService: 1 });
+      const first = await begin(internal.getPrivacySettings({}, await service.acting(one)));
+      const error = await failure(internal.listBlockedUsers({}, await service.acting(other)));
+      expect([error.code, reasonOf(error)]).to.eql([Code.ResourceExhausted, "RATE_LIMITED"]);
+      expect((await service.rest("GET", blocked, { as: one })).status).to.equal(200);
+      held.resolve();
+      await first.ended;
+      await internal.listBlockedUsers({}, await service.acting(other));
+    });
+
+    it("are eight of a user by default", () => {
+      expect(readConfig({}).maxInFlight).to.include({ perUser: 8, perService: 0 });
     });
   });
 
