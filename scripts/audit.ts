@@ -1,4 +1,5 @@
 import { spawnSync } from "node:child_process";
+import { readCommandLine } from "../src/command-line.ts";
 
 /** What `npm audit --json` answers: a report, or why there is none. */
 interface Answer {
@@ -9,15 +10,33 @@ interface Answer {
 /** How a registry says that it knows of no such question. */
 const notOffered = [404, 405, 501];
 
+const usage = `Usage:
+  npm run audit
+
+Asks the registry for known weaknesses of what production uses. Exits with 1
+when there are any, and when the registry cannot be asked.
+`;
+
+readCommandLine(usage, {});
+
 // Asks the registry for known weaknesses of what production uses. Not every registry can tell: that is said, and is no
 // failure.
-const { stdout } = spawnSync("npm", ["audit", "--omit=dev", "--json"], { encoding: "utf8" });
-const { metadata, statusCode } = JSON.parse(stdout) as Answer;
+const { stdout, stderr } = spawnSync("npm", ["audit", "--omit=dev", "--json"], { encoding: "utf8" });
+const { metadata, statusCode } = readAnswer(stdout);
 if (statusCode !== undefined && notOffered.includes(statusCode)) {
   process.stdout.write(`Not audited: the registry offers no audit (${statusCode}).\n`);
 } else if (metadata?.vulnerabilities.total === 0) {
   process.stdout.write("Audited: no known weakness.\n");
 } else {
-  process.stdout.write(stdout);
+  process.stdout.write(stdout || stderr);
   process.exitCode = 1;
+}
+
+/** What npm answers; nothing when it could not ask. */
+function readAnswer(text: string): Answer {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return {};
+  }
 }

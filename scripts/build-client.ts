@@ -1,5 +1,14 @@
 import { execFileSync } from "node:child_process";
 import { cpSync, globSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { readCommandLine } from "../src/command-line.ts";
+
+const usage = `Usage:
+  npm run build:client
+
+Packs typed stubs and the .proto files for other services into dist/.
+`;
+
+readCommandLine(usage, {});
 
 const built = "build/client";
 const archive = "privacy-control-protos";

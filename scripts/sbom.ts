@@ -1,5 +1,6 @@
 import { execFileSync } from "node:child_process";
 import { mkdirSync, writeFileSync } from "node:fs";
+import { readCommandLine } from "../src/command-line.ts";
 
 interface Component {
   readonly "bom-ref": string;
@@ -10,6 +11,14 @@ interface Sbom {
   readonly components: readonly Component[];
   readonly dependencies: readonly { readonly ref: string; readonly dependsOn: readonly string[] }[];
 }
+
+const usage = `Usage:
+  npm run sbom
+
+Writes what production uses to dist/sbom.json, as CycloneDX.
+`;
+
+readCommandLine(usage, {});
 
 // Not `--omit dev`: that leaves out what development uses too.
 const options = ["--package-lock-only", "--sbom-format", "cyclonedx"];

@@ -8,16 +8,20 @@ export function readCommandLine<const Config extends Omit<ParseArgsConfig, "stri
   usage: string,
   config: Config,
 ) {
-  if (asksForHelp(process.argv.slice(2))) {
-    process.stdout.write(usage);
-    process.exit(0);
-  }
+  endAfterHelp(usage, config.args);
   try {
     return parseArgs(config);
   } catch (failure) {
     process.stderr.write(`${explain(failure as Error, Object.keys(config.options ?? {}))}\n`);
     process.exit(1);
   }
+}
+
+/** Ends the process with the usage on standard output, code 0, when `--help` is among the arguments. */
+export function endAfterHelp(usage: string, args: readonly string[] = process.argv.slice(2)): void {
+  if (!asksForHelp(args)) return;
+  process.stdout.write(usage);
+  process.exit(0);
 }
 
 function asksForHelp(args: readonly string[]): boolean {

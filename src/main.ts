@@ -1,5 +1,16 @@
 import { enableCompileCache } from "node:module";
 import { fileURLToPath } from "node:url";
+import { readCommandLine } from "./command-line.ts";
+
+const usage = `Usage:
+  npm start
+
+Starts the service. Environment variables configure it: README.md lists them.
+Without any it serves on 127.0.0.1 with an embedded database in .data, and
+shows what to try.
+`;
+
+readCommandLine(usage, {});
 
 // Saves a quarter of the time of a later start; where nothing may be written there is no cache. What is imported by name
 // is compiled before anything here runs, hence the import that follows.

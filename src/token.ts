@@ -1,50 +1,82 @@
-import { parseArgs } from "node:util";
+import { AccessService } from "../gen/nexgate/privacy/v1/access_service_pb.ts";
+import { GraphService } from "../gen/nexgate/privacy/v1/graph_service_pb.ts";
+import { PrivacyControlService } from "../gen/nexgate/privacy/v1/privacy_control_service_pb.ts";
 import { CommandError, runCommand } from "./command.ts";
-import { type Config, readConfig } from "./config.ts";
+import { readCommandLine } from "./command-line.ts";
+import { readDatabaseConfig, readMintingConfig } from "./config.ts";
 import { demoUsers } from "./development/demo-data.ts";
 import { serviceToken, userToken } from "./development/mint.ts";
 import { configuredMinting } from "./development/minting.ts";
 import { parseUserId, type UserId } from "./domain/ids.ts";
+import { scopeOf } from "./rpc/auth/gate.ts";
 import { DirectoryInUseError, openDatabase } from "./store/database.ts";
+
+const knownScopes = [
+  ...new Set(
+    [PrivacyControlService, AccessService, GraphService].flatMap(({ methods }) => methods.map(scopeOf)),
+  ),
+].sort();
+/** Ten years. */
+const maxHours = 87_600;
 
 const usage = `Usage:
   npm run token -- --user NAME-OR-ID [--hours N]
-  npm run token -- --service NAME --scope "access.read graph.read graph.write users.act" [--hours N]
+  npm run token -- --service NAME --scope "SCOPE ..." [--hours N]
+
+Writes a token that the key of this service signs: JWT_SECRET, or the one in
+DATA_DIR that the first start made.
+
+Options:
+  --user NAME-OR-ID   a user's token, for the public port
+  --service NAME      a service's token, for the internal port
+  --scope SCOPES      what the service may do, between spaces:
+                      ${knownScopes.join(" ")}
+  --hours N           how long the token is good: 24 unless said otherwise
+  --help              shows this
 `;
 
+const { values } = readCommandLine(usage, {
+  options: {
+    user: { type: "string" },
+    service: { type: "string" },
+    scope: { type: "string" },
+    hours: { type: "string", default: "24" },
+  },
+});
+
 await runCommand(async () => {
-  const config = readConfig(process.env);
-  const { user, service, scope, hours } = readArguments();
-  const minting = configuredMinting(config, hours);
+  const { user, service, scope } = values;
+  if ((user === undefined) === (service === undefined))
+    throw new CommandError(`Give either --user or --service.\n\n${usage}`);
+  if (user !== undefined && scope !== undefined)
+    throw new CommandError("--scope is for a token of a --service.");
+  const hours = readHours(values.hours);
+  const scopes = readScopes(scope ?? "");
+  const minting = configuredMinting(readMintingConfig(process.env), hours);
   if (minting === undefined)
     throw new CommandError("JWKS_URL is set: whoever holds its private key mints the tokens.");
   const token =
     user === undefined
-      ? await serviceToken(service ?? "", scope, minting)
-      : await userToken(parseUserId(user) ?? (await userByName(user, config)), minting);
+      ? await serviceToken(service ?? "", scopes, minting)
+      : await userToken(parseUserId(user) ?? (await userByName(user)), minting);
   process.stdout.write(`${token}\n`);
 });
 
-function readArguments() {
-  try {
-    const { values } = parseArgs({
-      options: {
-        user: { type: "string" },
-        service: { type: "string" },
-        scope: { type: "string", default: "" },
-        hours: { type: "string", default: "24" },
-      },
-    });
-    const hours = Number(values.hours);
-    if (!(hours > 0) || (values.user === undefined) === (values.service === undefined)) throw new Error();
-    return { ...values, hours };
-  } catch {
-    throw new CommandError(usage);
-  }
+function readHours(text: string): number {
+  const hours = Number(text);
+  if (/^\d+(\.\d+)?$/.test(text) && hours > 0 && hours <= maxHours) return hours;
+  throw new CommandError(`--hours must be a number up to ${maxHours}, not ${text}.`);
 }
 
-async function userByName(name: string, { database: { url, dataDir } }: Config): Promise<UserId> {
-  const found = await idsOf(name, url, dataDir);
+function readScopes(text: string): string {
+  const scopes = text.split(/[\s,]+/).filter(Boolean);
+  const unknown = scopes.filter((scope) => !knownScopes.includes(scope));
+  if (unknown.length === 0) return scopes.join(" ");
+  throw new CommandError(`Unknown scopes: ${unknown.join(", ")}. Known are ${knownScopes.join(", ")}.`);
+}
+
+async function userByName(name: string): Promise<UserId> {
+  const found = await idsOf(name);
   const [id, ...others] = found;
   if (id === undefined) throw new CommandError(`No user is named ${name}.`);
   if (others.length > 0)
@@ -52,9 +84,9 @@ async function userByName(name: string, { database: { url, dataDir } }: Config):
   return id;
 }
 
-async function idsOf(name: string, url: string | undefined, dataDir: string): Promise<UserId[]> {
+async function idsOf(name: string): Promise<UserId[]> {
   try {
-    const database = await openDatabase({ url, dataDir });
+    const database = await openDatabase(readDatabaseConfig(process.env));
     try {
       return await database.users.findByName(name);
     } finally {

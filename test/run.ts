@@ -1,7 +1,14 @@
 import { globSync } from "node:fs";
+import { endAfterHelp } from "../src/command-line.ts";
 import { type Outcome, runMocha } from "./support/run-mocha.ts";
 
-// `npm test`: every test file, by several processes of mocha. Arguments go to all of them: `npm test -- --grep mute`.
+const usage = `Usage:
+  npm test -- [options of mocha]
+
+Runs every test file, by several processes of mocha: npm test -- --grep mute
+`;
+
+endAfterHelp(usage);
 
 /** Processes side by side. Most tests wait for their servers half of the time. */
 const lanes = 2;

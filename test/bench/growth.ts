@@ -48,8 +48,8 @@ async function readList(server: Server, user: string) {
   };
 }
 
+const options = readOptions("bench:growth", "Measures what more data cost.");
 requireTools();
-const options = readOptions(process.argv.slice(2));
 for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => process.exit(1));
 const folder = mkdtempSync(join(tmpdir(), "privacy-control-growth-"));
 process.once("exit", () => rmSync(folder, { recursive: true, force: true }));

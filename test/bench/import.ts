@@ -2,11 +2,18 @@ import { once } from "node:events";
 import { createWriteStream, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { readCommandLine } from "../../src/command-line.ts";
 import { runScript } from "../support/process.ts";
 import { startThrowawayServer } from "../support/throwaway-server.ts";
 
-const users = Number(process.argv[2] ?? 100_000);
-const edges = Number(process.argv[3] ?? 1_000_000);
+const usage = `Usage:
+  npm run bench:import -- [USERS [EDGES]]
+
+Measures an import of that many records: 100000 and 1000000 unless said
+otherwise.
+`;
+const { positionals } = readCommandLine(usage, { allowPositionals: true, options: {} });
+const [users = 100_000, edges = 1_000_000] = positionals.map(Number);
 
 const id = (n: number) => `00000000-0000-4000-8000-${n.toString(16).padStart(12, "0")}`;
 

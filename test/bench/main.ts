@@ -30,7 +30,10 @@ async function run(options: Options): Promise<Report> {
   return reportOf(rowsOf(comparisons, found), options, database.version);
 }
 
-const options = readOptions(process.argv.slice(2));
+const options = readOptions(
+  "bench",
+  "Compares the service with programs written by hand. Takes about 20 minutes.",
+);
 requireTools();
 for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => process.exit(1));
 const report = await run(options);

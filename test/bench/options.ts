@@ -1,4 +1,4 @@
-import { parseArgs } from "node:util";
+import { readCommandLine } from "../../src/command-line.ts";
 import { type Size, sizes } from "./data/sizes.ts";
 
 /** What the command line of the benchmark asks for. */
@@ -17,9 +17,24 @@ export interface Options {
 /** The least number of rounds in which quartiles say something. */
 const leastRounds = 9;
 
-/** Reads the command line. Throws an `Error` for people to read. */
-export function readOptions(args: string[]): Options {
-  const { values } = parseArgs({
+/** The options of every benchmark, for its usage. */
+const optionsText = `Options:
+  --size full|small   how many rows the database has
+  --rounds N          how often everything is measured
+  --seconds N         how long a measurement takes
+  --only TEXT         only the comparisons whose name contains the text
+  --output PATH       where the result goes, without an ending
+  --help              shows this
+`;
+
+/**
+ * Reads the command line of a benchmark; `defaults` come before what is given. Ends the process after `--help`. Throws
+ * an `Error` for people to read.
+ */
+export function readOptions(name: string, purpose: string, defaults: readonly string[] = []): Options {
+  const args = [...defaults, ...process.argv.slice(2)];
+  const usage = `Usage:\n  npm run ${name} -- [options]\n\n${purpose}\n\n${optionsText}`;
+  const { values } = readCommandLine(usage, {
     args,
     options: {
       size: { type: "string", default: "full" },

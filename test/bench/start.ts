@@ -56,8 +56,8 @@ async function timeStarts(environment: Record<string, string>): Promise<number> 
   return quartiles(found).median;
 }
 
+const options = readOptions("bench:start", "Measures the start and the memory.", ["--size", "small"]);
 requireTools();
-const options = readOptions(["--size", "small", ...process.argv.slice(2)]);
 for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => process.exit(1));
 const folder = mkdtempSync(join(tmpdir(), "privacy-control-start-"));
 process.once("exit", () => rmSync(folder, { recursive: true, force: true }));

@@ -5,7 +5,16 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { PrivacyControlService } from "../../gen/nexgate/privacy/v1/privacy_control_service_pb.ts";
+import { readCommandLine } from "../../src/command-line.ts";
 import { GrpcClient } from "../support/grpc-client.ts";
+
+const usage = `Usage:
+  npm run bench:transport
+
+Compares the ways a unary gRPC call can be served.
+`;
+
+readCommandLine(usage, {});
 
 const servers = ["the fast path", "Connect's adapter", "@grpc/grpc-js"];
 const rounds = 5;

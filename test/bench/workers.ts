@@ -53,8 +53,8 @@ async function startWorkers(url: string, count: number, log: string): Promise<Se
   };
 }
 
+const options = readOptions("bench:workers", "Measures what a second worker costs.", ["--size", "small"]);
 requireTools();
-const options = readOptions(["--size", "small", ...process.argv.slice(2)]);
 for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => process.exit(1));
 const folder = mkdtempSync(join(tmpdir(), "privacy-control-workers-"));
 process.once("exit", () => rmSync(folder, { recursive: true, force: true }));

@@ -1,13 +1,22 @@
-import { parseArgs } from "node:util";
+import { readCommandLine } from "../../src/command-line.ts";
 import { startThrowawayServer } from "../support/throwaway-server.ts";
 import { isBroken, lineOf } from "../trust/figures.ts";
 import { conditions, describeConditions } from "./conditions.ts";
 import { stopFigures } from "./figures.ts";
 import { stopUnderLoad } from "./stop.ts";
 
-// The full size: `npm run test:stops -- --size 20`. With `--mutant exit` the service ends at once.
+const usage = `Usage:
+  npm run test:stops -- [options]
 
-const { values } = parseArgs({
+Stops the service under load, in several ways.
+
+Options:
+  --size N        how many stops: 20 unless said otherwise
+  --mutant exit   has the service end at once: the run must fail
+  --help          shows this
+`;
+
+const { values } = readCommandLine(usage, {
   options: {
     size: { type: "string", default: "20" },
     mutant: { type: "string" },

@@ -1,11 +1,23 @@
-import { parseArgs } from "node:util";
+import { readCommandLine } from "../../src/command-line.ts";
 import { isBroken, lineOf } from "./figures.ts";
 import { newSeed } from "./random.ts";
 import { runs, teeth } from "./runs.ts";
 
-// The full size of a run, on servers of its own: `npm run test:chaos -- --seed 1`.
+const usage = `Usage:
+  npm run test:RUN -- [options]
 
-const { values, positionals } = parseArgs({
+Makes the full size of a run, on servers of its own. The runs:
+${Object.keys(runs).join(" ")}
+docs/trust.md tells what each must hold.
+
+Options:
+  --seed N        repeats what was drawn
+  --size N        instead of the run's own size
+  --mutant NAME   takes a protection out of the service: the run must fail
+  --help          shows this
+`;
+
+const { values, positionals } = readCommandLine(usage, {
   allowPositionals: true,
   options: {
     seed: { type: "string", default: String(newSeed()) },

@@ -1,6 +1,6 @@
 import { fork } from "node:child_process";
 import { once } from "node:events";
-import { parseArgs } from "node:util";
+import { readCommandLine } from "../../src/command-line.ts";
 import { readConfig } from "../../src/config.ts";
 import { startThrowawayServer } from "../support/throwaway-server.ts";
 import { type Figure, isBroken, lineOf } from "./figures.ts";
@@ -9,10 +9,20 @@ import type { ListenerReport } from "./overload/measure.ts";
 import { startLoaded } from "./overload/start-service.ts";
 import { letStepBack } from "./overload/step-back.ts";
 
-// The long form of the overload test, on the whole service and a PostgreSQL of its own. `npm run test:overload --
-// --mutant unbounded` shows what becomes of it without a limit. PostgreSQL, the service and the load want two cores.
+const usage = `Usage:
+  npm run test:overload -- [options]
 
-const { values } = parseArgs({
+Asks four times as much of the service as it can do, on a PostgreSQL of its own.
+Wants two cores.
+
+Options:
+  --mutant unbounded   shows what becomes of it without a limit
+  --seconds N          how long each load lasts: 10 unless said otherwise
+  --width N            how many calls a connection makes at once: 64
+  --help               shows this
+`;
+
+const { values } = readCommandLine(usage, {
   options: {
     mutant: { type: "string" },
     seconds: { type: "string", default: "10" },

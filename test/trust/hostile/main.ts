@@ -1,4 +1,4 @@
-import { parseArgs } from "node:util";
+import { readCommandLine } from "../../../src/command-line.ts";
 import { startThrowawayServer } from "../../support/throwaway-server.ts";
 import { newSeed } from "../random.ts";
 import { floodRun } from "./floods/flood-run.ts";
@@ -10,10 +10,21 @@ import type { Report } from "./support/report.ts";
 import { timingRun } from "./timing/timing-run.ts";
 import { tokenRun } from "./tokens/token-run.ts";
 
-// The long forms of the hostile runs, in full size: `npm run test:fuzz -- --count 100000 --seed 1`. With `--mutant` a
-// run must find what the mutant lacks.
+const usage = `Usage:
+  npm run test:fuzz -- [options]
+  npm run test:abuse -- [options]
+  npm run test:timing -- [options]
 
-const { values, positionals } = parseArgs({
+The hostile runs in full size, each on a PostgreSQL of its own.
+
+Options:
+  --seed N        repeats what was drawn
+  --count N       how many requests, tokens or samples
+  --mutant NAME   takes a protection out of the service: the run must find it
+  --help          shows this
+`;
+
+const { values, positionals } = readCommandLine(usage, {
   allowPositionals: true,
   options: {
     seed: { type: "string", default: String(newSeed()) },
