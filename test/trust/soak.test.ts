@@ -4,7 +4,7 @@ import { isBroken, lineOf } from "./figures.ts";
 import { newSeed } from "./random.ts";
 import { leakFigures, runSoak } from "./soak.ts";
 
-const size = { seed: newSeed(), calibrateMs: 2_000, samples: 15, sampleMs: 300, sampleCalls: 300 };
+const size = { seed: newSeed(), callers: 12, calibrateMs: 1_000, samples: 12, sampleMs: 0, sampleCalls: 300 };
 
 // The short form of `npm run test:soak`.
 describe("a steady load", function () {

@@ -7,13 +7,13 @@ import { startMixedLoad } from "./mixed-load.ts";
 import type { Mutant } from "./mutants.ts";
 import type { VitalSigns } from "./vital-signs.ts";
 
-const callers = 32;
 const share = 0.6;
 /** Connections of the pool and of clients come and go. */
 const looseFiles = 8;
 
 export interface SoakOptions {
   readonly seed: number;
+  readonly callers: number;
   /** How long the most that the instance can do is measured. */
   readonly calibrateMs: number;
   /** How many times it is asked how it is; the first fifth are to warm up. */
@@ -35,7 +35,7 @@ interface Soak {
 
 /** Puts an instance under 60% of the load that it can bear, as far as the callers beside it can tell. */
 export async function runSoak(options: SoakOptions): Promise<Soak> {
-  const { seed, calibrateMs, samples, sampleMs, sampleCalls = 0, mutant } = options;
+  const { seed, callers, calibrateMs, samples, sampleMs, sampleCalls = 0, mutant } = options;
   await using parts = new AsyncDisposableStack();
   const server = await startThrowawayServer();
   parts.defer(() => server.stop());
@@ -73,20 +73,23 @@ export function soakFigures(soak: Soak): Figure[] {
   ];
 }
 
-/** What a run that is short can tell: a call that leaves something behind. */
+/** What a run that is short can tell, on a machine that others use too: a call that leaves something behind. */
 export function leakFigures(soak: Soak): Figure[] {
   const perCall = slope(soak.signs.map(({ calls, heapBytes }) => [calls, heapBytes]));
-  return [...callFigures(soak), { name: "heap after collection, bytes a call", value: perCall, atMost: 400 }];
+  return [
+    ...callFigures(soak, Number.POSITIVE_INFINITY),
+    { name: "heap after collection, bytes a call", value: perCall, atMost: 400 },
+  ];
 }
 
-function callFigures({ calls, failed, rate, signs }: Soak): Figure[] {
+function callFigures({ calls, failed, rate, signs }: Soak, mostFailed = 0): Figure[] {
   const half = Math.ceil(signs.length / 2);
   const files = signs.map(({ openFiles }) => openFiles);
   const gained = Math.max(...files.slice(half)) - Math.max(...files.slice(0, half));
   return [
     { name: "calls", value: calls, atLeast: 1 },
     { name: "calls/s aimed at", value: rate },
-    { name: "failed", value: failed, atMost: 0 },
+    { name: "failed", value: failed, atMost: mostFailed },
     { name: "open files gained", value: gained, atMost: looseFiles },
   ];
 }
