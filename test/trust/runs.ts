@@ -117,6 +117,7 @@ export const runs: Record<string, (options: RunOptions) => Promise<Report>> = {
     const sampleMs = 10_000;
     const soak = await runSoak({
       seed,
+      callers: 32,
       calibrateMs: sampleMs,
       samples: Math.round((size * 60_000) / sampleMs) - 1,
       sampleMs,
