@@ -11,6 +11,7 @@ import { completeStatus, trailersOnly } from "../rpc/grpc-status.ts";
 import { copyHeaders } from "../rpc/grpc-unary-http.ts";
 import { peerKey } from "../rpc/limits/client-address.ts";
 import { answerBroken, answerFailure, type Request, type Response } from "./answers.ts";
+import { isWebText, toBinaryRequest, toTextResponse } from "./grpc-web-text.ts";
 
 /** How a listener speaks to RPC clients. */
 export interface RpcOptions {
@@ -56,7 +57,10 @@ export async function serveConnect(
 ): Promise<void> {
   try {
     const values = createContextValues().set(peerKey, () => request.socket?.remoteAddress);
-    const answer = await handler(universalRequestFromNodeRequest(request, response, undefined, values));
+    const asked = universalRequestFromNodeRequest(request, response, undefined, values);
+    const answer = isWebText(request.headers["content-type"])
+      ? toTextResponse(await handler(toBinaryRequest(asked)))
+      : await handler(asked);
     if (answer.status >= 400 && answer.body === undefined) {
       calls.refused("http", answer.status);
       refuse(handler, answer.status, response);
