@@ -15,7 +15,7 @@ const lanes = 2;
 
 /** Files that measure times: nothing else runs beside them. */
 const alone = files(
-  "test/trust/{deadlines,fairness,outage,overload}.test.ts",
+  "test/trust/{deadlines,failover,fairness,outage,overload}.test.ts",
   "test/trust/hostile/timing/*.test.ts",
 );
 /** One process for each, the longest first. */
