@@ -9,7 +9,7 @@ import type { Config } from "./config.ts";
 import { openAdminListener } from "./http/admin-listener.ts";
 import { apiPages } from "./http/docs/pages.ts";
 import { openInternalListener } from "./http/internal-listener.ts";
-import { publicLimits } from "./http/limits.ts";
+import { internalLimits, publicLimits } from "./http/limits.ts";
 import { openPublicListener } from "./http/public-listener.ts";
 import { Certificates } from "./http/tls/certificates.ts";
 import { Metrics } from "./metrics/metrics.ts";
@@ -132,6 +132,7 @@ export async function startApp(
     ready,
     log,
     corsOrigins: config.corsOrigins,
+    limits: { ...publicLimits, keepAliveMs: config.keepAliveMs },
     tls: certificates && { certificates, demandsClients: false },
   });
   parts.defer(() => publicListener.close(0));
@@ -140,6 +141,7 @@ export async function startApp(
     port: config.grpcPort,
     calls: internalCalls,
     log,
+    limits: { ...internalLimits, keepAliveMs: config.keepAliveMs },
     tls: certificates && { certificates, demandsClients: certificates.demandsClients },
   });
   parts.defer(() => internalListener.close(0));

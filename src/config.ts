@@ -22,6 +22,8 @@ export interface Config {
   /** Undefined for plaintext. */
   readonly tls: TlsConfig | undefined;
   readonly drainDelayMs: number;
+  /** How long a connection of a client may be idle, in milliseconds. */
+  readonly keepAliveMs: number;
   readonly database: DatabaseConfig;
   readonly jwt: TokenConfig;
   readonly corsOrigins: CorsOrigins;
@@ -112,6 +114,7 @@ function read(environment: NodeJS.ProcessEnv) {
     admin: adminConfig(env),
     tls: tlsConfig(env),
     drainDelayMs: drainDelayMs(env, production),
+    keepAliveMs: env.KEEP_ALIVE_SECONDS * 1_000,
     database: databaseConfig(env),
     jwt: tokenConfig(env),
     corsOrigins: env.CORS_ORIGINS,

@@ -1,17 +1,15 @@
 /** What one listener grants to those who connect to it, whoever they are. Times are in milliseconds. */
 export interface Limits {
-  /** To send the first bytes, by which HTTP/1.1 and HTTP/2 are told apart. */
+  /** To complete the first bytes, by which HTTP/1.1 and HTTP/2 are told apart, once one has come; and a TLS handshake. */
   readonly sniffMs: number;
   /** To send the headers of an HTTP/1.1 request. */
   readonly headersMs: number;
   /** To send a whole request. Trickling does not extend it. Streaming methods are exempt over HTTP/2. */
   readonly requestMs: number;
-  /** That an HTTP/1.1 connection may rest between two requests. */
+  /** That a connection may rest between two requests, and before the first: balancers open spare ones. */
   readonly keepAliveMs: number;
-  /** That an HTTP/2 session may take until its first request is complete. */
+  /** That an HTTP/2 session may take to begin, and from the begin of its first request until one is complete. */
   readonly firstRequestMs: number;
-  /** That an HTTP/2 session may rest without an open stream. */
-  readonly idleSessionMs: number;
   /** That a closing listener lets connections without a request be: one may be on its way. */
   readonly lingerMs: number;
   /** That a client may leave a response untaken. */
@@ -50,10 +48,10 @@ export const publicLimits: Limits = {
   sniffMs: 5_000,
   headersMs: 5_000,
   requestMs: 8_000,
-  // Longer than the 60 s for which common load balancers reuse a connection, so that they close first.
-  keepAliveMs: 65_000,
+  // Longer than balancers keep an idle connection (60 s of most, 600 s of the longest known), so that they close first: a
+  // connection that we close may have a request on its way. Who holds many idle ones loses them when others need room.
+  keepAliveMs: 620_000,
   firstRequestMs: 8_000,
-  idleSessionMs: 300_000,
   lingerMs: 1_000,
   stalledResponseMs: 60_000,
   sweepMs: 500,

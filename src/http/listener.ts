@@ -62,7 +62,7 @@ export async function listen({ host, port, front, limits, log, tls }: ListenOpti
   const undecided = new Set<Socket>();
   const begin =
     tls === undefined
-      ? (socket: Socket, decided: Decided) => sniff(socket, limits.sniffMs, decided)
+      ? (socket: Socket, decided: Decided) => sniff(socket, limits, decided)
       : createHandshakes({ ...tls, limits });
 
   const server = createServer(

@@ -31,8 +31,8 @@ interface Session {
   restingSince: number;
   /** A stream was opened since the last look. */
   used: boolean;
-  /** A request was complete. */
-  served: boolean;
+  /** What the client has done so far: it is told by its settings that it speaks HTTP/2 at all. */
+  stage: "silent" | "settled" | "asking" | "served";
   closing: boolean;
   /** Streams that may stay open. */
   long: number;
@@ -65,7 +65,7 @@ export class SessionWatch {
       streams: new Roster(),
       restingSince: performance.now(),
       used: false,
-      served: false,
+      stage: "silent",
       closing: false,
       long: 0,
       controlFrames: 0,
@@ -78,6 +78,9 @@ export class SessionWatch {
       if (++state.controlFrames > this.#limits.controlFrames)
         session.destroy(undefined, constants.NGHTTP2_ENHANCE_YOUR_CALM);
     };
+    session.once("remoteSettings", () => {
+      if (state.stage === "silent") state.stage = "settled";
+    });
     session.on("ping", onControlFrame).on("remoteSettings", onControlFrame);
     session.once("close", () => {
       this.#sessions.delete(session);
@@ -99,9 +102,13 @@ export class SessionWatch {
       return false;
     }
     session.used = true;
-    session.served ||= stream.endAfterHeaders;
-    if (mayStayOpen) session.long++;
     const since = performance.now();
+    if (stream.endAfterHeaders) session.stage = "served";
+    else if (session.stage !== "asking" && session.stage !== "served") {
+      session.stage = "asking";
+      session.restingSince = since;
+    }
+    if (mayStayOpen) session.long++;
     const bytes = sizeOfRequest(rawHeaders);
     this.#connections.arrived(bytes);
     const open: Open = {
@@ -123,7 +130,7 @@ export class SessionWatch {
       session.streams.delete(open);
       if (session.streams.size === 0) session.connection.rest();
       if (mayStayOpen) session.long--;
-      session.served ||= !open.cut && stream.rstCode === constants.NGHTTP2_NO_ERROR;
+      if (!open.cut && stream.rstCode === constants.NGHTTP2_NO_ERROR) session.stage = "served";
     });
     return true;
   }
@@ -175,18 +182,20 @@ export class SessionWatch {
     return now - open.untakenSince >= this.#limits.stalledResponseMs ? constants.NGHTTP2_CANCEL : undefined;
   }
 
+  #mayRestFor({ stage }: Session): number {
+    const isIdle = stage === "settled" || stage === "served";
+    return isIdle ? this.#limits.keepAliveMs : this.#limits.firstRequestMs;
+  }
+
   #rest(session: Http2Session, state: Session, now: number): void {
     const busy = state.used || state.streams.size > 0;
     state.used = false;
     if (busy) {
       // Requests that are never complete do not prolong the time for the first one.
-      if (state.served) state.restingSince = now;
+      if (state.stage === "served") state.restingSince = now;
     } else if (state.closing) {
       session.destroy();
-    } else if (
-      now - state.restingSince >=
-      (state.served ? this.#limits.idleSessionMs : this.#limits.firstRequestMs)
-    ) {
+    } else if (now - state.restingSince >= this.#mayRestFor(state)) {
       state.closing = true;
       session.close();
     }

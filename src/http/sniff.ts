@@ -1,4 +1,5 @@
 import type { Socket } from "node:net";
+import type { Limits } from "./limits.ts";
 
 /** What a client speaks. */
 export type Protocol = "http1" | "http2";
@@ -18,11 +19,15 @@ export function protocolOf(head: Buffer): Protocol | undefined {
 
 /**
  * Waits for the bytes that tell a connection's protocol, puts them back and calls `decided`. Destroys a connection
- * that has not sent them within `timeoutMs` milliseconds.
+ * that sends nothing for `keepAliveMs`, or does not complete them within `sniffMs` of the first.
  */
-export function sniff(socket: Socket, timeoutMs: number, decided: Decided): void {
+export function sniff(
+  socket: Socket,
+  { keepAliveMs, sniffMs }: Pick<Limits, "keepAliveMs" | "sniffMs">,
+  decided: Decided,
+): void {
   let head = Buffer.alloc(0);
-  const timer = setTimeout(() => socket.destroy(), timeoutMs);
+  let timer = setTimeout(() => socket.destroy(), keepAliveMs);
   const stop = () => {
     clearTimeout(timer);
     socket.off("readable", read);
@@ -31,6 +36,10 @@ export function sniff(socket: Socket, timeoutMs: number, decided: Decided): void
   const read = () => {
     const chunk: Buffer | null = socket.read();
     if (chunk === null) return;
+    if (head.length === 0) {
+      clearTimeout(timer);
+      timer = setTimeout(() => socket.destroy(), sniffMs);
+    }
     head = Buffer.concat([head, chunk]);
     const protocol = protocolOf(head);
     if (protocol === undefined) return;

@@ -75,6 +75,7 @@ export async function startService(
       grpcPort: 0,
       tls: undefined,
       drainDelayMs: 0,
+      keepAliveMs: 620_000,
       admin: { host: "127.0.0.1", port: 0 },
       database: { url: databaseUrl, dataDir },
       jwt: {

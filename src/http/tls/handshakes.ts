@@ -41,7 +41,7 @@ export function createHandshakes({ certificates, demandsClients, limits }: Hands
     const decided = pending.get(endsOf(socket));
     if (decided === undefined) socket.destroy();
     else if (socket.alpnProtocol === "h2") decided("http2", socket);
-    else sniff(socket, limits.sniffMs, () => decided("http1", socket));
+    else sniff(socket, limits, () => decided("http1", socket));
   });
 
   return (socket: Socket, decided: Decided): void => {

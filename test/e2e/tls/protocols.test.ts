@@ -26,7 +26,7 @@ describe("a listener with TLS", () => {
     ca = authority.cert;
     tls = await listenTls(authority.sign("server"));
     for (const face of ["public", "internal"] as const)
-      servers[face] = await startTestServer({ face, tls, limits: { sniffMs: 300 } });
+      servers[face] = await startTestServer({ face, tls, limits: { sniffMs: 300, keepAliveMs: 300 } });
   });
   after(async () => {
     for (const server of Object.values(servers)) await server.stop();

@@ -19,16 +19,15 @@ import {
 } from "../../support/raw-http.ts";
 import { aUserId, startTestServer, type TestServer } from "../../support/transport-server.ts";
 
-const short: Partial<Limits> = {
+const short = {
   sniffMs: 150,
   headersMs: 150,
   requestMs: 200,
   keepAliveMs: 100,
   firstRequestMs: 150,
-  idleSessionMs: 1_500,
   stalledResponseMs: 400,
   sweepMs: 20,
-};
+} satisfies Partial<Limits>;
 const getUserPath = "/nexgate.privacy.v1.GraphService/GetUser";
 const grpcHeaders = {
   ":method": "POST",
@@ -154,7 +153,7 @@ describe("trap 3, clients that take their time", () => {
       // With one that was complete it would be left to rest: for longer than this test may take.
       const resting = await startTestServer({
         face: "public",
-        limits: { ...short, idleSessionMs: 3_600_000 },
+        limits: { ...short, keepAliveMs: 3_600_000 },
         rest,
       });
       const { socket } = await openTcp(resting.listener.port);
@@ -219,6 +218,36 @@ describe("trap 3, clients that take their time", () => {
       session.destroy();
     });
   });
+
+  for (const [what, first, request] of [
+    ["nothing", "", "GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n"],
+    [
+      "the preface of HTTP/2",
+      Buffer.concat([preface, settings]).toString("latin1"),
+      http2Frame(
+        1,
+        5,
+        1,
+        headerBlock([
+          [":method", "GET"],
+          [":scheme", "http"],
+          [":authority", "h"],
+          [":path", "/healthz"],
+        ]),
+      ).toString("latin1"),
+    ],
+  ] as const) {
+    it(`may rest before their first request, as a balancer's spare connection that sends ${what}`, async () => {
+      const patient = await startTestServer({ face: "public", limits: { ...short, keepAliveMs: 3_600_000 } });
+      const { socket, received } = await openTcp(patient.listener.port);
+      socket.write(first, "latin1");
+      await new Promise((resolve) => setTimeout(resolve, short.requestMs * 4));
+      socket.write(request, "latin1");
+      while (!received().includes('{"status":"ok"}')) await once(socket, "data");
+      socket.destroy();
+      await patient.stop();
+    });
+  }
 
   for (const [what, type, payload] of [
     ["pings", 6, 8],

@@ -43,7 +43,12 @@ const wave = 200;
 export async function floodRun(options: FloodRunOptions): Promise<Report> {
   const { databaseUrl, mutant, scale, flooders, fast, p99Ms } = options;
   const problems = new Problems();
-  await using instance = await startInstance({ databaseUrl, mutant });
+  await using instance = await startInstance({
+    databaseUrl,
+    mutant,
+    // So that who is idle is closed in time too.
+    environment: { KEEP_ALIVE_SECONDS: "5" },
+  });
   const user = randomUUID();
   await register(instance.internalUrl, await instance.serviceToken(), [user]);
   const { before, rounds } = await warmUp(instance, user, options.warmUp);
