@@ -34,7 +34,7 @@ export const demoUsers: readonly User[] = [alice, bob, carol, spam, troll, noisy
 export const demoActor = alice;
 
 /** The users on whom the examples act. */
-export const demoTargets = { block: spam, mute: noisy };
+export const demoTargets = { block: spam, unblock: troll, mute: noisy };
 
 const follows: readonly (readonly [User, User])[] = [
   [alice, bob],

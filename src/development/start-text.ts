@@ -1,5 +1,6 @@
 import { styleText } from "node:util";
-import { demoActor, demoTargets } from "./demo-data.ts";
+import type { User } from "../domain/user.ts";
+import { demoActor, demoTargets, demoUsers } from "./demo-data.ts";
 import { type Minting, serviceToken, userToken } from "./mint.ts";
 
 /** What the text tells of a started service. */
@@ -17,40 +18,43 @@ interface StartedTls {
   readonly clientCaFile: string | undefined;
 }
 
-const privacyControl = "/api/v1/e-social/privacy-control";
-const settings = "/users/me/privacy";
+/** The scopes of the service that asks in the examples. */
+const serviceScopes = "graph.read graph.write users.act access.read";
 
 /**
- * The text of a start in development: where the service listens, and a line for each main action that can be pasted
- * as it is.
+ * The text of a start in development: where the service listens, and what to try. Its variables are to be pasted once;
+ * then each command can be, and in their order the last one is answered by DENY. But for the tokens every line fits a
+ * terminal of 80 columns.
  */
 export async function startText(started: Started, minting: Minting, tls?: StartedTls): Promise<string> {
   const { publicUrl, internalUrl, adminUrl, database } = started;
-  const { block, mute } = demoTargets;
+  const { block, unblock, mute } = demoTargets;
   const token = await userToken(demoActor.id, minting);
-  const service = await serviceToken("feed", "graph.read graph.write users.act access.read", minting);
-  const trust = tls === undefined ? "" : ` --cacert '${tls.certFile}'`;
+  const ofService = await serviceToken("feed", serviceScopes, minting);
+  const curl = tls === undefined ? 'curl -H "$AUTH"' : 'curl --cacert "$CA" -H "$AUTH"';
   const proof = tls?.clientCaFile === undefined ? "" : " --cert CLIENT.pem --key CLIENT.key";
-  const curl = (method: string, path: string, body = "") =>
-    `curl${trust} -X ${method} '${publicUrl}${path}' -H 'Authorization: Bearer ${token}'${body}`;
-  const json = (body: string) => ` -H 'Content-Type: application/json' -d '${body}'`;
+  const buf = tls === undefined ? "--http2-prior-knowledge" : `--cacert "$CA"${proof}`;
 
-  const question = { viewerId: demoActor.id, ownerId: block.id, interaction: "INTERACTION_FOLLOW" };
-
-  const lines: [string, string][] = [
-    [`block ${block.userName}`, curl("POST", `${privacyControl}/block/${block.id}`)],
-    ["list the blocked", curl("GET", `${privacyControl}/blocked`)],
-    [`unblock ${block.userName}`, curl("DELETE", `${privacyControl}/unblock/${block.id}`)],
-    [`mute ${mute.userName}`, curl("POST", `${privacyControl}/mute/${mute.id}`)],
-    ["list the muted", curl("GET", `${privacyControl}/muted`)],
-    [`unmute ${mute.userName}`, curl("DELETE", `${privacyControl}/unmute/${mute.id}`)],
-    ["read the settings", curl("GET", settings)],
-    ["change a setting", curl("PATCH", settings, json('{"setting":"last_seen","value":"contacts"}'))],
+  const commands: [string, string][] = [
+    [`mute ${mute.userName}`, `${curl} -X POST $API/mute/$${variableOf(mute)}`],
+    ["list the muted", `${curl} $API/muted`],
+    [`unmute ${mute.userName}`, `${curl} -X DELETE $API/unmute/$${variableOf(mute)}`],
+    ["read the settings", `${curl} $URL/users/me/privacy`],
     [
-      `may ${demoActor.userName} follow ${block.userName}? as another service asks, over gRPC`,
-      `npx buf curl --protocol grpc${tls === undefined ? " --http2-prior-knowledge" : trust + proof}` +
-        ` -H 'Authorization: Bearer ${service}' -d '${JSON.stringify(question)}'` +
-        ` ${internalUrl}/nexgate.privacy.v1.AccessService/CheckAccess`,
+      "change a setting",
+      `${curl} -X PATCH $URL/users/me/privacy \\\n  -H 'Content-Type: application/json' \\\n` +
+        `  -d '{"setting":"last_seen","value":"contacts"}'`,
+    ],
+    [`block ${unblock.userName}`, `${curl} -X POST $API/block/$${variableOf(unblock)}`],
+    [`unblock ${unblock.userName}`, `${curl} -X DELETE $API/unblock/$${variableOf(unblock)}`],
+    [`block ${block.userName}`, `${curl} -X POST $API/block/$${variableOf(block)}`],
+    ["list the blocked", `${curl} $API/blocked`],
+    [
+      `may ${demoActor.userName} follow ${block.userName}? Another service asks, over gRPC: DENY`,
+      `npx buf curl --protocol grpc ${buf} \\\n  -H "Authorization: Bearer $SERVICE" \\\n` +
+        `  -d '{"viewerId":"'$${variableOf(demoActor)}'","ownerId":"'$${variableOf(block)}'",\n` +
+        `    "interaction":"INTERACTION_FOLLOW"}' \\\n` +
+        `  ${internalUrl}/nexgate.privacy.v1.AccessService/CheckAccess`,
     ],
   ];
 
@@ -64,12 +68,28 @@ export async function startText(started: Started, minting: Minting, tls?: Starte
     `  metrics                   ${styleText("cyan", `${adminUrl}/metrics`)}`,
     `  database                  ${database}`,
     "",
-    `  Try it as ${demoActor.userName}; each line can be pasted as it is, its token lasts ${minting.hours} hours.`,
-    ...lines.flatMap(([what, command]) => ["", styleText("dim", `  # ${what}`), command]),
+    "  Paste these into a shell first: the demo users, and tokens of",
+    `  ${demoActor.userName} and of a service, which last ${minting.hours} hours.`,
+    "",
+    ...demoUsers.map((user) => `${variableOf(user)}=${user.id}`),
+    `URL=${publicUrl}`,
+    "API=$URL/api/v1/e-social/privacy-control",
+    ...(tls === undefined ? [] : [`CA='${tls.certFile}'`]),
+    `TOKEN=${token}`,
+    `SERVICE=${ofService}`,
+    'AUTH="Authorization: Bearer $TOKEN"',
+    "",
+    `  Then try, as ${demoActor.userName} and in this order:`,
+    ...commands.flatMap(([what, command]) => ["", styleText("dim", `  # ${what}`), command]),
     "",
     "  More tokens: npm run token -- --user NAME-OR-ID",
-    '               npm run token -- --service NAME --scope "graph.read graph.write users.act"',
+    '               npm run token -- --service NAME --scope "graph.read users.act"',
     "",
     "",
   ].join("\n");
+}
+
+/** The shell variable that holds the id of a demo user. */
+function variableOf({ userName }: User): string {
+  return userName.toUpperCase();
 }

@@ -42,7 +42,7 @@ async function publicUrl(child: ChildProcess): Promise<string> {
   let output = "";
   for await (const chunk of child.stdout ?? []) {
     output += chunk;
-    const url = /curl -X \w+ '(http:\/\/[^/]+)/.exec(output)?.[1];
+    const url = /^URL=(http:\S+)$/m.exec(output)?.[1];
     if (url !== undefined) return url;
   }
   throw new Error(`the service ended before it was ready:\n${output}`);

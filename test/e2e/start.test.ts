@@ -1,12 +1,13 @@
-import { execFileSync } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "chai";
+import { demoUsers } from "../../src/development/demo-data.ts";
 import { embedded, postgresql } from "../support/backends.ts";
 import { postgresUrl } from "../support/cluster.ts";
 import { newDataDirectory } from "../support/data-directory.ts";
 import { type RunningScript, runScript } from "../support/process.ts";
+import { shellLines } from "../support/start-text.ts";
 
 const ready = /is ready/;
 const lastLine = /npm run token -- --service/;
@@ -39,28 +40,26 @@ describe("npm start", function () {
     dataDir = await newDataDirectory();
   };
 
-  /** Runs a line of the start-up text as a newcomer would: pasted into a shell. */
-  const paste = (line: string) =>
-    execFileSync("sh", ["-c", line], { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] });
-  const curlLines = (text: string) => text.split("\n").filter((line) => line.startsWith("curl "));
-
   for (const { backend, databaseUrl } of [embedded, postgresql]) {
     it(`loads demo data into ${backend} and prints lines that can be pasted`, async function () {
       const url = await databaseUrl(this);
       const start = run("start", url === undefined ? {} : { DATABASE_URL: url });
       const text = await start.sees(lastLine);
-      const answers = curlLines(text).map((line) => JSON.parse(paste(line)));
+      const { variables, commands, paste } = shellLines(text);
+      const curls = commands.filter((command) => command.startsWith("curl "));
+      const answers = curls.map((command) => JSON.parse(paste(command)));
       expect(answers.map(({ message }) => message)).to.eql([
-        "User blocked successfully",
-        "Blocked users retrieved successfully",
-        "User unblocked successfully",
         "User muted successfully",
         "Muted users retrieved successfully",
         "User unmuted successfully",
         "Privacy settings retrieved successfully",
         "Privacy settings updated successfully",
+        "User blocked successfully",
+        "User unblocked successfully",
+        "User blocked successfully",
+        "Blocked users retrieved successfully",
       ]);
-      expect(answers[0].data.user).to.eql({
+      expect(answers.at(-2).data.user).to.eql({
         id: "777e7777-e77b-77d7-a777-777777777777",
         userName: "spam_account",
         firstName: "Spam",
@@ -70,8 +69,18 @@ describe("npm start", function () {
       });
       const apiPage = /API page +(\S+)/.exec(text)?.[1] ?? "";
       expect(await (await fetch(apiPage)).text()).to.include("<title>Privacy Control API</title>");
-      const overGrpc = text.split("\n").find((line) => line.startsWith("npx buf curl"));
-      expect(JSON.parse(paste(overGrpc ?? ""))).to.eql({ effect: "EFFECT_ALLOW" });
+      expect(JSON.parse(paste(commands.at(-1) ?? ""))).to.eql({
+        effect: "EFFECT_DENY",
+        cause: "CAUSE_BLOCKING",
+      });
+      expect(commands).to.have.length(curls.length + 1);
+      expect(variables.filter((line) => line.startsWith("TOKEN="))).to.have.length(1);
+      for (const { userName, id } of demoUsers)
+        expect(variables).to.include(`${userName.toUpperCase()}=${id}`);
+      // After the log of the start.
+      const shown = text.slice(text.indexOf("  REST, Connect, gRPC")).split("\n");
+      const tooLong = shown.filter((line) => line.length > 80 && !/^(TOKEN|SERVICE)=/.test(line));
+      expect(tooLong.filter((line) => !line.includes(" database "))).to.eql([]);
       expect(await start.stop()).to.equal(0);
     });
   }
@@ -79,9 +88,11 @@ describe("npm start", function () {
   it("keeps its key and its data, and loads demo data once", async () => {
     await useExisting();
     const first = run("start");
-    const [block = "", blocked = ""] = curlLines(await first.sees(lastLine));
+    const text = await first.sees(lastLine);
+    const { commands, paste } = shellLines(text);
+    const [block = "", blocked = ""] = commands.slice(-3);
     paste(block);
-    const port = /7001|127\.0\.0\.1:(\d+)/.exec(blocked)?.[1] ?? "";
+    const port = /^URL=.*:(\d+)$/m.exec(text)?.[1] ?? "";
     expect(await first.stop("SIGINT")).to.equal(0);
     const again = run("start", { HTTP_PORT: port });
     await again.sees(ready);

@@ -1,4 +1,3 @@
-import { execFileSync } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -7,6 +6,7 @@ import { connect } from "node:tls";
 import { expect } from "chai";
 import { canMakeCertificates, makeAuthority, type TestAuthority } from "../../support/certificates.ts";
 import { type RunningScript, runFile, runScript } from "../../support/process.ts";
+import { shellLines } from "../../support/start-text.ts";
 
 describe("npm start with TLS", function () {
   this.timeout(60_000);
@@ -42,17 +42,15 @@ describe("npm start with TLS", function () {
     running.push(script);
     return script;
   };
-  const paste = (line: string) =>
-    execFileSync("sh", ["-c", line], { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] });
 
   it("prints lines that can be pasted, and takes a new certificate at SIGHUP", async () => {
     const start = runFile("src/main.ts", environment);
     running.push(start);
     const text = await start.sees(/npm run token -- --service/);
-    const [line = ""] = text.split("\n").filter((text) => text.startsWith("curl "));
-    expect(JSON.parse(paste(line)).message).to.equal("User blocked successfully");
-    const overGrpc = text.split("\n").find((text) => text.startsWith("npx buf curl"));
-    expect(JSON.parse(paste(overGrpc ?? ""))).to.eql({ effect: "EFFECT_DENY", cause: "CAUSE_BLOCKING" });
+    const { commands, paste } = shellLines(text);
+    const [block = "", _blocked, check = ""] = commands.slice(-3);
+    expect(JSON.parse(paste(block)).message).to.equal("User blocked successfully");
+    expect(JSON.parse(paste(check))).to.eql({ effect: "EFFECT_DENY", cause: "CAUSE_BLOCKING" });
 
     const { cert, key } = authority.sign("renewed");
     writeFileSync(join(folder, "tls.crt"), cert + authority.cert);
