@@ -22,7 +22,10 @@ describe("the lag of the event loop", () => {
     const lag = watchLoopLag();
     takeLong();
     lag.restart();
+    const restartedAt = performance.now();
     await setTimeout(1);
-    expect(lag.ms()).to.be.below(longMs / 2);
+    // A busy machine may take long for that, too.
+    const since = performance.now() - restartedAt;
+    expect(lag.ms()).to.be.below(longMs / 2 + since);
   });
 });
