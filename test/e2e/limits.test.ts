@@ -262,8 +262,8 @@ describe("the limits of callers", () => {
       await internal.listBlockedUsers({}, await service.acting(other));
     });
 
-    it("are eight of a user by default", () => {
-      expect(readConfig({}).maxInFlight).to.include({ perUser: 8, perService: 0 });
+    it("are four of a user by default", () => {
+      expect(readConfig({}).maxInFlight).to.include({ perUser: 4, perService: 0 });
     });
   });
 
