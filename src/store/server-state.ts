@@ -11,7 +11,7 @@ export class UnusableServerError extends Error {
  * answers has seen every acknowledged change.
  */
 export const isWritable = sql<boolean>`
-  (select not pg_is_in_recovery() and not current_setting('transaction_read_only')::bool)`;
+  (select not pg_is_in_recovery() and current_setting('transaction_read_only') = 'off')`;
 
 /** What a connection is asked when it is new. */
 const question = `

@@ -131,6 +131,14 @@ describe("a PostgreSQL server that fails", () => {
     expect(proxy.made()).to.equal(made + 1);
   });
 
+  it("has its connections replaced at an age", async () => {
+    const other = testStore(await openPostgresql(store().url, () => {}, { connectionMaxAgeSeconds: 0.05 }));
+    opened.push(other);
+    const pid = async () => (await other.query(sql<{ pid: number }>`select pg_backend_pid() as pid`))[0]?.pid;
+    const first = await pid();
+    await until(async () => (await pid()) !== first);
+  });
+
   it("does not use up the pool by freezing in a transaction", async () => {
     const hasty = await openAt(proxy.url, queryTimeout);
     for (let round = 0; round < 2; round++) {

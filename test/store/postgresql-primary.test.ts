@@ -1,8 +1,10 @@
 import { expect } from "chai";
+import type { CompiledQuery } from "kysely";
 import pg from "pg";
 import type { PrivacyError } from "../../src/domain/errors.ts";
 import type { UserId } from "../../src/domain/ids.ts";
 import { openPostgresql } from "../../src/store/postgresql.ts";
+import type { Session } from "../../src/store/session.ts";
 import { canStartServer, startThrowawayServer, type ThrowawayServer } from "../support/throwaway-server.ts";
 import { expectReason, failureOf, type TestStore, testStore, until } from "./suite/store.ts";
 
@@ -102,6 +104,27 @@ describe("a PostgreSQL server that is not the primary", function () {
       await setReadOnly("off");
     }
     expect(await check(other)).to.have.length(1);
+  });
+
+  it("would decide, if the statement of a check did not ask", async () => {
+    const backend = await openPostgresql(primary.url, () => {});
+    const credulous: Pick<Session, "read"> = {
+      read(statement, signal) {
+        const { sql, ...query } = statement as CompiledQuery<never>;
+        const asking = /\s+where\s+\(select not pg_is_in_recovery\(\).*$/s;
+        expect(sql).to.match(asking);
+        return backend.checks.read({ ...query, sql: sql.replace(asking, "") }, signal);
+      },
+    };
+    const other = testStore({ ...backend, checks: credulous as Session });
+    opened.push(other);
+    await check(other);
+    await setReadOnly("on");
+    try {
+      expect(await check(other)).to.have.length(1);
+    } finally {
+      await setReadOnly("off");
+    }
   });
 
   it("is away while it is read-only, and back when it takes changes", async () => {
