@@ -200,7 +200,7 @@ for (const fastPath of [true, false])
 describe("a listener that was overloaded for a moment", () => {
   it("takes a burst again soon, though nobody calls in between", async () => {
     const log = pino({ level: "silent" });
-    const limiter = new AdaptiveConcurrencyLimiter(1_000, log);
+    const limiter = new AdaptiveConcurrencyLimiter(400, log);
     let workMs = 300;
     const calls = new Calls({
       services: [
@@ -223,7 +223,8 @@ describe("a listener that was overloaded for a moment", () => {
       return status;
     };
     const burst = 300;
-    const slow = Array.from({ length: 200 }, async () => {
+    // More than there is room for: windows in which calls are refused last until enough are answered.
+    const slow = Array.from({ length: 410 }, async () => {
       while (limiter.limit >= burst) await call();
     });
     await Promise.all(slow);
