@@ -81,15 +81,25 @@ async function* jsonRecords(
   let hasObjects = false;
   const read = ({ number, text }: Line): FileRecord => {
     const object = parseObject(text);
-    if (object === undefined)
-      return { line: number, ...unreadable(`the line is no JSON object: ${shown(text.trim())}`) };
-    hasObjects = true;
-    return { line: number, ...toRecord(Object.entries(object), reading) };
+    hasObjects ||= object !== undefined;
+    return { line: number, ...jsonRecord(object, text, reading) };
   };
   yield read(first);
   for await (const line of others) if (line.text.trim() !== "") yield read(line);
   if (!hasObjects)
     throw new InputError("No line of the file is a JSON object: expected NDJSON, one object a line.");
+}
+
+function jsonRecord(object: object | undefined, text: string, reading: Reading): ReadRecord {
+  if (object === undefined) return unreadable(`the line is no JSON object: ${shown(text.trim())}`);
+  try {
+    if (countKeys(text) > countKeysOf(object)) return unreadable("a field is there twice");
+    return toRecord(Object.entries(object), reading);
+  } catch (failure) {
+    // The stack of calls is not as deep as JSON may be.
+    if (failure instanceof RangeError) return unreadable("the object is nested too deeply");
+    throw failure;
+  }
 }
 
 function parseObject(text: string): object | undefined {
@@ -101,6 +111,21 @@ function parseObject(text: string): object | undefined {
   } catch {
     return undefined;
   }
+}
+
+const jsonStrings = /"(?:[^"\\]|\\.)*"\s*(:?)/g;
+
+/** How many keys an object has as JSON spells it: `JSON.parse` keeps the last of two that are the same. */
+function countKeys(json: string): number {
+  let count = 0;
+  for (const [, colon] of json.matchAll(jsonStrings)) if (colon === ":") count += 1;
+  return count;
+}
+
+function countKeysOf(value: unknown): number {
+  if (typeof value !== "object" || value === null) return 0;
+  const own = Array.isArray(value) ? 0 : Object.keys(value).length;
+  return Object.values(value).reduce<number>((sum, item) => sum + countKeysOf(item), own);
 }
 
 const expectedHeader =

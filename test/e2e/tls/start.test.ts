@@ -81,8 +81,26 @@ describe("npm start with TLS", function () {
     const [code, output] = await attempt("--ca-file", authority.certFile, ...proof);
     expect([code, output]).to.eql([0, output]);
     expect(output).to.contain("1 records: 1 stored");
-    expect((await attempt(...proof))[0]).to.equal(1);
-    expect((await attempt("--ca-file", authority.certFile))[0]).to.equal(1);
+    const plaintext = url.replace("https", "http");
+    const wrong: [string[], RegExp][] = [
+      [proof, /^The certificate of https:.* is not trusted: name who signed it with --ca-file\. \(\w+\)\n$/],
+      [
+        ["--ca-file", authority.certFile],
+        /^https:.* demands a client certificate .*--cert-file and --key-file\./,
+      ],
+      [
+        ["--url", plaintext],
+        /^http:.* closed the connection: where the service speaks TLS, the URL begins with https/,
+      ],
+      [["--ca-file", file], /^.*users\.ndjson must hold PEM\.\n$/],
+    ];
+    const outcomes = await Promise.all(wrong.map(([args]) => attempt(...args)));
+    for (const [n, [, message]] of wrong.entries()) {
+      expect(outcomes[n]?.[1])
+        .to.match(message)
+        .and.not.to.match(/\n\s+at /);
+      expect(outcomes[n]?.[0]).to.equal(1);
+    }
   });
 
   it("says what is wrong with the files, and does not start", async () => {

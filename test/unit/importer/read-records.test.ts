@@ -151,7 +151,9 @@ describe("an NDJSON file", () => {
       edge({ ownerId: 5 }),
       edge({ createdAt: "5" }),
       '{"__proto__":{},"type":"user"}',
+      `{"type":"user","id":"${id(1)}","userName":"\\"a\\":","isVerified":true,"isVerified":false}`,
       user(1, { firstName: "x".repeat(50_000) }),
+      `{"type":"user","profilePictureUrls":${"[".repeat(100_000)}${"]".repeat(100_000)}}`,
     );
     expect(outline(read)).to.eql([
       '1 "is_admin" is no known field',
@@ -165,7 +167,9 @@ describe("an NDJSON file", () => {
       "9 ownerId is 5, expected text",
       '10 createdAt is "5", neither seconds nor milliseconds of the years 1973 to 2099',
       '11 "__proto__" is no known field',
-      "12 the record is longer than 40000 characters",
+      "12 a field is there twice",
+      "13 the record is longer than 40000 characters",
+      "14 the object is nested too deeply",
     ]);
   });
 

@@ -1,0 +1,93 @@
+import {
+  appendFileSync,
+  existsSync,
+  mkdtempSync,
+  rmSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { Readable } from "node:stream";
+import { expect } from "chai";
+import { inspectFile } from "../../../src/importer/import-file.ts";
+import { InputError } from "../../../src/importer/input-error.ts";
+import type { Reading } from "../../../src/importer/records.ts";
+import { openSource } from "../../../src/importer/source.ts";
+import { id } from "../../support/import-content.ts";
+
+describe("the source of an import", () => {
+  let folder: string;
+  beforeEach(() => {
+    folder = mkdtempSync(join(tmpdir(), "privacy-control-"));
+  });
+  afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+  const nothing = () => Readable.from([]);
+
+  function write(name: string, content: string): string {
+    const path = join(folder, name);
+    writeFileSync(path, content);
+    return path;
+  }
+
+  /** The message of an `InputError`; undefined when there is none. */
+  async function refusal(promise: Promise<unknown>): Promise<string | undefined> {
+    try {
+      await promise;
+      return undefined;
+    } catch (failure) {
+      expect(failure).to.be.instanceOf(InputError);
+      return (failure as Error).message;
+    }
+  }
+
+  it("that is standard input is kept for its owner alone, and removed", async () => {
+    let path = "";
+    {
+      await using source = await openSource("-", Readable.from(["a\n", "b\n"]));
+      path = source.path;
+      expect(source.size).to.equal(4);
+      expect(statSync(path).mode & 0o777).to.equal(0o600);
+      expect(statSync(dirname(path)).mode & 0o777).to.equal(0o700);
+    }
+    expect(existsSync(dirname(path))).to.equal(false);
+  });
+
+  it("notices that its file changed meanwhile", async () => {
+    const path = write("file.ndjson", "{}\n");
+    await using source = await openSource(path, nothing());
+    expect(await refusal(source.assertUnchanged())).to.equal(undefined);
+    appendFileSync(path, "{}\n");
+    expect(await refusal(source.assertUnchanged())).to.match(/changed while it was imported/);
+  });
+
+  it("is no directory", async () => {
+    expect(await refusal(openSource(folder, nothing()))).to.match(/is a directory: expected a file/);
+  });
+
+  it("is named by its content, its format and what changes its meaning, and by nothing else", async () => {
+    const usual: Reading = { assumeUtc: false, ignore: [] };
+    const content = JSON.stringify({ type: "user", id: id(1), userName: "u" });
+    const named = async (file: string, text: string, reading: Partial<Reading> = {}) =>
+      (await inspectFile(write(file, text), { ...usual, ...reading })).name;
+    const first = await named("a.ndjson", content);
+    expect(await named("b.ndjson", content)).to.equal(first);
+    utimesSync(join(folder, "a.ndjson"), 1, 1);
+    expect((await inspectFile(join(folder, "a.ndjson"), usual)).name).to.equal(first);
+    const csv = "type,id,userName\n";
+    const others = [
+      await named("a.ndjson", content.replace(id(1), id(2))),
+      await named("a.ndjson", content, { assumeUtc: true }),
+      await named("a.ndjson", content, { ignore: ["firstName"] }),
+      await named("a.ndjson", `${content}\n`),
+      await named("a.csv", csv),
+    ];
+    expect(new Set([first, ...others]).size).to.equal(others.length + 1);
+    expect(await named("a", content)).to.equal(first);
+    expect(await named("a.ndjson", content, { ignore: ["b", "a"] })).to.equal(
+      await named("a.ndjson", content, { ignore: ["a", "b"] }),
+    );
+  });
+});
