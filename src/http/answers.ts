@@ -36,6 +36,14 @@ export function answerBroken(response: Response): void {
   }
 }
 
+/** Answers that what was asked for is elsewhere, for now. */
+export function answerRedirect(response: Response, location: string): void {
+  response.statusCode = 302;
+  response.setHeader("location", location);
+  response.setHeader("content-length", 0);
+  response.end();
+}
+
 /** Answers with a JSON text. */
 export function answerJson(
   response: Response,

@@ -14,7 +14,16 @@ import { entityTag, namesTag } from "./entity-tag.ts";
 import { errorReasonHeader, failureOf } from "./failure.ts";
 import { allPages, completePageSize, type ListShape, nextTokenOf, setField } from "./list.ts";
 import { nextPageLink } from "./next-page.ts";
-import { begin, breakOff, encode, type HttpResponse, send, sendNotModified, write } from "./respond.ts";
+import {
+  begin,
+  breakOff,
+  encode,
+  type HttpResponse,
+  send,
+  sendHead,
+  sendNotModified,
+  write,
+} from "./respond.ts";
 import type { Match } from "./route-table.ts";
 
 /** What all calls of a gateway share. */
@@ -79,13 +88,21 @@ async function run(exchange: Exchange, context: CallContext, http: HttpFacts): P
   binding.readBody(await readJsonBody(request, maxBodyBytes, context.signal), message);
   const paged = list !== undefined && (asked.has(list.pageSize) || asked.has(list.pageToken));
   const streamed: Streamed = { body: undefined };
+  const isComplete = list !== undefined && !paged;
+  const isHead = request.method === "HEAD";
+  // HEAD has no body: one page is enough to know the headers.
+  if (isComplete && isHead) setField(message, list.pageSize, completePageSize);
   const standIn =
-    list === undefined || paged ? undefined : completeList(exchange, context, list, message, streamed);
+    isComplete && !isHead ? completeList(exchange, context, list, message, streamed) : undefined;
   const reply = (await calls.invoke(endpoint, context, message, standIn)) as Message;
   if (streamed.body !== undefined) {
     context.abort(finished);
     streamed.body.end("]}");
     return;
+  }
+  if (isComplete && isHead && nextTokenOf(list, reply) !== "") {
+    context.abort(finished);
+    return sendHead(response, { status: 200, headers: context.response.header ?? [] });
   }
   const data = route.writeData?.(reply);
   const headers: (readonly [string, string])[] = [...(context.response.header ?? [])];

@@ -5,7 +5,7 @@ import { answerCall } from "./call.ts";
 import { isoSeconds } from "./codec.ts";
 import { formatOf } from "./envelopes.ts";
 import { errorReasonHeader, plainFailure } from "./failure.ts";
-import { breakOff, type HttpResponse, send } from "./respond.ts";
+import { breakOff, type HttpResponse, send, sendNoContent } from "./respond.ts";
 import { RouteTable } from "./route-table.ts";
 import { compileRoutes, type Route } from "./routes.ts";
 
@@ -41,17 +41,21 @@ export function createRestGateway(options: RestGatewayOptions): RestGateway {
   const table = new RouteTable(routes);
   const settings = { calls, maxBodyBytes, pageDeadlineMs, time: () => isoSeconds(now()) };
 
-  const methodsAt = (path: string) => table.at(path).map(({ rule }) => rule.verb);
+  // HEAD is served wherever GET is (RFC 9110, 9.3.2).
+  const methodsAt = (path: string) =>
+    table.at(path).flatMap(({ rule: { verb } }) => (verb === "GET" ? [verb, "HEAD"] : [verb]));
 
   async function answer(request: HttpRequest, response: HttpResponse): Promise<void> {
     const { path, query } = split(request.url ?? "");
-    const match = table.find(request.method ?? "", path);
+    const match = table.find(request.method === "HEAD" ? "GET" : (request.method ?? ""), path);
     if (match !== undefined) return await answerCall({ ...settings, ...match, query, request, response });
     const [other] = table.at(path);
+    const allow: [string, string] = ["allow", [...methodsAt(path), "OPTIONS"].join(", ")];
+    if (other !== undefined && request.method === "OPTIONS") return sendNoContent(response, [allow]);
     const failure = plainFailure(other === undefined ? 404 : 405);
     calls.refused("http", failure.status);
     const headers: [string, string][] = [[errorReasonHeader, failure.reason]];
-    if (other !== undefined) headers.push(["allow", methodsAt(path).join(", ")]);
+    if (other !== undefined) headers.push(allow);
     const body = formatOf(other?.reply).failure(failure, undefined, settings.time());
     send(request, response, { status: failure.status, headers }, body, maxBodyBytes);
   }

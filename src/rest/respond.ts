@@ -40,6 +40,20 @@ export function sendNotModified(response: HttpResponse, headers: Head["headers"]
   response.end();
 }
 
+/** Answers that there is nothing to say but the headers. */
+export function sendNoContent(response: HttpResponse, headers: Head["headers"]): void {
+  response.statusCode = 204;
+  for (const [name, value] of headers) response.setHeader(name, value);
+  response.end();
+}
+
+/** Answers HEAD for a body whose length is not known before all of it is made (RFC 9110, 9.3.2). */
+export function sendHead(response: HttpResponse, head: Head): void {
+  varyByEncoding(response);
+  writeHead(response, head);
+  response.end();
+}
+
 /** A whole body as its client likes it best, and the headers that say how. */
 interface Encoded {
   readonly body: string | Buffer;

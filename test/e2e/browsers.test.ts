@@ -140,7 +140,7 @@ describe("what browsers are told", () => {
 
     it("is nothing by default", async () => {
       for (const [path, status] of [
-        [settings, 405],
+        [settings, 204],
         [rpc, 405],
         ["/healthz", 405],
         ["/nope", 404],
@@ -154,8 +154,8 @@ describe("what browsers are told", () => {
 
     it("is what a path allows, to an allowed one that asks first", async () => {
       const cases: [path: string, methods: string][] = [
-        [settings, "GET, PATCH"],
-        [`/api/v1${settings}/last_seen/exceptions`, "GET, PATCH"],
+        [settings, "GET, HEAD, PATCH"],
+        [`/api/v1${settings}/last_seen/exceptions`, "GET, HEAD, PATCH"],
         [`${control}/block/${ada}?x=1`, "POST"],
         [`${control}/unblock/${ada}`, "DELETE"],
         [rpc, "POST, GET"],
@@ -208,7 +208,7 @@ describe("what browsers are told", () => {
         "",
         `${app}, ${app}`,
       ]) {
-        expect((await preflight(some, settings, origin)).status, origin).to.equal(405);
+        expect((await preflight(some, settings, origin)).status, origin).to.equal(204);
         for (const answer of [
           await preflight(some, settings, origin),
           await ask(some, settings, { origin }),
@@ -219,10 +219,11 @@ describe("what browsers are told", () => {
       expect(corsHeaders((await ask(some, settings, {})).headers)).to.eql({ vary: "origin" });
     });
 
-    it("is an ordinary refusal where there is nothing to allow, and to OPTIONS that asks nothing", async () => {
+    it("is an ordinary answer where there is nothing to allow, and to OPTIONS that asks nothing", async () => {
       expect((await preflight(some, "/nope", app)).status).to.equal(404);
       expect((await preflight(some, `${settings}/`, app)).status).to.equal(404);
-      expect((await ask(some, settings, { origin: app }, "OPTIONS")).status).to.equal(405);
+      const options = await ask(some, settings, { origin: app }, "OPTIONS");
+      expect([options.status, options.headers.get("allow")]).to.eql([204, "GET, HEAD, PATCH, OPTIONS"]);
     });
 
     it("is that all may read, when all are allowed; never with their cookies", async () => {

@@ -434,7 +434,6 @@ for (const { backend, databaseUrl } of [embedded, postgresql]) {
     describe("what never reaches a method", () => {
       it("unknown paths are 404", async () => {
         for (const path of [
-          "/",
           "/api",
           `${base}/block`,
           `${base}/blocked/`,
@@ -449,10 +448,10 @@ for (const { backend, databaseUrl } of [embedded, postgresql]) {
       it("other methods are 405 and tell which are allowed", async () => {
         const answer = await call("GET", `${base}/block/${spam.id}`);
         expectGlobe(answer, 405, "METHOD_NOT_ALLOWED", "Method not allowed");
-        expect(answer.headers.get("allow")).to.equal("POST");
+        expect(answer.headers.get("allow")).to.equal("POST, OPTIONS");
         const settings = await call("DELETE", "/users/me/privacy");
         expect(settings.json).to.deep.include({ status: false, code: 405, message: "Method not allowed" });
-        expect(settings.headers.get("allow")?.split(", ").sort()).to.eql(["GET", "PATCH"]);
+        expect(settings.headers.get("allow")?.split(", ").sort()).to.eql(["GET", "HEAD", "OPTIONS", "PATCH"]);
       });
 
       it("a body that is not JSON is 415, one that is too large 413", async () => {

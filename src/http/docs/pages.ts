@@ -2,7 +2,8 @@ import { readFile } from "node:fs/promises";
 import type { DescEnum } from "@bufbuild/protobuf";
 import { describeRoutes } from "../../rest/openapi/document.ts";
 import type { Route } from "../../rest/routes.ts";
-import type { Handle } from "../front.ts";
+import { answerRedirect } from "../answers.ts";
+import { type Handle, pathOf } from "../front.ts";
 import { type PublishedFile, publishFile, publishText } from "./files.ts";
 import { serveFiles } from "./serve.ts";
 
@@ -11,8 +12,8 @@ const css = "text/css; charset=utf-8";
 const javascript = "text/javascript; charset=utf-8";
 
 /**
- * Serves the description of compiled routes at `/openapi.json`, a page that shows it at `/docs`, and leaves the rest to
- * `otherwise`. `reasons` is the enum that documents the reasons of errors.
+ * Serves the description of compiled routes at `/openapi.json`, a page that shows it at `/docs`, where `/` leads to, and
+ * leaves the rest to `otherwise`. `reasons` is the enum that documents the reasons of errors.
  *
  * Rejects when a route cannot be described or a file of the page is missing.
  */
@@ -32,7 +33,11 @@ export async function apiPages(
     ["/docs/swagger-ui.css", await publishFile(css, theirs("swagger-ui.css"))],
     ["/docs/swagger-ui-bundle.js", await publishFile(javascript, theirs("swagger-ui-bundle.js"))],
   ]);
-  return serveFiles(files, otherwise);
+  const serve = serveFiles(files, otherwise);
+  return (request, response) => {
+    const isRoot = pathOf(request) === "/" && (request.method === "GET" || request.method === "HEAD");
+    return isRoot ? answerRedirect(response, "/docs") : serve(request, response);
+  };
 }
 
 async function describe(routes: readonly Route[], reasons: DescEnum): Promise<PublishedFile> {

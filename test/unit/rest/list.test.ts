@@ -92,6 +92,15 @@ describe("complete lists over REST", () => {
       );
       expect(list.logged.map(({ code }) => code)).to.deep.equal(["ok"]);
 
+      // Its headers are known from the first page.
+      list.asked.length = 0;
+      const url = `http://127.0.0.1:${await servers.http1(list.gateway)}${blocked}`;
+      const head = await fetch(url, { method: "HEAD", headers: good });
+      expect([head.status, await head.text()]).to.eql([200, ""]);
+      for (const name of ["content-length", "content-type", "link", "vary"])
+        expect(head.headers.get(name), name).to.equal(answer.headers.get(name));
+      expect(list.asked).to.deep.equal([{ pageSize: 1000, pageToken: "" }]);
+
       const session = await servers.http2(list.gateway);
       expect((await fetch2(session, { ":path": blocked, ...good })).text).to.equal(listText(...ids));
     });
