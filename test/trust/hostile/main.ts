@@ -50,6 +50,7 @@ const runs: Record<string, (databaseUrl: string) => Promise<Report>> = {
       fast: true,
       warmUp: { steady: 250, most: 2_500 },
       p99Ms: 250,
+      closeMs: 10_000,
     }),
   memory: (databaseUrl) =>
     memoryRun({
