@@ -113,7 +113,7 @@ export function breakOff(response: HttpResponse): void {
 }
 
 /** Tells caches that the answer depends on what codings its client takes. */
-function varyByEncoding(response: HttpResponse): void {
+export function varyByEncoding(response: HttpResponse): void {
   (response as ServerResponse).appendHeader("vary", "accept-encoding");
 }
 

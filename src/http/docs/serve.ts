@@ -1,6 +1,8 @@
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
+import { acceptsGzip } from "../../rest/compression.ts";
 import { namesTag } from "../../rest/entity-tag.ts";
+import { varyByEncoding } from "../../rest/respond.ts";
 import { answerFailure, type Request, type Response } from "../answers.ts";
 import { type Handle, pathOf } from "../front.ts";
 import type { PublishedFile } from "./files.ts";
@@ -36,18 +38,31 @@ export function serveFiles(files: ReadonlyMap<string, PublishedFile>, otherwise:
 
 async function serve(file: PublishedFile, request: Request, response: Response): Promise<void> {
   for (const [name, value] of Object.entries(securityHeaders)) response.setHeader(name, value);
-  response.setHeader("etag", file.etag);
+  const { etag, content } = await negotiate(file, request, response);
+  response.setHeader("etag", etag);
   // Kept by browsers, but asked for each time: nobody sees the page of an older version.
   response.setHeader("cache-control", "no-cache");
-  if (namesTag(request.headers["if-none-match"], file.etag)) {
+  if (namesTag(request.headers["if-none-match"], etag)) {
     response.statusCode = 304;
     response.end();
     return;
   }
   response.setHeader("content-type", file.type);
-  response.setHeader("content-length", file.content.length);
+  if (content !== file.content) response.setHeader("content-encoding", "gzip");
+  response.setHeader("content-length", content.length);
   if (request.method === "HEAD") response.end();
-  else await send(file.content, response);
+  else await send(content, response);
+}
+
+/** A file as its client likes it best. */
+async function negotiate(
+  file: PublishedFile,
+  request: Request,
+  response: Response,
+): Promise<Pick<PublishedFile, "etag" | "content">> {
+  if (file.compressed === undefined) return file;
+  varyByEncoding(response);
+  return acceptsGzip(request.headers["accept-encoding"]?.toString()) ? await file.compressed() : file;
 }
 
 /** Sends a content in slices, as the client takes them: TLS would encrypt a whole one at once, into memory. */

@@ -43,10 +43,18 @@ describe("the files of the API page", () => {
       const etag = answer.headers.get("etag") ?? "";
       expect(answer.status).to.equal(200);
       expect(answer.headers.get("content-type")).to.equal(type);
-      expect(answer.headers.get("content-length")).to.equal(String(body.length));
       expect(answer.headers.get("cache-control")).to.equal("no-cache");
       expect(answer.headers.get("x-content-type-options")).to.equal("nosniff");
-      expect(etag).to.equal(`"${createHash("sha256").update(body).digest("base64url")}"`);
+      const isCompressed = !type.startsWith("image/");
+      expect(answer.headers.get("content-encoding")).to.equal(isCompressed ? "gzip" : null);
+      expect(answer.headers.get("vary")).to.match(isCompressed ? /\baccept-encoding\b/ : /^origin$/);
+      const digest = createHash("sha256").update(body).digest("base64url");
+      expect(etag).to.equal(isCompressed ? `"${digest}-gzip"` : `"${digest}"`);
+      const plain = await get({ "accept-encoding": "identity" });
+      expect(plain.headers.get("content-encoding")).to.equal(null);
+      expect(plain.headers.get("content-length")).to.equal(String(body.length));
+      expect(plain.headers.get("etag")).to.equal(`"${digest}"`);
+      expect(Buffer.from(await plain.arrayBuffer()).equals(body)).to.equal(true);
 
       const second = await overHttp2(path);
       expect(second.status).to.equal(200);
@@ -58,9 +66,14 @@ describe("the files of the API page", () => {
       }
       expect((await get({ "if-none-match": '"other"' })).status).to.equal(200);
 
-      const head = await get({}, "HEAD");
-      expect([head.status, await head.text()]).to.eql([200, ""]);
-      expect(head.headers.get("content-length")).to.equal(String(body.length));
+      for (const [encoding, whole] of [
+        ["identity", plain],
+        ["gzip", answer],
+      ] as const) {
+        const head = await get({ "accept-encoding": encoding }, "HEAD");
+        expect([head.status, await head.text()]).to.eql([200, ""]);
+        expect(head.headers.get("content-length")).to.equal(whole.headers.get("content-length"));
+      }
     });
   }
 
