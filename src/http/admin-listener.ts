@@ -44,6 +44,12 @@ export function openAdminListener({
     response.setHeader("cache-control", "no-store");
     void answer(request, response);
   };
-  const front = { handle, takeStream: () => false, refused: () => {}, mayStayOpen: () => false, headers: [] };
+  const front = {
+    handle,
+    takeStream: () => false,
+    refused: () => {},
+    mayStayOpen: () => false,
+    headersFor: () => [],
+  };
   return listen({ host, port, front, limits: adminLimits, log });
 }

@@ -5,14 +5,50 @@ import type { HeaderList } from "./standing-headers.ts";
 /** The origins whose scripts may read answers; `*` for all. */
 export type AllowedOrigins = readonly string[] | "*";
 
-/**
- * Tells browsers by response headers which origins' scripts may read an answer. Answers a preflight of such an origin
- * itself and returns true then. `methodsAt` names the HTTP methods of the request's path; where there are none a
- * preflight is answered like any other request.
- */
-export type Cors = (request: Request, response: Response, methodsAt: () => readonly string[]) => boolean;
+/** What browsers are told of other origins' scripts. */
+export interface Cors {
+  /** The headers of an answer that the scripts of its request's origin may read; none for other origins. */
+  readonly headersFor: (request: Request) => HeaderList;
+  /**
+   * Answers a preflight of an allowed origin and returns true. `methods` are those of the request's path; where there
+   * are none a preflight is answered like any other request.
+   */
+  readonly answerPreflight: (
+    request: Request,
+    response: Response,
+    methods: () => readonly string[],
+  ) => boolean;
+}
 
-const allowedHeaders = ["authorization", "if-none-match", ...rpcHeaders.allowedHeaders]
+/** Lets no other origin in, and says nothing of it. */
+export const noCors: Cors = { headersFor: () => [], answerPreflight: () => false };
+
+/** What clients send by themselves: their libraries for HTTP, RPC and caching, and those that trace and report errors. */
+const allowedHeaders = [
+  "authorization",
+  "if-none-match",
+  ...rpcHeaders.allowedHeaders,
+  "cache-control",
+  "pragma",
+  "x-requested-with",
+  "x-request-id",
+  "x-correlation-id",
+  "idempotency-key",
+  "traceparent",
+  "tracestate",
+  "baggage",
+  "sentry-trace",
+  "b3",
+  "x-b3-traceid",
+  "x-b3-spanid",
+  "x-b3-parentspanid",
+  "x-b3-sampled",
+  "x-datadog-trace-id",
+  "x-datadog-parent-id",
+  "x-datadog-sampling-priority",
+  "x-datadog-origin",
+  "newrelic",
+]
   .join(", ")
   .toLowerCase();
 const exposedHeaders = [
@@ -40,25 +76,33 @@ export function varyHeaders(origins: AllowedOrigins): HeaderList {
  * are never allowed, tokens travel in a header that scripts set themselves.
  */
 export function cors(origins: AllowedOrigins): Cors {
-  if (origins.length === 0) return () => false;
+  if (origins.length === 0) return noCors;
   const allowed = new Set(origins);
   const isOpen = origins === "*";
+  const isAllowed = (origin: string | undefined): origin is string =>
+    origin !== undefined && (isOpen || allowed.has(origin));
+  const allowOrigin = (origin: string) => ["access-control-allow-origin", isOpen ? "*" : origin] as const;
 
-  return (request, response, methodsAt) => {
-    const { origin, "access-control-request-method": asked } = request.headers;
-    if (origin === undefined || !(isOpen || allowed.has(origin))) return false;
-    response.setHeader("access-control-allow-origin", isOpen ? "*" : origin);
-    if (request.method !== "OPTIONS" || asked === undefined) {
-      response.setHeader("access-control-expose-headers", exposedHeaders);
-      return false;
-    }
-    const methods = methodsAt();
-    if (methods.length === 0) return false;
-    response.statusCode = 204;
-    response.setHeader("access-control-allow-methods", methods.join(", "));
-    response.setHeader("access-control-allow-headers", allowedHeaders);
-    response.setHeader("access-control-max-age", maxAge);
-    response.end();
-    return true;
+  return {
+    headersFor: ({ headers: { origin } }) =>
+      isAllowed(origin)
+        ? [allowOrigin(origin), ["access-control-expose-headers", exposedHeaders] as const]
+        : [],
+    answerPreflight: (request, response, methodsAt) => {
+      const { origin, "access-control-request-method": asked } = request.headers;
+      if (request.method !== "OPTIONS" || asked === undefined || !isAllowed(origin)) return false;
+      const methods = methodsAt();
+      if (methods.length === 0) return false;
+      response.statusCode = 204;
+      for (const [name, value] of [
+        allowOrigin(origin),
+        ["access-control-allow-methods", methods.join(", ")],
+        ["access-control-allow-headers", allowedHeaders],
+        ["access-control-max-age", maxAge],
+      ] as const)
+        response.setHeader(name, value);
+      response.end();
+      return true;
+    },
   };
 }

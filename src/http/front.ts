@@ -2,10 +2,11 @@ import type { IncomingHttpHeaders, ServerHttp2Stream } from "node:http2";
 import type { Logger } from "pino";
 import type { Calls } from "../rpc/calls.ts";
 import { grpcUnary } from "../rpc/grpc-unary.ts";
+import { requestIdHeader, requestIdOf } from "../rpc/request-id.ts";
 import { answerBroken, answerFailure, answerUnimplemented, type Request, type Response } from "./answers.ts";
 import { anyAuthority, authorityCheck } from "./authority.ts";
 import { connectHandlers, type RpcOptions, serveConnect } from "./connect-handlers.ts";
-import type { Cors } from "./cors.ts";
+import { type Cors, noCors } from "./cors.ts";
 import { shortenDeadline } from "./deadlines.ts";
 import type { HeaderList } from "./standing-headers.ts";
 
@@ -22,8 +23,8 @@ export interface Front {
   readonly refused: (status: number) => void;
   /** Whether a request to a path may take as long as its client likes to be complete. */
   readonly mayStayOpen: (path: string) => boolean;
-  /** What every answer says, also one to what is no request. */
-  readonly headers: HeaderList;
+  /** What an answer says, whatever it is: one to a request, or to what is none. */
+  readonly headersFor: (request?: Request) => HeaderList;
 }
 
 /** How much is logged of a header or a path that is refused. */
@@ -53,13 +54,22 @@ export function createFront({
   log,
   fastPath,
   headers = [],
-  cors = () => false,
+  cors = noCors,
   methodsAt = () => [],
 }: FrontOptions): Front {
   const handlers = connectHandlers(calls, rpc);
   const unary = { ...rpc, responseHeaders: Object.fromEntries(headers) };
   const serveUnary = fastPath ? grpcUnary(calls, unary, log) : () => false;
   const isAuthority = authorityCheck();
+
+  const standing = (request: Request): HeaderList => {
+    // Of gRPC only failures have an id: each header of an answer takes its time.
+    if (request.headers["content-type"]?.startsWith("application/grpc")) return headers;
+    const id = requestIdOf(request.headers[requestIdHeader]);
+    // Under this name the log has it.
+    request.headers[requestIdHeader] = id;
+    return [...headers, [requestIdHeader, id]];
+  };
 
   const refuse = (response: Response, status: number): void => {
     calls.refused("http", status);
@@ -76,8 +86,9 @@ export function createFront({
   const answer = async (request: Request, response: Response): Promise<void> => {
     const path = pathOf(request);
     const handler = handlers.get(path);
-    for (const [name, value] of headers) response.setHeader(name, value);
-    if (cors(request, response, () => handler?.allowedMethods ?? methodsAt(path))) return;
+    for (const [name, value] of standing(request)) response.setHeader(name, value);
+    if (cors.answerPreflight(request, response, () => handler?.allowedMethods ?? methodsAt(path))) return;
+    for (const [name, value] of cors.headersFor(request)) response.setHeader(name, value);
     if (handler !== undefined) {
       if (!isAuthority(authorityOf(request))) return refuseHost(request, response);
       shortenDeadline(request.headers);
@@ -113,7 +124,10 @@ export function createFront({
       const kind = handlers.get(path)?.method.methodKind;
       return kind === "client_streaming" || kind === "bidi_streaming" || kind === "server_streaming";
     },
-    headers,
+    headersFor: (request) =>
+      request === undefined
+        ? [...headers, [requestIdHeader, requestIdOf(undefined)]]
+        : [...standing(request), ...cors.headersFor(request)],
   };
 }
 

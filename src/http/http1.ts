@@ -25,7 +25,7 @@ export interface Http1 {
 
 /** Makes an HTTP/1.1 server that listens nowhere: connections are handed to it. */
 export function createHttp1(
-  front: Pick<Front, "handle" | "headers" | "refused">,
+  front: Pick<Front, "handle" | "headersFor" | "refused">,
   limits: Limits,
   connections: Connections,
 ): Http1 {
@@ -33,11 +33,12 @@ export function createHttp1(
   let closingIdle = false;
   const refuseRequest = (response: ServerResponse, status: number, headers: Record<string, string> = {}) => {
     front.refused(status);
-    answerFailure(response, status, { ...Object.fromEntries(front.headers), ...headers });
+    answerFailure(response, status, { ...Object.fromEntries(front.headersFor(response.req)), ...headers });
   };
   const refuseConnection = (socket: Socket, status: number) => {
     front.refused(status);
-    refuse(status, socket, front.headers);
+    // The body of a request may be at fault whose headers are known.
+    refuse(status, socket, front.headersFor(pipelines.current(socket)?.req));
   };
   const pipelines = new Pipelines(limits.concurrentStreams, connections, (request, response) => {
     response.once("close", () => {

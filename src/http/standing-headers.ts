@@ -1,3 +1,5 @@
+import { requestIdHeader } from "../rpc/request-id.ts";
+
 /** Headers in the order in which they go out. */
 export type HeaderList = readonly (readonly [name: string, value: string])[];
 
@@ -23,4 +25,5 @@ export const standingNames: ReadonlySet<string> = new Set([
   "access-control-allow-origin",
   "access-control-expose-headers",
   "vary",
+  requestIdHeader,
 ]);

@@ -1,18 +1,15 @@
-import { randomUUID } from "node:crypto";
 import type { DescMethod } from "@bufbuild/protobuf";
 import { Code, ConnectError, createContextKey, type HandlerContext } from "@connectrpc/connect";
 import type { Logger } from "pino";
 import { PrivacyError } from "../domain/errors.ts";
 import { principalKey } from "./auth/principal.ts";
 import { tokenFlawKey } from "./auth/refused-token.ts";
-import { cancellationOf } from "./call-context.ts";
+import { cancellationOf, requestHeaderOf } from "./call-context.ts";
 import { type LogOf, logsOfCalls } from "./call-log.ts";
 import { type CallTracer, httpKey, spanKey } from "./call-span.ts";
 import { isDisconnect } from "./disconnects.ts";
 import { reasonOf, toConnectError } from "./errors.ts";
-
-/** The header and trailer of a failed call that names it in the log. */
-export const requestIdHeader = "x-request-id";
+import { requestIdHeader, requestIdOf } from "./request-id.ts";
 
 /**
  * The reason with which our own wires end a call that went well. Sharing one object spares each call the making of
@@ -116,7 +113,7 @@ function report(context: HandlerContext, { error, code, ms }: End, logOf: LogOf)
     code,
     principal: context.values.get(principalKey)?.kind,
   });
-  const requestId = randomUUID();
+  const requestId = requestIdOf(requestHeaderOf(context, requestIdHeader));
   const line = {
     requestId,
     ms: Math.round(ms * 1000) / 1000,

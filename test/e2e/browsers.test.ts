@@ -170,7 +170,10 @@ describe("what browsers are told", () => {
           "access-control-allow-headers":
             "authorization, if-none-match, content-type, connect-protocol-version, connect-timeout-ms, connect-content-encoding, " +
             "connect-accept-encoding, content-encoding, accept-encoding, grpc-message-type, x-grpc-web, " +
-            "x-user-agent, grpc-timeout",
+            "x-user-agent, grpc-timeout, cache-control, pragma, x-requested-with, x-request-id, x-correlation-id, " +
+            "idempotency-key, traceparent, tracestate, baggage, sentry-trace, b3, x-b3-traceid, x-b3-spanid, " +
+            "x-b3-parentspanid, x-b3-sampled, x-datadog-trace-id, x-datadog-parent-id, " +
+            "x-datadog-sampling-priority, x-datadog-origin, newrelic",
           "access-control-max-age": "600",
           vary: "origin",
         });
@@ -194,6 +197,36 @@ describe("what browsers are told", () => {
           vary: "origin",
         });
       }
+    });
+
+    it("is that it may read a refusal that comes before anything is looked at", async () => {
+      const server = await startTestServer({
+        face: "public",
+        limits: { headersMs: 200, requestMs: 200, sweepMs: 20 },
+        rest: (request, response) => void request.on("end", () => response.end()).resume(),
+      });
+      const head = `POST /x HTTP/1.1\r\nHost: h\r\nOrigin: ${app}\r\n`;
+      for (const [status, text] of [
+        [400, `${head}Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n`],
+        [417, `${head}Expect: pigs\r\nConnection: close\r\n\r\n`],
+        [408, `${head}Content-Length: 10\r\n\r\n{`],
+        [413, `${head}Transfer-Encoding: chunked\r\n\r\n1;${"a".repeat(17_000)}\r\nb\r\n0\r\n\r\n`],
+        [400, `${head.replace("/x", rpc).replace("Host: h", "Host: [")}Connection: close\r\n\r\n`],
+      ] as const) {
+        const answer = (await talk(server.listener.port, text)).toLowerCase();
+        expect(answer).to.match(new RegExp(`^http/1\\.1 ${status} `));
+        expect(answer).to.contain(`access-control-allow-origin: ${app}\r\n`);
+        expect(answer).to.match(/access-control-expose-headers: [^\r]*retry-after/);
+      }
+      await server.stop();
+    });
+
+    it("is that an app may, whose scheme is its own", async () => {
+      const service = await serviceFor(["capacitor://localhost", "http://localhost:8100"]);
+      for (const origin of ["capacitor://localhost", "http://localhost:8100"])
+        expect(
+          (await preflight(service, settings, origin)).headers.get("access-control-allow-origin"),
+        ).to.equal(origin);
     });
 
     it("is nothing but that answers vary, to any that is not allowed", async () => {

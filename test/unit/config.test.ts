@@ -187,7 +187,18 @@ describe("configuration", () => {
       "https://app.example",
       "http://localhost:3000",
     ]);
+    const apps =
+      "capacitor://localhost,ionic://localhost,tauri://localhost,app://com.example,http://localhost:8100";
+    expect(readConfig({ CORS_ORIGINS: apps }).corsOrigins).to.eql(apps.split(","));
     for (const wrong of [
+      "capacitor://localhost/",
+      "capacitor://*",
+      "app://",
+      "App://localhost",
+      "file:///page",
+      "file://host",
+      "data:text",
+      "wss://app.example",
       "https://app.example/",
       "https://App.example",
       "https://app.example:443",

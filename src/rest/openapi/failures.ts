@@ -1,7 +1,7 @@
 import { create, type DescMessage, type Message } from "@bufbuild/protobuf";
 import { type ErrorKind, type ErrorReason, errors, PrivacyError } from "../../domain/errors.ts";
 import { toConnectError } from "../../rpc/errors.ts";
-import { requestIdHeader } from "../../rpc/observe.ts";
+import { requestIdHeader } from "../../rpc/request-id.ts";
 import { check } from "../../rpc/validate.ts";
 import { checkMediaType, parseBody } from "../body.ts";
 import { retryable } from "../call.ts";

@@ -17,7 +17,8 @@ const headerTexts: Readonly<Record<string, string>> = {
   "www-authenticate": "The challenge of a 401 (RFC 6750).",
   "x-error-reason":
     "The reason of the failure, for programs. Reasons are never renamed; there may be more of them.",
-  "x-request-id": "Names the failed call in the service's log.",
+  "x-request-id":
+    "Names the call in the service's log: the request's own `X-Request-Id` when that is well-formed.",
 };
 
 /** What the descriptions of all answers share. */
@@ -59,8 +60,11 @@ function success(route: Route, { schemas, time }: ResponseContext): JsonObject {
   const example = exampleReply(route, time);
   return {
     description: reply.successMessage,
-    ...(route.list !== undefined && { headers: { Link: header("link") } }),
-    ...(route.hasTag && { headers: { ETag: header("etag", true) } }),
+    headers: {
+      ...(route.list !== undefined && { Link: header("link") }),
+      ...(route.hasTag && { ETag: header("etag", true) }),
+      "X-Request-Id": header("x-request-id", true),
+    },
     content: {
       "application/json": {
         schema: envelopeSchemas(reply).success(reply.successMessage, data),
@@ -72,7 +76,7 @@ function success(route: Route, { schemas, time }: ResponseContext): JsonObject {
 
 const notModified: JsonObject = {
   description: "Not modified: the data have the tag that `If-None-Match` names.",
-  headers: { ETag: header("etag", true) },
+  headers: { ETag: header("etag", true), "X-Request-Id": header("x-request-id", true) },
 };
 
 function failure(

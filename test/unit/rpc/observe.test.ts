@@ -5,7 +5,8 @@ import { GraphService } from "../../../gen/nexgate/privacy/v1/graph_service_pb.t
 import { PrivacyError } from "../../../src/domain/errors.ts";
 import { type CallTracer, httpKey } from "../../../src/rpc/call-span.ts";
 import { reasonOf } from "../../../src/rpc/errors.ts";
-import { finished, observing, requestIdHeader } from "../../../src/rpc/observe.ts";
+import { finished, observing } from "../../../src/rpc/observe.ts";
+import { requestIdHeader } from "../../../src/rpc/request-id.ts";
 
 /** Starts a call whose end is watched. */
 function startCall(requestSignal?: AbortSignal, tracer?: CallTracer) {

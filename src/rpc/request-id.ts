@@ -1,0 +1,12 @@
+import { randomUUID } from "node:crypto";
+
+/** The header that names a request, and the failed call in the log. */
+export const requestIdHeader = "x-request-id";
+
+/** Up to 128 characters that need no care in a log, a URL or a header. */
+const wellFormed = /^[\w.:/+=@-]{1,128}$/;
+
+/** The id of a request: the caller's own when it is well-formed, else a new one. */
+export function requestIdOf(given: unknown): string {
+  return typeof given === "string" && wellFormed.test(given) ? given : randomUUID();
+}
