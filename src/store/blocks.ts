@@ -39,7 +39,9 @@ export class BlockRepository {
 
   /** Unblocks a user, blocked or not; brings no follow back. Throws `USER_NOT_FOUND`. */
   async unblock(actor: UserId, target: UserId, signal?: AbortSignal): Promise<void> {
-    checkRemoved(await this.#session.run(statements.remove(actor, target), signal));
+    await this.#session.transaction(async (run) => {
+      checkRemoved(await run(lockPair(actor, target), statements.remove(actor, target)));
+    }, signal);
   }
 
   /** Lists at most `limit` of the blocks that the actor made, newest first, those after a position. */

@@ -34,7 +34,10 @@ interface RemovedRow {
 /** Further data-modifying parts of a statement, each beginning with a comma. */
 type Alongside = (actor: UserId, target: UserId) => RawBuilder<unknown>;
 
-/** The statements on the records of one table. */
+/**
+ * The statements on the records of one table. Those that change something need the lock of the pair, and fail at once
+ * when one of the users is being erased.
+ */
 export interface EdgeStatements {
   /** Adds a record unless there is one. `readAdded` reads the answer. */
   add(actor: UserId, target: UserId): CompiledQuery<AddedRow>;
@@ -72,8 +75,8 @@ function addEdge(
   alongside: RawBuilder<unknown>,
 ): RawBuilder<AddedRow> {
   return sql<AddedRow>`
-    with actor as (select id from users where id = ${actor}),
-    other as (select ${publicUserColumns} from users u where u.id = ${target}),
+    with actor as (select id from users where id = ${actor} for key share nowait),
+    other as (select ${publicUserColumns} from users u where u.id = ${target} for key share of u nowait),
     added as (
       insert into ${edge.name} (${edge.owner}, ${edge.target}, id, created_at)
       select actor.id, other.id, gen_random_uuid(), clock_timestamp() from actor, other
@@ -94,8 +97,10 @@ export function readAdded(edge: EdgeTable, rows: AddedRow[]): EdgeRecord {
 }
 
 function removeEdge(edge: EdgeTable, actor: UserId, target: UserId): RawBuilder<RemovedRow> {
+  const ofBoth = sql`${edge.owner} = ${actor} and ${edge.target} = ${target}`;
   return sql<RemovedRow>`
-    with removed as (delete from ${edge.name} where ${edge.owner} = ${actor} and ${edge.target} = ${target})
+    with standing as (select from ${edge.name} where ${ofBoth} for update nowait),
+    removed as (delete from ${edge.name} where ${ofBoth} and (select count(*) from standing) > 0)
     select exists (select from users where id = ${actor}) as actor_known,
       exists (select from users where id = ${target}) as target_known`;
 }

@@ -76,7 +76,7 @@ async function connect(dbName: string, log: (message: string) => void): Promise<
     dbName,
     onCreateConnection: (connection) => onePerTurn(connection as DatabaseConnection),
   });
-  await new Session(orm.em.fork().getKysely(), {}).run(sql`select 1`);
+  await new Session(orm.em.fork().getKysely(), {}).read(sql`select 1`);
   return orm;
 }
 

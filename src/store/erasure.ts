@@ -1,6 +1,7 @@
 import { sql } from "kysely";
 import type { UserId } from "../domain/ids.ts";
 import type { Run } from "./session.ts";
+import { lockExistence } from "./user-lock.ts";
 
 /** The columns that name a user, but for the users' own. */
 const mentions = [
@@ -21,8 +22,8 @@ const rowsAtOnce = 10_000;
  * user of a million edges takes longer than any statement may.
  */
 export async function eraseUser(run: Run, id: UserId): Promise<void> {
-  // From here on nobody else can mention the user.
-  await run(sql`select from users where id = ${id} for update`);
+  // From here on nobody else can mention the user, or create it.
+  await run(lockExistence(id), sql`select from users where id = ${id} for update`);
   for (const [table, column] of mentions) {
     let erased: number;
     do {

@@ -111,6 +111,11 @@ export function isConnectionUnusable(failure: Error & { severity?: unknown }): b
   );
 }
 
+/** Whether a lock was not to be had: nothing was changed. */
+export function isLockRefused(failure: unknown): boolean {
+  return codeOf(failure) === "55P03";
+}
+
 /** Whether an open connection broke: nothing was changed, unless a commit was under way. */
 export function isConnectionLost(failure: unknown): boolean {
   return (

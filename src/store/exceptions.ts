@@ -73,7 +73,11 @@ export class ExceptionRepository {
     await this.#session.transaction(async (run) => {
       // Two calls at once could each stay below the limit that they exceed together.
       await run(sql`select pg_advisory_xact_lock(hashtextextended(${`exceptions:${actor}:${setting}`}, 0))`);
+      // All who are known are kept from being deleted; it fails at once when one of them is being erased.
       const [known] = await run(sql<{ actor: boolean; all: boolean }>`
+        with users as (
+          select id from users where id = any (${[actor, ...add, ...remove]}::uuid[]) for key share nowait
+        )
         select exists (select from users where id = ${actor}) as actor,
           not exists (
             select from unnest(${[...add]}::uuid[]) as wanted (id)

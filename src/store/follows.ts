@@ -8,10 +8,11 @@ import { statement } from "./statement.ts";
 
 const add = statement(
   (follower: UserId, followee: UserId) => sql<{ known: boolean; blocked: boolean }>`
-    with facts as (
+    with follower as (select id from users where id = ${follower} for key share nowait),
+    followee as (select id from users where id = ${followee} for key share nowait),
+    facts as (
       select
-        exists (select from users where id = ${follower})
-          and exists (select from users where id = ${followee}) as known,
+        exists (select from follower) and exists (select from followee) as known,
         exists (
           select from blocks
           where (blocker_id, blocked_id) in ((${follower}, ${followee}), (${followee}, ${follower}))
@@ -23,6 +24,15 @@ const add = statement(
       on conflict (follower_id, followee_id) do nothing
     )
     select known, blocked from facts`,
+);
+
+const remove = statement(
+  (follower: UserId, followee: UserId) => sql`
+    with standing as (
+      select from follows where follower_id = ${follower} and followee_id = ${followee} for update nowait
+    )
+    delete from follows
+    where follower_id = ${follower} and followee_id = ${followee} and (select count(*) from standing) > 0`,
 );
 
 /** Who follows whom. */
@@ -47,8 +57,8 @@ export class FollowRepository {
 
   /** Records that one user does not follow another; the users need not be known. */
   async unfollow(follower: UserId, followee: UserId, signal?: AbortSignal): Promise<void> {
-    await this.#session.run(
-      sql`delete from follows where follower_id = ${follower} and followee_id = ${followee}`,
+    await this.#session.transaction(
+      (run) => run(lockPair(follower, followee), remove(follower, followee)),
       signal,
     );
   }

@@ -37,7 +37,7 @@ export async function importBlocks(run: Run, edges: readonly NumberedEdge[]): Pr
   return outcome;
 }
 
-/** Imports mutes. */
+/** Imports mutes. The locks on the pairs must be held. */
 export function importMutes(run: Run, edges: readonly NumberedEdge[]): Promise<BatchOutcome> {
   return importEdges(run, edges, {
     insert: sql`insert into mutes (muter_id, muted_id, id, created_at)
@@ -62,7 +62,8 @@ export function importFollows(run: Run, edges: readonly NumberedEdge[]): Promise
 }
 
 // Rows are inserted in the order of their key, so that two imports of the same edges cannot wait for each other. The
-// users are kept from being deleted until the end: a foreign key would refuse the whole batch.
+// users are kept from being deleted until the end: a foreign key would refuse the whole batch. When one is being erased
+// the statement fails at once.
 async function importEdges(
   run: Run,
   edges: readonly NumberedEdge[],
@@ -74,8 +75,8 @@ async function importEdges(
       select g.*, owner_row.id is not null as knows_owner,
         target_row.id is not null as knows_target, ${across} as across
       from ${given(edges)}
-      left join lateral (select u.id from users u where u.id = g.owner limit 1 for key share) owner_row on true
-      left join lateral (select u.id from users u where u.id = g.target limit 1 for key share) target_row on true
+      left join lateral (select u.id from users u where u.id = g.owner limit 1 for key share nowait) owner_row on true
+      left join lateral (select u.id from users u where u.id = g.target limit 1 for key share nowait) target_row on true
     ),
     fit as (select * from seen where knows_owner and knows_target and not across),
     added as (${insert} returning 1)

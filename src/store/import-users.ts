@@ -3,6 +3,7 @@ import type { UserId } from "../domain/ids.ts";
 import type { ImportedUser } from "../domain/imports.ts";
 import type { User } from "../domain/user.ts";
 import type { Run } from "./session.ts";
+import { shareExistence } from "./user-lock.ts";
 import { upsertUsers } from "./users.ts";
 
 interface IdRow {
@@ -11,14 +12,18 @@ interface IdRow {
 
 /**
  * Creates users, or replaces the fields that are given; the last of two with one id wins, field by field. Returns how
- * many users were created or changed.
+ * many users were created or changed. Fails at once when one of the users is being erased.
  */
 export async function importUsers(run: Run, users: readonly ImportedUser[]): Promise<number> {
   if (users.length === 0) return 0;
   const byId = new Map<UserId, ImportedUser>();
   for (const user of users) byId.set(user.id, { ...byId.get(user.id), ...user });
   const distinct = [...byId.values()];
-  if (distinct.every(isComplete)) return (await run(upsertUsers(distinct))).length;
+  if (distinct.every(isComplete)) return upsertUsers(run, distinct);
+  await shareExistence(
+    run,
+    distinct.map(({ id }) => id),
+  );
   // In the order of the ids, as every upsert of users. Rows that are there are locked and not changed, so that the
   // next statement waits for nothing and sees what they hold last.
   const created = await run(sql<IdRow>`

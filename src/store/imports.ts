@@ -101,7 +101,9 @@ async function storeFresh(run: Run, records: readonly ImportRecord[], first: num
   const usersStored = await importUsers(run, users);
   // The one place that locks many pairs: in the order of the locks, as every other import does.
   await run(
-    lockPairs([...edges.follow, ...edges.block].map(({ owner, target }) => [owner, target] as const)),
+    lockPairs(
+      [...edges.follow, ...edges.block, ...edges.mute].map(({ owner, target }) => [owner, target] as const),
+    ),
   );
   const outcomes = [
     { stored: usersStored, skipped },

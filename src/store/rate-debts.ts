@@ -25,30 +25,26 @@ export class RateDebtRepository {
   /** Adds to what each caller owes, and returns what it owes then. No caller may be named twice. */
   async add(debts: readonly Debt[], signal?: AbortSignal): Promise<Debt[]> {
     const keys = new Map(debts.map(({ key }) => [digest(key), key]));
-    const rows = await this.#session.run(
-      sql<{ caller: string; ms: number }>`
-        insert into rate_debts as known (caller, clear_at)
-        select caller, now() + ms * interval '1 millisecond'
-        from unnest(${[...keys.keys()]}::text[], ${debts.map(({ ms }) => ms)}::float8[]) as added (caller, ms)
-        -- Instances that add to the same rows at once must lock them in one order.
-        order by caller
-        on conflict (caller) do update
-        set clear_at = greatest(known.clear_at, now()) + (excluded.clear_at - now())
-        returning caller, (extract(epoch from clear_at - now()) * 1000)::float8 as ms`,
-      signal,
-    );
+    const statement = sql<{ caller: string; ms: number }>`
+      insert into rate_debts as known (caller, clear_at)
+      select caller, now() + ms * interval '1 millisecond'
+      from unnest(${[...keys.keys()]}::text[], ${debts.map(({ ms }) => ms)}::float8[]) as added (caller, ms)
+      -- Instances that add to the same rows at once must lock them in one order.
+      order by caller
+      on conflict (caller) do update
+      set clear_at = greatest(known.clear_at, now()) + (excluded.clear_at - now())
+      returning caller, (extract(epoch from clear_at - now()) * 1000)::float8 as ms`;
+    const rows = await this.#session.transaction((run) => run(statement), signal);
     return rows.map(({ caller, ms }) => ({ key: keys.get(caller) ?? "", ms }));
   }
 
   /** Forgets the callers who owe nothing. */
   async forget(signal?: AbortSignal): Promise<void> {
-    await this.#session.run(
-      sql`
-        delete from rate_debts where caller in (
-          select caller from rate_debts where clear_at < now() limit ${deleteAtMost} for update skip locked
-        )`,
-      signal,
-    );
+    const statement = sql`
+      delete from rate_debts where caller in (
+        select caller from rate_debts where clear_at < now() limit ${deleteAtMost} for update skip locked
+      )`;
+    await this.#session.transaction((run) => run(statement), signal);
   }
 }
 

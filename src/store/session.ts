@@ -6,12 +6,13 @@ import {
   type RawBuilder,
   sql,
 } from "kysely";
-import { isConnectionLost, isRolledBack, toStoreError } from "./errors.ts";
+import { PrivacyError } from "../domain/errors.ts";
+import { isConnectionLost, isLockRefused, isRolledBack, toStoreError } from "./errors.ts";
 import { type LentConnection, lend } from "./lend.ts";
 import { retrying } from "./retry.ts";
 import { statement } from "./statement.ts";
 import { type StatementKind, statementKind } from "./statement-kind.ts";
-import type { Watch } from "./watch.ts";
+import type { Caller, Watch } from "./watch.ts";
 
 /** Follows the statements of a call. */
 export interface StatementTracer {
@@ -35,12 +36,17 @@ const begin = statement(() => sql`begin isolation level read committed`)();
 const commit = statement(() => sql`commit`)();
 const rollback = statement(() => sql`rollback`)();
 
+/** For how long a transaction that was refused a lock begins again. */
+const lockPatienceMs = 500;
+
+const unwatched: Caller = { waits: true };
+
 /**
  * Runs statements on either backend. An abort of the signal rejects with the signal's reason and cancels the
  * statement where the server can; other failures reject as `toStoreError` says.
  *
  * What the server rolled back by itself, and what was cut off before it could take effect, is tried again a few
- * times; a change whose outcome is unknown never is.
+ * times while the caller waits; a change whose outcome is unknown never is.
  */
 export class Session {
   readonly #executor: QueryExecutor;
@@ -53,64 +59,82 @@ export class Session {
     this.#tracer = tracer;
   }
 
-  /** Runs one statement that changes something, a transaction of its own, and returns its rows. */
-  async run<Row>(statement: Sendable<Row>, signal?: AbortSignal): Promise<Row[]> {
-    return this.#guarded(() => this.#execute(statement, signal), isRolledBack, signal);
-  }
-
-  /** Runs one statement that changes nothing, and returns its rows. */
+  /**
+   * Runs one statement that changes nothing, outside of any transaction, and returns its rows. Throws when the
+   * statement could change something.
+   */
   async read<Row>(statement: Sendable<Row>, signal?: AbortSignal): Promise<Row[]> {
+    const query = this.#compiled(statement);
+    assertReadOnly(query);
     const isSafe = (failure: unknown) => isRolledBack(failure) || isConnectionLost(failure);
-    return this.#guarded(() => this.#execute(statement, signal), isSafe, signal);
+    const step = () => lend(this.#executor, ({ connection }) => this.#send<Row>([query], connection), signal);
+    return this.#guarded(step, isSafe, signal);
   }
 
   /**
    * Runs statements in one READ COMMITTED transaction, so that each sees what was committed before it began. It
    * rejects as soon as `work` does, while the rollback is under way; a commit, once sent, is never aborted. `work`
    * may run more than once.
+   *
+   * The commit is sent after the answer to the last statement, and only while the caller waits. A transaction whose
+   * caller was told that the outcome is unknown therefore either never commits or held all of its locks by then. `work`
+   * must first take a lock that every other change of the same thing takes too: then no later one is acknowledged before
+   * this one has taken effect or never will.
    */
   async transaction<T>(work: (run: Run) => Promise<T>, signal?: AbortSignal): Promise<T> {
     let committing: boolean;
-    const isSafe = (failure: unknown) => isRolledBack(failure) || (!committing && isConnectionLost(failure));
+    const begun = performance.now();
+    // Who was refused a lock at once, because a user is being erased, tries again: most erasures are short.
+    const isSafe = (failure: unknown) =>
+      isRolledBack(failure) ||
+      (!committing && isConnectionLost(failure)) ||
+      (isLockRefused(failure) && performance.now() - begun < lockPatienceMs);
     const onCommit = () => {
       committing = true;
     };
-    const attempt = () => {
+    const attempt = (caller: Caller) => {
       committing = false;
-      return this.#transact(work, onCommit, signal);
+      return this.#transact(work, onCommit, caller, signal);
     };
     return this.#guarded(attempt, isSafe, signal);
   }
 
   async #guarded<T>(
-    step: () => Promise<T>,
+    step: (caller: Caller) => Promise<T>,
     isSafe: (failure: unknown) => boolean,
     signal: AbortSignal | undefined,
   ): Promise<T> {
-    const work = () => retrying(step, isSafe, signal);
+    const work = (caller: Caller) =>
+      retrying(
+        () => step(caller),
+        (failure) => caller.waits && isSafe(failure),
+        signal,
+      );
     try {
-      return await (this.#watch === undefined ? work() : this.#watch.guard(work));
+      return await (this.#watch === undefined ? work(unwatched) : this.#watch.guard(work));
     } catch (failure) {
       throw toStoreError(failure, signal);
     }
   }
 
-  #execute<Row>(statement: Sendable<Row>, signal: AbortSignal | undefined): Promise<Row[]> {
-    return lend(this.#executor, ({ connection }) => this.#send([statement], connection), signal);
-  }
-
   #transact<T>(
     work: (run: Run) => Promise<T>,
     onCommit: () => void,
+    caller: Caller,
     signal: AbortSignal | undefined,
   ): Promise<T> {
+    const assertAwaited = () => {
+      signal?.throwIfAborted();
+      if (!caller.waits)
+        throw new PrivacyError("UNAVAILABLE", { cause: new Error("the caller was told so") });
+    };
     // Not `em.transactional`: its transaction keeps the pool's client for ever when begin, commit or rollback fails.
     return lend(
       this.#executor,
       async ({ connection, fail, hold }) => {
         let begun = false;
         const run: Run = async (...statements) => {
-          signal?.throwIfAborted();
+          assertAwaited();
           const first = begun ? [] : [begin];
           begun = true;
           return this.#send([...first, ...statements], connection);
@@ -118,13 +142,14 @@ export class Session {
         let result: T;
         try {
           result = await work(run);
-          signal?.throwIfAborted();
+          assertAwaited();
         } catch (failure) {
           fail(failure);
           await hold();
           if (begun) await this.#send([rollback], connection);
           throw failure;
         }
+        // Nothing may be waited for between the last look and the commit.
         void hold();
         onCommit();
         await this.#send([commit], connection);
@@ -165,4 +190,16 @@ export class Session {
   #compiled<Row>(statement: Sendable<Row>): CompiledQuery<Row> {
     return "sql" in statement ? statement : statement.compile({ getExecutor: () => this.#executor });
   }
+}
+
+const readOnly = new Set<string>();
+const maxReadOnly = 1_000;
+const changing =
+  /\b(insert|update|delete|merge|truncate|create|alter|drop|grant|revoke|share|lock|call|copy|do|set|begin|commit|nextval)\b/i;
+
+/** Throws for a statement that has a word with which something is changed. */
+function assertReadOnly({ sql: text }: CompiledQuery): void {
+  if (readOnly.has(text)) return;
+  if (changing.test(text)) throw new Error("what changes something must be sent in a transaction");
+  if (readOnly.size < maxReadOnly) readOnly.add(text);
 }

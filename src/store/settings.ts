@@ -15,7 +15,7 @@ const chosenBy = statement(
 const choose = statement(
   (actor: UserId, setting: PrivacySetting, audience: Audience) => sql`
     insert into privacy_settings (user_id, setting, audience)
-    select id, ${setting}, ${audience} from users where id = ${actor}
+    select id, ${setting}, ${audience} from users where id = ${actor} for key share nowait
     on conflict (user_id, setting) do update set audience = excluded.audience
     returning user_id`,
 );
@@ -45,7 +45,10 @@ export class SettingsRepository {
 
   /** Chooses the audience of a setting. Throws `UnknownActorError`. */
   async set(actor: UserId, setting: PrivacySetting, audience: Audience, signal?: AbortSignal): Promise<void> {
-    const rows = await this.#session.run(choose(actor, setting, audience), signal);
-    if (rows.length === 0) throw new UnknownActorError();
+    // It waits for whoever else chooses the setting: by the row, or when that is new by its key.
+    await this.#session.transaction(async (run) => {
+      const rows = await run(choose(actor, setting, audience));
+      if (rows.length === 0) throw new UnknownActorError();
+    }, signal);
   }
 }

@@ -1,9 +1,10 @@
-import { type RawBuilder, sql } from "kysely";
+import { sql } from "kysely";
 import { PrivacyError } from "../domain/errors.ts";
 import type { UserId } from "../domain/ids.ts";
 import type { User } from "../domain/user.ts";
 import { eraseUser } from "./erasure.ts";
-import type { Session } from "./session.ts";
+import type { Run, Session } from "./session.ts";
+import { shareExistence } from "./user-lock.ts";
 import { toUser, type UserRow, userColumns } from "./user-row.ts";
 
 /** The users that the accounts service described. */
@@ -16,7 +17,7 @@ export class UserRepository {
 
   /** Creates users, or replaces what is known of them: all or none. The last of two with one id wins. */
   async upsert(users: readonly User[], signal?: AbortSignal): Promise<void> {
-    await this.#session.run(upsertUsers(users), signal);
+    await this.#session.transaction((run) => upsertUsers(run, users), signal);
   }
 
   /** Returns a user as it was upserted. Throws `USER_NOT_FOUND`. */
@@ -50,11 +51,18 @@ export class UserRepository {
   }
 }
 
-/** The statement that creates users or replaces what is known of them; the last of two with one id wins. */
-export function upsertUsers(users: readonly User[]): RawBuilder<unknown> {
+/**
+ * Creates users or replaces what is known of them, and returns how many it changed; the last of two with one id wins.
+ * Fails at once when one of the users is being erased.
+ */
+export async function upsertUsers(run: Run, users: readonly User[]): Promise<number> {
   const distinct = [...new Map(users.map((user) => [user.id, user])).values()];
+  await shareExistence(
+    run,
+    distinct.map(({ id }) => id),
+  );
   // In the order of their ids, so that two upserts of the same users cannot wait for each other.
-  return sql`
+  const changed = await run(sql`
     insert into users as u (id, user_name, first_name, last_name, profile_picture_urls, is_verified)
     select * from json_to_recordset(${JSON.stringify(distinct)}::json) as given (
       "id" uuid, "userName" text, "firstName" text, "lastName" text, "profilePictureUrls" text[],
@@ -70,5 +78,6 @@ export function upsertUsers(users: readonly User[]): RawBuilder<unknown> {
     where (u.user_name, u.first_name, u.last_name, u.profile_picture_urls, u.is_verified) is distinct from
       (excluded.user_name, excluded.first_name, excluded.last_name, excluded.profile_picture_urls,
         excluded.is_verified)
-    returning 1`;
+    returning 1`);
+  return changed.length;
 }

@@ -10,8 +10,15 @@ export interface WatchTimes {
   readonly silenceMs: number;
 }
 
+/** The caller for whom work is done. */
+export interface Caller {
+  /** False from the moment at which the caller was told that there is no answer. */
+  readonly waits: boolean;
+}
+
 /** Who waits for the database. */
-interface Waiter extends Placed {
+interface Waiter extends Placed, Caller {
+  waits: boolean;
   readonly fail: (failure: PrivacyError) => void;
 }
 
@@ -51,13 +58,16 @@ export class Watch {
     this.#state = "stopped";
   }
 
-  /** Does what needs the database, unless it is away; rejects as soon as it goes away. */
-  guard<T>(work: () => Promise<T>): Promise<T> {
+  /**
+   * Does what needs the database, unless it is away; rejects as soon as it goes away. `work` goes on then, and must
+   * change nothing any more: its caller no longer waits.
+   */
+  guard<T>(work: (caller: Caller) => Promise<T>): Promise<T> {
     if (this.#away !== undefined) return Promise.reject(this.#away);
     const { promise, resolve, reject } = Promise.withResolvers<T>();
-    const waiter: Waiter = { fail: reject, place: -1 };
+    const waiter: Waiter = { waits: true, fail: reject, place: -1 };
     this.#waiting.add(waiter);
-    work().then(
+    work(waiter).then(
       (value) => {
         this.#waiting.delete(waiter);
         this.#lastAnswer = performance.now();
@@ -101,7 +111,12 @@ export class Watch {
     const before = this.#away;
     this.#away = away;
     if ((before === undefined) === (away === undefined) || this.#state === "stopped") return;
-    if (away !== undefined) for (const { fail } of this.#waiting) fail(away);
+    if (away !== undefined) {
+      for (const waiter of this.#waiting) {
+        waiter.waits = false;
+        waiter.fail(away);
+      }
+    }
     this.#onChange(away === undefined);
   }
 }

@@ -25,15 +25,14 @@ describe("aborts on PostgreSQL", () => {
     await store().admin.query("rollback");
   });
 
-  async function lockRow(): Promise<void> {
-    await store().admin.query("begin");
-    await store().admin.query("select from users where id = $1 for update", [bob]);
+  async function lockEdges(): Promise<void> {
+    await store().admin.query("begin; lock table blocks, mutes in exclusive mode");
   }
 
   const untilIdle = () => until(async () => (await store().running()).length === 0);
 
   it("cancel the statement that waits, and leave the client to the next caller", async () => {
-    await lockRow();
+    await lockEdges();
     const reason = new Error("the caller went away");
     for (let round = 0; round < 3; round++) {
       const controllers = Array.from({ length: poolSize }, () => new AbortController());
@@ -50,7 +49,7 @@ describe("aborts on PostgreSQL", () => {
   });
 
   it("cancel the statement that waits in a transaction, and roll it back", async () => {
-    await lockRow();
+    await lockEdges();
     const reason = new Error("the caller went away");
     for (let round = 0; round < 2; round++) {
       const controllers = Array.from({ length: poolSize }, () => new AbortController());
@@ -76,7 +75,7 @@ describe("aborts on PostgreSQL", () => {
   });
 
   it("end the wait for a connection of the pool", async () => {
-    await lockRow();
+    await lockEdges();
     const holding = new AbortController();
     const holders = Array.from({ length: poolSize }, () =>
       store().mutes.mute(ann as UserId, bob as UserId, holding.signal),

@@ -46,7 +46,7 @@ describe("a PostgreSQL server that fails", () => {
 
   it("changes that wait for a lock on every connection keep no decision waiting", async () => {
     const other = await openAt(store().url);
-    await lockBob();
+    await lockEdges();
     const mute = () => other.mutes.mute(ann as UserId, bob as UserId).catch(() => {});
     const mutes = Array.from({ length: 2 * poolSize }, mute);
     await store().untilWaiting(poolSize);
@@ -57,9 +57,8 @@ describe("a PostgreSQL server that fails", () => {
     await Promise.all(mutes);
   });
 
-  async function lockBob(): Promise<void> {
-    await store().admin.query("begin");
-    await store().admin.query("select from users where id = $1 for update", [bob]);
+  async function lockEdges(): Promise<void> {
+    await store().admin.query("begin; lock table blocks, mutes in exclusive mode");
   }
 
   const mute = (other: TestStore) => other.mutes.mute(ann as UserId, bob as UserId);
@@ -77,7 +76,7 @@ describe("a PostgreSQL server that fails", () => {
 
   it("is UNAVAILABLE when its administrator ends the connections, and served again after", async () => {
     for (const act of [mute, block]) {
-      await lockBob();
+      await lockEdges();
       for (let round = 0; round < 2; round++) {
         const outcomes = tally(Array.from({ length: poolSize }, () => act(store())));
         if (act === mute) await store().untilWaiting(poolSize);
@@ -93,7 +92,7 @@ describe("a PostgreSQL server that fails", () => {
 
   it("is UNAVAILABLE when a lock is not to be had in time", async () => {
     const hasty = await openAt(store().url, { lock_timeout: 50 });
-    await lockBob();
+    await lockEdges();
     await expectReason(mute(hasty), "UNAVAILABLE");
     await expectReason(block(hasty), "UNAVAILABLE");
     await hasty.ping();
@@ -107,7 +106,7 @@ describe("a PostgreSQL server that fails", () => {
 
   it("is UNAVAILABLE when the pool is used up", async () => {
     const other = await openAt(store().url);
-    await lockBob();
+    await lockEdges();
     const holding = new AbortController();
     const holders = Array.from({ length: poolSize }, () =>
       other.mutes.mute(ann as UserId, bob as UserId, holding.signal).catch(() => {}),

@@ -67,8 +67,7 @@ describe("a PostgreSQL server that is watched", () => {
   });
 
   it("is not away because all connections wait for one row, but says soon that it has none left", async () => {
-    await store().admin.query("begin");
-    await store().admin.query("select from users where id = $1 for update", [bob]);
+    await store().admin.query("begin; lock table blocks, mutes in exclusive mode");
     const holding = new AbortController();
     const holders = tally(
       Array.from({ length: poolSize }, () =>

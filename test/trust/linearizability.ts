@@ -7,6 +7,11 @@ export interface Operation<Call> {
   readonly invoked: number;
   /** When the reply came; when it was lost, from when on it can have no effect any more: `Infinity` when that is unknown. */
   readonly responded: number;
+  /**
+   * For a reply that was lost: from when on the client has known that. An operation that ended in doubt takes effect
+   * before every answered fence that was sent later, or never. Without it the operation may take effect at any time.
+   */
+  readonly inDoubtSince?: number | undefined;
 }
 
 /** What an object does that serves one call after the other. */
@@ -17,6 +22,8 @@ export interface SequentialModel<Call> {
   run(state: number, call: Call): { readonly state: number; readonly result: string };
   /** The same for calls that are the same in every respect. */
   nameOf(call: Call): string;
+  /** Whether calls that ended in doubt have taken effect before this one, or never will: as a rule, whether it is a change. */
+  isFence(call: Call): boolean;
 }
 
 /** Whether a history is linearizable; if not, the operation whose reply nothing explains. */
@@ -38,6 +45,9 @@ interface Candidate {
   readonly kind: string;
   readonly invoked: number;
   readonly responded: number;
+  /** From when on it is in doubt; `Infinity` when it is not. */
+  readonly inDoubtSince: number;
+  readonly isFence: boolean;
   /** The state after it, for each state; undefined where it would have been answered otherwise. */
   readonly next: readonly (number | undefined)[];
   /** Whether it is certain that it changed nothing. */
@@ -53,7 +63,7 @@ interface Reply<Call> {
   readonly lost: bigint;
 }
 
-/** A course that things may have taken: up to which reply, the state, and which open operations took effect. */
+/** A course that things may have taken: up to which reply, the state, and which open operations took effect or never will. */
 interface Course {
   readonly replies: number;
   readonly state: number;
@@ -134,7 +144,7 @@ function repliesOf<Call>(model: SequentialModel<Call>, history: readonly Operati
 
 function toCandidate<Call>(
   model: SequentialModel<Call>,
-  { call, result, invoked, responded }: Operation<Call>,
+  { call, result, invoked, responded, inDoubtSince }: Operation<Call>,
 ): Candidate {
   const next = Array.from({ length: model.states }, (_, state) => {
     const after = model.run(state, call);
@@ -144,36 +154,68 @@ function toCandidate<Call>(
     kind: `${model.nameOf(call)} ${result ?? "?"}`,
     invoked,
     responded,
+    inDoubtSince:
+      result === undefined ? (inDoubtSince ?? Number.POSITIVE_INFINITY) : Number.POSITIVE_INFINITY,
+    isFence: result !== undefined && model.isFence(call),
     next,
     pure: next.every((after, state) => after === undefined || after === state),
   };
 }
 
+/** Those of the open operations that can take effect no more when this one has: in doubt since before it was sent. */
+function fencedBy({ isFence, invoked }: Candidate, open: readonly (Candidate | undefined)[]): bigint {
+  if (!isFence) return 0n;
+  let fenced = 0n;
+  for (const [place, other] of open.entries())
+    if (other !== undefined && other.inDoubtSince < invoked) fenced |= 1n << BigInt(place);
+  return fenced;
+}
+
+/** An operation that may take effect next, and the course in which it has. */
+interface Successor {
+  readonly candidate: Candidate;
+  /** Those that it fences off and that had not taken effect. */
+  readonly fenced: bigint;
+  readonly course: Course;
+}
+
 /**
  * The courses in which one more of the open operations has taken effect, the likeliest last. Three kinds of course
  * are left out, because they can explain nothing that another one cannot:
- * - An operation that changed nothing takes effect as soon as it may: later it would only be in the way.
+ * - An operation that changed nothing, and fences nothing off, takes effect as soon as it may: later it would only be in
+ *   the way.
  * - One that was lost never does so without a change.
- * - Of operations that are the same but for their times, the one whose reply came first goes first, or else the one
- *   that was sent first.
+ * - Of operations that are the same but for their times, one goes first that has to: see `goesFirst`.
  */
 function successors<Call>(course: Course, { open, lost }: Reply<Call>): Course[] {
-  const chosen = new Map<string, { readonly course: Course; readonly candidate: Candidate }>();
+  const chosen: Successor[] = [];
   for (const [place, candidate] of open.entries()) {
     const bit = 1n << BigInt(place);
     if (candidate === undefined || (course.taken & bit) !== 0n) continue;
-    const { kind, next, pure } = candidate;
-    const state = next[course.state];
+    const state = candidate.next[course.state];
     if (state === undefined || (state === course.state && (lost & bit) !== 0n)) continue;
-    const successor = { ...course, state, taken: course.taken | bit };
-    if (pure) return [successor];
-    const rival = chosen.get(kind);
-    if (rival === undefined || inTurn(candidate, rival.candidate) < 0)
-      chosen.set(kind, { course: successor, candidate });
+    const fenced = fencedBy(candidate, open) & ~course.taken;
+    const successor = { candidate, fenced, course: { ...course, state, taken: course.taken | bit | fenced } };
+    if (candidate.pure && fenced === 0n) return [successor.course];
+    if (chosen.some((rival) => goesFirst(rival, successor))) continue;
+    const rest = chosen.filter((rival) => !goesFirst(successor, rival));
+    chosen.splice(0, chosen.length, ...rest, successor);
   }
-  return [...chosen.values()]
-    .sort((a, b) => inTurn(b.candidate, a.candidate))
-    .map(({ course: successor }) => successor);
+  return chosen.sort((a, b) => inTurn(b.candidate, a.candidate)).map(({ course: successor }) => successor);
+}
+
+/**
+ * Whether of two operations that are the same but for their times one may always take effect first: it must do so no
+ * later than the other, and makes no more operations late.
+ */
+function goesFirst(one: Successor, other: Successor): boolean {
+  const [a, b] = [one.candidate, other.candidate];
+  return (
+    a.kind === b.kind &&
+    a.responded <= b.responded &&
+    a.inDoubtSince <= b.inDoubtSince &&
+    isWithin(one.fenced, other.fenced)
+  );
 }
 
 function inTurn(a: Candidate, b: Candidate): number {

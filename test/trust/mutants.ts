@@ -16,7 +16,6 @@ export const mutants = {
   /** Leaves the statements of callers who have gone to themselves. */
   uncancelled: (options) =>
     opened(options, (session) => ({
-      run: (statement, signal) => abandoned(session.run(statement), signal),
       read: (statement, signal) => abandoned(session.read(statement), signal),
       transaction: (work, signal) => abandoned(session.transaction(work), signal),
     })),
@@ -41,10 +40,6 @@ export const mutants = {
     const kept: unknown[] = [];
     const leak = () => kept.push(new Array(128).fill(0));
     return opened(options, (session) => ({
-      run: (statement, signal) => {
-        leak();
-        return session.run(statement, signal);
-      },
       read: (statement, signal) => {
         leak();
         return session.read(statement, signal);
@@ -59,7 +54,7 @@ export const mutants = {
 
 export type Mutant = keyof typeof mutants;
 
-type Statements = Pick<Session, "run" | "read" | "transaction">;
+type Statements = Pick<Session, "read" | "transaction">;
 
 /** The store whose statements pass what `alter` makes of them. */
 async function opened(
@@ -69,7 +64,6 @@ async function opened(
   const backend = url === undefined ? await openEmbedded(dataDir, log) : await openPostgresql(url, log);
   const altered = (session: Session) =>
     alter({
-      run: (statement, signal) => session.run(statement, signal),
       read: (statement, signal) => session.read(statement, signal),
       transaction: (work, signal) => session.transaction(work, signal),
     }) as Session;

@@ -24,6 +24,7 @@ export const pairModel: SequentialModel<PairCall> = {
     const { state: next, result } = act(mirror(state), action);
     return { state: mirror(next), result };
   },
+  isFence: ({ action }) => changes.has(action),
   nameOf: ({ action, forward }) => `${action} ${forward ? ">" : "<"}`,
 };
 

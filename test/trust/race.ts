@@ -191,9 +191,12 @@ async function record(
   const invoked = performance.now();
   const result = await client.act(call.action, user, other);
   const isAnswered = result !== undefined;
-  const responded = isAnswered ? performance.now() : Number.POSITIVE_INFINITY;
+  const ended = performance.now();
+  const responded = isAnswered ? ended : Number.POSITIVE_INFINITY;
+  const inDoubtSince = isAnswered ? undefined : ended;
   // A question that was not answered says nothing.
-  if (isAnswered || changes.has(call.action)) history.push({ call, result, invoked, responded, target });
+  if (isAnswered || changes.has(call.action))
+    history.push({ call, result, invoked, responded, inDoubtSince, target });
   return isAnswered;
 }
 

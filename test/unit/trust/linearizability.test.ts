@@ -7,16 +7,20 @@ type History = readonly Operation<PairCall>[];
 
 const lost = Number.POSITIVE_INFINITY;
 
-/** Reads `block> OK 0-2`: what, by whom of the two, its answer, when. `?` is an answer that was lost, until when. */
+/**
+ * Reads `block> OK 0-2`: what, by whom of the two, its answer, when. `?` is an answer that was lost, until when; in
+ * `block> ? 0-lost in doubt since 2` its client knew that at 2.
+ */
 function history(...lines: string[]): History {
   return lines.map((line) => {
-    const [, action, way, result, invoked, responded] =
-      /^(\w+)([><]) (.+) (\d+)-(\d+|lost)$/.exec(line) ?? expect.fail(line);
+    const [, action, way, result, invoked, responded, inDoubtSince] =
+      /^(\w+)([><]) (.+?) (\d+)-(\d+|lost)(?: in doubt since (\d+))?$/.exec(line) ?? expect.fail(line);
     return {
       call: { action, forward: way === ">" } as PairCall,
       result: result === "?" ? undefined : result,
       invoked: Number(invoked),
       responded: responded === "lost" ? lost : Number(responded),
+      inDoubtSince: inDoubtSince === undefined ? undefined : Number(inDoubtSince),
     };
   });
 }
@@ -30,20 +34,30 @@ function definition(given: History, state = 0): boolean {
   return given.some((operation) => {
     if (operation.invoked > firstReply) return false;
     const others = given.filter((other) => other !== operation);
+    const left = others.filter((other) => other.result !== undefined || !isFencedOff(other, operation));
     const { state: next, result } = pairModel.run(state, operation.call);
     if (operation.result === undefined && definition(others, state)) return true;
     if (operation.result !== undefined && operation.result !== result) return false;
-    return definition(others, next);
+    return definition(left, next);
   });
+}
+
+/** Whether an operation in doubt can take effect no more when another one has. */
+function isFencedOff(
+  { inDoubtSince = lost }: Operation<PairCall>,
+  { call, result, invoked }: Operation<PairCall>,
+): boolean {
+  return result !== undefined && pairModel.isFence(call) && inDoubtSince < invoked;
 }
 
 const calls = fc.record({ action: fc.constantFrom(...actions), forward: fc.boolean() });
 
 /**
  * What really happened: each call takes effect at its number, and may begin earlier and end later. One reply in so many
- * is lost. With more overlap the search can take minutes.
+ * is lost; its client knows it when it has taken effect, or up to so much earlier. With more overlap the search can take
+ * minutes.
  */
-const executions = (maxLength: number, oneLostIn: number) =>
+const executions = (maxLength: number, oneLostIn: number, earlier = 0) =>
   fc
     .array(
       fc.record({
@@ -52,21 +66,26 @@ const executions = (maxLength: number, oneLostIn: number) =>
         after: fc.double({ min: 0, max: 4, noNaN: true }),
         lost: fc.nat(oneLostIn - 1).map((n) => n === 0),
         settled: fc.boolean(),
+        doubt: fc.option(fc.double({ min: 0, max: 4, noNaN: true }), { nil: undefined }),
       }),
       { maxLength, size: "max" },
     )
     .map((steps) => {
       let state = 0;
-      return steps.map(({ call, before, after, lost: isLost, settled }, moment): Operation<PairCall> => {
-        const answer = pairModel.run(state, call);
-        state = answer.state;
-        return {
-          call,
-          result: isLost ? undefined : answer.result,
-          invoked: moment - before,
-          responded: isLost && !settled ? lost : moment + after,
-        };
-      });
+      return steps.map(
+        ({ call, before, after, lost: isLost, settled, doubt }, moment): Operation<PairCall> => {
+          const answer = pairModel.run(state, call);
+          state = answer.state;
+          return {
+            call,
+            result: isLost ? undefined : answer.result,
+            invoked: moment - before,
+            responded: isLost && !settled ? lost : moment + after,
+            inDoubtSince:
+              isLost && doubt !== undefined ? Math.max(moment - before, moment - earlier + doubt) : undefined,
+          };
+        },
+      );
     });
 
 const results = ["OK", "FOLLOW_ACROSS_BLOCK", "USER_ALREADY_BLOCKED", "ALLOW UNSPECIFIED", "DENY BLOCKING"];
@@ -140,6 +159,27 @@ describe("the checker of linearizability", () => {
       "follow< OK 9-10",
       "read> followedBy 11-12",
     ),
+    "a change in doubt that took effect before the next one was acknowledged": history(
+      "block> OK 0-1",
+      "unblock> ? 2-lost in doubt since 3",
+      "check> DENY BLOCKING 4-5",
+      "check> ALLOW UNSPECIFIED 6-7",
+      "block> OK 8-9",
+      "check> DENY BLOCKING 10-11",
+    ),
+    "a change in doubt that took effect while the next one was under way": history(
+      "block> OK 0-1",
+      "unblock> ? 2-lost in doubt since 3",
+      "block> OK 4-9",
+      "check> DENY BLOCKING 5-6",
+      "check> ALLOW UNSPECIFIED 7-8",
+    ),
+    "a change in doubt that took effect after one that was sent before": history(
+      "block> OK 0-1",
+      "unblock> ? 2-lost in doubt since 5",
+      "block> USER_ALREADY_BLOCKED 4-6",
+      "check> ALLOW UNSPECIFIED 7-8",
+    ),
     "a lost read": history("read> ? 0-lost", "block> OK 1-2"),
     "a reply at the moment of an invocation": history("block> OK 0-1", "check> ALLOW UNSPECIFIED 1-2"),
   };
@@ -178,6 +218,33 @@ describe("the checker of linearizability", () => {
       "check> DENY BLOCKING 1-2",
       "unblock> OK 3-4",
       "check> DENY BLOCKING 5-6",
+    ),
+    "a change in doubt that took effect after two that were acknowledged": history(
+      "block> OK 0-1",
+      "unblock> ? 2-lost in doubt since 3",
+      "unblock> OK 4-5",
+      "block> OK 6-7",
+      "check> DENY BLOCKING 8-9",
+      "check> ALLOW UNSPECIFIED 10-11",
+    ),
+    "a change in doubt that took effect after one that changed nothing": history(
+      "block> OK 0-1",
+      "unblock> ? 2-lost in doubt since 3",
+      "block> USER_ALREADY_BLOCKED 4-5",
+      "check> ALLOW UNSPECIFIED 6-7",
+    ),
+    "a change in doubt that took effect after a later one, before that was answered": history(
+      "block> ? 0-lost in doubt since 1",
+      "unblock> OK 2-9",
+      "check> DENY BLOCKING 3-4",
+      "check> ALLOW UNSPECIFIED 5-6",
+      "check> DENY BLOCKING 7-8",
+    ),
+    "a change in doubt that took effect after an acknowledged one of the other user": history(
+      "follow> ? 0-lost in doubt since 1",
+      "unfollow< OK 2-3",
+      "read> nothing 4-5",
+      "read> following 6-7",
     ),
     "a lost write that took effect before it was sent": history(
       "check> DENY BLOCKING 0-1",
@@ -242,7 +309,7 @@ describe("the checker of linearizability", () => {
   for (const oneLostIn of [2, 60])
     it(`agrees with the definition, whatever was answered, with one reply in ${oneLostIn} lost`, () => {
       const altered = fc
-        .tuple(executions(7, oneLostIn), fc.array(fc.tuple(fc.nat(6), answers), { maxLength: 2 }))
+        .tuple(executions(7, oneLostIn, 4), fc.array(fc.tuple(fc.nat(6), answers), { maxLength: 2 }))
         .map(([given, changes]) =>
           given.map((operation, i) => {
             const change = changes.find(([index]) => index === i);
