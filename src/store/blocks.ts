@@ -2,7 +2,7 @@ import { sql } from "kysely";
 import type { EdgeRecord, ListPosition } from "../domain/edges.ts";
 import type { UserId } from "../domain/ids.ts";
 import { checkRemoved, type EdgeTable, edgeStatements, readAdded, readList } from "./edges.ts";
-import { lockPair } from "./pair-lock.ts";
+import { lockPair, pairName } from "./pair-lock.ts";
 import type { Session } from "./session.ts";
 
 const blocks: EdgeTable = {
@@ -32,16 +32,24 @@ export class BlockRepository {
    * `USER_ALREADY_BLOCKED`.
    */
   async block(actor: UserId, target: UserId, signal?: AbortSignal): Promise<EdgeRecord> {
-    return this.#session.transaction(async (run) => {
-      return readAdded(blocks, await run(lockPair(actor, target), statements.add(actor, target)));
-    }, signal);
+    return this.#session.transaction(
+      async (run) => {
+        return readAdded(blocks, await run(lockPair(actor, target), statements.add(actor, target)));
+      },
+      signal,
+      [pairName(actor, target)],
+    );
   }
 
   /** Unblocks a user, blocked or not; brings no follow back. Throws `USER_NOT_FOUND`. */
   async unblock(actor: UserId, target: UserId, signal?: AbortSignal): Promise<void> {
-    await this.#session.transaction(async (run) => {
-      checkRemoved(await run(lockPair(actor, target), statements.remove(actor, target)));
-    }, signal);
+    await this.#session.transaction(
+      async (run) => {
+        checkRemoved(await run(lockPair(actor, target), statements.remove(actor, target)));
+      },
+      signal,
+      [pairName(actor, target)],
+    );
   }
 
   /** Lists at most `limit` of the blocks that the actor made, newest first, those after a position. */

@@ -111,6 +111,15 @@ export function isConnectionUnusable(failure: Error & { severity?: unknown }): b
   );
 }
 
+/** A lock was not to be had: fails as the server's own refusals do. */
+export class LockRefusedError extends Error {
+  readonly code = "55P03";
+
+  constructor(options?: ErrorOptions) {
+    super("a lock was not to be had", options);
+  }
+}
+
 /** Whether a lock was not to be had: nothing was changed. */
 export function isLockRefused(failure: unknown): boolean {
   return codeOf(failure) === "55P03";

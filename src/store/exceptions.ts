@@ -70,32 +70,37 @@ export class ExceptionRepository {
     { add, remove }: { add: readonly UserId[]; remove: readonly UserId[] },
     signal?: AbortSignal,
   ): Promise<void> {
-    await this.#session.transaction(async (run) => {
-      // Two calls at once could each stay below the limit that they exceed together.
-      await run(sql`select pg_advisory_xact_lock(hashtextextended(${`exceptions:${actor}:${setting}`}, 0))`);
-      // All who are known are kept from being deleted; it fails at once when one of them is being erased.
-      const [known] = await run(sql<{ actor: boolean; all: boolean }>`
-        with users as (
-          select id from users where id = any (${[actor, ...add, ...remove]}::uuid[]) for key share nowait
-        )
+    const name = `exceptions:${actor}:${setting}`;
+    await this.#session.transaction(
+      async (run) => {
+        // Two calls at once could each stay below the limit that they exceed together. All who are known are kept from
+        // being deleted; it fails at once when one of them is being erased.
+        await run(
+          sql`select pg_advisory_xact_lock(hashtextextended(${name}, 0))`,
+          sql`select from users where id = any (${[actor, ...add, ...remove]}::uuid[]) for key share nowait`,
+        );
+        const [known] = await run(sql<{ actor: boolean; all: boolean }>`
         select exists (select from users where id = ${actor}) as actor,
           not exists (
             select from unnest(${[...add]}::uuid[]) as wanted (id)
             left join users u on u.id = wanted.id
             where u.id is null
           ) as all`);
-      if (!known?.actor) throw new UnknownActorError();
-      if (!known.all) throw new PrivacyError("USER_NOT_FOUND");
-      await run(sql`
+        if (!known?.actor) throw new UnknownActorError();
+        if (!known.all) throw new PrivacyError("USER_NOT_FOUND");
+        await run(sql`
         delete from privacy_exceptions
         where user_id = ${actor} and setting = ${setting} and excepted_id = any (${[...remove]}::uuid[])`);
-      await run(sql`
+        await run(sql`
         insert into privacy_exceptions (user_id, setting, excepted_id, created_at)
         select ${actor}, ${setting}, wanted.id, statement_timestamp() from unnest(${[...add]}::uuid[]) as wanted (id)
         on conflict (user_id, setting, excepted_id) do nothing`);
-      const [total] = await run(sql<{ count: number }>`
+        const [total] = await run(sql<{ count: number }>`
         select count(*)::int as count from privacy_exceptions where user_id = ${actor} and setting = ${setting}`);
-      if ((total?.count ?? 0) > maxExceptions) throw new PrivacyError("TOO_MANY_EXCEPTIONS");
-    }, signal);
+        if ((total?.count ?? 0) > maxExceptions) throw new PrivacyError("TOO_MANY_EXCEPTIONS");
+      },
+      signal,
+      [name],
+    );
   }
 }

@@ -2,7 +2,7 @@ import { sql } from "kysely";
 import type { Relationship } from "../domain/edges.ts";
 import { PrivacyError } from "../domain/errors.ts";
 import type { UserId } from "../domain/ids.ts";
-import { lockPair } from "./pair-lock.ts";
+import { lockPair, pairName } from "./pair-lock.ts";
 import type { Session } from "./session.ts";
 import { statement } from "./statement.ts";
 
@@ -48,11 +48,15 @@ export class FollowRepository {
    * or `FOLLOW_ACROSS_BLOCK` when either blocks the other.
    */
   async follow(follower: UserId, followee: UserId, signal?: AbortSignal): Promise<void> {
-    await this.#session.transaction(async (run) => {
-      const [facts] = await run(lockPair(follower, followee), add(follower, followee));
-      if (!facts?.known) throw new PrivacyError("USER_NOT_FOUND");
-      if (facts.blocked) throw new PrivacyError("FOLLOW_ACROSS_BLOCK");
-    }, signal);
+    await this.#session.transaction(
+      async (run) => {
+        const [facts] = await run(lockPair(follower, followee), add(follower, followee));
+        if (!facts?.known) throw new PrivacyError("USER_NOT_FOUND");
+        if (facts.blocked) throw new PrivacyError("FOLLOW_ACROSS_BLOCK");
+      },
+      signal,
+      [pairName(follower, followee)],
+    );
   }
 
   /** Records that one user does not follow another; the users need not be known. */
@@ -60,6 +64,7 @@ export class FollowRepository {
     await this.#session.transaction(
       (run) => run(lockPair(follower, followee), remove(follower, followee)),
       signal,
+      [pairName(follower, followee)],
     );
   }
 

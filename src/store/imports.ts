@@ -63,25 +63,29 @@ export class ImportRepository {
     records: readonly ImportRecord[],
     signal?: AbortSignal,
   ): Promise<{ progress: ImportProgress; skipped: SkippedRecord[] }> {
-    return this.#session.transaction(async (run) => {
-      await run(
-        sql`insert into service_imports (service, id) values (${service}, ${id}) on conflict do nothing`,
-      );
-      const [row] = await run(sql<ImportRow>`
+    return this.#session.transaction(
+      async (run) => {
+        await run(
+          sql`insert into service_imports (service, id) values (${service}, ${id}) on conflict do nothing`,
+        );
+        const [row] = await run(sql<ImportRow>`
         select records, stored, unchanged, skipped from service_imports
         where service = ${service} and id = ${id} for update`);
-      const before = toProgress(row);
-      if (first > before.records) throw new PrivacyError("IMPORT_GAP");
-      const fresh = records.slice(before.records - first);
-      const outcome = await storeFresh(run, fresh, Math.max(first, before.records));
-      const progress = advance(before, fresh.length, outcome);
-      await run(sql`
+        const before = toProgress(row);
+        if (first > before.records) throw new PrivacyError("IMPORT_GAP");
+        const fresh = records.slice(before.records - first);
+        const outcome = await storeFresh(run, fresh, Math.max(first, before.records));
+        const progress = advance(before, fresh.length, outcome);
+        await run(sql`
         update service_imports
         set records = ${progress.records}, stored = ${progress.stored}, unchanged = ${progress.unchanged},
           skipped = ${JSON.stringify(progress.skipped)}::jsonb
         where service = ${service} and id = ${id}`);
-      return { progress, skipped: outcome.skipped };
-    }, signal);
+        return { progress, skipped: outcome.skipped };
+      },
+      signal,
+      [`import:${service}:${id}`],
+    );
   }
 }
 

@@ -30,7 +30,8 @@ export interface Loan {
 
 /**
  * Lends a connection to `work`, and takes it back when that has ended. Rejects with the signal's reason as soon as it
- * aborts; what runs on the connection is cancelled then, where it can be.
+ * aborts; what runs on the connection is cancelled then, where it can be. `onReturn` is called when the connection has
+ * been taken back.
  *
  * Kysely can do so too, for single statements. Its way takes more (28.5 microseconds for a small one, against
  * 23.4), and says on the console what becomes of statements for which nobody waits any more.
@@ -39,8 +40,12 @@ export function lend<T>(
   connections: ConnectionProvider,
   work: (loan: Loan) => Promise<T>,
   signal: AbortSignal | undefined,
+  onReturn: () => void = () => {},
 ): Promise<T> {
-  if (signal?.aborted) return Promise.reject(signal.reason);
+  if (signal?.aborted) {
+    onReturn();
+    return Promise.reject(signal.reason);
+  }
   const { promise, resolve, reject } = Promise.withResolvers<T>();
   let connection: LentConnection | undefined;
   let cancelling: Promise<void> | undefined;
@@ -63,9 +68,12 @@ export function lend<T>(
       await hold();
     }
   };
-  connections.provideConnection(use, options).catch((failure: unknown) => {
-    void hold();
-    reject(failure);
-  });
+  connections
+    .provideConnection(use, options)
+    .catch((failure: unknown) => {
+      void hold();
+      reject(failure);
+    })
+    .finally(onReturn);
   return promise;
 }

@@ -2,7 +2,7 @@ import { sql } from "kysely";
 import type { EdgeRecord, ListPosition } from "../domain/edges.ts";
 import type { UserId } from "../domain/ids.ts";
 import { checkRemoved, type EdgeTable, edgeStatements, readAdded, readList } from "./edges.ts";
-import { lockPair } from "./pair-lock.ts";
+import { lockPair, pairName } from "./pair-lock.ts";
 import type { Session } from "./session.ts";
 
 const mutes: EdgeTable = {
@@ -24,16 +24,24 @@ export class MuteRepository {
 
   /** Mutes a user. Throws `USER_NOT_FOUND` or `USER_ALREADY_MUTED`. */
   async mute(actor: UserId, target: UserId, signal?: AbortSignal): Promise<EdgeRecord> {
-    return this.#session.transaction(async (run) => {
-      return readAdded(mutes, await run(lockPair(actor, target), statements.add(actor, target)));
-    }, signal);
+    return this.#session.transaction(
+      async (run) => {
+        return readAdded(mutes, await run(lockPair(actor, target), statements.add(actor, target)));
+      },
+      signal,
+      [pairName(actor, target)],
+    );
   }
 
   /** Unmutes a user, muted or not. Throws `USER_NOT_FOUND`. */
   async unmute(actor: UserId, target: UserId, signal?: AbortSignal): Promise<void> {
-    await this.#session.transaction(async (run) => {
-      checkRemoved(await run(lockPair(actor, target), statements.remove(actor, target)));
-    }, signal);
+    await this.#session.transaction(
+      async (run) => {
+        checkRemoved(await run(lockPair(actor, target), statements.remove(actor, target)));
+      },
+      signal,
+      [pairName(actor, target)],
+    );
   }
 
   /** Lists at most `limit` of the mutes that the actor made, newest first, those after a position. */

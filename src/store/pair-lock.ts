@@ -9,7 +9,7 @@ const lock = statement((name: string) => sql`select pg_advisory_xact_lock(hashte
  * those that it protects: what a statement reads was fixed before it took any lock.
  */
 export function lockPair(a: UserId, b: UserId): CompiledQuery<unknown> {
-  return lock(nameOf(a, b));
+  return lock(pairName(a, b));
 }
 
 /**
@@ -17,12 +17,13 @@ export function lockPair(a: UserId, b: UserId): CompiledQuery<unknown> {
  * At most 1,000: every lock takes a place in a table that all connections share.
  */
 export function lockPairs(pairs: readonly (readonly [UserId, UserId])[]): RawBuilder<unknown> {
-  const names = pairs.map(([a, b]) => nameOf(a, b));
+  const names = pairs.map(([a, b]) => pairName(a, b));
   return sql`
     select pg_advisory_xact_lock(key)
     from (select distinct hashtextextended(name, 0) as key from unnest(${names}::text[]) as name order by key) keys`;
 }
 
-function nameOf(a: UserId, b: UserId): string {
+/** The name of a pair, the same in either order. */
+export function pairName(a: UserId, b: UserId): string {
   return a < b ? `${a}:${b}` : `${b}:${a}`;
 }

@@ -1,7 +1,9 @@
 import { setTimeout } from "node:timers/promises";
 import type { CompiledQuery, QueryResult } from "kysely";
 import type { CancelOutcome } from "./cancel-request.ts";
+import { LockRefusedError } from "./errors.ts";
 import type { LentConnection } from "./lend.ts";
+import type { Sheddable } from "./lock-shedding.ts";
 import type { PreparedClient } from "./prepared-client.ts";
 
 /**
@@ -10,8 +12,9 @@ import type { PreparedClient } from "./prepared-client.ts";
  */
 const cancelAgain = { firstMs: 50, mostMs: 1_000 };
 
-/** A client of a pool. */
+/** A client of a pool. `processID`: the server's process at its other end. */
 export type PooledClient = Pick<PreparedClient, "query" | "queryAll" | "destroy"> & {
+  readonly processID?: number;
   /** Gives the client back to its pool, which ends it when `destroy` is true. */
   release(destroy: boolean): void;
 };
@@ -27,11 +30,14 @@ export interface ConnectionOrigin {
 }
 
 /** A connection of a pool. */
-export class PooledConnection implements LentConnection {
+export class PooledConnection implements LentConnection, Sheddable {
   readonly origin: ConnectionOrigin;
   readonly #client: PooledClient;
   readonly #cancel: (ended: Promise<void>) => Promise<CancelOutcome>;
   #running: Promise<unknown> | undefined;
+  #busySince: number | undefined;
+  #shed: Promise<unknown> | undefined;
+  #shedding: Promise<void> | undefined;
   #isClosed = false;
 
   /** `cancel` asks the server to cancel what the client runs, until that has `ended`. */
@@ -87,21 +93,43 @@ export class PooledConnection implements LentConnection {
     }
   }
 
+  get processId(): number {
+    return this.#client.processID ?? 0;
+  }
+
+  get busySince(): number | undefined {
+    return this.#busySince;
+  }
+
+  shed(): void {
+    this.#shed = this.#running;
+    this.#shedding = this.cancelRunning();
+  }
+
   streamQuery(): never {
     throw new Error("no statement of ours is read as a stream");
   }
 
-  /** Gives the client back to its pool, or ends it when it must not be used again. */
-  release(): void {
+  /**
+   * Gives the client back to its pool, or ends it when it must not be used again; waits until no cancellation is under
+   * way.
+   */
+  async release(): Promise<void> {
+    if (this.#shedding !== undefined) await this.#shedding;
+    this.#shedding = undefined;
     this.#client.release(this.#isClosed || performance.now() >= this.origin.expiresAt);
   }
 
   async #run<Result>(statement: Promise<Result>): Promise<Result> {
     this.#running = statement;
+    this.#busySince = performance.now();
     try {
       return await statement;
+    } catch (failure) {
+      throw this.#shed === statement ? new LockRefusedError({ cause: failure }) : failure;
     } finally {
       this.#running = undefined;
+      this.#busySince = undefined;
     }
   }
 }

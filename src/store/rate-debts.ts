@@ -34,7 +34,7 @@ export class RateDebtRepository {
       on conflict (caller) do update
       set clear_at = greatest(known.clear_at, now()) + (excluded.clear_at - now())
       returning caller, (extract(epoch from clear_at - now()) * 1000)::float8 as ms`;
-    const rows = await this.#session.transaction((run) => run(statement), signal);
+    const rows = await this.#session.transaction((run) => run(statement), signal, ["rate debts"]);
     return rows.map(({ caller, ms }) => ({ key: keys.get(caller) ?? "", ms }));
   }
 

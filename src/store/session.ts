@@ -12,6 +12,7 @@ import { type LentConnection, lend } from "./lend.ts";
 import { retrying } from "./retry.ts";
 import { statement } from "./statement.ts";
 import { type StatementKind, statementKind } from "./statement-kind.ts";
+import { ThingGate } from "./thing-gate.ts";
 import type { Caller, Watch } from "./watch.ts";
 
 /** Follows the statements of a call. */
@@ -39,6 +40,15 @@ const rollback = statement(() => sql`rollback`)();
 /** For how long a transaction that was refused a lock begins again. */
 const lockPatienceMs = 500;
 
+interface Attempt {
+  /** Called when the commit is about to be sent. */
+  readonly onCommit: () => void;
+  /** Called when the connection has been given back. */
+  readonly onReturn: () => void;
+  readonly caller: Caller;
+  readonly signal: AbortSignal | undefined;
+}
+
 const unwatched: Caller = { waits: true };
 
 /**
@@ -52,6 +62,7 @@ export class Session {
   readonly #executor: QueryExecutor;
   readonly #watch: Watch | undefined;
   readonly #tracer: StatementTracer | undefined;
+  readonly #gate = new ThingGate();
 
   constructor(db: Kysely<unknown>, { watch, tracer }: SessionHooks = {}) {
     this.#executor = db.getExecutor();
@@ -80,8 +91,14 @@ export class Session {
    * caller was told that the outcome is unknown therefore either never commits or held all of its locks by then. `work`
    * must first take a lock that every other change of the same thing takes too: then no later one is acknowledged before
    * this one has taken effect or never will.
+   *
+   * `things` names what is changed, as its locks do: of one thing only two changes have a connection at once.
    */
-  async transaction<T>(work: (run: Run) => Promise<T>, signal?: AbortSignal): Promise<T> {
+  async transaction<T>(
+    work: (run: Run) => Promise<T>,
+    signal?: AbortSignal,
+    things: readonly string[] = [],
+  ): Promise<T> {
     let committing: boolean;
     const begun = performance.now();
     // Who was refused a lock at once, because a user is being erased, tries again: most erasures are short.
@@ -92,9 +109,10 @@ export class Session {
     const onCommit = () => {
       committing = true;
     };
-    const attempt = (caller: Caller) => {
+    const attempt = async (caller: Caller) => {
       committing = false;
-      return this.#transact(work, onCommit, caller, signal);
+      const onReturn = await this.#gate.enter(things, signal);
+      return this.#transact(work, { onCommit, onReturn, caller, signal });
     };
     return this.#guarded(attempt, isSafe, signal);
   }
@@ -117,12 +135,7 @@ export class Session {
     }
   }
 
-  #transact<T>(
-    work: (run: Run) => Promise<T>,
-    onCommit: () => void,
-    caller: Caller,
-    signal: AbortSignal | undefined,
-  ): Promise<T> {
+  #transact<T>(work: (run: Run) => Promise<T>, { onCommit, onReturn, caller, signal }: Attempt): Promise<T> {
     const assertAwaited = () => {
       signal?.throwIfAborted();
       if (!caller.waits)
@@ -156,6 +169,7 @@ export class Session {
         return result;
       },
       signal,
+      onReturn,
     );
   }
 
@@ -195,7 +209,7 @@ export class Session {
 const readOnly = new Set<string>();
 const maxReadOnly = 1_000;
 const changing =
-  /\b(insert|update|delete|merge|truncate|create|alter|drop|grant|revoke|share|lock|call|copy|do|set|begin|commit|nextval)\b/i;
+  /\b(insert|update|delete|merge|truncate|create|alter|drop|grant|revoke|share|call|copy|do|set|begin|commit|nextval)\b/i;
 
 /** Throws for a statement that has a word with which something is changed. */
 function assertReadOnly({ sql: text }: CompiledQuery): void {

@@ -46,9 +46,13 @@ export class SettingsRepository {
   /** Chooses the audience of a setting. Throws `UnknownActorError`. */
   async set(actor: UserId, setting: PrivacySetting, audience: Audience, signal?: AbortSignal): Promise<void> {
     // It waits for whoever else chooses the setting: by the row, or when that is new by its key.
-    await this.#session.transaction(async (run) => {
-      const rows = await run(choose(actor, setting, audience));
-      if (rows.length === 0) throw new UnknownActorError();
-    }, signal);
+    await this.#session.transaction(
+      async (run) => {
+        const rows = await run(choose(actor, setting, audience));
+        if (rows.length === 0) throw new UnknownActorError();
+      },
+      signal,
+      [`setting:${actor}:${setting}`],
+    );
   }
 }

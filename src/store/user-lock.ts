@@ -1,10 +1,16 @@
 import { type CompiledQuery, sql } from "kysely";
 import type { UserId } from "../domain/ids.ts";
+import { LockRefusedError } from "./errors.ts";
 import type { Run } from "./session.ts";
 import { statement } from "./statement.ts";
 
+/** The name of the lock of a user's existence. */
+export function existenceName(id: UserId): string {
+  return `user:${id}`;
+}
+
 const exclusive = statement(
-  (id: UserId) => sql`select pg_advisory_xact_lock(hashtextextended('user:' || ${id}, 0))`,
+  (name: string) => sql`select pg_advisory_xact_lock(hashtextextended(${name}, 0))`,
 );
 
 /**
@@ -12,7 +18,7 @@ const exclusive = statement(
  * has inserted and not committed cannot be locked.
  */
 export function lockExistence(id: UserId): CompiledQuery<unknown> {
-  return exclusive(id);
+  return exclusive(existenceName(id));
 }
 
 /**
@@ -22,7 +28,7 @@ export function lockExistence(id: UserId): CompiledQuery<unknown> {
  */
 export async function shareExistence(run: Run, ids: readonly UserId[]): Promise<void> {
   const [row] = await run(sql<{ shared: boolean }>`
-    select bool_and(pg_try_advisory_xact_lock_shared(hashtextextended('user:' || id, 0))) as shared
-    from unnest(${[...ids]}::text[]) as id`);
-  if (row?.shared === false) throw Object.assign(new Error("a user is being erased"), { code: "55P03" });
+    select bool_and(pg_try_advisory_xact_lock_shared(hashtextextended(name, 0))) as shared
+    from unnest(${ids.map(existenceName)}::text[]) as name`);
+  if (row?.shared === false) throw new LockRefusedError();
 }

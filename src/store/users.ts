@@ -4,7 +4,7 @@ import type { UserId } from "../domain/ids.ts";
 import type { User } from "../domain/user.ts";
 import { eraseUser } from "./erasure.ts";
 import type { Run, Session } from "./session.ts";
-import { shareExistence } from "./user-lock.ts";
+import { existenceName, shareExistence } from "./user-lock.ts";
 import { toUser, type UserRow, userColumns } from "./user-row.ts";
 
 /** The users that the accounts service described. */
@@ -17,7 +17,9 @@ export class UserRepository {
 
   /** Creates users, or replaces what is known of them: all or none. The last of two with one id wins. */
   async upsert(users: readonly User[], signal?: AbortSignal): Promise<void> {
-    await this.#session.transaction((run) => upsertUsers(run, users), signal);
+    await this.#session.transaction((run) => upsertUsers(run, users), signal, [
+      ...new Set(users.map(({ id }) => existenceName(id))),
+    ]);
   }
 
   /** Returns a user as it was upserted. Throws `USER_NOT_FOUND`. */
@@ -41,7 +43,7 @@ export class UserRepository {
 
   /** Erases a user and every row that mentions it. Deleting an unknown user changes nothing. */
   async delete(id: UserId, signal?: AbortSignal): Promise<void> {
-    await this.#session.transaction((run) => eraseUser(run, id), signal);
+    await this.#session.transaction((run) => eraseUser(run, id), signal, [existenceName(id)]);
   }
 
   /** Tells whether there is no user at all. */

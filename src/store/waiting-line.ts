@@ -41,6 +41,7 @@ export class WaitingLine {
   readonly #waiting = new Queue<Waiter>();
   readonly #idle: (() => void)[] = [];
   #taken = 0;
+  #lastLeft = Number.NEGATIVE_INFINITY;
   /** When a place came free, after none was. */
   #freeSince = Number.NEGATIVE_INFINITY;
   #burstAt = 0;
@@ -56,6 +57,16 @@ export class WaitingLine {
     this.#places = places;
     this.#patience = patience;
     this.#now = now;
+  }
+
+  /** When a place was given back last, on the clock of `now`. */
+  get lastLeft(): number {
+    return this.#lastLeft;
+  }
+
+  /** Whether nobody has a place. */
+  get isEmpty(): boolean {
+    return this.#taken === 0;
   }
 
   /** How many callers wait. */
@@ -90,8 +101,9 @@ export class WaitingLine {
   /** Gives a place back: to the one who has waited longest. */
   leave(): void {
     const { first } = this.#waiting;
+    const now = this.#now();
+    this.#lastLeft = now;
     if (first !== undefined) {
-      const now = this.#now();
       const { burstMs, standingMs } = this.#patience;
       if (this.#steppedAt !== undefined) this.#stepMs += (now - this.#steppedAt - this.#stepMs) / memory;
       this.#steppedAt = now;
@@ -102,7 +114,7 @@ export class WaitingLine {
     }
     this.#steppedAt = undefined;
     this.#stepMs = 0;
-    if (this.#taken === this.#places) this.#freeSince = this.#now();
+    if (this.#taken === this.#places) this.#freeSince = now;
     this.#taken--;
     if (this.#taken === 0) for (const resolve of this.#idle.splice(0)) resolve();
   }

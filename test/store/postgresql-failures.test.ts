@@ -23,6 +23,8 @@ describe("a PostgreSQL server that fails", () => {
   const opened: TestStore[] = [];
   let proxy: FreezingProxy;
   let [ann, bob]: UserId[] = [];
+  /** Of one thing not all connections may wait. */
+  let others: UserId[];
 
   before(async () => {
     proxy = await startFreezingProxy(store().url);
@@ -31,6 +33,7 @@ describe("a PostgreSQL server that fails", () => {
 
   beforeEach(async () => {
     [ann, bob] = await store().newUsers(2);
+    others = await store().newUsers(poolSize);
   });
   afterEach(async () => {
     proxy.thaw();
@@ -47,8 +50,7 @@ describe("a PostgreSQL server that fails", () => {
   it("changes that wait for a lock on every connection keep no decision waiting", async () => {
     const other = await openAt(store().url);
     await lockEdges();
-    const mute = () => other.mutes.mute(ann as UserId, bob as UserId).catch(() => {});
-    const mutes = Array.from({ length: 2 * poolSize }, mute);
+    const mutes = others.map((owner) => other.mutes.mute(owner, bob as UserId).catch(() => {}));
     await store().untilWaiting(poolSize);
     const question = { viewer: ann as UserId, owner: ann as UserId, mute: true, setting: null };
     expect(await other.accessFacts.read([question])).to.have.length(1);
@@ -61,8 +63,8 @@ describe("a PostgreSQL server that fails", () => {
     await store().admin.query("begin; lock table blocks, mutes in exclusive mode");
   }
 
-  const mute = (other: TestStore) => other.mutes.mute(ann as UserId, bob as UserId);
-  const block = (other: TestStore) => other.blocks.block(ann as UserId, bob as UserId);
+  const mute = (other: TestStore, owner = ann) => other.mutes.mute(owner as UserId, bob as UserId);
+  const block = (other: TestStore, owner = ann) => other.blocks.block(owner as UserId, bob as UserId);
 
   it("is UNAVAILABLE when nothing listens", async () => {
     const nowhere = await openAt("postgres://postgres@127.0.0.1:1/nothing");
@@ -78,14 +80,14 @@ describe("a PostgreSQL server that fails", () => {
     for (const act of [mute, block]) {
       await lockEdges();
       for (let round = 0; round < 2; round++) {
-        const outcomes = tally(Array.from({ length: poolSize }, () => act(store())));
+        const outcomes = tally(others.map((owner) => act(store(), owner)));
         if (act === mute) await store().untilWaiting(poolSize);
         else await until(async () => (await store().running()).length === poolSize);
         await store().endConnections();
         expect(await outcomes).to.eql({ UNAVAILABLE: poolSize });
       }
       await store().admin.query("rollback");
-      await Promise.all(Array.from({ length: poolSize }, () => act(store()).catch(() => {})));
+      await Promise.all(others.map((owner) => act(store(), owner).catch(() => {})));
       await store().ping();
     }
   });
@@ -105,13 +107,14 @@ describe("a PostgreSQL server that fails", () => {
   });
 
   it("is UNAVAILABLE when the pool is used up", async () => {
-    const other = await openAt(store().url);
-    await lockEdges();
+    const backend = await openPostgresql(store().url, () => {});
+    const other = testStore(backend);
+    opened.push(other);
     const holding = new AbortController();
     const holders = Array.from({ length: poolSize }, () =>
-      other.mutes.mute(ann as UserId, bob as UserId, holding.signal).catch(() => {}),
+      backend.session.read(sql`select pg_sleep(60)`, holding.signal).catch(() => {}),
     );
-    await store().untilWaiting(poolSize);
+    await until(async () => (await store().running()).length === poolSize);
     await expectReason(other.ping(), "UNAVAILABLE");
     holding.abort();
     await Promise.all(holders);
@@ -143,7 +146,7 @@ describe("a PostgreSQL server that fails", () => {
     for (let round = 0; round < 2; round++) {
       await Promise.all(Array.from({ length: poolSize }, () => hasty.ping()));
       proxy.freeze();
-      const outcomes = await tally(Array.from({ length: poolSize }, () => block(hasty)));
+      const outcomes = await tally(others.map((owner) => block(hasty, owner)));
       expect(outcomes).to.eql({ UNAVAILABLE: poolSize });
       proxy.thaw();
     }

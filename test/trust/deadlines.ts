@@ -61,8 +61,8 @@ export async function runDeadlines({ calls, atOnce, mutant }: DeadlineOptions): 
   const others = Array.from({ length: atOnce }, () => randomUUID());
   const hot = randomUUID();
   await client.addUsers([hot, ...others]);
-  await admin.query("begin");
-  await admin.query("select from users where id = $1 for update", [hot]);
+  // Each change of a pair of its own, so that every connection has one that waits.
+  await admin.query("begin; lock table blocks, mutes in exclusive mode");
 
   let most = 0;
   /** The connections of the instance that have something to do. */

@@ -28,14 +28,14 @@ export const faults: Record<string, Fault> = {
     await admin.query("begin; lock table blocks");
     return () => admin.end();
   },
-  // By calls that wait for a row, more of them than there are connections.
-  "pool exhausted": async (server, instance) => {
+  // More calls wait for its lock than there are connections: nobody else notices.
+  "pair locked": async (server, instance) => {
     const users = [randomUUID(), randomUUID()] as const;
     const client = openClient(instance);
     await client.addUsers(users);
     const admin = await connect(server);
     await admin.query("begin");
-    await admin.query("select from users where id = $1 for update", [users[1]]);
+    await admin.query("select pg_advisory_xact_lock(hashtextextended($1, 0))", [users.toSorted().join(":")]);
     let over = false;
     const callers = Array.from({ length: hotCalls }, async () => {
       while (!over) {
@@ -52,7 +52,7 @@ export const faults: Record<string, Fault> = {
 };
 
 /** The faults in which decisions are still answered, and the instance stays ready. */
-export const readyFaults: ReadonlySet<string> = new Set(["pool exhausted"]);
+export const readyFaults: ReadonlySet<string> = new Set(["pair locked"]);
 
 async function connect(server: ThrowawayServer): Promise<pg.Client> {
   const admin = new pg.Client({ connectionString: server.url });

@@ -1,0 +1,105 @@
+import { expect } from "chai";
+import type { UserId } from "../../src/domain/ids.ts";
+import { databaseOn } from "../../src/store/database.ts";
+import { openPostgresql } from "../../src/store/postgresql.ts";
+import { edgeRecord, newImport } from "./suite/imports.ts";
+import { onPostgresql, withParameters } from "./suite/postgresql.ts";
+import { failureOf, someUser, type TestStore, testStore, until } from "./suite/store.ts";
+
+/** More than the pool has connections. */
+const crowd = 40;
+const hourMs = 3_600_000;
+/** Nothing but the service itself ends a wait. */
+const patient = { lock_timeout: hourMs, statement_timeout: hourMs, query_timeout: hourMs };
+
+describe("waiting for a lock", function () {
+  this.timeout(30_000);
+  const store = onPostgresql();
+  let other: TestStore;
+  let [ann, bob]: UserId[] = [];
+
+  beforeEach(async () => {
+    [ann, bob] = await store().newUsers(2);
+    const patience = { burstMs: hourMs, standingMs: hourMs };
+    other = testStore(await openPostgresql(withParameters(store().url, patient), () => {}, { patience }));
+  });
+  afterEach(async () => {
+    await store().admin.query("rollback");
+    await other?.close();
+  });
+
+  const waitingFor: Record<string, () => Promise<() => Promise<unknown>>> = {
+    "the lock of a pair": async () => {
+      await store().admin.query("select pg_advisory_xact_lock(hashtextextended($1, 0))", [
+        [ann, bob].sort().join(":"),
+      ]);
+      return () => other.blocks.block(ann as UserId, bob as UserId);
+    },
+    "the row of a setting": async () => {
+      await store().settings.set(ann as UserId, "groups", "none");
+      await store().admin.query("select from privacy_settings where user_id = $1 for update", [ann]);
+      return () => other.settings.set(ann as UserId, "groups", "all");
+    },
+    "a table, by changes of different things": async () => {
+      const targets = await store().newUsers(crowd);
+      await store().admin.query("lock table mutes in exclusive mode");
+      return () => other.mutes.mute(ann as UserId, targets.pop() as UserId);
+    },
+    "a user who is upserted": async () => {
+      const user = someUser();
+      await store().users.upsert([user]);
+      await store().admin.query("update users set last_name = 'Locked' where id = $1", [user.id]);
+      return () => other.users.upsert([user]);
+    },
+  };
+
+  for (const [name, prepare] of Object.entries(waitingFor)) {
+    it(`leaves connections to those who do not: ${name}`, async () => {
+      await store().admin.query("begin");
+      const wait = await prepare();
+      const waiting = Array.from({ length: crowd }, () => wait().catch((failure: unknown) => failure));
+      await until(async () => (await store().running()).some(({ waits }) => waits));
+      const users = await store().newUsers(crowd);
+      await Promise.all(users.map((user) => other.settings.set(user, "status", "none")));
+      await store().admin.query("rollback");
+      await Promise.all(waiting);
+    });
+  }
+
+  it("fails fast when the user is being erased, whatever the change", async () => {
+    const user = someUser();
+    const { id } = user;
+    await store().users.upsert([user]);
+    await store().follows.follow(ann as UserId, id);
+    await store().blocks.block(id, bob as UserId);
+    await store().mutes.mute(ann as UserId, id);
+    await store().exceptions.update(ann as UserId, "groups", { add: [id], remove: [] });
+    await store().settings.set(id, "groups", "none");
+    // The erasure comes to a halt in the middle, when it has deleted the follows.
+    const { admin } = store();
+    await admin.query("begin");
+    await admin.query("select from mutes where muted_id = $1 for update", [id]);
+    const erasing = databaseOn(await openPostgresql(withParameters(store().url, patient), () => {}));
+    const erased = erasing.users.delete(id);
+    await store().untilWaiting(1);
+    const changes = [
+      () => other.blocks.block(ann as UserId, id),
+      () => other.blocks.unblock(id, bob as UserId),
+      () => other.mutes.mute(bob as UserId, id),
+      () => other.follows.follow(bob as UserId, id),
+      () => other.follows.unfollow(ann as UserId, id),
+      () => other.settings.set(id, "groups", "all"),
+      () => other.exceptions.update(ann as UserId, "groups", { add: [], remove: [id] }),
+      () => other.users.upsert([user]),
+      () => other.imports.store(newImport(), 0, [edgeRecord("follow", bob as UserId, id)]),
+      () => other.imports.store(newImport(), 0, [{ kind: "user", user }]),
+    ];
+    for (const change of changes)
+      expect(await failureOf(change()), String(change)).to.have.property("reason", "UNAVAILABLE");
+    await until(async () => (await store().running()).length === 1);
+    await admin.query("rollback");
+    await erased;
+    await erasing.close();
+    expect(await store().users.findByName(user.userName)).to.eql([]);
+  });
+});
