@@ -45,6 +45,12 @@ describe("a CSV file", () => {
     });
   }
 
+  it("loses its own row alone to a stray quote that a later cell seems to close", async () => {
+    const read = await csv(row(1, '"Cat'), row(2, '", Jr"'), row(3, "Eve"));
+    expect(outline(read)).to.eql(["2 column 4 has a quote that is never closed", "3 user", "4 user"]);
+    expect(firstNames(read)[1]).to.equal(", Jr");
+  });
+
   it("makes no record of the inside of a quoted cell, though the row has too many columns", async () => {
     const injected = `block,,,,${id(8)},${id(9)},`;
     const read = await csv(`${row(1, `"x\n${injected}\ny"`)},more`, row(2, "Dan"));
