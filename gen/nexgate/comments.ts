@@ -164,7 +164,7 @@ export const comments: Readonly<Record<string, string>> = {
   "nexgate.privacy.v1.ImportedEdge.created_at": "When the edge was made; now when unset.",
   "nexgate.privacy.v1.ImportEdgesResponse": "Tells what became of the records of a stream.",
   "nexgate.privacy.v1.ImportEdgesResponse.progress": "How far the import has come, over all of its streams.",
-  "nexgate.privacy.v1.ImportEdgesResponse.skipped": "The first 1,000 records of this stream that were skipped.",
+  "nexgate.privacy.v1.ImportEdgesResponse.skipped": "The first 10,000 records of this stream that were skipped.",
   "nexgate.privacy.v1.GetImportRequest": "Names an import.",
   "nexgate.privacy.v1.GetImportRequest.import_id": "UUID of an import of the calling service.",
   "nexgate.privacy.v1.GetImportResponse": "How far an import has come.",

@@ -19,6 +19,8 @@ const answerMs = 120_000;
 const firstAnswerMs = 15_000;
 
 const batchSize = 1_000;
+/** The service names at most 10,000 skipped records of a call. */
+const batchesPerCall = 10;
 /** Far below what the service takes in one message, 1 MiB: a character may need three bytes. */
 const batchCharacters = 192 * 1024;
 /** Part of an import's name: another version may number the records of a file otherwise. */
@@ -108,7 +110,7 @@ interface Batch {
   readonly records: readonly FileRecord[];
 }
 
-/** Sends batches one after another, each in a call of its own, whose answer names every record that was skipped. */
+/** Sends batches in order, several in a call, whose answer names every record of the call that was skipped. */
 class Import {
   readonly #client: Client<typeof GraphService>;
   readonly #call: CallOptions;
@@ -122,34 +124,37 @@ class Import {
     onSkipped: (skipped: Skipped) => void,
   ) {
     this.#client = client;
-    this.#call = call;
+    this.#call = { ...call, timeoutMs: answerMs };
     this.#importId = importId;
     this.#onSkipped = onSkipped;
   }
 
   async send(all: AsyncIterable<Batch>): Promise<ImportProgress | undefined> {
-    let progress: Promise<ImportProgress | undefined> = Promise.resolve(undefined);
-    for await (const batch of all) {
-      await progress;
-      progress = this.#sendOne(batch);
-      // The next batch is read meanwhile; a failure is met when that is done.
-      progress.catch(() => {});
-    }
-    return await progress;
+    const rest = new Rest(all[Symbol.asyncIterator]());
+    let progress: ImportProgress | undefined;
+    for (let first = await rest.peek(); first !== undefined; first = await rest.peek())
+      progress = await this.#sendSome(first.first, rest);
+    return progress;
   }
 
-  async #sendOne({ first, records }: Batch): Promise<ImportProgress | undefined> {
-    const message: MessageInitShape<typeof ImportEdgesRequestSchema> = {
-      importId: this.#importId,
-      firstRecord: BigInt(first),
-      records: records.map(({ record }) => record),
-    };
-    const { progress, skipped } = await this.#client.importEdges(only(message), {
-      ...this.#call,
-      timeoutMs: answerMs,
-    });
+  async #sendSome(first: number, rest: Rest): Promise<ImportProgress | undefined> {
+    const sent: Pick<FileRecord, "line" | "problem">[] = [];
+    const importId = this.#importId;
+    async function* messages(): AsyncGenerator<MessageInitShape<typeof ImportEdgesRequestSchema>> {
+      for (let count = 0; count < batchesPerCall; count++) {
+        const batch = await rest.take();
+        if (batch === undefined) return;
+        for (const { line, problem } of batch.records)
+          sent.push({ line, ...(problem === undefined ? {} : { problem }) });
+        const records = batch.records.map(({ record }) => record);
+        yield { importId, firstRecord: BigInt(batch.first), records };
+      }
+      // Read before the call ends, so that the next one can begin at once.
+      await rest.peek();
+    }
+    const { progress, skipped } = await this.#client.importEdges(messages(), this.#call);
     for (const { record, reason, description } of skipped) {
-      const at = records[Number(record) - first];
+      const at = sent[Number(record) - first];
       if (at !== undefined)
         this.#onSkipped({ line: at.line, reason, description: at.problem ?? description });
     }
@@ -157,8 +162,28 @@ class Import {
   }
 }
 
-async function* only<T>(message: T): AsyncIterable<T> {
-  yield message;
+/** The batches that have not been sent. */
+class Rest {
+  readonly #batches: AsyncIterator<Batch>;
+  #next: Promise<IteratorResult<Batch>> | undefined;
+
+  constructor(batches: AsyncIterator<Batch>) {
+    this.#batches = batches;
+  }
+
+  /** The next batch, which stays; undefined at the end. */
+  async peek(): Promise<Batch | undefined> {
+    this.#next ??= this.#batches.next();
+    const { done, value } = await this.#next;
+    return done === true ? undefined : value;
+  }
+
+  /** Takes the next batch; undefined at the end. */
+  async take(): Promise<Batch | undefined> {
+    const batch = await this.peek();
+    if (batch !== undefined) this.#next = undefined;
+    return batch;
+  }
 }
 
 async function* batches(

@@ -113,13 +113,28 @@ function parseObject(text: string): object | undefined {
   }
 }
 
-const jsonStrings = /"(?:[^"\\]|\\.)*"\s*(:?)/g;
-
 /** How many keys an object has as JSON spells it: `JSON.parse` keeps the last of two that are the same. */
 function countKeys(json: string): number {
   let count = 0;
-  for (const [, colon] of json.matchAll(jsonStrings)) if (colon === ":") count += 1;
+  for (let quote = json.indexOf('"'); quote >= 0; ) {
+    let end = json.indexOf('"', quote + 1);
+    while (isEscaped(json, end)) end = json.indexOf('"', end + 1);
+    let after = end + 1;
+    while (isWhiteSpace(json[after])) after += 1;
+    if (json[after] === ":") count += 1;
+    quote = json.indexOf('"', after);
+  }
   return count;
+}
+
+function isEscaped(json: string, at: number): boolean {
+  let start = at;
+  while (json[start - 1] === "\\") start -= 1;
+  return (at - start) % 2 === 1;
+}
+
+function isWhiteSpace(character: string | undefined): boolean {
+  return character === " " || character === "\t" || character === "\n" || character === "\r";
 }
 
 function countKeysOf(value: unknown): number {

@@ -21,7 +21,8 @@ export type ImportLog = (name: ImportName, progress: ImportProgress) => void;
 type Handlers = Pick<ServiceImpl<typeof GraphService>, "importEdges" | "getImport">;
 
 const maxRecords = 1_000;
-const maxReported = 1_000;
+/** As many as ten messages hold. */
+const maxReported = 10_000;
 /** A line in the log for every so many records. */
 const logEvery = 100_000;
 

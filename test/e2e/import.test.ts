@@ -209,16 +209,18 @@ describe("an import over gRPC", () => {
     expect(await progressOf(importId)).to.eql(progress);
   });
 
-  it("reports no more than the first 1,000 skipped records, and counts all", async () => {
+  it("reports no more than the first 10,000 skipped records, and counts all", async () => {
     const importId = randomUUID();
     const message = (firstRecord: bigint): Message => ({
       importId,
       firstRecord,
-      records: Array.from({ length: 600 }, () => malformed),
+      records: Array.from({ length: 1_000 }, () => malformed),
     });
-    const { progress, skipped } = await importOf(message(0n), message(600n));
-    expect(skipped.map(({ record }) => Number(record))).to.eql(Array.from({ length: 1_000 }, (_, i) => i));
-    expect(Number(progress?.skipped[0]?.count)).to.equal(1_200);
+    const { progress, skipped } = await importOf(
+      ...Array.from({ length: 12 }, (_, n) => message(BigInt(n * 1_000))),
+    );
+    expect(skipped.map(({ record }) => Number(record))).to.eql(Array.from({ length: 10_000 }, (_, i) => i));
+    expect(Number(progress?.skipped[0]?.count)).to.equal(12_000);
   });
 
   const refused: Record<string, (importId: string) => Message[]> = {

@@ -450,7 +450,7 @@ export type ImportEdgesResponse = Message<"nexgate.privacy.v1.ImportEdgesRespons
   progress?: ImportProgress | undefined;
 
   /**
-   * The first 1,000 records of this stream that were skipped.
+   * The first 10,000 records of this stream that were skipped.
    *
    * @generated from field: repeated nexgate.privacy.v1.SkippedRecord skipped = 2;
    */
