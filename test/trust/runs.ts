@@ -18,6 +18,8 @@ import {
   runFairness,
 } from "./fairness.ts";
 import type { Figure } from "./figures.ts";
+import type { MutantName } from "./hostile/support/mutants.ts";
+import { freezeBackends, holdPackets, lostPacketsFigures } from "./lost-packets.ts";
 import type { Mutant } from "./mutants.ts";
 import { openStage, outageFigures, runOutage } from "./outage.ts";
 import { faults } from "./outage-faults.ts";
@@ -51,6 +53,7 @@ export const teeth: Readonly<Record<string, readonly string[]>> = {
   soak: ["leaky"],
   race: ["unlocked"],
   chaos: ["early"],
+  "lost-packets": ["a commit for nobody", "changes outside of transactions"],
 };
 
 /** The full size of each run, by its name. */
@@ -124,6 +127,20 @@ export const runs: Record<string, (options: RunOptions) => Promise<Report>> = {
       mutant: mutant as Mutant | undefined,
     });
     return { figures: soakFigures(soak) };
+  },
+
+  /** Frozen backends, and a quarter as many times in which packets are late by seconds. */
+  async "lost-packets"({ seed, size = 40, mutant }) {
+    const options = { seed, things: 4, mutant: mutant as MutantName | undefined };
+    const frozen = await freezeBackends({ ...options, faults: size });
+    const held = await holdPackets({ ...options, faults: Math.ceil(size / 4) });
+    return {
+      figures: [
+        ...lostPacketsFigures("backends frozen", frozen),
+        ...lostPacketsFigures("packets late", held),
+      ],
+      notes: [...frozen.violations, ...held.violations],
+    };
   },
 
   /** Operations, while connections are cut. */
