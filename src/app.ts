@@ -73,6 +73,7 @@ export async function startApp(
   const database = await open({
     ...config.database,
     log: (message) => log.debug(message),
+    warn: (message) => log.warn(message),
     onCreate: () => log.info("making the embedded database, which takes a few seconds"),
     onWait: metrics.pools.waited,
     tracer: tracing?.statements,

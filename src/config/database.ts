@@ -1,4 +1,4 @@
-import { checked, oneOf, text, wholeNumber, withoutCredentials } from "./validators.ts";
+import { checked, oneOf, text, wholeNumber } from "./validators.ts";
 
 /** Where the data lives: a PostgreSQL database, or the embedded one in the data directory. */
 export interface DatabaseConfig {
@@ -14,10 +14,17 @@ export interface DatabaseConfig {
 
 const day = 86_400;
 
+/** How the URL is told to the operator. It may name several hosts, which a `URL` cannot. */
+const withoutPassword = (url: string) => {
+  const [base = "", query] = url.replace(/#.*$/s, "").split(/\?(.*)/s);
+  const masked = base.replace(/^(\w+:\/\/[^:@/]*):.*@/, "$1:***@");
+  return query === undefined ? masked : `${masked}?***`;
+};
+
 const postgresUrl = checked(
   "a postgres:// URL",
-  (value) => (/^postgres(ql)?:$/.test(URL.parse(value)?.protocol ?? "") ? value : undefined),
-  withoutCredentials,
+  (value) => (/^postgres(ql)?:\/\/\S+$/.test(value) ? value : undefined),
+  withoutPassword,
 );
 
 export const databaseVariables = {

@@ -7,7 +7,7 @@ type Show<T> = (value: T) => string;
 export const hidden: Show<unknown> = () => "***";
 
 /** How a URL is told that may hold credentials, in its authority or in its parameters. */
-export const withoutCredentials: Show<URL | string> = (value) => {
+const withoutCredentials: Show<URL | string> = (value) => {
   const url = new URL(value);
   if (url.password !== "") url.password = "***";
   // A database's user is a role; one of HTTP may be a key.

@@ -25,6 +25,8 @@ export interface DatabaseOptions {
   readonly dataDir?: string | undefined;
   /** Told what the libraries have to say; nothing is written to the console. */
   readonly log?: ((message: string) => void) | undefined;
+  /** Told what the operator should know; by default as `log`. */
+  readonly warn?: ((message: string) => void) | undefined;
   /** How old a connection to PostgreSQL may become, by default any age. */
   readonly connectionMaxAgeSeconds?: number | undefined;
   /** Whether statements are prepared on the PostgreSQL server, by default true. */

@@ -1,4 +1,5 @@
 import pg from "pg";
+import type { ConnectionTarget } from "./connection-target.ts";
 import { isConnectionUnusable, toStoreError } from "./errors.ts";
 import type { PreparedClient } from "./prepared-client.ts";
 import { inspectServer } from "./server-state.ts";
@@ -25,15 +26,17 @@ export interface Health {
  */
 export class HealthProbe {
   readonly #makeClient: () => PreparedClient & pg.Client;
+  readonly #target: ConnectionTarget;
   #client: (PreparedClient & pg.Client) | undefined;
   #successor: (PreparedClient & pg.Client) | undefined;
   #renewAt = 0;
   #failedAt = Number.NEGATIVE_INFINITY;
   #isClosed = false;
 
-  /** `makeClient` returns a client that is not connected, with timeouts. */
-  constructor(makeClient: () => PreparedClient & pg.Client) {
+  /** `makeClient` returns a client of `target` that is not connected, with timeouts. */
+  constructor(makeClient: () => PreparedClient & pg.Client, target: ConnectionTarget) {
     this.#makeClient = makeClient;
+    this.#target = target;
   }
 
   /** Rejects as `toStoreError` says. Settles within the timeouts of its client. */
@@ -69,8 +72,17 @@ export class HealthProbe {
 
   async #open(): Promise<PreparedClient & pg.Client> {
     this.#renewAt = performance.now() + renewAfterMs;
-    const client = this.#makeClient();
-    await client.connect();
+    const client = await this.#target.connect(async () => {
+      const client = this.#makeClient();
+      try {
+        await client.connect();
+        await inspectServer(client);
+        return client;
+      } catch (failure) {
+        client.destroy();
+        throw failure;
+      }
+    });
     if (this.#isClosed) void client.end();
     return client;
   }

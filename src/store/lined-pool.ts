@@ -80,13 +80,15 @@ export function linedPool({
     connections.delete(client);
   });
   const line = new WaitingLine(options.max, patience);
-  const connect = async () => {
+  const open = async () => {
     const openedAt = performance.now();
     const client = await pool.connect();
     const known = connections.get(client);
     if (known !== undefined) return known;
     try {
-      const { server } = await inspectServer(client);
+      const state = await inspectServer(client);
+      await options.target?.assertSettings(client, options, state);
+      const { server } = state;
       const expiresAt = openedAt + maxAgeSeconds * 1_000 * (1 - ageJitter * Math.random());
       const connection = new PooledConnection(
         client as unknown as PooledClient,
@@ -100,6 +102,7 @@ export function linedPool({
       throw failure;
     }
   };
+  const connect = () => options.target?.connect(open) ?? open();
   const shedding =
     findLockWaiters &&
     new LockShedding({

@@ -3,6 +3,8 @@ import { sql } from "kysely";
 import type pg from "pg";
 import type { Backend } from "./backend.ts";
 import { cancelFew } from "./cancel-request.ts";
+import { ConnectionTarget } from "./connection-target.ts";
+import { parseDatabaseUrl } from "./database-url.ts";
 import { HealthProbe } from "./health-probe.ts";
 import { type LinedPool, linedPool, type OnWait } from "./lined-pool.ts";
 import { migrate } from "./migrations/migrate.ts";
@@ -63,6 +65,7 @@ interface PostgresqlOptions {
   readonly tracer?: StatementTracer | undefined;
   readonly connectionMaxAgeSeconds?: number | undefined;
   readonly preparedStatements?: boolean | undefined;
+  readonly warn?: ((message: string) => void) | undefined;
 }
 
 /** Opens a pool on the database of a `postgres://` URL. Connects when first used, so it never fails on a server. */
@@ -76,10 +79,13 @@ export async function openPostgresql(
     tracer,
     connectionMaxAgeSeconds: maxAgeSeconds,
     preparedStatements = true,
+    warn = log,
   }: PostgresqlOptions = {},
 ): Promise<Backend> {
+  const { hosts, database, ...parsed } = parseDatabaseUrl(url);
+  const target = new ConnectionTarget({ hosts, database, ...parsed }, warn);
   const common = {
-    connectionString: url,
+    target,
     ...connection,
     log,
     statementNames: preparedStatements ? new StatementNames() : null,
@@ -90,7 +96,7 @@ export async function openPostgresql(
   const connect = ({ dialect }: LinedPool) =>
     MikroORM.init({
       ...ormOptions(log),
-      clientUrl: url,
+      dbName: database || "postgres",
       driverOptions: dialect,
     });
   const changesPool = lined("changes", maxConnections, {
@@ -112,18 +118,19 @@ export async function openPostgresql(
         ...probeTimeouts,
         application_name: "privacy-control watch",
       }) as PreparedClient & pg.Client,
+    target,
   );
   const watch = new Watch(async () => {
     const health = await probe.ask();
     for (const pool of pools)
       pool.closeConnections(({ server, openedAt }) => server !== health.server || openedAt < health.failedAt);
   }, watchTimes);
-  const { hostname, port, pathname } = new URL(url);
+  const places = hosts.map(({ host, port }) => `${host}:${port}`).join(",");
   return {
     kind: "postgresql",
     session: new Session(orm.em.fork().getKysely(), { watch, tracer }),
     checks: new Session(checks.em.fork().getKysely(), { watch, tracer }),
-    description: `${hostname}:${port || "5432"}${pathname}`,
+    description: `${places}/${database}`,
     watch: (onChange) => watch.start(onChange),
     sendsAway: () => changesPool.sendsAway(),
     pools: () => pools.map((pool) => pool.figures()),

@@ -1,4 +1,5 @@
 import pg from "pg";
+import type { ConnectionTarget } from "./connection-target.ts";
 import { isConnectionUnusable, isPlanStale } from "./errors.ts";
 import { Exchange } from "./exchange.ts";
 import { StatementNames } from "./statement-names.ts";
@@ -6,6 +7,8 @@ import { StatementNames } from "./statement-names.ts";
 export interface PreparedClientConfig extends pg.ClientConfig {
   /** Shared by the connections of a process; `null` leaves all statements unprepared. */
   readonly statementNames?: StatementNames | null | undefined;
+  /** Where the connection leads, and what it is started with. */
+  readonly target?: ConnectionTarget | undefined;
 }
 
 /**
@@ -15,8 +18,8 @@ export interface PreparedClientConfig extends pg.ClientConfig {
 export class PreparedClient extends pg.Client {
   readonly #names: StatementNames | null;
 
-  constructor({ statementNames = new StatementNames(), ...config }: PreparedClientConfig = {}) {
-    super(config);
+  constructor({ statementNames = new StatementNames(), target, ...config }: PreparedClientConfig = {}) {
+    super(target === undefined ? config : target.configure(config));
     this.#names = statementNames;
     // Without a listener a lost connection ends the process; the statement in flight rejects anyway.
     this.on("error", () => {});

@@ -16,27 +16,51 @@ export const isWritable = sql<boolean>`
 /** What a connection is asked when it is new. */
 const question = `
   select pg_is_in_recovery() as "isStandby",
-    current_setting('transaction_read_only')::bool as "isReadOnly",
-    extract(epoch from pg_postmaster_start_time())::text as server`;
+    current_setting('transaction_read_only') = 'on' as "isReadOnly",
+    extract(epoch from pg_postmaster_start_time())::text as server,
+    current_setting('server_version_num')::int as version,
+    current_setting('server_encoding') as encoding,
+    pg_backend_pid() as pid`;
+
+const oldestVersion = 150_000;
+
+interface Answer {
+  readonly isStandby: boolean;
+  readonly isReadOnly: boolean;
+  readonly server: string;
+  readonly version: number;
+  readonly encoding: string;
+  readonly pid: number;
+}
 
 /** The server at the other end of a connection. */
 export interface ServerState {
-  readonly isStandby: boolean;
-  readonly isReadOnly: boolean;
   /** Tells servers apart, and the starts of one server. */
   readonly server: string;
+  /** Whether a pooler is between: the process that it told of is not the one that answers. */
+  readonly isPooled: boolean;
 }
 
 /** Asks a new connection for its server. Throws an `UnusableServerError`. */
 export async function inspectServer(client: pg.ClientBase): Promise<ServerState> {
-  const { rows } = await client.query<ServerState>(question);
-  const [state] = rows as [ServerState];
-  const problem = problemOf(state);
+  const { rows } = await client.query<Answer>(question);
+  const [answer] = rows as [Answer];
+  const problem = problemOf(answer);
   if (problem !== undefined) throw new UnusableServerError(problem);
-  return state;
+  const { processID } = client as { processID?: number };
+  return { server: answer.server, isPooled: processID !== answer.pid };
 }
 
-function problemOf({ isStandby, isReadOnly }: ServerState): string | undefined {
+/** Why a server must not be used. */
+export function problemOf({
+  isStandby,
+  isReadOnly,
+  version,
+  encoding,
+}: Omit<Answer, "server" | "pid">): string | undefined {
+  if (version < oldestVersion)
+    return `PostgreSQL 15 or newer is needed: the server is of version ${Math.floor(version / 10_000)}`;
+  if (encoding !== "UTF8") return `the database must have the encoding UTF8: it has ${encoding}`;
   if (isStandby) return "the server is a standby: only the primary may decide";
   if (isReadOnly) return "the server is read-only: only a primary that takes changes may decide";
   return undefined;

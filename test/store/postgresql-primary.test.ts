@@ -83,6 +83,19 @@ describe("a PostgreSQL server that is not the primary", function () {
     expect((failure.cause as Error).message).to.match(/standby/);
   });
 
+  it("is passed over for the primary, where the URL names both", async () => {
+    const [first, second] = [standby.url, primary.url].map((url) => new URL(url).host);
+    const other = await openAt(
+      `postgres://postgres@${first},${second}/postgres?target_session_attrs=read-write`,
+    );
+    const present: boolean[] = [];
+    other.watch((is) => present.push(is));
+    expect(await check(other)).to.have.length(1);
+    await other.settings.set(ann as UserId, "groups", "none");
+    expect(other.describe()).to.equal(`${first},${second}/postgres`);
+    expect(present).to.eql([]);
+  });
+
   it("decides nothing as a standby that is watched: it is away", async () => {
     const other = await openAt(standby.url);
     const present: boolean[] = [];
@@ -142,6 +155,13 @@ describe("a PostgreSQL server that is not the primary", function () {
     await until(() => present.length > 1);
     expect(present).to.eql([false, true]);
     expect(await check(other)).to.have.length(1);
+  });
+
+  it("is refused when its database has another encoding than UTF8", async () => {
+    await administer("create database latin template template0 encoding 'LATIN1'");
+    const other = await openAt(new URL("/latin", primary.url).href);
+    const failure = (await failureOf(other.assertMigrated())) as PrivacyError;
+    expect((failure.cause as Error).message).to.match(/UTF8: it has LATIN1/);
   });
 
   it("keeps no connection that refused a change", async () => {

@@ -1,6 +1,6 @@
 import { expect } from "chai";
 import { ConfigError } from "../../src/config/read.ts";
-import { readConfig, readDatabaseConfig } from "../../src/config.ts";
+import { effectiveVariables, readConfig, readDatabaseConfig } from "../../src/config.ts";
 
 const secret = "x".repeat(32);
 const production = {
@@ -248,6 +248,18 @@ describe("configuration", () => {
     }))
       expect(problems({ [name]: value }).join()).to.match(new RegExp(`^${name} must be`));
   });
+
+  for (const [url, told] of [
+    [
+      "postgres://app:p@ss@a:1,[::1]:2/privacy?host=x&password=secret#x",
+      "postgres://app:***@a:1,[::1]:2/privacy?***",
+    ],
+    ["postgres://app@/privacy?host=/var/run/postgresql", "postgres://app@/privacy?***"],
+  ] as const)
+    it(`takes a database URL that libpq takes: ${told}`, () => {
+      expect(readDatabaseConfig({ DATABASE_URL: url }).url).to.equal(url);
+      expect(effectiveVariables({ DATABASE_URL: url }).DATABASE_URL).to.equal(told);
+    });
 
   it("reads the database alone for a migration job", () => {
     const environment = {

@@ -1,0 +1,105 @@
+import type pg from "pg";
+import type { DatabaseUrl } from "./database-url.ts";
+import { type ServerState, UnusableServerError } from "./server-state.ts";
+
+/** What PgBouncer says to a parameter that it does not pass on. */
+const refusedParameter = "unsupported startup parameter";
+
+/** A setting of a session, as `set` takes it. */
+type Settings = Readonly<Record<string, string>>;
+
+const namesOfSettings = ["statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"] as const;
+
+/**
+ * Where new connections lead, and what they are started with: to each host of a URL in turn until one is a primary, and
+ * without settings where a pooler refuses them. Shared by all connections to a database.
+ */
+export class ConnectionTarget {
+  readonly #url: DatabaseUrl;
+  readonly #warn: (message: string) => void;
+  #host = 0;
+  #refusesSettings = false;
+  readonly #warnedOf = new Set<string>();
+
+  /** `warn` gets what the operator should know. */
+  constructor(url: DatabaseUrl, warn: (message: string) => void) {
+    this.#url = url;
+    this.#warn = warn;
+  }
+
+  /** The configuration of a new client. Parameters of the URL override those of `base`, but options are added up. */
+  configure(base: pg.ClientConfig): pg.ClientConfig {
+    const { options: _, ...startup } = this.#url.startup;
+    const config = {
+      ...base,
+      ...startup,
+      options: optionsOf(base, this.#url),
+      connectionString: this.#url.driverUrl(this.#host),
+    } as pg.ClientConfig;
+    if (!this.#refusesSettings) return config;
+    const { options, ...bare } = config;
+    for (const name of namesOfSettings) delete bare[name];
+    return bare;
+  }
+
+  /** Connects by `open`, at other hosts or without settings where that may help. */
+  async connect<T>(open: () => Promise<T>): Promise<T> {
+    for (let attempt = 1; ; attempt++) {
+      const host = this.#host;
+      const hadSettings = !this.#refusesSettings;
+      try {
+        return await open();
+      } catch (failure) {
+        if (hadSettings && failure instanceof Error && failure.message.startsWith(refusedParameter)) {
+          this.#refusesSettings = true;
+          continue;
+        }
+        if (attempt >= this.#url.hosts.length) throw failure;
+        // Another connection may have found out before.
+        if (this.#host === host) this.#host = (host + 1) % this.#url.hosts.length;
+      }
+    }
+  }
+
+  /**
+   * Warns once of each of the settings of `base` and the URL that did not reach the server. Throws an `UnusableServerError`
+   * when the tables would be looked for elsewhere.
+   */
+  async assertSettings(client: pg.ClientBase, base: pg.ClientConfig, state: ServerState): Promise<void> {
+    if (!state.isPooled) return;
+    const wanted = wantedSettings(base, this.#url);
+    const { rows } = await client.query<{ name: string; setting: string }>({
+      text: "select name, setting from pg_settings where name = any($1)",
+      values: [Object.keys(wanted)],
+    });
+    const missing = Object.entries(wanted).filter(
+      ([name, value]) => rows.find((row) => row.name === name)?.setting !== value,
+    );
+    if (missing.some(([name]) => name === "search_path"))
+      throw new UnusableServerError(
+        "the pooler has dropped search_path: set it by alter role, not in DATABASE_URL",
+      );
+    const unknown = missing.filter(([name]) => !this.#warnedOf.has(name));
+    if (unknown.length === 0) return;
+    for (const [name] of unknown) this.#warnedOf.add(name);
+    const settings = unknown.map(([name, value]) => `${name} = ${value}`).join(", ");
+    this.#warn(`the pooler has dropped settings: set them by alter role for the user: ${settings}`);
+  }
+}
+
+function optionsOf(base: pg.ClientConfig, { startup }: DatabaseUrl): string | undefined {
+  return [base.options, startup.options].filter(Boolean).join(" ") || undefined;
+}
+
+/** What the server should have, as it tells it itself: times in milliseconds. */
+function wantedSettings(base: pg.ClientConfig, url: DatabaseUrl): Settings {
+  const wanted: Record<string, string> = {};
+  for (const name of namesOfSettings) {
+    const value = url.startup[name] ?? base[name];
+    if (value) wanted[name] = String(value);
+  }
+  const options = optionsOf(base, url) ?? "";
+  for (const [, name = "", value = ""] of options.matchAll(/(?:-c\s*|--)([\w.-]+)=((?:\\.|\S)*)/g))
+    wanted[name.replaceAll("-", "_")] = value.replaceAll(/\\(.)/g, "$1");
+  return wanted;
+}
