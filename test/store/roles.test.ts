@@ -11,6 +11,9 @@ import { failureOf, type TestStore, testStore } from "./suite/store.ts";
 const serviceRole = "privacy_control_service";
 const denied = "42501";
 
+/** A busy machine must not refuse what the suite asks for at once. */
+const patience = { burstMs: 60_000, standingMs: 60_000 };
+
 describe("the roles of deploy/sql/roles.sql", () => {
   // A server of its own: roles belong to all of its databases.
   let server: ThrowawayServer;
@@ -26,7 +29,11 @@ describe("the roles of deploy/sql/roles.sql", () => {
     await owner.migrate();
     // The suite looks past the store's methods, and migrates, with rights that the service lacks.
     const { migrate, query: past } = owner;
-    store = { ...testStore(await openPostgresql(roles.service, () => {})), migrate, query: past };
+    store = {
+      ...testStore(await openPostgresql(roles.service, () => {}, { patience })),
+      migrate,
+      query: past,
+    };
     service = new pg.Client({ connectionString: roles.service });
     await service.connect();
     await query(server.url, "create schema accounts; create table accounts.passwords (id int)");
