@@ -4,6 +4,9 @@ import { type Placed, Roster } from "../collections/roster.ts";
 import { type Connection, type Connections, sizeOfRequest } from "./connections.ts";
 import type { Limits } from "./limits.ts";
 
+/** How long a client may leave a connection open that carries nothing any more, in milliseconds. */
+const lingerMs = 1_000;
+
 /** A stream that is open. Times are of `performance.now()`. */
 interface Open extends Placed {
   readonly stream: ServerHttp2Stream;
@@ -26,6 +29,8 @@ interface Open extends Placed {
 
 interface Session {
   readonly connection: Connection;
+  /** Speaks HTTP/2: the connection's own, or TLS on it. */
+  readonly socket: Socket;
   readonly streams: Roster<Open>;
   /** Without a request, since the session began or its last stream ended. */
   restingSince: number;
@@ -34,6 +39,8 @@ interface Session {
   /** What the client has done so far: it is told by its settings that it speaks HTTP/2 at all. */
   stage: "silent" | "settled" | "asking" | "served";
   closing: boolean;
+  /** When the session was first seen to have ended. */
+  endedSince: number | undefined;
   /** Streams that may stay open. */
   long: number;
   /** Pings and settings since the last look. */
@@ -62,16 +69,19 @@ export class SessionWatch {
   add(session: Http2Session, socket: Socket, connection: Connection): void {
     const state: Session = {
       connection,
+      socket,
       streams: new Roster(),
       restingSince: performance.now(),
       used: false,
       stage: "silent",
       closing: false,
+      endedSince: undefined,
       long: 0,
       controlFrames: 0,
     };
     this.#sessions.set(session, state);
-    connection.close = () => session.destroy();
+    // A session that was ended before only waits for its client to close the connection.
+    connection.close = () => (session.closed ? connection.socket.destroy() : session.destroy());
     connection.measure = measuring(socket, state.streams, this.#limits.messageBytes);
     // No limit of nghttp2 holds for a client that takes the acknowledgements.
     const onControlFrame = () => {
@@ -152,7 +162,8 @@ export class SessionWatch {
   #sweep(now: number): void {
     for (const [session, state] of this.#sessions) {
       for (const open of state.streams) this.#look(open.stream, open, now);
-      this.#rest(session, state, now);
+      if (session.destroyed) this.#end(state, now);
+      else this.#rest(session, state, now);
       state.controlFrames = 0;
     }
   }
@@ -199,6 +210,16 @@ export class SessionWatch {
       state.closing = true;
       session.close();
     }
+  }
+
+  /**
+   * Destroys the connection of a session that has ended. Node only ends it for writing where the session was closed
+   * before, by either side, and a client may keep its own side open for ever.
+   */
+  #end(state: Session, now: number): void {
+    state.endedSince ??= now;
+    const mostMs = state.socket.writableFinished ? lingerMs : this.#limits.stalledResponseMs;
+    if (now - state.endedSince >= mostMs) state.connection.socket.destroy();
   }
 }
 

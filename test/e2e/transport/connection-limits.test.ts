@@ -1,5 +1,5 @@
 import { once } from "node:events";
-import type { Socket } from "node:net";
+import { connect, type Socket } from "node:net";
 import { expect } from "chai";
 import type { Limits } from "../../../src/http/limits.ts";
 import { headerBlock, http2Frame, openSession, openTcp, preface } from "../../support/raw-http.ts";
@@ -86,6 +86,20 @@ describe("a listener's bounds of all its connections", () => {
       await next.ask();
       await away;
       if (!session.destroyed) await once(session, "close");
+    });
+
+    it("closes sessions of HTTP/2 whose clients leave the connection open", async () => {
+      await start({ connections: 2, sweepMs: 20 });
+      const settings = http2Frame(4, 0, 0, Buffer.alloc(0));
+      const away = http2Frame(7, 0, 0, Buffer.alloc(8));
+      for (let i = 0; i < 6; i++) {
+        const socket = connect({ port: server.listener.port, host: "127.0.0.1", allowHalfOpen: true });
+        sockets.push(socket.on("error", () => {}));
+        socket.write(Buffer.concat([preface, settings, away]));
+        await once(socket.resume(), "end");
+      }
+      await until(() => server.listener.connections() <= 2);
+      await until(() => server.listener.connections() === 0);
     });
 
     it("closes none that has a request to answer, and refuses a new one when all have", async () => {
