@@ -133,6 +133,7 @@ export async function startApp(
     ready,
     log,
     corsOrigins: config.corsOrigins,
+    prefix: { basePath: config.publicBasePath, trustedProxies: config.rates.trustedProxies },
     limits: { ...publicLimits, keepAliveMs: config.keepAliveMs },
     tls: certificates && { certificates, demandsClients: false },
   });

@@ -10,13 +10,15 @@ import { readVariables, refuse } from "./config/read.ts";
 import { type TlsConfig, tlsConfig, tlsProblems, tlsVariables } from "./config/tls.ts";
 import { type TokenConfig, tokenConfig, tokenProblems, tokenVariables } from "./config/tokens.ts";
 import { type TracingConfig, tracingConfig, tracingVariables } from "./config/tracing.ts";
-import { oneOf, port, shown, text, wholeNumber } from "./config/validators.ts";
+import { oneOf, path, port, shown, text, wholeNumber } from "./config/validators.ts";
 
 /** What the process was told by its environment; see the README for each variable. */
 export interface Config {
   readonly production: boolean;
   readonly host: string;
   readonly httpPort: number;
+  /** The path below which clients see the public port, empty for none. */
+  readonly publicBasePath: string;
   readonly grpcPort: number;
   readonly admin: AdminConfig;
   /** Undefined for plaintext. */
@@ -55,6 +57,7 @@ const variables = {
   NODE_ENV: oneOf("production", "development", "test")({ default: undefined }),
   HOST: text({ default: "127.0.0.1" }),
   HTTP_PORT: port({ default: 7001 }),
+  PUBLIC_BASE_PATH: path({ default: "" }),
   GRPC_PORT: port({ default: 50051 }),
   REFLECTION: oneOf("on", "off")({ default: "on" }),
   LOG_LEVEL: oneOf(...logLevels)({ default: "info" }),
@@ -110,6 +113,7 @@ function read(environment: NodeJS.ProcessEnv) {
     production,
     host: env.HOST,
     httpPort: env.HTTP_PORT,
+    publicBasePath: env.PUBLIC_BASE_PATH,
     grpcPort: env.GRPC_PORT,
     admin: adminConfig(env),
     tls: tlsConfig(env),

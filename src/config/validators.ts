@@ -60,6 +60,13 @@ export const httpUrl = checked(
   withoutCredentials,
 );
 
+/** A path without a slash at its end. */
+export const path = checked(
+  "a path such as /privacy, without a slash at its end",
+  (value) => (/^(?:\/[\w.~-]+)+$/.test(value) ? value : undefined),
+  String,
+);
+
 /** A whole number in decimal digits, from `min` to `max`. */
 export const wholeNumber = (what: string, min: number, max: number) =>
   checked(

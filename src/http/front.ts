@@ -44,6 +44,8 @@ interface FrontOptions {
   readonly cors?: Cors;
   /** The HTTP methods that `otherwise` serves at a path. */
   readonly methodsAt?: (path: string) => readonly string[];
+  /** Sets the path prefix of a request. */
+  readonly setPrefix?: (request: Request) => void;
 }
 
 /** Puts the calls over Connect, gRPC-Web and gRPC before everything else that a listener answers. */
@@ -56,6 +58,7 @@ export function createFront({
   headers = [],
   cors = noCors,
   methodsAt = () => [],
+  setPrefix = () => {},
 }: FrontOptions): Front {
   const handlers = connectHandlers(calls, rpc);
   const unary = { ...rpc, responseHeaders: Object.fromEntries(headers) };
@@ -84,6 +87,7 @@ export function createFront({
   };
 
   const answer = async (request: Request, response: Response): Promise<void> => {
+    setPrefix(request);
     const path = pathOf(request);
     const handler = handlers.get(path);
     for (const [name, value] of standing(request)) response.setHeader(name, value);

@@ -1,3 +1,4 @@
+import { BlockList } from "node:net";
 import type { Logger } from "pino";
 import type { Calls } from "../rpc/calls.ts";
 import { publicRpc } from "./connect-handlers.ts";
@@ -5,6 +6,7 @@ import { type AllowedOrigins, cors, varyHeaders } from "./cors.ts";
 import { createFront, type Handle } from "./front.ts";
 import { type Limits, publicLimits } from "./limits.ts";
 import { type Listener, type ListenTls, listen } from "./listener.ts";
+import { type PathPrefixOptions, pathPrefix } from "./path-prefix.ts";
 import { probes } from "./probes.ts";
 import { securityHeaders } from "./standing-headers.ts";
 
@@ -21,6 +23,8 @@ interface PublicListenerOptions {
   readonly log: Logger;
   /** The origins whose pages may use the port; none by default. */
   readonly corsOrigins?: AllowedOrigins;
+  /** Where clients see the port; at the root by default. */
+  readonly prefix?: PathPrefixOptions;
   readonly tls?: ListenTls | undefined;
   readonly limits?: Limits;
   /** False serves unary gRPC by Connect alone. */
@@ -37,6 +41,7 @@ export function openPublicListener({
   ready,
   log,
   corsOrigins = [],
+  prefix = { basePath: "", trustedProxies: new BlockList() },
   tls,
   limits = publicLimits,
   fastPath = true,
@@ -50,6 +55,7 @@ export function openPublicListener({
     fastPath,
     headers: [...securityHeaders(tls !== undefined), ...varyHeaders(corsOrigins)],
     cors: cors(corsOrigins),
+    setPrefix: pathPrefix(prefix),
     methodsAt,
   });
   return listen({ host, port, front, limits, log, tls });

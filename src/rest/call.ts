@@ -13,7 +13,7 @@ import { type HttpRequest, readJsonBody } from "./body.ts";
 import { entityTag, namesTag } from "./entity-tag.ts";
 import { errorReasonHeader, failureOf } from "./failure.ts";
 import { allPages, completePageSize, type ListShape, nextTokenOf, setField } from "./list.ts";
-import { nextPageLink } from "./next-page.ts";
+import { nextPageLink, pathPrefixHeader } from "./next-page.ts";
 import {
   begin,
   breakOff,
@@ -119,7 +119,8 @@ async function run(exchange: Exchange, context: CallContext, http: HttpFacts): P
   headers.push(...encoding);
   const nextToken = paged ? nextTokenOf(list, reply) : "";
   if (list !== undefined && nextToken !== "") {
-    const page = { segments: route.segments, parameters: path, query: exchange.query };
+    const prefix = String(request.headers[pathPrefixHeader] ?? "");
+    const page = { prefix, segments: route.segments, parameters: path, query: exchange.query };
     headers.push(["link", nextPageLink(list, page, nextToken)]);
   }
   context.abort(finished);

@@ -2,8 +2,13 @@ import type { ListShape } from "./list.ts";
 import { pairsOf } from "./parameters.ts";
 import { fillTemplate, type Segment } from "./template.ts";
 
+/** The header in which the listener leaves the path prefix under which the client sees the service. */
+export const pathPrefixHeader = "x-forwarded-prefix";
+
 /** What a link to the next page repeats of the request for this one. */
 interface Page {
+  /** Stands before the path for the client. */
+  readonly prefix: string;
   readonly segments: readonly Segment[];
   /** The decoded parameters of the path. */
   readonly parameters: readonly string[];
@@ -19,5 +24,5 @@ export function nextPageLink({ pageToken }: ListShape, page: Page, nextToken: st
     ][],
   );
   query.append(pageToken.name, nextToken);
-  return `<${fillTemplate(page.segments, page.parameters)}?${query}>; rel="next"`;
+  return `<${page.prefix}${fillTemplate(page.segments, page.parameters)}?${query}>; rel="next"`;
 }

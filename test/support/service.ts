@@ -87,6 +87,7 @@ export async function startService(
         clockToleranceSeconds: 30,
       },
       corsOrigins: [],
+      publicBasePath: "",
       rates: noRates,
       maxInFlight: noInFlightLimits,
       reflection: true,

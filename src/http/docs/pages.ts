@@ -4,6 +4,7 @@ import { describeRoutes } from "../../rest/openapi/document.ts";
 import type { Route } from "../../rest/routes.ts";
 import { answerRedirect } from "../answers.ts";
 import { type Handle, pathOf } from "../front.ts";
+import { prefixOf } from "../path-prefix.ts";
 import { type PublishedFile, publishFile, publishText } from "./files.ts";
 import { serveFiles } from "./serve.ts";
 
@@ -22,11 +23,12 @@ export async function apiPages(
   reasons: DescEnum,
   otherwise: Handle,
 ): Promise<Handle> {
-  const page = await publishFile(html, ours("page/index.html"));
+  const page = await readFile(ours("page/index.html"), "utf8");
   const files = new Map<string, PublishedFile>([
     ["/openapi.json", await describe(routes, reasons)],
-    ["/docs", page],
-    ["/docs/", page],
+    ["/docs", publishText(html, page)],
+    // Addresses in the page are relative, so that it works below any path.
+    ["/docs/", publishText(html, page.replaceAll(/(?<=(?:href|src)=")/g, "../"))],
     ["/docs/page.css", await publishFile(css, ours("page/page.css"))],
     ["/docs/page.js", await publishFile(javascript, ours("page/page.js"))],
     ["/docs/favicon.png", await publishFile("image/png", theirs("favicon-32x32.png"))],
@@ -36,7 +38,7 @@ export async function apiPages(
   const serve = serveFiles(files, otherwise);
   return (request, response) => {
     const isRoot = pathOf(request) === "/" && (request.method === "GET" || request.method === "HEAD");
-    return isRoot ? answerRedirect(response, "/docs") : serve(request, response);
+    return isRoot ? answerRedirect(response, `${prefixOf(request)}/docs`) : serve(request, response);
   };
 }
 

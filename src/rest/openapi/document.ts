@@ -52,7 +52,7 @@ export function describeRoutes(routes: readonly Route[], info: Info, reasons: De
     openapi: "3.1.0",
     info: { ...rest, license: { name: license } },
     // Addresses are relative to the document's own.
-    servers: [{ url: "/" }],
+    servers: [{ url: "." }],
     security: [{ bearer: [] }],
     tags: groupsOf([...methods.keys()]),
     paths,

@@ -1,6 +1,8 @@
+const description = new URL("../openapi.json", document.currentScript.src).href;
+
 window.addEventListener("DOMContentLoaded", () => {
   window.SwaggerUIBundle({
-    url: "/openapi.json",
+    url: description,
     dom_id: "#page",
     deepLinking: true,
     displayRequestDuration: true,

@@ -45,7 +45,7 @@ describe("the description of the REST API", () => {
       `${rule.verb} ${rule.template}`.replace("{user_id}", "{userId}"),
     );
     expect(operations.map(([method, path]) => `${method} ${path}`)).to.have.members(compiled);
-    expect(document.servers).to.eql([{ url: "/" }]);
+    expect(document.servers).to.eql([{ url: "." }]);
   });
 
   it("names every operation once, and groups it", () => {

@@ -1,0 +1,44 @@
+import { type BlockList, isIPv6 } from "node:net";
+import { pathPrefixHeader } from "../rest/next-page.ts";
+import type { Request } from "./answers.ts";
+
+/** Where clients see the service, when a proxy serves it below a path of its own. */
+export interface PathPrefixOptions {
+  /** The prefix that is configured: a path without a slash at its end, empty for none. */
+  readonly basePath: string;
+  /** The proxies whose `X-Forwarded-Prefix` goes before that. */
+  readonly trustedProxies: BlockList;
+}
+
+/** Up to 128 characters of segments, so that it can lead nowhere else. */
+const wellFormed = /^(?=.{1,128}$)(?:\/[\w.~-]+)+\/?$/;
+
+/**
+ * Makes what sets a request's path prefix: takes it off its target where the proxy has left it on, and leaves it in the
+ * header for whoever makes links. Whatever the header said before is gone.
+ */
+export function pathPrefix({ basePath, trustedProxies }: PathPrefixOptions): (request: Request) => void {
+  const isTrusted = (address = "") => trustedProxies.check(address, isIPv6(address) ? "ipv6" : "ipv4");
+  return (request) => {
+    const { headers, url = "" } = request;
+    if (basePath !== "" && isBelow(url, basePath)) request.url = withSlash(url.slice(basePath.length));
+    const forwarded = headers[pathPrefixHeader];
+    const isTaken =
+      typeof forwarded === "string" && wellFormed.test(forwarded) && isTrusted(request.socket?.remoteAddress);
+    headers[pathPrefixHeader] = isTaken ? forwarded.replace(/\/$/, "") : basePath;
+  };
+}
+
+/** The prefix of a request, empty for none. */
+export function prefixOf({ headers }: Request): string {
+  return String(headers[pathPrefixHeader] ?? "");
+}
+
+function isBelow(url: string, basePath: string): boolean {
+  const next = url[basePath.length];
+  return url.startsWith(basePath) && (next === undefined || next === "/" || next === "?");
+}
+
+function withSlash(rest: string): string {
+  return rest.startsWith("/") ? rest : `/${rest}`;
+}
