@@ -115,6 +115,37 @@ describe("the prepared client", () => {
       expect((await client.query("select n from numbers")).rows).to.eql([{ n: 1 }]);
     });
 
+    for (const [why, text] of [
+      ["is wrong", "begin isolation level nonsense"],
+      ["is refused", "begin isolation level read committed"],
+    ] as const) {
+      it(`stores nothing when its begin ${why}, not even by a transaction of its own`, async () => {
+        const other = new PreparedClient({ connectionString: url }) as pg.Client;
+        await other.connect();
+        try {
+          await other.query("create table stored (n int)");
+          if (why === "is refused") {
+            // In a transaction that has failed no other one can begin.
+            await client.query("begin");
+            await failureOf(client.query("select 1 / 0"));
+          }
+          const failure = await failureOf(
+            client.queryAll([
+              ask(text),
+              ask("select pg_advisory_xact_lock($1)", 8),
+              ask("insert into stored values ($1)", 1),
+            ]),
+          );
+          expect(failure).not.to.equal("none");
+          await client.query("commit").catch(() => {});
+          expect((await other.query("select from stored")).rows).to.eql([]);
+        } finally {
+          await other.query("drop table stored");
+          await other.end();
+        }
+      });
+    }
+
     it("rejects when its connection is lost", async () => {
       const failure = failureOf(
         client.queryAll([ask("begin"), ask("select pg_terminate_backend(pg_backend_pid())")]),
