@@ -7,6 +7,7 @@ import type { UserId } from "../../src/domain/ids.ts";
 import { freePort } from "../support/throwaway-server.ts";
 import type { MutantName } from "./hostile/support/mutants.ts";
 import type { Mutant } from "./mutants.ts";
+import { commandIn, type Namespace } from "./namespace.ts";
 import type { Target } from "./pair-client.ts";
 
 const jwt = { secret: "the secret that signs tokens in fault runs", issuer: "trust" };
@@ -52,6 +53,8 @@ interface InstanceOptions {
   readonly maxInFlightPerUser?: number;
   /** What is taken out of the source text. */
   readonly sourceMutant?: MutantName | undefined;
+  /** Where it runs, and where it listens then. */
+  readonly namespace?: Pick<Namespace, "name" | "address"> | undefined;
 }
 
 /** Starts an instance and waits until it is ready. */
@@ -62,9 +65,11 @@ export async function startInstance({
   limitsCallers = false,
   maxInFlightPerUser,
   sourceMutant,
+  namespace,
 }: InstanceOptions): Promise<Instance> {
   const [httpPort, grpcPort] = [await freePort(), await freePort()];
-  const publicUrl = `http://127.0.0.1:${httpPort}`;
+  const host = namespace?.address ?? "127.0.0.1";
+  const publicUrl = `http://${host}:${httpPort}`;
   const embedded = !database.startsWith("postgres:");
   const entry = mutant === undefined ? "../../src/main.ts" : "./serve-mutant.ts";
   const args = [
@@ -77,6 +82,7 @@ export async function startInstance({
   ];
   const env = {
     PATH: process.env.PATH,
+    HOST: host,
     HTTP_PORT: String(httpPort),
     GRPC_PORT: String(grpcPort),
     ADMIN_PORT: "0",
@@ -107,7 +113,8 @@ export async function startInstance({
   };
   const start = async () => {
     const begin = performance.now();
-    child = spawn(process.execPath, args, { env, stdio: ["ignore", "ignore", "inherit", "ipc"] });
+    const [command, ...prefix] = [...(namespace ? commandIn(namespace) : []), process.execPath] as [string];
+    child = spawn(command, [...prefix, ...args], { env, stdio: ["ignore", "ignore", "inherit", "ipc"] });
     await untilReady();
     return performance.now() - begin;
   };
@@ -119,7 +126,7 @@ export async function startInstance({
   };
   await start();
   return {
-    url: `http://127.0.0.1:${grpcPort}`,
+    url: `http://${host}:${grpcPort}`,
     publicUrl,
     token: await serviceToken("trust", scopes, minting),
     userToken: (id) => userToken(id as UserId, minting),

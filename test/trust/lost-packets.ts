@@ -13,6 +13,7 @@ import { startThrowawayServer, type ThrowawayServer } from "../support/throwaway
 import type { Figure } from "./figures.ts";
 import type { MutantName } from "./hostile/support/mutants.ts";
 import { type Instance, startInstance } from "./instance.ts";
+import { type Namespace, openNamespace } from "./namespace.ts";
 import type { Target } from "./pair-client.ts";
 import { type Random, randomOf } from "./random.ts";
 
@@ -79,6 +80,25 @@ export function holdPackets(options: LostPacketsOptions, [leastMs, mostMs] = [3_
   });
 }
 
+/** Loses the packets between one of two instances and PostgreSQL, by a network link that is cut. Needs `whyNoNamespace` to be undefined. */
+export function losePackets(options: LostPacketsOptions, [leastMs, mostMs] = [3_500, 4_500]) {
+  return onPostgresql(options, async (server, start, parts) => {
+    const namespace = await openNamespace(server.url);
+    parts.defer(() => namespace.close());
+    const instances = [await start(namespace.url, namespace), await start(server.url)];
+    return {
+      instances,
+      fault: async (random) => {
+        namespace.cut();
+        await setTimeout(leastMs + random.below(mostMs - leastMs));
+        namespace.mend();
+        // TCP sends again what was lost, after pauses that double.
+        await setTimeout(leastMs);
+      },
+    };
+  });
+}
+
 /** What is promised of a run of this kind. */
 export function lostPacketsFigures(name: string, outcome: LostPacketsOutcome): Figure[] {
   const figure = (what: string, value: number, promise: Partial<Figure> = {}) => ({
@@ -95,7 +115,7 @@ export function lostPacketsFigures(name: string, outcome: LostPacketsOutcome): F
   ];
 }
 
-type Start = (database: string) => Promise<Instance>;
+type Start = (database: string, namespace?: Namespace) => Promise<Instance>;
 
 async function onPostgresql(
   options: LostPacketsOptions,
@@ -108,8 +128,8 @@ async function onPostgresql(
   await using parts = new AsyncDisposableStack();
   const server = await startThrowawayServer();
   parts.defer(() => server.stop());
-  const start: Start = async (database) =>
-    parts.use(await startInstance({ database, sourceMutant: options.mutant }));
+  const start: Start = async (database, namespace) =>
+    parts.use(await startInstance({ database, namespace, sourceMutant: options.mutant }));
   const { instances, fault } = await prepare(server, start, parts);
   const clients = instances.map(openThingClient);
   parts.defer(() => {

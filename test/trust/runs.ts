@@ -19,8 +19,9 @@ import {
 } from "./fairness.ts";
 import type { Figure } from "./figures.ts";
 import type { MutantName } from "./hostile/support/mutants.ts";
-import { freezeBackends, holdPackets, lostPacketsFigures } from "./lost-packets.ts";
+import { freezeBackends, holdPackets, losePackets, lostPacketsFigures } from "./lost-packets.ts";
 import type { Mutant } from "./mutants.ts";
+import { whyNoNamespace } from "./namespace.ts";
 import { openStage, outageFigures, runOutage } from "./outage.ts";
 import { faults } from "./outage-faults.ts";
 import { runSoak, soakFigures } from "./soak.ts";
@@ -133,7 +134,11 @@ export const runs: Record<string, (options: RunOptions) => Promise<Report>> = {
   async "lost-packets"({ seed, size = 40, mutant }) {
     const options = { seed, things: 4, mutant: mutant as MutantName | undefined };
     const frozen = await freezeBackends({ ...options, faults: size });
-    const held = await holdPackets({ ...options, faults: Math.ceil(size / 4) });
+    const missing = whyNoNamespace();
+    if (missing !== undefined)
+      console.log(`packets are delayed by a proxy instead of lost, because ${missing}`);
+    const late = missing === undefined ? losePackets : holdPackets;
+    const held = await late({ ...options, faults: Math.ceil(size / 4) });
     return {
       figures: [
         ...lostPacketsFigures("backends frozen", frozen),
