@@ -33,7 +33,7 @@ export function ormOptions(log: (message: string) => void) {
       silent: true,
       // Switching the checks off needs a superuser on PostgreSQL.
       disableForeignKeys: false,
-      // Makes the migrator create its table inside the transaction: instances that start at once would collide on
+      // Makes the migrator look for its table inside the transaction: instances that start at once would collide on
       // it outside of the lock, and PGlite's one connection would wait for itself.
       includeWildcardSchema: true,
     },

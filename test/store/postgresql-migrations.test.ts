@@ -1,5 +1,6 @@
 import { expect } from "chai";
 import { sql } from "kysely";
+import type { UserId } from "../../src/domain/ids.ts";
 import { migrationsList } from "../../src/store/migrations/list.ts";
 import { postgresUrl } from "../support/cluster.ts";
 import { malformedRecord } from "./suite/imports.ts";
@@ -67,6 +68,29 @@ describe("migrations on PostgreSQL", () => {
     await store.admin.query(`update imports set records = 5, stored = 5 where id = '${id}'`);
     expect((await store.imports.progress({ service: "accounts", id })).records).to.equal(1);
   });
+
+  for (const [what, table] of [
+    ["other columns", "create table migrations (version text)"],
+    [
+      "other names",
+      "create table migrations (id serial, name text, executed_at timestamptz); insert into migrations (name) values ('x')",
+    ],
+  ] as const) {
+    it(`leave other software's table of migrations alone, which has ${what}, and go into another schema`, async () => {
+      const store = await instance();
+      await store.admin.query(`${table}; create schema privacy`);
+      for (const failure of [await failureOf(store.migrate()), await failureOf(store.assertMigrated())])
+        expect((failure as Error).message).to.match(/"migrations" of the schema "public".*search_path/);
+      const apart = await instance({ options: "-c search_path=privacy" });
+      expect(await apart.migrate()).to.eql(all);
+      await apart.assertMigrated();
+      const [ann, bob] = (await apart.newUsers(2)) as [UserId, UserId];
+      await apart.blocks.block(ann, bob);
+      expect(await apart.blocks.list(ann, 5)).to.have.length(1);
+      const { rows } = await store.admin.query("select tablename from pg_tables where schemaname = 'public'");
+      expect(rows).to.eql([{ tablename: "migrations" }]);
+    });
+  }
 
   it("wait for each other longer than any statement may take", async () => {
     const [first, second] = [await instance(), await instance({ statement_timeout: 50, lock_timeout: 50 })];

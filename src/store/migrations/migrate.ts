@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import type { IMigrator } from "@mikro-orm/core";
 import type { SqlEntityManager } from "@mikro-orm/postgresql";
-import { sql } from "kysely";
+import { type RawBuilder, sql } from "kysely";
 import type { Session } from "../session.ts";
 import { grantTo } from "./grants.ts";
 import { migrationsList } from "./list.ts";
@@ -23,6 +23,14 @@ export async function migrate(
     await sql`set local lock_timeout = 0`.execute(db);
     // Two numbers: a key space of its own, apart from the one-number locks on pairs of users.
     await sql`select pg_advisory_xact_lock(7001, 1)`.execute(db);
+    await appliedMigrations(async (statement) => (await statement.execute(db)).rows);
+    // MikroORM would take a table of this name in any other schema for its own.
+    await sql`
+      create table if not exists migrations (
+        id serial primary key,
+        name varchar(255) not null,
+        executed_at timestamptz(6) not null default current_timestamp(6)
+      )`.execute(db);
     const applied = await orm.migrator.up({ transaction: em.getTransactionContext() });
     const key = randomBytes(signingKeyBytes);
     await sql`insert into signing_keys (id, key) values (1, ${key}) on conflict do nothing`.execute(db);
@@ -34,11 +42,29 @@ export async function migrate(
 /** Returns the names of the migrations that the database lacks, oldest first. Changes nothing. */
 export async function pendingMigrations(session: Session, signal?: AbortSignal): Promise<string[]> {
   const names = migrationsList.map(({ name }) => name);
-  const [found] = await session.read(
-    sql<{ any: boolean }>`select to_regclass('migrations') is not null as any`,
-    signal,
-  );
-  if (!found?.any) return names;
-  const applied = await session.read(sql<{ name: string }>`select name from migrations`, signal);
-  return names.filter((name) => !applied.some((migration) => migration.name === name));
+  const applied = await appliedMigrations((statement) => session.read(statement, signal));
+  return names.filter((name) => !applied.includes(name));
+}
+
+/** Reads the names of the applied migrations. Throws an error for the operator when other software applied them. */
+async function appliedMigrations(
+  read: <Row>(statement: RawBuilder<Row>) => Promise<Row[]>,
+): Promise<string[]> {
+  const [table] = await read(sql<{ schema: string; isOurs: boolean }>`
+    select n.nspname as schema, (
+      select count(*) = 3 from pg_attribute a
+      where a.attrelid = c.oid and not a.attisdropped and a.attname in ('id', 'name', 'executed_at')
+    ) as "isOurs"
+    from pg_class c join pg_namespace n on n.oid = c.relnamespace
+    where c.oid = to_regclass('migrations')`);
+  if (table === undefined) return [];
+  const rows = table.isOurs ? await read(sql<{ name: string }>`select name from migrations`) : [];
+  const applied = rows.map(({ name }) => name);
+  const isOurs = migrationsList.some(({ name }) => applied.includes(name));
+  if (!table.isOurs || (applied.length > 0 && !isOurs))
+    throw new Error(
+      `the table "migrations" of the schema "${table.schema}" is other software's: make a schema for this service, ` +
+        "and name it in DATABASE_URL, as ?options=-c%20search_path%3Dprivacy",
+    );
+  return applied;
 }
