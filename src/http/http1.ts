@@ -63,6 +63,7 @@ export function createHttp1(
     pipelines.add,
   );
   server.setTimeout(limits.stalledResponseMs);
+  server.maxHeadersCount = limits.headerFields;
   server.on("checkExpectation", (_request, response) => refuseRequest(response, 417));
   // Nothing is proxied here. Node would close the connection without a word.
   server.on("connect", (_request, socket: Socket) => {

@@ -18,6 +18,8 @@ export interface Limits {
   readonly sweepMs: number;
   /** Size of all headers of a request, in bytes. */
   readonly headerBytes: number;
+  /** Header fields of an HTTP/1.1 request; Node allows as many over HTTP/2. Each takes memory beside its bytes. */
+  readonly headerFields: number;
   /** Size of a message, after decompression, in bytes. */
   readonly messageBytes: number;
   /** Memory that one HTTP/2 session may hold, in megabytes; it opens no more streams beyond that. */
@@ -56,6 +58,7 @@ export const publicLimits: Limits = {
   stalledResponseMs: 60_000,
   sweepMs: 500,
   headerBytes: 16 * 1024,
+  headerFields: 128,
   messageBytes: 64 * 1024,
   sessionMegabytes: 10,
   // What RFC 9113, 6.9.2 begins with.

@@ -24,6 +24,7 @@ describe("a request that no method answers", () => {
     ["CONNECT h:1 HTTP/1.1\r\nHost: h\r\n\r\n", 400, "INVALID_REQUEST"],
     ["GET / HTTP/1.1\r\nHost: h\r\n", 408, "DEADLINE_EXCEEDED"],
     [`GET / HTTP/1.1\r\nHost: h\r\n${long}\r\n`, 431, "REQUEST_TOO_LARGE"],
+    [`GET / HTTP/1.1\r\nHost: h\r\n${"X: y\r\n".repeat(200)}`, 431, "REQUEST_TOO_LARGE"],
     ["POST / HTTP/1.1\r\nHost: h\r\nExpect: pigs\r\nConnection: close\r\n\r\n", 417, "UNSUPPORTED"],
     [`PUT ${path} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n`, 405, "UNSUPPORTED"],
     [
