@@ -71,9 +71,11 @@ export function createHttp1(
     else socket.destroy();
   });
   server.on("clientError", (error: Error & { code?: string }, socket: Socket) => {
-    // The bytes of a refusal must not run into a response that has begun.
-    if (!socket.writable || error.code === "ECONNRESET" || pipelines.current(socket)?.headersSent)
-      socket.destroy();
+    const current = pipelines.current(socket);
+    // The bytes of a refusal must not run into a response that has begun, nor pass for the answer to a request before
+    // the one at fault: nobody knows yet what becomes of that.
+    const isTaken = current !== undefined && (current.headersSent || current.req.complete);
+    if (!socket.writable || error.code === "ECONNRESET" || isTaken) socket.destroy();
     else refuseConnection(socket, statusOf[error.code ?? ""] ?? 400);
   });
   // Node starts to enforce the timeouts when a server begins to listen, which this one never does.

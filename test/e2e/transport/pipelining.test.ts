@@ -46,6 +46,15 @@ describe("requests that do not wait for answers, over HTTP/1.1", () => {
     socket.destroy();
   });
 
+  it("get no answer that is meant for one behind them", async () => {
+    const { socket, received } = await openTcp(server.listener.port);
+    const closed = once(socket, "close");
+    socket.write(`${get("/held")}nonsense\r\n\r\n`);
+    await closed;
+    expect([begun, received()]).to.eql([["/held"], ""]);
+    holding.resolve();
+  });
+
   it("cost the connection when they are too many", async () => {
     const { socket } = await openTcp(server.listener.port);
     const closed = new Promise((resolve) => socket.once("close", resolve));
