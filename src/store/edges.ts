@@ -97,12 +97,15 @@ export function readAdded(edge: EdgeTable, rows: AddedRow[]): EdgeRecord {
 }
 
 function removeEdge(edge: EdgeTable, actor: UserId, target: UserId): RawBuilder<RemovedRow> {
-  const ofBoth = sql`${edge.owner} = ${actor} and ${edge.target} = ${target}`;
+  // The rows of the users are locked, as when a record is added: to lock the record takes a right that the service lacks.
   return sql<RemovedRow>`
-    with standing as (select from ${edge.name} where ${ofBoth} for update nowait),
-    removed as (delete from ${edge.name} where ${ofBoth} and (select count(*) from standing) > 0)
-    select exists (select from users where id = ${actor}) as actor_known,
-      exists (select from users where id = ${target}) as target_known`;
+    with actor as (select id from users where id = ${actor} for key share nowait),
+    other as (select id from users where id = ${target} for key share nowait),
+    removed as (
+      delete from ${edge.name} where ${edge.owner} = ${actor} and ${edge.target} = ${target}
+        and (select count(*) from actor) + (select count(*) from other) = 2
+    )
+    select exists (select from actor) as actor_known, exists (select from other) as target_known`;
 }
 
 /** Throws when one of the two users was unknown. */

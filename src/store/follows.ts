@@ -28,11 +28,9 @@ const add = statement(
 
 const remove = statement(
   (follower: UserId, followee: UserId) => sql`
-    with standing as (
-      select from follows where follower_id = ${follower} and followee_id = ${followee} for update nowait
-    )
+    with known as (select id from users where id in (${follower}, ${followee}) for key share nowait)
     delete from follows
-    where follower_id = ${follower} and followee_id = ${followee} and (select count(*) from standing) > 0`,
+    where follower_id = ${follower} and followee_id = ${followee} and (select count(*) from known) = 2`,
 );
 
 /** Who follows whom. */
