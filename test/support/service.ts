@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { BlockList } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type CallOptions, createClient } from "@connectrpc/connect";
+import { type CallOptions, Code, ConnectError, createClient, type Interceptor } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
 import { pino } from "pino";
 import { GraphService } from "../../gen/nexgate/privacy/v1/graph_service_pb.ts";
@@ -39,6 +39,21 @@ export const noInFlightLimits: Config["maxInFlight"] = {
 };
 
 const allScopes = "access.read graph.read graph.write users.act";
+
+/** How often users are stored at most, when a busy machine is slow to open the first connections to the database. */
+const mostTries = 10;
+
+/** Repeats what is UNAVAILABLE, as its callers may: by `UpsertUsers` tests only make what they need. */
+const repeatedUpserts: Interceptor = (next) => async (request) => {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await next(request);
+    } catch (failure) {
+      const isOver = request.method !== GraphService.method.upsertUsers || tries === mostTries;
+      if (isOver || ConnectError.from(failure).code !== Code.Unavailable) throw failure;
+    }
+  }
+};
 
 /** A service on free ports, and what a test needs to talk to it. */
 export interface TestService extends App {
@@ -114,7 +129,10 @@ export async function startService(
     userToken: tokenOfUser,
     serviceToken: tokenOfService,
     acting,
-    graph: createClient(GraphService, createGrpcTransport({ baseUrl: app.internalUrl })),
+    graph: createClient(
+      GraphService,
+      createGrpcTransport({ baseUrl: app.internalUrl, interceptors: [repeatedUpserts] }),
+    ),
 
     async rest(method, path, { as, token, body, headers } = {}) {
       const authorization = token ?? (as === undefined ? undefined : `Bearer ${await tokenOfUser(as)}`);
