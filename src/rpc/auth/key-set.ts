@@ -38,7 +38,7 @@ export const publishedAlgorithms = [...kinds.keys()];
 /** The keys that may have signed a token. */
 export interface Candidates {
   readonly keys: readonly CryptoKey[];
-  /** Whether the token names one of them by its `kid`: a signature that they do not verify is then wrong for good. */
+  /** Whether the token names one of them by its `kid`: then no newer set can make a wrong signature right. */
   readonly named: boolean;
 }
 
@@ -81,7 +81,7 @@ export class KeySet {
   }
 }
 
-/** One key of a set; what else its JWK holds is forgotten. */
+/** One key of a set. Only the members of its JWK that verification needs are kept. */
 class PublishedKey {
   readonly kid: unknown;
   readonly #alg: string | undefined;

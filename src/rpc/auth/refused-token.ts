@@ -36,12 +36,12 @@ export class TokenRefused extends PrivacyError {
 
 const claimFlaws: Readonly<Record<string, TokenFlaw>> = { iss: "issuer", aud: "audience" };
 
-/** The refusal of a token whose verification failed; what is no fault of the token stays what it is. */
+/** The error of a token whose verification failed. A failure of the service, such as `UNAVAILABLE`, stays as it is. */
 export function refusalOf(failure: unknown): unknown {
   if (failure instanceof PrivacyError) return failure;
   if (failure instanceof errors.JWTExpired) return new TokenRefused("TOKEN_EXPIRED", "expired");
   if (failure instanceof errors.JWSInvalid) return new TokenRefused("TOKEN_MALFORMED", "malformed");
-  // WebCrypto refuses some signatures with plain errors of its own: the token is no good either way.
+  // WebCrypto refuses some signatures with plain errors of its own.
   if (!(failure instanceof errors.JOSEError))
     return new TokenRefused("TOKEN_INVALID", "signature", { cause: failure });
   return new TokenRefused("TOKEN_INVALID", flawOf(failure));

@@ -6,11 +6,11 @@ import { type Candidates, KeySet } from "./key-set.ts";
 
 /** How often the set is fetched: within this time a withdrawn key is noticed without a call. */
 const refreshMs = 5 * 60_000;
-/** A set that was not asked for in this time, because the process stood still, is asked for before it is used. */
+/** After this time without a fetch (the process was suspended) the set is fetched again before it is used. */
 const overdueMs = 6 * 60_000;
-/** The shortest time between two fetches while there is a set, so that unknown keys cannot flood the key server. */
+/** The shortest time between two fetches while there is a set: tokens of unknown keys must not flood the key server. */
 const cooldownMs = 30_000;
-/** How long the first pause is after a failed fetch while there is no set; it doubles up to the longest. */
+/** The backoff after failed fetches while there is no set: the first pause, which doubles up to the longest. */
 const firstRetryMs = 250;
 const longestRetryMs = 5_000;
 const fetchTimeoutMs = 5_000;
@@ -22,13 +22,13 @@ export interface PublishedKeys {
   /** The keys that may have signed a token with this header. Throws when there are none, or `UNAVAILABLE`. */
   candidates(header: JWSHeaderParameters): Promise<Candidates>;
   /**
-   * Asks the key server for a set newer than `version`, unless it was asked a short time ago. Resolves to whether there
-   * is one. Rejects with `UNAVAILABLE` when the key server is away, since nobody can tell then.
+   * Fetches a set newer than `version`, unless the last fetch was a short time ago. Resolves to whether there is one.
+   * Rejects with `UNAVAILABLE` when the key server does not answer: then it is unknown whether there is one.
    */
   renew(version: number): Promise<boolean>;
   /** The number of the set in use: another set has another number. */
   version(): number;
-  /** Whether that set is in use still, and may be used without asking the key server. */
+  /** Whether that set is still in use, and may be used without a fetch. */
   isCurrent(version: number): boolean;
 }
 
@@ -42,7 +42,7 @@ interface RemoteKeysOptions {
   /** For how long the last good set is used while the key server does not answer with another. */
   readonly maxStaleMs: number;
   readonly log: Logger;
-  /** Called at the beginning, and whenever keys become available or are no longer so. */
+  /** Called at the start, and whenever keys become available or unavailable. */
   readonly onAvailable?: (available: boolean) => void;
   readonly now?: () => number;
   readonly fetch?: typeof fetch;
@@ -54,10 +54,10 @@ const unrefPause = (ms: number, signal: AbortSignal) => setTimeout(ms, undefined
 
 /**
  * Fetches the JWK set (RFC 7517) of a URL: at once, and every five minutes; sooner for a token that no key of the set
- * has signed, but not within 30 seconds of the last time. While there is no set, it tries again after 250 ms to 5 s.
+ * has signed, but not within 30 seconds of the last fetch. While there is no set, it retries after 250 ms to 5 s.
  *
  * An answer without a usable key counts as none. The last good set serves during an outage of the key server, for
- * `maxStaleMs` at most. A token of an unknown key is then `UNAVAILABLE`, since nobody can tell whether it is good.
+ * `maxStaleMs` at most. A token of an unknown key is then `UNAVAILABLE`: it may be signed by a new key.
  */
 export function remoteKeys(url: URL, options: RemoteKeysOptions): RemoteKeys {
   const { maxStaleMs, log, onAvailable = () => {}, now = Date.now, pause = unrefPause } = options;
@@ -68,15 +68,15 @@ export function remoteKeys(url: URL, options: RemoteKeysOptions): RemoteKeys {
   let version = 0;
   let fetchedAt = Number.NEGATIVE_INFINITY;
   let triedAt = Number.NEGATIVE_INFINITY;
-  let settledAt = Number.NEGATIVE_INFINITY;
+  let endedAt = Number.NEGATIVE_INFINITY;
   let lastFailed = false;
   let running: Promise<void> | undefined;
   let wasAvailable: boolean | undefined;
 
-  // A clock that was set back says nothing of ages: what it seems to say of the future is treated as old.
+  // A time in the future means that the clock was set back: it counts as old.
   const isOlderThan = (ms: number, since: number, at = now()) => !(at >= since && at - since <= ms);
   const available = (at = now()) => set !== undefined && !isOlderThan(maxStaleMs, fetchedAt, at);
-  const isOverdue = (at = now()) => isOlderThan(overdueMs, settledAt, at);
+  const isOverdue = (at = now()) => isOlderThan(overdueMs, endedAt, at);
 
   function announce(): void {
     if (available() === wasAvailable) return;
@@ -112,7 +112,7 @@ export function remoteKeys(url: URL, options: RemoteKeysOptions): RemoteKeys {
       throw err;
     } finally {
       running = undefined;
-      settledAt = now();
+      endedAt = now();
       announce();
     }
   }
@@ -130,7 +130,7 @@ export function remoteKeys(url: URL, options: RemoteKeysOptions): RemoteKeys {
     }
   }
 
-  /** The set in use. Waits for the key server only when there is no set, or when nobody asked it for long. */
+  /** The set in use. Waits for the key server only when there is no set, or when the last fetch is overdue. */
   async function current(): Promise<KeySet> {
     if (isOverdue()) await fetchSet().catch(() => {});
     else if (!available() && running !== undefined) await fetchOrUnavailable();
@@ -153,7 +153,7 @@ export function remoteKeys(url: URL, options: RemoteKeysOptions): RemoteKeys {
       if (available() && !lastFailed) retryMs = firstRetryMs;
       const ms = available() ? (lastFailed ? cooldownMs : refreshMs * 0.75) : retryMs;
       if (!available()) retryMs = Math.min(2 * retryMs, longestRetryMs);
-      // Up to a third more, so that instances that began together do not ask together.
+      // Jitter of up to a third: instances that started together must not fetch together.
       await pause(ms * (1 + Math.random() / 3), ended.signal);
     }
   }

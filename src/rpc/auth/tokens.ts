@@ -54,9 +54,9 @@ export function tokenVerifier(
     clockTolerance: rules.clockToleranceSeconds,
     algorithms: keys.kind === "secret" ? secretAlgorithms : publishedAlgorithms,
   };
-  const { version, isCurrent } = keys.kind === "secret" ? theOneSecret : keys.keys;
+  const { version, isCurrent } = keys.kind === "secret" ? unchangingSecret : keys.keys;
   const verify = async (token: string): Promise<Claims> => {
-    // Asked before the verification, in which the keys may be replaced.
+    // Read before the verification, during which the keys may be replaced.
     const usedVersion = version();
     try {
       const current = { ...options, currentDate: new Date(now()) };
@@ -78,7 +78,7 @@ export function tokenVerifier(
   };
 }
 
-const theOneSecret = { version: () => 0, isCurrent: () => true };
+const unchangingSecret = { version: () => 0, isCurrent: () => true };
 
 /**
  * Verifies a token by each key that may have signed it. When none did and the token names no key, the key server is asked
@@ -92,7 +92,7 @@ async function verifyPublished(
   for (let round = 0; ; round++) {
     const usedVersion = keys.version();
     let candidates: Candidates = { keys: [], named: false };
-    // Called once the form of the token and its algorithm are found good.
+    // Called after the form of the token and its algorithm were checked.
     const findKey = async (header: JWSHeaderParameters) => {
       candidates = await keys.candidates(header);
       return candidates.keys[0] as CryptoKey;
