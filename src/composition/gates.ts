@@ -16,7 +16,7 @@ import type { Database } from "../store/database.ts";
  */
 const refusalHoldMs = 500;
 
-/** How long a call of a caller with too many in flight waits for one of them to end, in milliseconds. */
+/** How long a call waits when its caller has too many calls in flight, in milliseconds. */
 const slotWaitMs = 500;
 
 interface GatesOptions {
@@ -24,7 +24,7 @@ interface GatesOptions {
   readonly log: Logger;
   /** The secret that stands in for a configured key, in development. */
   readonly developmentSecret: string | undefined;
-  /** Called at once, and whenever keys of a key server become available or are no longer so. */
+  /** Called at once, and whenever the keys of a key server become available or unavailable. */
   readonly onKeys: (available: boolean) => void;
 }
 
@@ -32,11 +32,11 @@ interface GatesOptions {
 interface Gates {
   readonly users: Gate;
   readonly services: Gate;
-  /** What bounds the calls in flight of each caller, on both listeners together. */
+  /** Bounds the calls in flight of each caller, on both listeners together. */
   readonly takeSlots: TakeSlots;
   /** Whether there are keys to verify tokens with: without, no call can be admitted. */
   keysAvailable(): boolean;
-  /** Ends the work in the background: fetching keys, and telling other instances what callers took. */
+  /** Ends the background work: fetching keys, and sharing the callers' rates with other instances. */
   close(): Promise<void>;
 }
 

@@ -5,15 +5,15 @@ import { HealthState } from "../rpc/health.ts";
 /** How long calls that are cut off may take to say so. */
 const lastWordsMs = 500;
 
-/** What every call needs. */
-type Need = "database" | "keys";
+/** What the service needs to serve any call. */
+type Dependency = "database" | "keys";
 
 /** The end of a service, step by step, as its parts and its balancers are told of it. */
 export class Lifecycle {
   readonly health: HealthState;
   readonly #stopping = new AbortController();
   readonly #shutdown = new AbortController();
-  readonly #missing = new Set<Need>();
+  readonly #unavailable = new Set<Dependency>();
   #retired = false;
 
   constructor(serviceNames: Iterable<string>) {
@@ -30,16 +30,16 @@ export class Lifecycle {
     return this.#shutdown.signal;
   }
 
-  /** Whether the service wants more calls and has what they need, by the last that was heard of it. */
+  /** Whether the service takes calls: it is not retiring, and no dependency was last reported unavailable. */
   get ready(): boolean {
-    return !this.#retired && this.#missing.size === 0;
+    return !this.#retired && this.#unavailable.size === 0;
   }
 
-  /** Notes whether something that every call needs is there; the service serves while nothing is missing. */
-  setAvailable(need: Need, available: boolean): void {
-    if (available) this.#missing.delete(need);
-    else this.#missing.add(need);
-    this.health.setServing(this.#missing.size === 0);
+  /** Records the state of a dependency. The health service reports serving while all of them are available. */
+  setAvailable(dependency: Dependency, available: boolean): void {
+    if (available) this.#unavailable.delete(dependency);
+    else this.#unavailable.add(dependency);
+    this.health.setServing(this.#unavailable.size === 0);
   }
 
   /** Tells balancers to send nothing more. */

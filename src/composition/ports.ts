@@ -11,8 +11,8 @@ interface Ports {
 }
 
 /**
- * Throws a `StartError` that names every variable whose port or address cannot be listened on. To be called before
- * anything that takes time or leaves something behind; the ports are free again afterwards.
+ * Throws a `StartError` that names every variable whose port or address cannot be listened on. To be called first
+ * at the start. The ports are free again afterwards.
  */
 export async function assertPortsAvailable({ host, httpPort, grpcPort, admin }: Ports): Promise<void> {
   const problems = [
@@ -20,7 +20,7 @@ export async function assertPortsAvailable({ host, httpPort, grpcPort, admin }: 
     await problemOf("GRPC_PORT", grpcPort, "HOST", host),
     await problemOf("ADMIN_PORT", admin.port, "ADMIN_HOST", admin.host),
   ].filter((problem) => problem !== undefined);
-  // One address is named once, though two ports are at it.
+  // Two ports may have the same problem with one address.
   if (problems.length > 0) throw new StartError([...new Set(problems)].join("\n"));
 }
 
