@@ -52,7 +52,7 @@ const busyHeaders = [...busyError.metadata, [errorReasonHeader, busy.reason] as 
 /** Makes the call of a request and answers it. Nothing of the body is read before the call is admitted. */
 export async function answerCall(exchange: Exchange): Promise<void> {
   const { calls, route, request, response } = exchange;
-  if (calls.refuses(route.endpoint.method, "rest")) return refuse(exchange);
+  if (calls.refuseIfOverloaded(route.endpoint.method, "rest")) return refuse(exchange);
   const context = calls.start(route.endpoint.method, {
     protocolName: "rest",
     requestMethod: request.method ?? "",

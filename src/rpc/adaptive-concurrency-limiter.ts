@@ -6,7 +6,7 @@ import { watchLoopLag } from "./loop-lag.ts";
 
 /** When a refused caller may try again, in seconds. */
 const retryAfter = 1;
-/** Refused calls are logged by their number, this often at most. */
+/** The number of refused calls is logged this often at most. */
 const logEveryMs = 1_000;
 /** How often the limit is adjusted. */
 const windowMs = 100;
@@ -47,8 +47,9 @@ export class AdaptiveConcurrencyLimiter {
   }
 
   /**
-   * Reserves a slot for a call that arrives now. False when there is none, or when what the call needs `isFull`: then
-   * the call must be refused. A call that does not begin within this turn of the event loop gives its slot back.
+   * Reserves a slot for a call that arrives now. False when no slot is free, or when a queue that the call needs
+   * `isFull`: then the call must be refused. A call that does not begin within this turn of the event loop loses its
+   * reservation.
    */
   tryAcquire(isFull = false): boolean {
     if (!isFull && this.#inFlight + this.#reserved < this.#limit.value) {
@@ -68,8 +69,8 @@ export class AdaptiveConcurrencyLimiter {
   }
 
   /**
-   * Ends the work that `begin` began. `begunAt` is what that returned, for calls that were answered: their latency
-   * counts. How long a call takes to fail tells of a fault, not of the load.
+   * Ends the work that `begin` began. `begunAt` is the time that `begin` returned, and is given for calls that were
+   * answered: only their latency counts. The latency of a failed call says nothing about the load.
    */
   release(begunAt?: number): void {
     this.#inFlight -= 1;
@@ -78,7 +79,7 @@ export class AdaptiveConcurrencyLimiter {
     if (performance.now() - begunAt > latencyTargetMs) this.#late += 1;
   }
 
-  /** Does work of an admitted call. */
+  /** Counts a call as in flight while `work` runs. Its latency does not count. */
   async run<T>(work: () => Promise<T>): Promise<T> {
     this.begin();
     try {
@@ -88,7 +89,7 @@ export class AdaptiveConcurrencyLimiter {
     }
   }
 
-  /** Gives up the slot of a call while that waits for its client. */
+  /** Gives up the slot of a call while the call waits for its client. */
   async yieldSlot<T>(wait: () => Promise<T>): Promise<T> {
     this.release();
     try {

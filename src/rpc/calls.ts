@@ -92,11 +92,14 @@ export class Calls {
     return this.#unary.values();
   }
 
-  /** Whether a call of a method that arrives now must be refused for want of room. Asked once, before it is started. */
-  refuses(method: DescMethod, protocol: string): boolean {
+  /**
+   * Reserves a slot for a call of a method that arrives now. When no slot is free, counts the call as refused and returns
+   * true: then it must not be started. To be called once for each call.
+   */
+  refuseIfOverloaded(method: DescMethod, protocol: string): boolean {
     const { typeName } = method.parent;
     if (this.#open.has(typeName) || this.limiter.tryAcquire(this.#full.get(typeName)?.())) return false;
-    // Not even logged: there is no time for it.
+    // Not logged one by one: that would take time when there is none.
     this.#observers.observer?.overloaded(method, protocol);
     return true;
   }
@@ -109,9 +112,9 @@ export class Calls {
     return context;
   }
 
-  /** Admits a call that Connect has started, as its `requestGate`: refuses it for want of room, or does as `admit`. */
+  /** Admits a call that Connect has started, as its `requestGate`: refuses it when overloaded, or does as `admit`. */
   readonly admitUnlessFull = (context: HandlerContext): void | Promise<void> => {
-    if (this.refuses(context.method, context.protocolName)) throw toConnectError(overloaded());
+    if (this.refuseIfOverloaded(context.method, context.protocolName)) throw toConnectError(overloaded());
     return this.admit(context);
   };
 

@@ -15,24 +15,26 @@ export interface LoadWindow {
 export const latencyTargetMs = 250;
 /** An event loop that is delayed longer has too many calls in flight. */
 const loopDelayMs = 25;
-/** The delay of the event loop at which the limit settles: a call passes the loop several times, a refusal once. */
+/** The delay of the event loop at which a limit that was lowered settles. */
 const loopDelayTargetMs = 10;
-/** Fewer calls in flight leave connections to the database idle; fewer answers in a window say nothing. */
-const minimum = 16;
-/** So many windows in a row must be overloaded. A burst that takes a few turns of the event loop is no overload. */
-const patience = 3;
-/** How the limit grows with each window that is not overloaded: while calls are refused, and while none are. */
+/** The lowest limit: fewer calls in flight leave connections to the database idle. */
+const minLimit = 16;
+/** A window with fewer answers is too small a sample to find an overload. */
+const minAnswers = 16;
+/** The limit falls after this many overloaded windows in a row, so that a short burst does not lower it. */
+const overloadedWindows = 3;
+/** The factor of the limit's growth in a window that is not overloaded: while calls are refused, and while none are. */
 const growth = { refusing: 1.1, idle: 2 };
 
 /**
- * How many calls may be in flight, learned from windows of time. When most calls are late, the limit becomes what is
- * done within the latency target (Little's law); when the event loop is delayed, the limit falls in proportion. In
- * every other window it grows, whether or not calls come.
+ * How many calls may be in flight, adjusted after each window of time. When most calls are late, the limit becomes the
+ * number that is answered within the latency target (Little's law). When the event loop is delayed, the limit falls in
+ * proportion. In every other window it grows, whether or not calls arrive.
  */
 export class ConcurrencyLimit {
   readonly #maximum: number;
   #value: number;
-  #overloaded = 0;
+  #overloadedInARow = 0;
 
   /** Begins with the maximum. */
   constructor(maximum: number) {
@@ -44,15 +46,15 @@ export class ConcurrencyLimit {
     return this.#value;
   }
 
-  /** Adjusts the limit to a window. False when it saw too few calls to tell: it must go on. */
+  /** Adjusts the limit to a window. False when the window has too few answers: its caller must prolong the window. */
   adjust({ elapsedMs, answered, late, loopDelayMs: delayMs, refused }: LoadWindow): boolean {
-    if (answered < minimum && refused) return false;
+    if (answered < minAnswers && refused) return false;
     const allowedMs = this.#value < this.#maximum ? loopDelayTargetMs : loopDelayMs;
-    const callsLate = answered >= minimum && late * 2 > answered;
-    const loopLate = answered >= minimum && delayMs > allowedMs;
-    this.#overloaded = callsLate || loopLate ? this.#overloaded + 1 : 0;
-    if (this.#overloaded === 0) this.#set(this.#value * (refused ? growth.refusing : growth.idle) + 1);
-    else if (this.#overloaded >= patience)
+    const callsLate = answered >= minAnswers && late * 2 > answered;
+    const loopLate = answered >= minAnswers && delayMs > allowedMs;
+    this.#overloadedInARow = callsLate || loopLate ? this.#overloadedInARow + 1 : 0;
+    if (this.#overloadedInARow === 0) this.#set(this.#value * (refused ? growth.refusing : growth.idle) + 1);
+    else if (this.#overloadedInARow >= overloadedWindows)
       this.#set(
         Math.min(
           callsLate ? (answered * latencyTargetMs) / elapsedMs : this.#value,
@@ -63,6 +65,6 @@ export class ConcurrencyLimit {
   }
 
   #set(value: number): void {
-    this.#value = Math.min(this.#maximum, Math.max(minimum, Math.floor(value)));
+    this.#value = Math.min(this.#maximum, Math.max(minLimit, Math.floor(value)));
   }
 }

@@ -1,8 +1,8 @@
 import type { ConnectError } from "@connectrpc/connect";
 import { setTrailerStatus } from "@connectrpc/connect/protocol-grpc";
 
-/** How Connect percent-encodes the printable ASCII characters other than `%`, which gRPC leaves as they are. */
-const needless = /%(?!25)([2-6][0-9A-F]|7[0-9A-E])/g;
+/** Printable ASCII characters other than `%` that Connect has percent-encoded, and gRPC leaves as they are. */
+const needlesslyEncoded = /%(?!25)([2-6][0-9A-F]|7[0-9A-E])/g;
 
 /** Sets the status of a failed call in its trailers. */
 export function setFailure(trailers: Headers, error: ConnectError): void {
@@ -11,13 +11,13 @@ export function setFailure(trailers: Headers, error: ConnectError): void {
 }
 
 /**
- * Makes of the status that Connect has set one that gRPC clients read best. `grpc-message` is percent-encoded only
- * where gRPC over HTTP/2 asks for it: other clients do not decode more. A client that retries by a service config
- * reads the time of `retry-after` in `grpc-retry-pushback-ms` (gRFC A6). Can be repeated.
+ * Adapts the status that Connect has set to gRPC clients. `grpc-message` stays percent-encoded only where gRPC over
+ * HTTP/2 demands it, since some clients decode nothing else. `grpc-retry-pushback-ms` repeats `retry-after` for clients
+ * that retry by a service config (gRFC A6). Idempotent.
  */
 export function completeStatus(trailers: Headers): void {
   const message = trailers.get("grpc-message");
-  if (message?.includes("%")) trailers.set("grpc-message", message.replace(needless, decodeOne));
+  if (message?.includes("%")) trailers.set("grpc-message", message.replace(needlesslyEncoded, decodeOne));
   const seconds = trailers.get("retry-after");
   if (seconds !== null) trailers.set("grpc-retry-pushback-ms", String(Number(seconds) * 1000));
 }

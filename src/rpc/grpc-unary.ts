@@ -65,7 +65,7 @@ class GrpcUnary {
   readonly #routes = new Map<string, Route>();
   readonly #urlOf = urlMaker();
   readonly #head: OutgoingHttpHeaders;
-  /** All of the answer to a call for which there is no room. */
+  /** The whole answer to a call that is refused as overloaded. */
   readonly #busy: OutgoingHttpHeaders;
 
   constructor(calls: Calls, options: GrpcUnaryOptions, log: Logger) {
@@ -94,7 +94,7 @@ class GrpcUnary {
     stream.on("error", ignore);
     afterReads(() => {
       if (stream.destroyed) return;
-      if (this.#calls.refuses(route.endpoint.method, "grpc")) {
+      if (this.#calls.refuseIfOverloaded(route.endpoint.method, "grpc")) {
         stream.respond(this.#busy, { endStream: true });
         return;
       }

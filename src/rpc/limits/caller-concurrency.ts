@@ -6,11 +6,11 @@ const retryAfter = 1;
 
 interface Caller {
   inFlight: number;
-  /** Calls that wait for a slot, first come first served: each is told that it has one. */
+  /** Hands a slot over to a waiting call; in the order in which the calls came. */
   readonly waiting: Set<() => void>;
 }
 
-/** Bounds how many calls each of many callers has in flight. A caller with none takes no memory. */
+/** Bounds the calls in flight of each caller. A caller without a call takes no memory. */
 export class CallerConcurrency {
   readonly #maximum: number;
   readonly #callers = new Map<string, Caller>();
@@ -22,11 +22,11 @@ export class CallerConcurrency {
 
   /**
    * Takes a slot for a call, which `release` must give back once. Waits for one for up to `waitMs` milliseconds, then
-   * rejects with `RATE_LIMITED`; rejects with the reason of `gone` when the call is cancelled first.
+   * rejects with `RATE_LIMITED`; rejects with the reason of `cancellation` when that comes first.
    */
-  acquire(key: string, waitMs: number, gone: Cancellation): void | Promise<void> {
+  acquire(key: string, waitMs: number, cancellation: Cancellation): void | Promise<void> {
     const caller = this.#callers.get(key) ?? { inFlight: 0, waiting: new Set() };
-    if (caller.inFlight >= this.#maximum) return wait(caller.waiting, waitMs, gone);
+    if (caller.inFlight >= this.#maximum) return waitForSlot(caller.waiting, waitMs, cancellation);
     this.#callers.set(key, caller);
     caller.inFlight += 1;
   }
@@ -46,22 +46,22 @@ export class CallerConcurrency {
   }
 }
 
-function wait(waiting: Set<() => void>, ms: number, gone: Cancellation): Promise<void> {
+function waitForSlot(waiting: Set<() => void>, ms: number, cancellation: Cancellation): Promise<void> {
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   const end = (settle: () => void) => {
     clearTimeout(timer);
-    gone.removeEventListener("abort", cancel);
+    cancellation.removeEventListener("abort", cancel);
     waiting.delete(take);
     settle();
   };
   const take = () => end(resolve);
-  const cancel = () => end(() => reject(gone.reason));
+  const cancel = () => end(() => reject(cancellation.reason));
   const timer = setTimeout(
     () => end(() => reject(new PrivacyError("RATE_LIMITED", { retryAfter }))),
     Math.max(0, ms),
   );
   waiting.add(take);
-  if (gone.aborted) cancel();
-  else gone.addEventListener("abort", cancel);
+  if (cancellation.aborted) cancel();
+  else cancellation.addEventListener("abort", cancel);
   return promise;
 }

@@ -6,9 +6,9 @@ import { CallerConcurrency } from "./caller-concurrency.ts";
 
 /** How many calls of one caller may be in flight; 0 is any number. */
 export interface CallerMaximums {
-  /** Of the user for whom they are made, on every listener and by whichever service. */
+  /** Of one user, on every listener, whichever service makes the calls for the user. */
   readonly perUser: number;
-  /** Of the service that makes them. */
+  /** Of one service. */
   readonly perService: number;
 }
 
@@ -16,8 +16,8 @@ export interface CallerMaximums {
 export type TakeSlots = (context: HandlerContext) => void | Promise<void>;
 
 /**
- * Makes what bounds the calls in flight of each caller, to be run when the caller is known. A call waits up to `waitMs`
- * milliseconds for a slot, half of its deadline at most: the burst of an honest client is served, one after the other.
+ * Makes what bounds the calls in flight of each caller, to be run when the caller is known. A call waits for a slot for up
+ * to `waitMs` milliseconds, and for half of its deadline at most: a short burst of one client is queued, not refused.
  */
 export function callerSlots({ perUser, perService }: CallerMaximums, waitMs: number): TakeSlots {
   const users = perUser === 0 ? undefined : new CallerConcurrency(perUser);
@@ -41,8 +41,8 @@ function take(
   context: HandlerContext,
   waitMs: number,
 ): void | Promise<void> {
-  const most = Math.min(waitMs, (context.timeoutMs() ?? Number.POSITIVE_INFINITY) / 2);
-  const acquired = slots.acquire(caller, most, cancellationOf(context));
+  const maxWaitMs = Math.min(waitMs, (context.timeoutMs() ?? Number.POSITIVE_INFINITY) / 2);
+  const acquired = slots.acquire(caller, maxWaitMs, cancellationOf(context));
   const releaseAtEnd = () => {
     const others = context.values.get(onEndKey);
     context.values.set(onEndKey, () => {

@@ -17,8 +17,8 @@ interface GateLimits extends CallerLimits {
 
 /**
  * Puts the limits of callers behind a gate. What a caller is told of them follows from the caller's own calls alone,
- * those that fail included. A good token is never refused for the bad ones of its address, so that each is looked at; nor
- * is one that was good until it expired: its client has to see that, to get another.
+ * those that fail included. Every token is verified: a good one is never refused because of bad ones of its address. Nor
+ * is an expired one: its client needs the 401 to fetch another token.
  */
 export function limitedGate(
   gate: Gate,
@@ -67,7 +67,7 @@ export function changesSomething(method: DescMethod): boolean {
   return method.idempotency !== MethodOptions_IdempotencyLevel.NO_SIDE_EFFECTS;
 }
 
-/** Whether a token may be a guess: a missing one is none, and an expired one was signed with the right key. */
+/** Whether a token may be a forgery. A missing one is not, and an expired one was signed with the right key. */
 function isBadToken(failure: unknown): boolean {
   return (
     failure instanceof PrivacyError &&

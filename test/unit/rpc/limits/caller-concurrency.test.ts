@@ -12,11 +12,11 @@ describe("the concurrency of callers", () => {
     for (let i = 0; i < 2; i++) expect(calls.acquire("one", long, never())).to.equal(undefined);
   });
 
-  it("lets other callers in at once", () => {
+  it("admits other callers at once", () => {
     expect(calls.acquire("other", long, never())).to.equal(undefined);
   });
 
-  it("lets those who wait in one by one, in the order in which they came", async () => {
+  it("admits waiting calls one by one, in the order in which they came", async () => {
     const admitted: number[] = [];
     const waiting = [1, 2, 3].map((n) => calls.acquire("one", long, never())?.then(() => admitted.push(n)));
     for (const [index, one] of waiting.entries()) {
@@ -28,12 +28,12 @@ describe("the concurrency of callers", () => {
     expect(admitted).to.eql([1, 2, 3]);
   });
 
-  it("refuses who has waited in vain, with the time of the next attempt", async () => {
+  it("refuses a call after its wait, with the time of the next attempt", async () => {
     const failure = await calls.acquire("one", 1, never())?.catch((reason: unknown) => reason);
     expect(failure).to.be.instanceOf(PrivacyError).and.include({ reason: "RATE_LIMITED", retryAfter: 1 });
   });
 
-  it("lets nobody in for who has gone", async () => {
+  it("gives no slot to a call that was cancelled", async () => {
     const controller = new AbortController();
     const gone = [controller.signal, AbortSignal.abort("gone")].map((signal) =>
       calls.acquire("one", long, signal)?.catch((reason: unknown) => reason),
@@ -44,7 +44,7 @@ describe("the concurrency of callers", () => {
     expect(calls.acquire("one", long, never())).to.equal(undefined);
   });
 
-  it("forgets a caller with no more calls", async () => {
+  it("keeps nothing of a caller without calls", async () => {
     const waiting = calls.acquire("one", long, never());
     calls.release("one");
     await waiting;
