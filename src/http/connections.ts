@@ -6,6 +6,8 @@ import type { Limits } from "./limits.ts";
 /** What an open request takes beside its headers, and what each name and each value takes beside its text, in bytes. */
 const requestBytes = 10 * 1024;
 const textBytes = 240;
+/** How many sweeps without a byte make a difference: a call that waits for changes is still for hours. */
+const mostUnchanged = 10;
 /** Closed connections are logged by their number, this often at most, in milliseconds. */
 const logEveryMs = 1_000;
 
@@ -28,9 +30,11 @@ export class Connection implements Queued<Connection> {
   close: () => void;
   /** Counts the bytes in memory for its open requests: headers, bodies, and answers that the client has not taken. */
   measure: () => number = () => 0;
-  /** The bytes at the last sweep, and how many sweeps found the same number. */
+  /** The bytes at the last sweep, and how many sweeps in turn found that none were sent or taken. */
   bytes = 0;
   unchanged = 0;
+  /** All that was sent either way up to the last sweep. */
+  moved = 0;
   readonly #idle: Queue<Connection>;
 
   constructor(socket: Socket, idle: Queue<Connection>) {
@@ -62,7 +66,7 @@ export class Connection implements Queued<Connection> {
  * - Their number. A new connection at the limit closes the one that has been idle for the longest. It is refused when
  *   none is idle.
  * - The bytes that their open requests take in memory. Beyond the limit connections are closed until the rest is within
- *   it: first those that neither sent nor took anything for the longest, then those with the most bytes.
+ *   it: first those that hold the most bytes for the longest time in which they neither sent nor took anything.
  */
 export class Connections {
   readonly #limits: Limits;
@@ -147,13 +151,18 @@ export class Connections {
     for (const connection of this.#open.values()) {
       if (connection.isIdle || connection.socket.destroyed) continue;
       const bytes = connection.measure();
-      connection.unchanged = bytes === connection.bytes ? connection.unchanged + 1 : 0;
+      const moved = connection.socket.bytesRead + connection.socket.bytesWritten;
+      const isUnchanged = bytes === connection.bytes && moved === connection.moved;
+      connection.unchanged = isUnchanged ? Math.min(connection.unchanged + 1, mostUnchanged) : 0;
       connection.bytes = bytes;
+      connection.moved = moved;
       sum += bytes;
       holding.push(connection);
     }
     if (sum <= this.#limits.heldBytes) return;
-    holding.sort((a, b) => b.unchanged - a.unchanged || b.bytes - a.bytes);
+    // A call that waits for its answer is still as well: what it holds tells it from a client that takes nothing.
+    const weight = ({ bytes, unchanged }: Connection) => bytes * (1 + unchanged);
+    holding.sort((a, b) => weight(b) - weight(a));
     for (const { socket, bytes } of holding) {
       socket.destroy();
       this.#count("memory");

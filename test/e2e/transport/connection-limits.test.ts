@@ -1,5 +1,6 @@
 import { once } from "node:events";
 import { connect, type Socket } from "node:net";
+import { setTimeout } from "node:timers/promises";
 import { expect } from "chai";
 import type { Limits } from "../../../src/http/limits.ts";
 import { headerBlock, http2Frame, openSession, openTcp, preface } from "../../support/raw-http.ts";
@@ -29,6 +30,7 @@ describe("a listener's bounds of all its connections", () => {
       rest: async (request, response) => {
         if (request.url === "/held" || request.url === "/counted") held += 1;
         if (request.url === "/held") await holding.promise;
+        if (request.url === "/soon") await setTimeout(30);
         if (request.method === "POST") request.on("data", () => {}).on("end", () => response.end());
         else response.end(request.url === "/large" ? largeAnswer : "an answer");
       },
@@ -175,6 +177,27 @@ describe("a listener's bounds of all its connections", () => {
         socket.write(`POST /x HTTP/1.1\r\nHost: h\r\nContent-Length: 65000\r\n\r\n${part}`);
       }
       await until(() => server.listener.evictedConnections().memory === 3 && remaining() === 3);
+    });
+
+    it("closes those that hold much and trickle, before one that holds little and waits for its answers", async () => {
+      await start({ heldBytes: 240_000, sweepMs: 20 });
+      const honest = await connected();
+      const askSoon = () => Promise.race([honest.ask("/soon"), honest.closed]);
+      await askSoon();
+      const timer = setInterval(() => {
+        for (const socket of sockets) if (socket !== honest.socket) socket.write("a");
+      }, 5);
+      try {
+        for (let i = 0; i < 6; i++) {
+          const { socket } = await connected();
+          socket.write(`POST /x HTTP/1.1\r\nHost: h\r\nContent-Length: 65000\r\n\r\n${"a".repeat(60_000)}`);
+          await askSoon();
+        }
+        while (server.listener.evictedConnections().memory < 3 && !honest.socket.destroyed) await askSoon();
+      } finally {
+        clearInterval(timer);
+      }
+      expect(honest.socket.destroyed).to.equal(false);
     });
 
     it("closes sessions of HTTP/2 that send parts of bodies and wait", async () => {
