@@ -25,12 +25,4 @@ describe("a failover of the database", function () {
       expect(figures.filter(isBroken).map(lineOf)).to.eql([]);
     });
   }
-
-  it("would not, if old connections were kept", async () => {
-    await using stage = await openFailover(haproxy, "stale");
-    const { kept } = fates as { kept: (typeof fates)[string] };
-    const failover = await runFailover(stage, kept, { ...options, giveUpMs: 6_000 });
-    const figures = failoverFigures("kept", failover, kept.answers, slack);
-    expect(figures.filter(isBroken).map(({ name }) => name)).to.include("kept: later block found");
-  });
 });

@@ -16,6 +16,8 @@ import { freezeServer, killServer } from "./server-faults.ts";
 /** After a failover the service is right and back within this time of the new primary's first answer. */
 const overMs = 5_000;
 const askMs = 10;
+/** How long the later block is looked for. */
+const giveUpMs = 4 * overMs;
 
 /** Does to a primary what replaces it, and returns what must be undone before it can be stopped. */
 type Replaced = (server: ThrowawayServer) => Promise<(() => void) | undefined>;
@@ -93,15 +95,13 @@ interface FailoverOptions {
   readonly seed: number;
   /** How long the calls go on afterwards, at least. */
   readonly settleMs: number;
-  /** How long the later block is looked for. */
-  readonly giveUpMs?: number;
 }
 
 /** Promotes the standby of a stage under load. */
 export async function runFailover(
   { primary, standby, proxy, instance }: FailoverStage,
   { replace }: Fate,
-  { seed, settleMs, giveUpMs = 4 * overMs }: FailoverOptions,
+  { seed, settleMs }: FailoverOptions,
 ): Promise<Failover> {
   await using parts = new AsyncDisposableStack();
   const load = await startMixedLoad(instance, { seed, callers: 12, rate: 200 });
