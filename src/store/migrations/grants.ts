@@ -1,14 +1,14 @@
 import { type QueryExecutorProvider, sql } from "kysely";
 
 /**
- * What the service does with each table. Locking a row takes the right to update it, or one column of it; deleting
- * a user cascades with the rights of the tables' owner.
+ * What the service does with each table. Locking a row of `users` takes the right to update it; deleting a user
+ * cascades with the rights of the tables' owner.
  */
 const verbs = {
   users: "select, insert, update, delete",
-  follows: "select, insert, delete, update (created_at)",
-  blocks: "select, insert, delete, update (created_at)",
-  mutes: "select, insert, delete, update (created_at)",
+  follows: "select, insert, delete",
+  blocks: "select, insert, delete",
+  mutes: "select, insert, delete",
   privacy_settings: "select, insert, update",
   privacy_exceptions: "select, insert, delete",
   // Of the version before, which may still serve while a new one is rolled out.
