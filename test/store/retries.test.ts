@@ -73,7 +73,7 @@ describe("retries on PostgreSQL", () => {
         await run(mark(second));
       });
     await Promise.all([crossing(...names), crossing(names[1], names[0])]);
-    expect(runs).to.equal(3);
+    expect(runs).to.be.at.least(3);
     expect(await Promise.all(names.map(countOf))).to.eql([3, 3]);
   });
 
