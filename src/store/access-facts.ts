@@ -164,8 +164,8 @@ export class AccessFacts {
   }
 
   /**
-   * Returns the facts of each question, in their order, by one statement that starts now. `UNAVAILABLE` when the server
-   * is not a primary that takes changes.
+   * Returns the facts of each question, in their order, by one statement that starts now. Throws `UNAVAILABLE` when the
+   * server is not a primary that takes changes.
    */
   async read(questions: readonly PairQuestion[], signal?: AbortSignal): Promise<PairFacts[]> {
     const [row] = await this.#session.read(statementOf(questions), signal);

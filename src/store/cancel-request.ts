@@ -16,17 +16,17 @@ interface ProtocolConnection extends pg.Connection {
 /** A client of the driver, with the members that its types leave out. */
 type CancelTarget = pg.Client & {
   readonly sslNegotiation?: "postgres" | "direct";
-  /** Null until the server, or the pooler before it, has told them. */
+  /** Null until the server, or the pooler in front of it, has sent them. */
   readonly processID: number | null;
   readonly secretKey: number | null;
 };
 
-/** Longer than this, a server is not waited for. In milliseconds. */
+/** How long the server may take to act on a request, in milliseconds. */
 const defaultTimeoutMs = 1_000;
 
 /**
- * Asks the server to cancel what a client's connection runs, by a CancelRequest of the protocol, which a pooler passes
- * on. The server closes the connection of the request when it has acted on it, and a pooler when the server has.
+ * Asks the server to cancel what a client's connection runs, by a CancelRequest of the protocol, which a pooler forwards.
+ * The server closes the connection of the request after it has acted on it; a pooler closes it after the server has.
  */
 export async function sendCancelRequest(
   client: pg.Client,
@@ -63,16 +63,16 @@ export async function sendCancelRequest(
   return promise;
 }
 
-/** Asks to cancel what a client runs, unless it has ended by then: when `ended` resolves. */
+/** Asks to cancel what a client runs. Sends nothing once `ended` has resolved: then there is nothing to cancel. */
 export type Cancel = (client: pg.Client, ended: Promise<void>) => Promise<CancelOutcome>;
 
-/** A `Cancel` that has only so many connections open at once; `send` makes a request. */
-export function cancelFew(atOnce: number, send: typeof sendCancelRequest = sendCancelRequest): Cancel {
-  let free = atOnce;
+/** A `Cancel` that has at most `maxAtOnce` requests under way, each on its own connection; `send` makes a request. */
+export function boundedCancel(maxAtOnce: number, send: typeof sendCancelRequest = sendCancelRequest): Cancel {
+  let free = maxAtOnce;
   const waiting = new Set<() => void>();
   return async (client, ended) => {
     if (free > 0) free--;
-    else if (!(await turn(waiting, ended))) return "not sent";
+    else if (!(await waitForTurn(waiting, ended))) return "not sent";
     try {
       return await send(client);
     } finally {
@@ -84,7 +84,7 @@ export function cancelFew(atOnce: number, send: typeof sendCancelRequest = sendC
 }
 
 /** Waits to be called from `waiting` and returns true; false when `ended` resolves before. */
-async function turn(waiting: Set<() => void>, ended: Promise<void>): Promise<boolean> {
+async function waitForTurn(waiting: Set<() => void>, ended: Promise<void>): Promise<boolean> {
   const { promise, resolve } = Promise.withResolvers<boolean>();
   const leave = (isCalled: boolean) => {
     if (waiting.delete(call)) resolve(isCalled);

@@ -2,7 +2,7 @@ import type pg from "pg";
 import type { DatabaseUrl } from "./database-url.ts";
 import { type ServerState, UnusableServerError } from "./server-state.ts";
 
-/** What PgBouncer says to a parameter that it does not pass on. */
+/** PgBouncer's error for a startup parameter that it does not forward. */
 const refusedParameter = "unsupported startup parameter";
 
 /** A setting of a session, as `set` takes it. */
@@ -11,8 +11,8 @@ type Settings = Readonly<Record<string, string>>;
 const namesOfSettings = ["statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"] as const;
 
 /**
- * Where new connections lead, and what they are started with: to each host of a URL in turn until one is a primary, and
- * without settings where a pooler refuses them. Shared by all connections to a database.
+ * The server and the startup parameters of new connections. The hosts of a URL are tried in turn until one is a primary.
+ * Settings are left out where a pooler refuses them. Shared by all connections to a database.
  */
 export class ConnectionTarget {
   readonly #url: DatabaseUrl;
@@ -21,7 +21,7 @@ export class ConnectionTarget {
   #refusesSettings = false;
   readonly #warnedOf = new Set<string>();
 
-  /** `warn` gets what the operator should know. */
+  /** `warn` is called with warnings for the operator. */
   constructor(url: DatabaseUrl, warn: (message: string) => void) {
     this.#url = url;
     this.#warn = warn;
@@ -42,7 +42,7 @@ export class ConnectionTarget {
     return bare;
   }
 
-  /** Connects by `open`, at other hosts or without settings where that may help. */
+  /** Connects by `open`. Retries at each other host, and without settings when a pooler has refused them. */
   async connect<T>(open: () => Promise<T>): Promise<T> {
     for (let attempt = 1; ; attempt++) {
       const host = this.#host;
@@ -55,15 +55,15 @@ export class ConnectionTarget {
           continue;
         }
         if (attempt >= this.#url.hosts.length) throw failure;
-        // Another connection may have found out before.
+        // Another connection may have switched to the next host already.
         if (this.#host === host) this.#host = (host + 1) % this.#url.hosts.length;
       }
     }
   }
 
   /**
-   * Warns once of each of the settings of `base` and the URL that did not reach the server. Throws an `UnusableServerError`
-   * when the tables would be looked for elsewhere.
+   * Warns, once for each, of settings of `base` and the URL that did not reach the server. Throws an `UnusableServerError`
+   * when `search_path` did not: the tables would be looked up in another schema.
    */
   async assertSettings(client: pg.ClientBase, base: pg.ClientConfig, state: ServerState): Promise<void> {
     if (!state.isPooled) return;
@@ -91,7 +91,7 @@ function optionsOf(base: pg.ClientConfig, { startup }: DatabaseUrl): string | un
   return [base.options, startup.options].filter(Boolean).join(" ") || undefined;
 }
 
-/** What the server should have, as it tells it itself: times in milliseconds. */
+/** The settings that the server should have, as `pg_settings` shows them: times in milliseconds. */
 function wantedSettings(base: pg.ClientConfig, url: DatabaseUrl): Settings {
   const wanted: Record<string, string> = {};
   for (const name of namesOfSettings) {

@@ -5,7 +5,7 @@ export class DataDirectoryError extends Error {
   override readonly name = "DataDirectoryError";
 }
 
-/** What the operator is told of a path that cannot be read and written. */
+/** The error for a path that cannot be read and written. */
 export function notWritable(path: string, cause: unknown): DataDirectoryError {
   const { message } = cause as Error;
   const advice = "set DATA_DIR to a directory in which this account may write";

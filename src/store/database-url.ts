@@ -12,10 +12,10 @@ export interface DatabaseUrl {
 const defaultPort = 5432;
 const startupNames = ["options", "statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"];
 
-/** The driver verifies the certificate and the name of the server in all of them but the first two. */
+/** In all of them but the first two the driver verifies the certificate and the host name of the server. */
 const sslModes = ["disable", "no-verify", "prefer", "require", "verify-ca", "verify-full"];
 const verifying = new Set(["prefer", "require", "verify-ca"]);
-/** Only a primary is ever used. */
+/** Accepted and without effect: only a primary is ever used. */
 const sessionAttributes = ["any", "primary", "read-write"];
 
 /** Reads a URL. Throws an error for the operator, without the URL in it. */
@@ -35,7 +35,7 @@ export function parseDatabaseUrl(url: string): DatabaseUrl {
   oneOf("target_session_attrs", take("target_session_attrs"), sessionAttributes);
   const sslMode = parameters.get("sslmode");
   oneOf("sslmode", sslMode, sslModes);
-  // The driver takes these for the same, and warns that it will not do so for ever.
+  // The driver treats these as verify-full, and warns that a later version will not.
   if (verifying.has(sslMode ?? "") && parameters.get("uselibpqcompat") !== "true")
     parameters.set("sslmode", "verify-full");
 

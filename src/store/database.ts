@@ -25,7 +25,7 @@ export interface DatabaseOptions {
   readonly dataDir?: string | undefined;
   /** Told what the libraries have to say; nothing is written to the console. */
   readonly log?: ((message: string) => void) | undefined;
-  /** Told what the operator should know; by default as `log`. */
+  /** Called with warnings for the operator; by default `log`. */
   readonly warn?: ((message: string) => void) | undefined;
   /** How old a connection to PostgreSQL may become, by default any age. */
   readonly connectionMaxAgeSeconds?: number | undefined;

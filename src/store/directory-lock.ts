@@ -10,7 +10,7 @@ export class DirectoryInUseError extends Error {
 
 /**
  * Takes the lock of a data directory and returns what releases it. The operating system releases it too, however the
- * process ends. Waits for `waitMs` milliseconds for whoever holds it, without giving the process to anything else. Throws
+ * process ends. Blocks this process for up to `waitMs` milliseconds while another one holds the lock. Throws
  * `DirectoryInUseError`, and `DataDirectoryError` when the file cannot be written.
  */
 export function lockDirectory(dataDir: string, file: string, waitMs = 0): () => void {

@@ -97,7 +97,8 @@ export function readAdded(edge: EdgeTable, rows: AddedRow[]): EdgeRecord {
 }
 
 function removeEdge(edge: EdgeTable, actor: UserId, target: UserId): RawBuilder<RemovedRow> {
-  // The rows of the users are locked, as when a record is added: to lock the record takes a right that the service lacks.
+  // The rows of the users are locked, as when a record is added. The record itself is not: that takes a right that the
+  // service may lack.
   return sql<RemovedRow>`
     with actor as (select id from users where id = ${actor} for key share nowait),
     other as (select id from users where id = ${target} for key share nowait),

@@ -12,7 +12,7 @@ const foreignKeyViolation = "23503";
 
 const rolledBackStates = new Set(["40001", "40P01"]);
 const featureNotSupported = "0A000";
-// A name that another client of a pooler prepared, and one that this client prepared on another connection.
+// Behind a pooler: another client has prepared the name, or this client has prepared it on another connection.
 const foreignStatementStates = new Set(["42P05", "26000"]);
 // Read-only server, shutdown, crash, start-up, connection failures, and a transaction that nobody ended.
 const unusableState = /^(25006|25P02|57P0[123]|08...)$/;
@@ -111,16 +111,16 @@ export function isConnectionUnusable(failure: Error & { severity?: unknown }): b
   );
 }
 
-/** A lock was not to be had: fails as the server's own refusals do. */
+/** A lock was refused: has the code of the server's own refusals. */
 export class LockRefusedError extends Error {
   readonly code = "55P03";
 
   constructor(options?: ErrorOptions) {
-    super("a lock was not to be had", options);
+    super("a lock was refused", options);
   }
 }
 
-/** Whether a lock was not to be had: nothing was changed. */
+/** Whether a lock was refused, or not granted in time: nothing was changed. */
 export function isLockRefused(failure: unknown): boolean {
   return codeOf(failure) === "55P03";
 }

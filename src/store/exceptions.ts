@@ -73,8 +73,8 @@ export class ExceptionRepository {
     const name = `exceptions:${actor}:${setting}`;
     await this.#session.transaction(
       async (run) => {
-        // Two calls at once could each stay below the limit that they exceed together. All who are known are kept from
-        // being deleted; it fails at once when one of them is being erased.
+        // The advisory lock makes the check of the limit safe: two concurrent calls could exceed it together. The row locks
+        // keep the users from being deleted, and fail at once when one of them is being erased.
         await run(
           sql`select pg_advisory_xact_lock(hashtextextended(${name}, 0))`,
           sql`select from users where id = any (${[actor, ...add, ...remove]}::uuid[]) for key share nowait`,

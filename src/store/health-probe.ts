@@ -7,15 +7,15 @@ import { inspectServer } from "./server-state.ts";
 /** How long the probe keeps a connection: a new one goes to where the URL leads by now. In milliseconds. */
 const renewAfterMs = 2_000;
 
-/** What decisions rest on: the probe waits where they would wait, and reads nothing. */
+/** Takes the table locks that a decision takes, and waits where a decision would wait. Reads no rows. */
 const reachTables = `
   select from users, follows, blocks, mutes, privacy_settings, privacy_exceptions where false`;
 
-/** What a healthy database tells of the other connections to it. */
+/** What a successful probe says about other connections to the database. */
 export interface Health {
   /** The server to which the URL leads: connections to another one are out of date. */
   readonly server: string;
-  /** The probe failed then, on the clock of `performance.now()`: older connections may be dead without a sign. */
+  /** When the probe last failed, on the clock of `performance.now()`. Connections opened before may be dead unnoticed. */
   readonly failedAt: number;
 }
 
@@ -47,7 +47,7 @@ export class HealthProbe {
       await client.query(reachTables);
       return { server, failedAt: this.#failedAt };
     } catch (failure) {
-      // What the server itself refused, a lock that is not to be had for one, leaves the connection as it is.
+      // An error that the server has sent, such as a lock timeout, does not break the connection.
       if (!(failure instanceof pg.DatabaseError) || isConnectionUnusable(failure)) this.#drop();
       throw toStoreError(failure);
     }
@@ -87,7 +87,7 @@ export class HealthProbe {
     return client;
   }
 
-  /** Opens another connection while this one is in use. When that fails, this one says whether the database is away. */
+  /** Opens the next connection while this one is in use. A failure is ignored: this one still probes the database. */
   #renew(): void {
     this.#open().then(
       (client) => {

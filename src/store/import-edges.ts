@@ -62,8 +62,8 @@ export function importFollows(run: Run, edges: readonly NumberedEdge[]): Promise
 }
 
 // Rows are inserted in the order of their key, so that two imports of the same edges cannot wait for each other. The
-// users are kept from being deleted until the end: a foreign key would refuse the whole batch. When one is being erased
-// the statement fails at once.
+// rows of the users are locked until the end of the transaction: were one deleted, a foreign key would refuse the whole
+// batch. When a user is being erased, the statement fails at once.
 async function importEdges(
   run: Run,
   edges: readonly NumberedEdge[],

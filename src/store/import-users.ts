@@ -3,7 +3,7 @@ import type { UserId } from "../domain/ids.ts";
 import type { ImportedUser } from "../domain/imports.ts";
 import type { User } from "../domain/user.ts";
 import type { Run } from "./session.ts";
-import { shareExistence } from "./user-lock.ts";
+import { lockExistenceShared } from "./user-lock.ts";
 import { upsertUsers } from "./users.ts";
 
 interface IdRow {
@@ -20,7 +20,7 @@ export async function importUsers(run: Run, users: readonly ImportedUser[]): Pro
   for (const user of users) byId.set(user.id, { ...byId.get(user.id), ...user });
   const distinct = [...byId.values()];
   if (distinct.every(isComplete)) return upsertUsers(run, distinct);
-  await shareExistence(
+  await lockExistenceShared(
     run,
     distinct.map(({ id }) => id),
   );

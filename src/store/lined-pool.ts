@@ -1,7 +1,7 @@
 import { PostgresDialect, type PostgresDialectConfig, PostgresDriver } from "kysely";
 import pg from "pg";
 import { PrivacyError } from "../domain/errors.ts";
-import { type Cancel, cancelFew } from "./cancel-request.ts";
+import { boundedCancel, type Cancel } from "./cancel-request.ts";
 import type { LoanOptions } from "./lend.ts";
 import { LockShedding } from "./lock-shedding.ts";
 import { type ConnectionOrigin, type PooledClient, PooledConnection } from "./pooled-connection.ts";
@@ -64,7 +64,7 @@ export interface LinedPool {
 export function linedPool({
   name,
   log,
-  cancel = cancelFew(1),
+  cancel = boundedCancel(1),
   onWait = () => {},
   patience = usualPatience,
   maxAgeSeconds = Number.POSITIVE_INFINITY,

@@ -6,11 +6,8 @@ import type { LentConnection } from "./lend.ts";
 import type { Sheddable } from "./lock-shedding.ts";
 import type { PreparedClient } from "./prepared-client.ts";
 
-/**
- * Between two cancellations of one statement, in milliseconds: at first several times what one needs to take effect,
- * then twice as long each time.
- */
-const cancelAgain = { firstMs: 50, mostMs: 1_000 };
+/** The backoff between two cancellations of one statement: the first pause, which doubles up to the longest. */
+const cancelBackoff = { firstMs: 50, longestMs: 1_000 };
 
 /** A client of a pool. `processID`: the server's process at its other end. */
 export type PooledClient = Pick<PreparedClient, "query" | "queryAll" | "destroy"> & {
@@ -75,9 +72,9 @@ export class PooledConnection implements LentConnection, Sheddable {
   }
 
   /**
-   * Cancels the statement again for as long as it runs: a cancellation that overtakes its statement is lost. When it
-   * resolves, no cancellation is under way that could hit a later statement of the connection, or the connection is
-   * ended by `release`.
+   * Cancels the running statement, again and again until it ends: a cancellation that overtakes its statement has no
+   * effect. After it resolves no cancellation can hit a later statement: none is under way, or `release` ends the
+   * connection.
    */
   async cancelRunning(): Promise<void> {
     const statement = this.#running;
@@ -85,11 +82,11 @@ export class PooledConnection implements LentConnection, Sheddable {
       () => {},
       () => {},
     );
-    let pauseMs = cancelAgain.firstMs;
+    let pauseMs = cancelBackoff.firstMs;
     while (statement !== undefined && this.#running === statement) {
       if ((await this.#cancel(ended)) === "unknown") this.#isClosed = true;
       await Promise.race([ended, setTimeout(pauseMs, undefined, { ref: false })]);
-      pauseMs = Math.min(pauseMs * 2, cancelAgain.mostMs);
+      pauseMs = Math.min(pauseMs * 2, cancelBackoff.longestMs);
     }
   }
 

@@ -2,7 +2,7 @@ import { MikroORM } from "@mikro-orm/postgresql";
 import { sql } from "kysely";
 import type pg from "pg";
 import type { Backend } from "./backend.ts";
-import { cancelFew } from "./cancel-request.ts";
+import { boundedCancel } from "./cancel-request.ts";
 import { ConnectionTarget } from "./connection-target.ts";
 import { parseDatabaseUrl } from "./database-url.ts";
 import { HealthProbe } from "./health-probe.ts";
@@ -20,7 +20,7 @@ const maxConnections = 16;
 /** As many as statements of decisions run at once. */
 const checkConnections = 4;
 
-/** Requests to cancel that are under way at once, each on a connection of its own. */
+/** Cancel requests under way at once, each on its own connection. */
 const cancelConnections = 2;
 
 const connection = {
@@ -45,7 +45,7 @@ const timeouts = {
   query_timeout: 7_000,
 };
 
-// What the probe asks is answered at once or too late.
+// A healthy server answers the probe at once.
 const probeTimeouts = { lock_timeout: 300, statement_timeout: 1_000, query_timeout: 2_000 };
 
 // Away within a second, whatever happens; back in less.
@@ -90,7 +90,7 @@ export async function openPostgresql(
     log,
     statementNames: preparedStatements ? new StatementNames() : null,
   };
-  const cancel = cancelFew(cancelConnections);
+  const cancel = boundedCancel(cancelConnections);
   const lined = (name: string, max: number, more = {}) =>
     linedPool({ ...common, ...timeouts, ...more, name, max, cancel, onWait, patience, maxAgeSeconds });
   const connect = ({ dialect }: LinedPool) =>
@@ -101,7 +101,7 @@ export async function openPostgresql(
     });
   const changesPool = lined("changes", maxConnections, {
     findLockWaiters: async (processIds: readonly number[]) => {
-      const rows = await askOverChecks.read(lockWaitersAmong([...processIds]));
+      const rows = await checksSession.read(lockWaitersAmong([...processIds]));
       return rows.map(({ pid }) => pid);
     },
   });
@@ -109,7 +109,7 @@ export async function openPostgresql(
   // Changes may wait for locks with some of their connections; decisions must not wait for them.
   const checksPool = lined("checks", checkConnections, plannedOnce);
   const checks = await connect(checksPool);
-  const askOverChecks = new Session(checks.em.fork().getKysely());
+  const checksSession = new Session(checks.em.fork().getKysely());
   const pools = [changesPool, checksPool];
   const probe = new HealthProbe(
     () =>
@@ -125,12 +125,12 @@ export async function openPostgresql(
     for (const pool of pools)
       pool.closeConnections(({ server, openedAt }) => server !== health.server || openedAt < health.failedAt);
   }, watchTimes);
-  const places = hosts.map(({ host, port }) => `${host}:${port}`).join(",");
+  const addresses = hosts.map(({ host, port }) => `${host}:${port}`).join(",");
   return {
     kind: "postgresql",
     session: new Session(orm.em.fork().getKysely(), { watch, tracer }),
     checks: new Session(checks.em.fork().getKysely(), { watch, tracer }),
-    description: `${places}/${database}`,
+    description: `${addresses}/${database}`,
     watch: (onChange) => watch.start(onChange),
     sendsAway: () => changesPool.sendsAway(),
     pools: () => pools.map((pool) => pool.figures()),

@@ -47,7 +47,7 @@ export class PreparedClient extends pg.Client {
     return promise;
   }
 
-  /** Ends the connection without a word to the server: what runs on it fails at once. */
+  /** Closes the socket without the protocol's goodbye: what runs on the connection fails at once. */
   destroy(): void {
     this.connection.stream.destroy();
   }

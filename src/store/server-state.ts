@@ -7,14 +7,14 @@ export class UnusableServerError extends Error {
 }
 
 /**
- * Whether the server is a primary that takes changes. Decisions ask it in their own statement: only what a primary
- * answers has seen every acknowledged change.
+ * Whether the server is a primary that takes changes. Every decision has this condition in its own statement: only a
+ * primary has every acknowledged change.
  */
 export const isWritable = sql<boolean>`
   (select not pg_is_in_recovery() and current_setting('transaction_read_only') = 'off')`;
 
-/** What a connection is asked when it is new. */
-const question = `
+/** Reads the state of the server over a new connection. */
+const inspection = `
   select pg_is_in_recovery() as "isStandby",
     current_setting('transaction_read_only') = 'on' as "isReadOnly",
     extract(epoch from pg_postmaster_start_time())::text as server,
@@ -35,15 +35,15 @@ interface Answer {
 
 /** The server at the other end of a connection. */
 export interface ServerState {
-  /** Tells servers apart, and the starts of one server. */
+  /** Differs between servers, and between the starts of one server. */
   readonly server: string;
-  /** Whether a pooler is between: the process that it told of is not the one that answers. */
+  /** Whether a pooler is in between: the process id of its greeting is not that of the process that answers. */
   readonly isPooled: boolean;
 }
 
-/** Asks a new connection for its server. Throws an `UnusableServerError`. */
+/** Reads the state of the server of a new connection. Throws an `UnusableServerError`. */
 export async function inspectServer(client: pg.ClientBase): Promise<ServerState> {
-  const { rows } = await client.query<Answer>(question);
+  const { rows } = await client.query<Answer>(inspection);
   const [answer] = rows as [Answer];
   const problem = problemOf(answer);
   if (problem !== undefined) throw new UnusableServerError(problem);

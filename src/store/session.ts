@@ -37,8 +37,8 @@ const begin = statement(() => sql`begin isolation level read committed`)();
 const commit = statement(() => sql`commit`)();
 const rollback = statement(() => sql`rollback`)();
 
-/** For how long a transaction that was refused a lock begins again. */
-const lockPatienceMs = 500;
+/** For how long a transaction that was refused a lock is retried, in milliseconds. */
+const lockRetryMs = 500;
 
 interface Attempt {
   /** Called when the commit is about to be sent. */
@@ -101,11 +101,11 @@ export class Session {
   ): Promise<T> {
     let committing: boolean;
     const begun = performance.now();
-    // Who was refused a lock at once, because a user is being erased, tries again: most erasures are short.
+    // A lock is refused at once while a user is being erased. Most erasures are short: retry.
     const isSafe = (failure: unknown) =>
       isRolledBack(failure) ||
       (!committing && isConnectionLost(failure)) ||
-      (isLockRefused(failure) && performance.now() - begun < lockPatienceMs);
+      (isLockRefused(failure) && performance.now() - begun < lockRetryMs);
     const onCommit = () => {
       committing = true;
     };
@@ -139,7 +139,7 @@ export class Session {
     const assertAwaited = () => {
       signal?.throwIfAborted();
       if (!caller.waits)
-        throw new PrivacyError("UNAVAILABLE", { cause: new Error("the caller was told so") });
+        throw new PrivacyError("UNAVAILABLE", { cause: new Error("the caller no longer waits") });
     };
     // Not `em.transactional`: its transaction keeps the pool's client for ever when begin, commit or rollback fails.
     return lend(
@@ -162,7 +162,7 @@ export class Session {
           if (begun) await this.#send([rollback], connection);
           throw failure;
         }
-        // Nothing may be waited for between the last look and the commit.
+        // No await may come between this check and the commit.
         void hold();
         onCommit();
         await this.#send([commit], connection);
@@ -211,9 +211,9 @@ const maxReadOnly = 1_000;
 const changing =
   /\b(insert|update|delete|merge|truncate|create|alter|drop|grant|revoke|share|call|copy|do|set|begin|commit|nextval)\b/i;
 
-/** Throws for a statement that has a word with which something is changed. */
+/** Throws for a statement that contains a keyword of a change or of a lock. */
 function assertReadOnly({ sql: text }: CompiledQuery): void {
   if (readOnly.has(text)) return;
-  if (changing.test(text)) throw new Error("what changes something must be sent in a transaction");
+  if (changing.test(text)) throw new Error("a statement that changes something must run in a transaction");
   if (readOnly.size < maxReadOnly) readOnly.add(text);
 }

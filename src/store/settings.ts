@@ -45,7 +45,7 @@ export class SettingsRepository {
 
   /** Chooses the audience of a setting. Throws `UnknownActorError`. */
   async set(actor: UserId, setting: PrivacySetting, audience: Audience, signal?: AbortSignal): Promise<void> {
-    // It waits for whoever else chooses the setting: by the row, or when that is new by its key.
+    // Concurrent changes of one setting wait for each other: by the lock of the row, or of its key when the row is new.
     await this.#session.transaction(
       async (run) => {
         const rows = await run(choose(actor, setting, audience));

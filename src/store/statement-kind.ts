@@ -1,6 +1,6 @@
 /** What a statement does, for traces: none of its values, and nothing that changes from call to call. */
 export interface StatementKind {
-  /** The first word of it that says what it does: `select`, `insert`, `commit`. */
+  /** Its keyword: `select`, `insert`, `commit`. */
   readonly operation: string;
   /** The tables that it names, in the order in which it does. */
   readonly tables: readonly string[];
@@ -21,7 +21,7 @@ export const tables = [
   "migrations",
 ] as const;
 
-/** There are far fewer texts than this: values are parameters. */
+/** The most kinds that are cached. There are far fewer texts: values are parameters. */
 const maxKinds = 1_000;
 const names = tables.join("|");
 const tableName = new RegExp(`\\b(?:${names})\\b`, "g");
@@ -29,7 +29,7 @@ const tableName = new RegExp(`\\b(?:${names})\\b`, "g");
 const change = new RegExp(`\\b(insert\\s+into|update\\s+(?:${names})|delete\\s+from)\\b`);
 const kinds = new Map<string, StatementKind>();
 
-/** Tells what the statement of a text does. A text with a change in it is that change, whatever stands around it. */
+/** The kind of a statement, by its text. A `with` that contains a change is of the kind of that change. */
 export function statementKind(text: string): StatementKind {
   let kind = kinds.get(text);
   if (kind === undefined) {

@@ -4,8 +4,8 @@ import { hash } from "node:crypto";
 const maxNames = 500;
 
 /**
- * Names prepared statements by a hash of their text. Behind a pooler that lends one server connection to several
- * clients, a name may have been prepared by another client: it then stands for the same text, or for nothing.
+ * Names prepared statements by a hash of their text. Behind a pooler several clients share one server connection, and
+ * another client may have prepared a name: a hash makes sure that the name means the same text.
  */
 export class StatementNames {
   readonly #names = new Map<string, string>();

@@ -4,7 +4,7 @@ import { LockRefusedError } from "./errors.ts";
 import type { Run } from "./session.ts";
 import { statement } from "./statement.ts";
 
-/** The name of the lock of a user's existence. */
+/** The name of the lock that guards whether a user exists. */
 export function existenceName(id: UserId): string {
   return `user:${id}`;
 }
@@ -14,19 +14,19 @@ const exclusive = statement(
 );
 
 /**
- * Locks the existence of a user until the transaction ends, also of one who is unknown: a row that another transaction
- * has inserted and not committed cannot be locked.
+ * Locks the existence of a user until the transaction ends. Needed beside the lock of the row: a row that another
+ * transaction has inserted and not committed cannot be locked.
  */
 export function lockExistence(id: UserId): CompiledQuery<unknown> {
   return exclusive(existenceName(id));
 }
 
 /**
- * Shares the locks of `lockExistence` among those who create or replace users, until the transaction ends. Fails at
- * once when one of the users is being erased. At most 1,000: every lock takes a place in a table that all connections
- * share.
+ * Takes the locks of `lockExistence` in shared mode, for those who create or replace users, until the transaction ends.
+ * Fails at once when one of the users is being erased. At most 1,000 ids: all connections share the server's table of
+ * locks.
  */
-export async function shareExistence(run: Run, ids: readonly UserId[]): Promise<void> {
+export async function lockExistenceShared(run: Run, ids: readonly UserId[]): Promise<void> {
   const [row] = await run(sql<{ shared: boolean }>`
     select bool_and(pg_try_advisory_xact_lock_shared(hashtextextended(name, 0))) as shared
     from unnest(${ids.map(existenceName)}::text[]) as name`);

@@ -4,7 +4,7 @@ import type { UserId } from "../domain/ids.ts";
 import type { User } from "../domain/user.ts";
 import { eraseUser } from "./erasure.ts";
 import type { Run, Session } from "./session.ts";
-import { existenceName, shareExistence } from "./user-lock.ts";
+import { existenceName, lockExistenceShared } from "./user-lock.ts";
 import { toUser, type UserRow, userColumns } from "./user-row.ts";
 
 /** The users that the accounts service described. */
@@ -59,7 +59,7 @@ export class UserRepository {
  */
 export async function upsertUsers(run: Run, users: readonly User[]): Promise<number> {
   const distinct = [...new Map(users.map((user) => [user.id, user])).values()];
-  await shareExistence(
+  await lockExistenceShared(
     run,
     distinct.map(({ id }) => id),
   );

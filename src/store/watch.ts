@@ -12,7 +12,7 @@ export interface WatchTimes {
 
 /** The caller for whom work is done. */
 export interface Caller {
-  /** False from the moment at which the caller was told that there is no answer. */
+  /** False once the caller's call has failed because the database is unavailable. */
   readonly waits: boolean;
 }
 
@@ -59,8 +59,8 @@ export class Watch {
   }
 
   /**
-   * Does what needs the database, unless it is away; rejects as soon as it goes away. `work` goes on then, and must
-   * change nothing any more: its caller no longer waits.
+   * Runs work that needs the database, while the database is available; rejects as soon as it becomes unavailable. `work`
+   * goes on then and must change nothing more: its caller no longer waits.
    */
   guard<T>(work: (caller: Caller) => Promise<T>): Promise<T> {
     if (this.#away !== undefined) return Promise.reject(this.#away);

@@ -1,6 +1,6 @@
 import { expect } from "chai";
 import { Kysely, sql } from "kysely";
-import { cancelFew, sendCancelRequest } from "../../src/store/cancel-request.ts";
+import { boundedCancel, sendCancelRequest } from "../../src/store/cancel-request.ts";
 import { linedPool } from "../../src/store/lined-pool.ts";
 import { Session } from "../../src/store/session.ts";
 import { type FreezingProxy, startFreezingProxy } from "../support/freezing-proxy.ts";
@@ -36,7 +36,7 @@ describe("a cancellation that comes late", () => {
       max: 1,
       log: () => {},
       patience: { burstMs: 60_000, standingMs: 60_000 },
-      cancel: cancelFew(1, send),
+      cancel: boundedCancel(1, send),
     });
     const db = new Kysely<unknown>({ dialect: pool.dialect });
     opened.push(db);

@@ -13,7 +13,7 @@ export const ServiceImportEntity = defineEntity({
   },
 });
 
-/** Where the version before keeps its imports: not read any more. */
+/** The imports of the previous version: not read any more. */
 export const ImportEntity = defineEntity({
   name: "Import",
   tableName: "imports",

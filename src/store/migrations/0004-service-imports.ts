@@ -2,8 +2,8 @@ import { Migration } from "@mikro-orm/migrations";
 
 export class ServiceImports extends Migration {
   override up(): void {
-    // A table of its own: the version before looks an import up in `imports` by its id alone, and would read and
-    // change rows of other services there. Its unfinished imports begin anew.
+    // Not a column of `imports`: the previous version finds an import there by its id alone, and would read and change
+    // rows of other services. Imports that it has not finished start from the beginning.
     this.addSql(`create table service_imports (
       service text not null,
       id uuid not null,

@@ -11,7 +11,7 @@ const verbs = {
   mutes: "select, insert, delete",
   privacy_settings: "select, insert, update",
   privacy_exceptions: "select, insert, delete",
-  // Of the version before, which may still serve while a new one is rolled out.
+  // For the previous version, which may still serve during a rollout.
   imports: "select, insert, update",
   service_imports: "select, insert, update",
   rate_debts: "select, insert, update, delete",

@@ -1,7 +1,7 @@
 import { expect } from "chai";
 import { CompiledQuery } from "kysely";
 import type pg from "pg";
-import { type CancelOutcome, cancelFew } from "../../../src/store/cancel-request.ts";
+import { boundedCancel, type CancelOutcome } from "../../../src/store/cancel-request.ts";
 import { type PooledClient, PooledConnection } from "../../../src/store/pooled-connection.ts";
 
 const query = CompiledQuery.raw("select 1");
@@ -72,7 +72,7 @@ describe("a connection of a pool", () => {
   it("cancels few at once, and none that has ended while it waited", async () => {
     const requests = [Promise.withResolvers<CancelOutcome>(), Promise.withResolvers<CancelOutcome>()];
     let sent = 0;
-    const cancel = cancelFew(
+    const cancel = boundedCancel(
       1,
       async () => (requests[sent++] as PromiseWithResolvers<CancelOutcome>).promise,
     );
