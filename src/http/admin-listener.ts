@@ -16,7 +16,7 @@ interface AdminListenerOptions {
 
 /**
  * Opens the operators' listener: `/metrics`, `/healthz` while the process lives, `/readyz` when it can do its work. It
- * asks for no token. Its connections do not count among those of the other listeners.
+ * needs no token. It has connection limits of its own.
  */
 export function openAdminListener({
   host,

@@ -1,7 +1,7 @@
 /**
- * Stands in for an `:authority` that is none of a URL's: nothing here depends on it. Clients of gRPC send what they
- * make of their targets: an encoded path or list of addresses (`unix:`, `ipv4:`), a port alone, an IPv6 address without
- * brackets. nghttp2 refuses those whose characters RFC 9113, 8.3.1 forbids.
+ * Replaces an `:authority` that is not valid in a URL. Nothing depends on its value. gRPC clients derive it from their
+ * targets: an encoded path or list of addresses (`unix:`, `ipv4:`), a port alone, an IPv6 address without brackets.
+ * nghttp2 refuses those whose characters RFC 9113, 8.3.1 forbids.
  */
 export const anyAuthority = "localhost";
 

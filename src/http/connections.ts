@@ -6,13 +6,13 @@ import type { Limits } from "./limits.ts";
 /** What an open request takes beside its headers, and what each name and each value takes beside its text, in bytes. */
 const requestBytes = 10 * 1024;
 const textBytes = 240;
-/** How many sweeps without a byte make a difference: a call that waits for changes is still for hours. */
+/** The sweeps without progress that count, at most: a call that waits for changes makes no progress for hours. */
 const mostUnchanged = 10;
-/** Closed connections are logged by their number, this often at most, in milliseconds. */
+/** The number of closed connections is logged this often at most, in milliseconds. */
 const logEveryMs = 1_000;
 
 /**
- * The bytes that an open request takes, as measured: strings of HTTP/2 are held by the library, by Node and by V8.
+ * Estimates the bytes that an open request takes. An HTTP/2 header is held three times: by nghttp2, Node and V8.
  * `rawHeaders` are names and values in turn.
  */
 export function sizeOfRequest(rawHeaders: readonly string[], url = ""): number {
@@ -21,12 +21,12 @@ export function sizeOfRequest(rawHeaders: readonly string[], url = ""): number {
   return bytes;
 }
 
-/** A connection of a listener. It is idle until its protocol says that it has a request to answer. */
+/** A connection of a listener. It is idle until `markBusy` is called. */
 export class Connection implements Queued<Connection> {
   before: Connection | undefined;
   after: Connection | undefined;
   readonly socket: Socket;
-  /** Closes the connection when it is idle; its protocol may have a word to say first. */
+  /** Closes the idle connection; its protocol may replace this to send a closing frame first. */
   close: () => void;
   /** Counts the bytes in memory for its open requests: headers, bodies, and answers that the client has not taken. */
   measure: () => number = () => 0;
@@ -44,13 +44,13 @@ export class Connection implements Queued<Connection> {
     idle.add(this);
   }
 
-  /** Has a request to answer. */
-  begin(): void {
+  /** To be called when the connection has a request to answer. */
+  markBusy(): void {
     this.#idle.delete(this);
   }
 
-  /** Has no request to answer any more. */
-  rest(): void {
+  /** To be called when the last request is answered. */
+  markIdle(): void {
     this.#idle.delete(this);
     if (!this.socket.destroyed) this.#idle.add(this);
   }
@@ -63,10 +63,10 @@ export class Connection implements Queued<Connection> {
 /**
  * The open connections of a listener, within two bounds:
  *
- * - Their number. A new connection at the limit closes the one that has been idle for the longest. It is refused when
- *   none is idle.
- * - The bytes that their open requests take in memory. Beyond the limit connections are closed until the rest is within
- *   it: first those that hold the most bytes for the longest time in which they neither sent nor took anything.
+ * - Their number. At the limit a new connection closes the one that has been idle for the longest. When none is idle, the
+ *   new one is refused.
+ * - The bytes that their open requests take in memory. Over the limit, connections are closed until the remaining ones are
+ *   within it: first those that hold the most bytes for the longest time without progress.
  */
 export class Connections {
   readonly #limits: Limits;
@@ -74,8 +74,8 @@ export class Connections {
   readonly #open = new Map<Socket, Connection>();
   readonly #idle = new Queue<Connection>();
   #timer: NodeJS.Timeout | undefined;
-  /** Bytes of requests that came since the last sweep. */
-  #arrived = 0;
+  /** Bytes of requests that arrived since the last sweep. */
+  #arrivedBytes = 0;
   #refused = 0;
   #evicted = { idle: 0, memory: 0 };
   #unlogged = { idle: 0, memory: 0 };
@@ -118,13 +118,13 @@ export class Connections {
     return connection;
   }
 
-  /** Counts a request that has come, by its size. */
-  arrived(bytes: number): void {
-    const before = this.#arrived;
-    this.#arrived += bytes;
-    // A sweep at every tick of the timer may be too late for a flood.
-    const most = this.#limits.heldBytes / 4;
-    if (before <= most && this.#arrived > most) setImmediate(() => this.#sweep());
+  /** Counts a request that has arrived, by its size. Many of them start a sweep at once. */
+  countArrival(bytes: number): void {
+    const before = this.#arrivedBytes;
+    this.#arrivedBytes += bytes;
+    // The next periodic sweep may be too late for a flood.
+    const threshold = this.#limits.heldBytes / 4;
+    if (before <= threshold && this.#arrivedBytes > threshold) setImmediate(() => this.#sweep());
   }
 
   #delete(connection: Connection): void {
@@ -145,7 +145,7 @@ export class Connections {
   }
 
   #sweep(): void {
-    this.#arrived = 0;
+    this.#arrivedBytes = 0;
     const holding: Connection[] = [];
     let sum = 0;
     for (const connection of this.#open.values()) {

@@ -5,7 +5,7 @@ import type { HeaderList } from "./standing-headers.ts";
 /** The origins whose scripts may read answers; `*` for all. */
 export type AllowedOrigins = readonly string[] | "*";
 
-/** What browsers are told of other origins' scripts. */
+/** The CORS headers: they let scripts of other origins use the service. */
 export interface Cors {
   /** The headers of an answer that the scripts of its request's origin may read; none for other origins. */
   readonly headersFor: (request: Request) => HeaderList;
@@ -20,10 +20,10 @@ export interface Cors {
   ) => boolean;
 }
 
-/** Lets no other origin in, and says nothing of it. */
+/** Allows no other origin, and adds no header. */
 export const noCors: Cors = { headersFor: () => [], answerPreflight: () => false };
 
-/** What clients send by themselves: their libraries for HTTP, RPC and caching, and those that trace and report errors. */
+/** Request headers that common libraries add: for HTTP, RPC, caching, tracing and error reports. */
 const allowedHeaders = [
   "authorization",
   "if-none-match",

@@ -23,7 +23,7 @@ export interface Front {
   readonly refused: (status: number) => void;
   /** Whether a request to a path may take as long as its client likes to be complete. */
   readonly mayStayOpen: (path: string) => boolean;
-  /** What an answer says, whatever it is: one to a request, or to what is none. */
+  /** The headers of every answer to a request; without one, of an answer to bytes that are no request. */
   readonly headersFor: (request?: Request) => HeaderList;
 }
 
@@ -66,10 +66,10 @@ export function createFront({
   const isAuthority = authorityCheck();
 
   const standing = (request: Request): HeaderList => {
-    // Of gRPC only failures have an id: each header of an answer takes its time.
+    // gRPC answers carry the id only when they fail: every header of an answer costs time.
     if (request.headers["content-type"]?.startsWith("application/grpc")) return headers;
     const id = requestIdOf(request.headers[requestIdHeader]);
-    // Under this name the log has it.
+    // For the log.
     request.headers[requestIdHeader] = id;
     return [...headers, [requestIdHeader, id]];
   };

@@ -42,7 +42,7 @@ function decode(text: string): Buffer {
   return Buffer.concat(found.map((piece) => Buffer.from(piece, "base64")));
 }
 
-/** Keeps `throw` and `return`, by which Connect hears of a client that leaves. */
+/** Keeps `throw` and `return`, by which Connect notices that the client has disconnected. */
 function encoded(body: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> {
   return {
     [Symbol.asyncIterator]: () => {

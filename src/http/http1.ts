@@ -72,8 +72,8 @@ export function createHttp1(
   });
   server.on("clientError", (error: Error & { code?: string }, socket: Socket) => {
     const current = pipelines.current(socket);
-    // The bytes of a refusal must not run into a response that has begun, nor pass for the answer to a request before
-    // the one at fault: nobody knows yet what becomes of that.
+    // A refusal must not follow the bytes of a response that has begun. Nor may it look like the answer to an earlier
+    // request that is complete and not answered yet.
     const isTaken = current !== undefined && (current.headersSent || current.req.complete);
     if (!socket.writable || error.code === "ECONNRESET" || isTaken) socket.destroy();
     else refuseConnection(socket, statusOf[error.code ?? ""] ?? 400);

@@ -1,12 +1,12 @@
 /** What one listener grants to those who connect to it, whoever they are. Times are in milliseconds. */
 export interface Limits {
-  /** To complete the first bytes, by which HTTP/1.1 and HTTP/2 are told apart, once one has come; and a TLS handshake. */
+  /** To complete the first bytes, which tell HTTP/1.1 from HTTP/2, after the first of them; and to complete a TLS handshake. */
   readonly sniffMs: number;
   /** To send the headers of an HTTP/1.1 request. */
   readonly headersMs: number;
   /** To send a whole request. Trickling does not extend it. Streaming methods are exempt over HTTP/2. */
   readonly requestMs: number;
-  /** That a connection may rest between two requests, and before the first: balancers open spare ones. */
+  /** That a connection may be idle between two requests, and before the first: balancers open spare connections. */
   readonly keepAliveMs: number;
   /** That an HTTP/2 session may take to begin, and from the begin of its first request until one is complete. */
   readonly firstRequestMs: number;
@@ -36,10 +36,10 @@ export interface Limits {
   readonly resetBurst: number;
   /** Resets a second that are granted for good. */
   readonly resetRate: number;
-  /** Open connections. One more closes the one that has been idle for the longest. */
+  /** Open connections. A further one closes the one that has been idle for the longest. */
   readonly connections: number;
   /**
-   * Bytes in memory of all open requests: headers, bodies, and answers that clients have not taken. Beyond them
+   * Bytes in memory of all open requests: headers, bodies, and answers that clients have not read. Over the limit,
    * connections are closed.
    */
   readonly heldBytes: number;
@@ -50,8 +50,8 @@ export const publicLimits: Limits = {
   sniffMs: 5_000,
   headersMs: 5_000,
   requestMs: 8_000,
-  // Longer than balancers keep an idle connection (60 s of most, 600 s of the longest known), so that they close first: a
-  // connection that we close may have a request on its way. Who holds many idle ones loses them when others need room.
+  // Longer than balancers keep an idle connection (60 s mostly, 600 s at most), so that they close first: a connection
+  // that we close may have a request on its way.
   keepAliveMs: 620_000,
   firstRequestMs: 8_000,
   lingerMs: 1_000,
@@ -71,7 +71,7 @@ export const publicLimits: Limits = {
   resetBurst: 200,
   resetRate: 33,
   connections: 20_000,
-  // Enough for 4,000 small requests that wait for their clients: those at work are far fewer.
+  // Room for 4,000 small requests whose clients do not read the answers.
   heldBytes: 64 * 1024 * 1024,
 };
 

@@ -10,12 +10,12 @@ export interface PathPrefixOptions {
   readonly trustedProxies: BlockList;
 }
 
-/** Up to 128 characters of segments, so that it can lead nowhere else. */
+/** Up to 128 characters of plain path segments: a link with this prefix cannot lead to another host. */
 const wellFormed = /^(?=.{1,128}$)(?:\/[\w.~-]+)+\/?$/;
 
 /**
- * Makes what sets a request's path prefix: takes it off its target where the proxy has left it on, and leaves it in the
- * header for whoever makes links. Whatever the header said before is gone.
+ * Returns the function that sets a request's path prefix: it removes the prefix from the target when the proxy has not,
+ * and overwrites `X-Forwarded-Prefix` with it, for the code that makes links.
  */
 export function pathPrefix({ basePath, trustedProxies }: PathPrefixOptions): (request: Request) => void {
   const isTrusted = (address = "") => trustedProxies.check(address, isIPv6(address) ? "ipv6" : "ipv4");

@@ -15,8 +15,8 @@ interface Pipeline {
   readonly connection: Connection;
   /** The requests that are not answered yet, in the order in which they came. */
   readonly waiting: Waiting[];
-  /** It was paused before. */
-  isHeld: boolean;
+  /** Whether the socket has the listener that `#pause` adds. */
+  hasResumeListener: boolean;
 }
 
 /**
@@ -24,8 +24,8 @@ interface Pipeline {
  * waiting for answers: changes would overtake each other (RFC 9112, 9.3.2), and one connection could ask for any
  * number of calls at once.
  *
- * While a request waits behind another one, nothing more is read of its connection: a client that sends on and takes no
- * answers has no more than one read (64 KiB) kept in memory, the rest fills its own buffers.
+ * While a request waits behind another one, its connection is not read. At most one read (64 KiB) of a client that sends
+ * requests and reads no answers is kept in memory; the rest stays in the buffers of TCP.
  */
 export class Pipelines {
   readonly #serve: Serve;
@@ -40,10 +40,10 @@ export class Pipelines {
     this.#serve = serve;
   }
 
-  /** Begins with a connection, spoken on a socket. */
+  /** Begins the pipeline of a connection whose HTTP is spoken on `socket`. */
   open(socket: Socket, connection: Connection): void {
     const waiting: Waiting[] = [];
-    this.#pipelines.set(socket, { connection, waiting, isHeld: false });
+    this.#pipelines.set(socket, { connection, waiting, hasResumeListener: false });
     socket.once("close", () => this.#pipelines.delete(socket));
     connection.measure = measuring(socket, waiting);
   }
@@ -55,12 +55,12 @@ export class Pipelines {
     if (pipeline === undefined || socket.destroyed) return;
     const { connection, waiting } = pipeline;
     const bytes = sizeOfRequest(request.rawHeaders, request.url);
-    this.#connections.arrived(bytes);
+    this.#connections.countArrival(bytes);
     const count = waiting.push({ request, response, bytes });
     if (count > this.#most) socket.destroy();
     else if (count > 1) this.#pause(socket, pipeline);
     else {
-      connection.begin();
+      connection.markBusy();
       this.#serveFirst(socket, pipeline);
     }
   };
@@ -87,9 +87,9 @@ export class Pipelines {
 
   #pause(socket: Socket, pipeline: Pipeline): void {
     socket.pause();
-    if (pipeline.isHeld) return;
-    pipeline.isHeld = true;
-    // Node resumes a connection by itself when a request ends whose body nobody read. One that closes is read on.
+    if (pipeline.hasResumeListener) return;
+    pipeline.hasResumeListener = true;
+    // Node resumes a connection when a request ends whose body was not read. A closing connection is read to its end.
     socket.on("resume", () => {
       if (pipeline.waiting.length > 1 && socket.writable) socket.pause();
     });
@@ -102,7 +102,7 @@ export class Pipelines {
     const { request, response } = first;
     response.once("close", () => {
       waiting.shift();
-      if (waiting.length === 0) connection.rest();
+      if (waiting.length === 0) connection.markIdle();
       // After a last answer nothing is served any more (RFC 9112, 9.6).
       if (!socket.writable) return;
       if (waiting.length === 1) socket.resume();
@@ -112,7 +112,7 @@ export class Pipelines {
   }
 }
 
-/** Makes what counts the bytes of a connection, at one sweep after the other. */
+/** Returns the function that counts the bytes of a connection. It keeps state between the sweeps that call it. */
 function measuring(socket: Socket, waiting: readonly Waiting[]): () => number {
   let bytesRead = 0;
   /** The bytes read before the body that is under way, undefined when none is. */

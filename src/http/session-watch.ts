@@ -4,7 +4,7 @@ import { type Placed, Roster } from "../collections/roster.ts";
 import { type Connection, type Connections, sizeOfRequest } from "./connections.ts";
 import type { Limits } from "./limits.ts";
 
-/** How long a client may leave a connection open that carries nothing any more, in milliseconds. */
+/** How long a client may leave a connection open after its session has ended, in milliseconds. */
 const lingerMs = 1_000;
 
 /** A stream that is open. Times are of `performance.now()`. */
@@ -36,8 +36,11 @@ interface Session {
   restingSince: number;
   /** A stream was opened since the last look. */
   used: boolean;
-  /** What the client has done so far: it is told by its settings that it speaks HTTP/2 at all. */
-  stage: "silent" | "settled" | "asking" | "served";
+  /**
+   * `new`: nothing came yet. `settled`: the client's settings came, so it speaks HTTP/2. `requesting`: its first request
+   * has begun. `served`: a request was complete.
+   */
+  stage: "new" | "settled" | "requesting" | "served";
   closing: boolean;
   /** When the session was first seen to have ended. */
   endedSince: number | undefined;
@@ -73,7 +76,7 @@ export class SessionWatch {
       streams: new Roster(),
       restingSince: performance.now(),
       used: false,
-      stage: "silent",
+      stage: "new",
       closing: false,
       endedSince: undefined,
       long: 0,
@@ -89,7 +92,7 @@ export class SessionWatch {
         session.destroy(undefined, constants.NGHTTP2_ENHANCE_YOUR_CALM);
     };
     session.once("remoteSettings", () => {
-      if (state.stage === "silent") state.stage = "settled";
+      if (state.stage === "new") state.stage = "settled";
     });
     session.on("ping", onControlFrame).on("remoteSettings", onControlFrame);
     session.once("close", () => {
@@ -114,13 +117,13 @@ export class SessionWatch {
     session.used = true;
     const since = performance.now();
     if (stream.endAfterHeaders) session.stage = "served";
-    else if (session.stage !== "asking" && session.stage !== "served") {
-      session.stage = "asking";
+    else if (session.stage !== "requesting" && session.stage !== "served") {
+      session.stage = "requesting";
       session.restingSince = since;
     }
     if (mayStayOpen) session.long++;
     const bytes = sizeOfRequest(rawHeaders);
-    this.#connections.arrived(bytes);
+    this.#connections.countArrival(bytes);
     const open: Open = {
       place: -1,
       stream,
@@ -135,10 +138,10 @@ export class SessionWatch {
       untakenSince: since,
     };
     session.streams.add(open);
-    if (session.streams.size === 1) session.connection.begin();
+    if (session.streams.size === 1) session.connection.markBusy();
     stream.on("close", () => {
       session.streams.delete(open);
-      if (session.streams.size === 0) session.connection.rest();
+      if (session.streams.size === 0) session.connection.markIdle();
       if (mayStayOpen) session.long--;
       if (!open.cut && stream.rstCode === constants.NGHTTP2_NO_ERROR) session.stage = "served";
     });
@@ -193,7 +196,7 @@ export class SessionWatch {
     return now - open.untakenSince >= this.#limits.stalledResponseMs ? constants.NGHTTP2_CANCEL : undefined;
   }
 
-  #mayRestFor({ stage }: Session): number {
+  #idleLimitMs({ stage }: Session): number {
     const isIdle = stage === "settled" || stage === "served";
     return isIdle ? this.#limits.keepAliveMs : this.#limits.firstRequestMs;
   }
@@ -206,7 +209,7 @@ export class SessionWatch {
       if (state.stage === "served") state.restingSince = now;
     } else if (state.closing) {
       session.destroy();
-    } else if (now - state.restingSince >= this.#mayRestFor(state)) {
+    } else if (now - state.restingSince >= this.#idleLimitMs(state)) {
       state.closing = true;
       session.close();
     }
@@ -218,12 +221,15 @@ export class SessionWatch {
    */
   #end(state: Session, now: number): void {
     state.endedSince ??= now;
-    const mostMs = state.socket.writableFinished ? lingerMs : this.#limits.stalledResponseMs;
-    if (now - state.endedSince >= mostMs) state.connection.socket.destroy();
+    const allowedMs = state.socket.writableFinished ? lingerMs : this.#limits.stalledResponseMs;
+    if (now - state.endedSince >= allowedMs) state.connection.socket.destroy();
   }
 }
 
-/** Makes what counts the bytes of a session, at one sweep after the other. A body has `messageBytes` at most. */
+/**
+ * Returns the function that counts the bytes of a session. It keeps state between the sweeps that call it. A body has
+ * `messageBytes` at most.
+ */
 function measuring(socket: Socket, streams: Roster<Open>, messageBytes: number): () => number {
   let bytesRead = 0;
   return () => {

@@ -13,12 +13,12 @@ const options: ZlibOptions = { windowBits: 13, memLevel: 7 };
 const headerBytes = 10;
 const flagsAt = 3;
 const hasName = 0b1000;
-/** The most bytes by which the length of a compressed body is made to vary. */
-const mostPadding = 100;
+/** The most bytes of padding, by which the length of a compressed body varies at random. */
+const maxPadding = 100;
 
 /**
- * Whether a client takes gzip, and likes it as well as no compression (RFC 9110, 12.5.3). One that says nothing is
- * sent what every client can read.
+ * Whether a client accepts gzip, and prefers it to no compression or has no preference (RFC 9110, 12.5.3). Without the
+ * header nothing is compressed.
  */
 export function acceptsGzip(header: string | undefined): boolean {
   if (header === undefined) return false;
@@ -33,16 +33,15 @@ export async function compress(text: string): Promise<Buffer> {
 }
 
 /**
- * Compresses what is written to the returned stream into `target`, and ends that when it is ended. Every write reaches
- * the target without waiting for more. Takes no more than the target does. Ends with the target; `onError` is called
- * when it fails.
+ * Returns a stream that compresses into `target`, and ends `target` when it is ended. Every write is flushed at once.
+ * Keeps the backpressure of `target`. Is destroyed when `target` closes; `onError` is called when compression fails.
  */
 export function compressInto(target: Writable, onError: () => void): Writable {
   const compressor = createGzip({ ...options, flush: constants.Z_SYNC_FLUSH });
   target.once("close", () => compressor.destroy());
   const output = Readable.from(paddedChunks(compressor), { objectMode: false });
   compressor.on("error", onError);
-  // It fails with the compressor, which has told.
+  // Fails only when the compressor does, which calls `onError`.
   output.on("error", () => {});
   output.pipe(target);
   return compressor;
@@ -63,14 +62,13 @@ async function* paddedChunks(compressed: AsyncIterable<Buffer>): AsyncIterable<B
 }
 
 /**
- * Gives a gzip stream a file name of random length, which readers ignore. Lists hold names that other users chose for
- * themselves beside what nobody may know: the exact length would tell who sees it pass by whether the two are alike
- * (BREACH).
+ * Pads a gzip stream by a file name of random length, which readers ignore. A list holds names that other users chose,
+ * next to secret ones: the exact length would tell somebody who sees the traffic whether two names are alike (BREACH).
  */
 function padded(start: Buffer): Buffer {
   const head = Buffer.from(start.subarray(0, headerBytes));
   head[flagsAt] = (head[flagsAt] ?? 0) | hasName;
-  const name = Buffer.alloc(randomInt(mostPadding) + 1, "a");
+  const name = Buffer.alloc(randomInt(maxPadding) + 1, "a");
   name[name.length - 1] = 0;
   return Buffer.concat([head, name, start.subarray(headerBytes)]);
 }

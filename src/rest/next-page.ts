@@ -7,7 +7,7 @@ export const pathPrefixHeader = "x-forwarded-prefix";
 
 /** What a link to the next page repeats of the request for this one. */
 interface Page {
-  /** Stands before the path for the client. */
+  /** The path prefix under which the client sees the service. */
   readonly prefix: string;
   readonly segments: readonly Segment[];
   /** The decoded parameters of the path. */

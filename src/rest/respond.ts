@@ -33,14 +33,14 @@ export function send(
   (response as ServerResponse).end(body);
 }
 
-/** Answers that what the client has is still what it would get (RFC 9110, 15.4.5). */
+/** Answers 304: the client's copy is current (RFC 9110, 15.4.5). */
 export function sendNotModified(response: HttpResponse, headers: Head["headers"]): void {
   response.statusCode = 304;
   for (const [name, value] of headers) response.setHeader(name, value);
   response.end();
 }
 
-/** Answers that there is nothing to say but the headers. */
+/** Answers 204: there is no body. */
 export function sendNoContent(response: HttpResponse, headers: Head["headers"]): void {
   response.statusCode = 204;
   for (const [name, value] of headers) response.setHeader(name, value);
@@ -54,13 +54,13 @@ export function sendHead(response: HttpResponse, head: Head): void {
   response.end();
 }
 
-/** A whole body as its client likes it best, and the headers that say how. */
+/** A whole body in the encoding that its client prefers, and the headers that name the encoding. */
 interface Encoded {
   readonly body: string | Buffer;
   readonly headers: readonly (readonly [name: string, value: string])[];
 }
 
-/** Encodes a whole body: compresses a long one for clients that take that. */
+/** Encodes a whole body: compresses a long one for clients that accept gzip. */
 export async function encode(request: HttpRequest, response: HttpResponse, body: string): Promise<Encoded> {
   if (body.length < compressMinLength) return { body, headers: [] };
   varyByEncoding(response);
@@ -68,7 +68,7 @@ export async function encode(request: HttpRequest, response: HttpResponse, body:
   return { body: await compress(body), headers: [["content-encoding", "gzip"]] };
 }
 
-/** Begins an answer whose body is written bit by bit to the returned stream: compressed for clients that take that. */
+/** Begins an answer whose body is streamed through the returned stream: compressed for clients that accept gzip. */
 export function begin(request: HttpRequest, response: HttpResponse, head: Head): Writable {
   const body = response as Writable;
   varyByEncoding(response);
@@ -112,7 +112,7 @@ export function breakOff(response: HttpResponse): void {
   else socket.resetAndDestroy();
 }
 
-/** Tells caches that the answer depends on what codings its client takes. */
+/** Adds `Vary`: the answer depends on the `Accept-Encoding` of its request. */
 export function varyByEncoding(response: HttpResponse): void {
   (response as ServerResponse).appendHeader("vary", "accept-encoding");
 }

@@ -54,7 +54,7 @@ async function serve(file: PublishedFile, request: Request, response: Response):
   else await send(content, response);
 }
 
-/** A file as its client likes it best. */
+/** The representation of a file that its client prefers. */
 async function negotiate(
   file: PublishedFile,
   request: Request,
@@ -65,7 +65,7 @@ async function negotiate(
   return acceptsGzip(request.headers["accept-encoding"]?.toString()) ? await file.compressed() : file;
 }
 
-/** Sends a content in slices, as the client takes them: TLS would encrypt a whole one at once, into memory. */
+/** Sends a content in slices, as fast as the client reads: TLS would encrypt a whole content at once, into memory. */
 async function send(content: Buffer, response: Response): Promise<void> {
   try {
     await pipeline(Readable.from(slicesOf(content)), response);
