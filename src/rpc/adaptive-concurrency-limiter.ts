@@ -79,13 +79,23 @@ export class AdaptiveConcurrencyLimiter {
     if (performance.now() - begunAt > latencyTargetMs) this.#late += 1;
   }
 
-  /** Counts a call as in flight while `work` runs. Its latency does not count. */
-  async run<T>(work: () => Promise<T>): Promise<T> {
+  /**
+   * Counts a call as in flight while `work` runs, for `mostMs` milliseconds at most: what takes longer waits for
+   * something else. Its latency does not count.
+   */
+  async run<T>(work: () => Promise<T>, mostMs?: number): Promise<T> {
     this.begin();
+    let isHeld = true;
+    const release = () => {
+      if (isHeld) this.release();
+      isHeld = false;
+    };
+    const timer = mostMs === undefined ? undefined : setTimeout(release, mostMs);
     try {
       return await work();
     } finally {
-      this.release();
+      clearTimeout(timer);
+      release();
     }
   }
 

@@ -30,6 +30,12 @@ import { check, validate } from "./validate.ts";
 /** What a request spoke that reached no method: plain HTTP tells REST and Connect apart only by their paths. */
 export type RefusedProtocol = "grpc" | "grpc-web" | "http";
 
+/**
+ * For how long the check of a token holds a slot, in milliseconds. One that takes longer waits for the key server, which
+ * anyone can have it do by a token that names an unknown key.
+ */
+const tokenCheckMs = 100;
+
 interface CallsOptions extends Observers {
   readonly services: readonly Service[];
   readonly gate: Gate;
@@ -187,7 +193,7 @@ export class Calls {
 
   async #admitLater(context: HandlerContext, admitted: Promise<void>): Promise<void> {
     try {
-      await this.limiter.run(() => admitted);
+      await this.limiter.run(() => admitted, tokenCheckMs);
       await this.#takeSlots(context);
     } catch (failure) {
       await this.#refuse(context, failure);

@@ -48,6 +48,18 @@ describe("the concurrency limiter of a listener", () => {
     expect(limiter.tryAcquire()).to.equal(true);
   });
 
+  it("gives up the slot of work that takes longer than it may, once", async () => {
+    const limiter = new AdaptiveConcurrencyLimiter(1, silent);
+    const slow = Promise.withResolvers<void>();
+    const work = limiter.run(() => slow.promise, 20);
+    expect(limiter.tryAcquire()).to.equal(false);
+    while (!limiter.tryAcquire()) await new Promise(setImmediate);
+    limiter.begin();
+    slow.resolve();
+    await work;
+    expect(limiter.tryAcquire()).to.equal(false);
+  });
+
   it("reserves slots for calls that came in the same turn of the event loop and have not begun", async () => {
     const limiter = new AdaptiveConcurrencyLimiter(2, silent);
     const admitted = [limiter.tryAcquire(), limiter.tryAcquire(), limiter.tryAcquire()];
