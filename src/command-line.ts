@@ -29,7 +29,7 @@ function asksForHelp(args: readonly string[]): boolean {
   return (end < 0 ? args : args.slice(0, end)).some((arg) => arg === "--help" || arg === "-h");
 }
 
-/** What Node says is wrong, without its advice about arguments that begin with a dash. */
+/** Node's message, without its advice about arguments that begin with a dash. */
 function explain({ message }: Error, known: readonly string[]): string {
   const [what = message] = message.split(/\.? To specify |\. This command/);
   const options = [...known, "help"].map((name) => `--${name}`);

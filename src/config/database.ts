@@ -8,13 +8,13 @@ export interface DatabaseConfig {
   readonly dataDir: string;
   /** How old a connection may become. */
   readonly connectionMaxAgeSeconds?: number | undefined;
-  /** Off behind a pooler that lends one server connection to several clients and knows nothing of their statements. */
+  /** To be off behind a pooler in transaction mode that does not track prepared statements. */
   readonly preparedStatements?: boolean | undefined;
 }
 
 const day = 86_400;
 
-/** How the URL is told to the operator. It may name several hosts, which a `URL` cannot. */
+/** The URL as it is shown to the operator. Not by `URL`: that cannot have several hosts. */
 const withoutPassword = (url: string) => {
   const [base = "", query] = url.replace(/#.*$/s, "").split(/\?(.*)/s);
   const masked = base.replace(/^(\w+:\/\/[^:@/]*):.*@/, "$1:***@");

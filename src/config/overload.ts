@@ -18,7 +18,7 @@ export const overloadVariables = {
   MAX_CALLS_IN_FLIGHT: calls({ default: 200 }),
   // Most of them are decisions, of which many share one statement.
   MAX_SERVICE_CALLS_IN_FLIGHT: calls({ default: 1_000 }),
-  // A quarter of the connections for changes and lists, and of what the adaptive limit always admits.
+  // A quarter of the connections for changes and lists, and of the lowest adaptive limit.
   MAX_CALLS_IN_FLIGHT_PER_USER: calls({ default: 4 }),
   MAX_CALLS_IN_FLIGHT_PER_SERVICE: calls({ default: 0 }),
 };

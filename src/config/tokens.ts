@@ -4,7 +4,7 @@ import { checked, hidden, httpUrl, trimmed, wholeNumber } from "./validators.ts"
 export interface TokenConfig {
   readonly secret: string | undefined;
   readonly jwksUrl: URL | undefined;
-  /** For how long the last good key set is used while the key server is away. */
+  /** For how long the last good key set is used during an outage of the key server. */
   readonly jwksMaxStaleMs: number;
   readonly issuer: string;
   readonly audience: string;

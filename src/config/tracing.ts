@@ -19,8 +19,8 @@ export interface TracingConfig {
 }
 
 /**
- * A variable that OpenTelemetry defines. Its specification wants a value that is not known ignored, with a warning, in
- * place of refused: `parse` returns undefined for one, and `fallback` holds then as when the variable is unset.
+ * A variable that OpenTelemetry defines. Its specification demands that an unknown value is ignored with a warning, not
+ * refused. `parse` returns undefined for such a value; then `fallback` is used, as for an unset variable.
  */
 function lenient<const T extends string | number>(parse: (value: string) => T | undefined, fallback: T) {
   const validator = checked<T>("any text", (value) => parse(value) ?? fallback, String);
@@ -59,7 +59,7 @@ export const tracingVariables = {
   OTEL_TRACES_SAMPLER_ARG: lenientVariables.OTEL_TRACES_SAMPLER_ARG.spec,
 };
 
-/** A variable whose value is not supported, and what holds in its place. */
+/** A variable whose value is not supported, and the value that is used instead. */
 export interface IgnoredValue {
   readonly name: string;
   readonly value: string;

@@ -41,7 +41,7 @@ export function shown(spec: ValidatorSpec<unknown>, value: unknown): string | nu
 
 export const text = checked("text", (value) => value, String);
 
-/** A text that is compared to the letter: white space at its ends comes from a file or a form, and is not meant. */
+/** A text that is compared exactly: white space at its ends is refused, since it is there by mistake. */
 export const trimmed = checked(
   "text without white space at its ends",
   (value) => (value === value.trim() ? value : undefined),

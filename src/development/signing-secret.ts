@@ -6,7 +6,7 @@ import { makeDataDirectory } from "../store/data-directory.ts";
 import { lockDirectory } from "../store/directory-lock.ts";
 
 const secretBytes = 32;
-/** Whoever makes the secret holds the lock for a moment. */
+/** How long to wait for another process that makes the secret, in milliseconds. */
 const lockWaitMs = 10_000;
 
 /**
@@ -19,7 +19,7 @@ export function developmentSecret(dataDir: string): string {
   const path = join(dataDir, "jwt-secret");
   if (!existsSync(path)) {
     makeDataDirectory(dataDir);
-    placeOnce(path, dataDir);
+    createOnce(path, dataDir);
   }
   const secret = readFileSync(path, "utf8");
   if (Buffer.byteLength(secret) < secretBytes) {
@@ -30,9 +30,9 @@ export function developmentSecret(dataDir: string): string {
   return secret;
 }
 
-/** Makes the file, unless another process has. Whoever reads it never finds it half-written, also after a crash. */
-function placeOnce(path: string, dataDir: string): void {
-  // Not by a hard link: some file systems have none. A file that is renamed would replace another process's.
+/** Makes the file, unless another process has. No reader ever sees it half-written, also after a crash. */
+function createOnce(path: string, dataDir: string): void {
+  // The lock is needed because a rename would replace the file of another process; some file systems have no hard links.
   const release = lockDirectory(dataDir, `${path}.lock`, lockWaitMs);
   try {
     if (existsSync(path)) return;
