@@ -23,24 +23,24 @@ A record has a type and the fields of its kind:
                         profilePictureUrls, isVerified
   follow, block, mute   ownerId, targetId, createdAt
 createdAt is a time of RFC 3339, or seconds or milliseconds since 1970; without
-it an edge is of now. What a user's record leaves out stays as it is stored.
+it the time is now. A field that a user's record leaves out stays as it is.
 
 Options:
   --url URL            the internal port: http://127.0.0.1:50051 unless HOST,
                        GRPC_PORT and TLS_CERT_FILE say otherwise
-  --token-file FILE    a service's token; without it one is made by JWT_SECRET
-                       or the key in DATA_DIR
-  --assume-utc         takes times that name no zone for UTC
-  --ignore NAMES       leaves fields out, between commas
+  --token-file FILE    a service's token; without it one is signed with JWT_SECRET
+                       or with the key in DATA_DIR
+  --assume-utc         reads times without a time zone as UTC
+  --ignore NAMES       fields to leave out, separated by commas
   --allow-skipped      exits with 0 although records were skipped
   --skipped-file FILE  writes every skipped record's line and reason to FILE
-  --ca-file FILE       who signs the certificate of an https URL (PEM)
-  --cert-file FILE     what the service may demand to see of its clients (PEM)
-  --key-file FILE      the key of --cert-file (PEM)
+  --ca-file FILE       the authority of the server's certificate (PEM)
+  --cert-file FILE     the client certificate, if the service demands one (PEM)
+  --key-file FILE      the private key of --cert-file (PEM)
   --help               shows this
 
 Exit codes: 0 when every record is stored, 2 when some were skipped, 1 when the
-import failed. An import that was broken off goes on when it is run again.
+import failed. An interrupted import continues when it is run again.
 `;
 const tokenHours = 24;
 const skippedCode = 2;

@@ -9,7 +9,7 @@ export interface ImportedEdge {
   readonly createdAt: bigint | null;
 }
 
-/** A user of an import: what is left out keeps what is stored, and is empty for a new user. */
+/** A user of an import. A field that is left out keeps its stored value; for a new user it is empty. */
 export type ImportedUser = Pick<User, "id" | "userName"> & Partial<User>;
 
 /** One record of an import. */

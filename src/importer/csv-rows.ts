@@ -11,7 +11,7 @@ export interface CsvRow {
 }
 
 type Parsed =
-  /** `strict`: every quote is where RFC 4180 has it. */
+  /** `strict`: every quote is where RFC 4180 allows it. */
   | { readonly state: "complete"; readonly cells: string[]; readonly strict: boolean }
   /** The text ends within quotes. */
   | { readonly state: "open"; readonly column: number }
@@ -22,10 +22,10 @@ type Parsed =
 const maxRowLength = 128 * 1024;
 
 /**
- * Reads the rows of a CSV text (RFC 4180); blank lines are none. A quote within a cell that does not begin with one
- * stands for itself, as `Ann "Annie"`. A row goes on in the next line only when all of its quotes are as RFC 4180 has
- * them: when they are not, the row is its first line alone, and the next line is read for itself. So a stray quote
- * costs its own line.
+ * Reads the rows of a CSV text (RFC 4180), without blank lines. A quote inside a cell that does not begin with a quote is
+ * an ordinary character, as in `Ann "Annie"`. A row continues in the next line only when all of its quotes follow RFC
+ * 4180. When they do not, the row is its first line alone and has a `problem`, and the next line begins a new row: a
+ * stray quote costs only its own line.
  */
 export async function* readRows(
   lines: AsyncIterator<Line, unknown>,
@@ -46,7 +46,7 @@ export async function* readRows(
       continue;
     }
     const taken: Line[] = [];
-    const cells = parsed.state === "open" ? await goOn(first, separator, next, taken) : undefined;
+    const cells = parsed.state === "open" ? await readContinuation(first, separator, next, taken) : undefined;
     if (cells === undefined) ahead.unshift(...taken);
     const problem = `column ${parsed.column + 1} ${
       parsed.state === "open" ? "has a quote that is never closed" : "goes on after its closing quote"
@@ -55,8 +55,8 @@ export async function* readRows(
   }
 }
 
-/** Reads on in the next lines, which are put into `taken`, until the row is complete; undefined when it never is. */
-async function goOn(
+/** Reads the next lines into `taken` until the row is complete. Undefined when it is never complete. */
+async function readContinuation(
   first: Line,
   separator: string,
   next: () => Promise<Line | undefined>,
@@ -78,7 +78,7 @@ async function goOn(
   return undefined;
 }
 
-/** Takes a row apart. Blanks around a cell do not count, unless they are quoted. */
+/** Splits a row into its cells. Blanks around a cell are removed, unless they are quoted. */
 export function parseCells(text: string, separator: string): Parsed {
   const cells: string[] = [];
   let strict = true;

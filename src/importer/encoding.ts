@@ -9,7 +9,7 @@ export type Encoding = "utf-8" | "utf-16le" | "utf-16be";
 const expected = "expected UTF-8, or UTF-16";
 const lineFeed = 10;
 
-/** What files begin with that are no text, or a text that cannot be read here. */
+/** The first bytes of files that cannot be imported, each with the name of its format. */
 const foreignStarts: readonly (readonly [string, readonly number[]])[] = [
   ["UTF-32", [0xff, 0xfe, 0x00, 0x00]],
   ["UTF-32", [0x00, 0x00, 0xfe, 0xff]],

@@ -1,9 +1,9 @@
 import { Code, type ConnectError } from "@connectrpc/connect";
 
 const wrongPort = "does not answer as the internal port of the service (GRPC_PORT) does";
-const goesOn = "Run the command again: the import goes on where it stopped.";
+const resumes = "Run the command again: the import goes on where it stopped.";
 
-/** By the code of what Node says of a connection. */
+/** Explanations of connection errors, by Node's error code. */
 const connectionProblems: readonly (readonly [RegExp, (url: string) => string])[] = [
   [/^ECONNREFUSED$/, (url) => `Nothing listens at ${url}: is the service running, and --url right?`],
   [/^(ENOTFOUND|EAI_AGAIN)$/, (url) => `The host of ${url} is not known.`],
@@ -18,7 +18,7 @@ const connectionProblems: readonly (readonly [RegExp, (url: string) => string])[
   ],
 ];
 
-/** Says what a failed call means to who runs the command. */
+/** Explains a failed call to the person who runs the command. */
 export function explainFailure(failure: ConnectError, url: string): string {
   const { rawMessage } = failure;
   const code = causeCode(failure);
@@ -35,14 +35,14 @@ export function explainFailure(failure: ConnectError, url: string): string {
     case Code.Unimplemented:
       return `${url} ${wrongPort}: ${rawMessage}.`;
     case Code.Canceled:
-      return `${url} closed the connection: where the service speaks TLS, the URL begins with https://. ${goesOn}`;
+      return `${url} closed the connection: where the service speaks TLS, the URL begins with https://. ${resumes}`;
     case Code.Unavailable:
     case Code.ResourceExhausted:
     case Code.DeadlineExceeded:
     case Code.Aborted:
-      return `${url}: ${rawMessage}. ${goesOn}`;
+      return `${url}: ${rawMessage}. ${resumes}`;
     case Code.Internal:
-      // What speaks another protocol is met as a broken frame.
+      // A server of another protocol causes a frame error.
       return /protocol error/i.test(rawMessage) ? `${url} ${wrongPort}.` : `${url}: ${rawMessage}`;
     default:
       return `${url}: ${rawMessage}`;

@@ -13,17 +13,17 @@ import { type FileRecord, type Format, readRecords } from "./read-records.ts";
 import type { Reading } from "./records.ts";
 import type { Source } from "./source.ts";
 
-/** How long an answer may take, in milliseconds. */
-const answerMs = 120_000;
-/** The first answer comes at once, or the URL is wrong. */
-const firstAnswerMs = 15_000;
+/** The deadline of a call, in milliseconds. */
+const callTimeoutMs = 120_000;
+/** The deadline of the first call, in milliseconds: shorter, so that a wrong URL fails soon. */
+const firstCallTimeoutMs = 15_000;
 
 const batchSize = 1_000;
 /** The service names at most 10,000 skipped records of a call. */
 const batchesPerCall = 10;
 /** Far below what the service takes in one message, 1 MiB: a character may need three bytes. */
 const batchCharacters = 192 * 1024;
-/** Part of an import's name: another version may number the records of a file otherwise. */
+/** Part of an import's id: to be raised when records are numbered in another way. */
 const readerVersion = 2;
 
 /** A record that was not stored. */
@@ -43,21 +43,21 @@ interface ImportOptions {
   readonly reading: Reading;
   /** Told the part of the file that is sent, from 0 to 1, and the number of the next record. */
   readonly onProgress: (fraction: number, record: number) => void;
-  /** Told of each record that is skipped, in the order of the file. */
+  /** Called for each record that is skipped, in the order of the file. */
   readonly onSkipped: (skipped: Skipped) => void;
 }
 
 /** What must be known of a file before any of it is sent. */
 interface Inspected {
-  /** Names the content and all that its meaning depends on. */
-  readonly name: UUID;
+  /** A hash of the content and of the options that change its meaning: the import's id. */
+  readonly id: UUID;
   readonly records: number;
 }
 
 /**
- * Imports the records of a file through a running service, and returns how far the import has come, over all of its
- * runs. A file that was imported in part goes on where it was broken off: the import is named after its content. One
- * that was imported to its end is imported anew, since what it was skipped for may have changed.
+ * Imports the records of a file through a running service, and returns the progress of the import over all of its runs.
+ * An interrupted import continues where it stopped: its id is a hash of the file. A file that was imported completely is
+ * imported again under a new id, since the reason for which a record was skipped may have gone.
  *
  * Throws an `InputError` before anything is sent when the file cannot be understood.
  */
@@ -65,17 +65,18 @@ export async function importFile(
   source: Source,
   options: ImportOptions,
 ): Promise<ImportProgress | undefined> {
-  const { name, records } = await inspectFile(source.path, options.reading);
+  const { id, records } = await inspectFile(source.path, options.reading);
   const { ca, ...shown } = options.tls;
   const nodeOptions = { ...shown, ...(ca === undefined ? {} : { ca: [...getCACertificates(), ca] }) };
   const client = createClient(GraphService, createGrpcTransport({ baseUrl: options.url, nodeOptions }));
   const call = { headers: { authorization: `Bearer ${options.token}` } };
-  const before = (await client.getImport({ importId: name }, { ...call, timeoutMs: firstAnswerMs })).progress;
+  const before = (await client.getImport({ importId: id }, { ...call, timeoutMs: firstCallTimeoutMs }))
+    .progress;
   const done = Number(before?.records ?? 0);
   const isComplete = done >= records;
   const importing = isComplete
     ? new Import(client, call, randomUUID(), options.onSkipped)
-    : new Import(client, call, name, options.onSkipped);
+    : new Import(client, call, id, options.onSkipped);
   const progress = await importing.send(batches(source, isComplete ? 0 : done, options));
   await source.assertUnchanged();
   return progress;
@@ -95,7 +96,7 @@ export async function inspectFile(path: string, reading: Reading): Promise<Inspe
   for await (const _ of readRecords(path, reading, hooks)) records++;
   const { assumeUtc, ignore } = reading;
   const meaning = { readerVersion, format, assumeUtc, ignore: ignore.toSorted() };
-  return { name: uuidOf(`${JSON.stringify(meaning)}\n${content.digest("hex")}`), records };
+  return { id: uuidOf(`${JSON.stringify(meaning)}\n${content.digest("hex")}`), records };
 }
 
 function uuidOf(text: string): UUID {
@@ -103,7 +104,7 @@ function uuidOf(text: string): UUID {
   return hex.slice(0, 32).replace(/^(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-") as UUID;
 }
 
-/** Records that are sent together. */
+/** Records that are sent in one message. */
 interface Batch {
   /** The number of the first one in the import. */
   readonly first: number;
@@ -124,25 +125,26 @@ class Import {
     onSkipped: (skipped: Skipped) => void,
   ) {
     this.#client = client;
-    this.#call = { ...call, timeoutMs: answerMs };
+    this.#call = { ...call, timeoutMs: callTimeoutMs };
     this.#importId = importId;
     this.#onSkipped = onSkipped;
   }
 
+  /** Sends all batches. Returns the progress after the last one. */
   async send(all: AsyncIterable<Batch>): Promise<ImportProgress | undefined> {
-    const rest = new Rest(all[Symbol.asyncIterator]());
+    const pending = new PendingBatches(all[Symbol.asyncIterator]());
     let progress: ImportProgress | undefined;
-    for (let first = await rest.peek(); first !== undefined; first = await rest.peek())
-      progress = await this.#sendSome(first.first, rest);
+    for (let first = await pending.peek(); first !== undefined; first = await pending.peek())
+      progress = await this.#sendCall(first.first, pending);
     return progress;
   }
 
-  async #sendSome(first: number, rest: Rest): Promise<ImportProgress | undefined> {
+  async #sendCall(first: number, pending: PendingBatches): Promise<ImportProgress | undefined> {
     const sent: Pick<FileRecord, "line" | "problem">[] = [];
     const importId = this.#importId;
     async function* messages(): AsyncGenerator<MessageInitShape<typeof ImportEdgesRequestSchema>> {
       for (let count = 0; count < batchesPerCall; count++) {
-        const batch = await rest.take();
+        const batch = await pending.take();
         if (batch === undefined) return;
         for (const { line, problem } of batch.records)
           sent.push({ line, ...(problem === undefined ? {} : { problem }) });
@@ -150,7 +152,7 @@ class Import {
         yield { importId, firstRecord: BigInt(batch.first), records };
       }
       // Read before the call ends, so that the next one can begin at once.
-      await rest.peek();
+      await pending.peek();
     }
     const { progress, skipped } = await this.#client.importEdges(messages(), this.#call);
     for (const { record, reason, description } of skipped) {
@@ -163,7 +165,7 @@ class Import {
 }
 
 /** The batches that have not been sent. */
-class Rest {
+class PendingBatches {
   readonly #batches: AsyncIterator<Batch>;
   #next: Promise<IteratorResult<Batch>> | undefined;
 
@@ -210,7 +212,7 @@ async function* batches(
     records = [];
     characters = 0;
   }
-  // Also when it is empty: the service tells the progress of a call of at least one message.
+  // Also when it is empty: the service answers with the progress only to a call with a message.
   yield { first: number - records.length, records };
   onProgress(1, number);
 }

@@ -14,9 +14,8 @@ export const maxLineLength = 1024 * 1024;
 const lineEnd = /\r\n|\n|\r/g;
 
 /**
- * Takes a text that comes in chunks apart into lines, which end in LF, CR LF or CR and in nothing else: JSON and CSV
- * may hold U+2028, U+2029, U+0085, a form feed and the like. Of a line that is too long only the start is kept, one
- * code unit more than is allowed.
+ * Splits a text, given in chunks, into lines. Only LF, CR LF and CR end a line: U+2028, U+2029, U+0085, a form feed and
+ * the like may be part of a value in JSON and CSV. A line that is too long is cut to one code unit more than is allowed.
  */
 export async function* splitLines(chunks: AsyncIterable<string>): AsyncGenerator<Line> {
   let number = 1;

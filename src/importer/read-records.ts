@@ -27,12 +27,12 @@ const csvNames = new Set([".csv", ".tsv"]);
 const separators = [",", ";", "\t", "|"];
 
 /**
- * Reads the records of a file in the order of its lines: NDJSON (one JSON object a line) or CSV (with a header), told
- * by the name of the file, else by its first character. `onBytes` is given the bytes as they are read, `onFormat` the
- * format.
+ * Reads the records of a file in the order of its lines. The format is NDJSON (one JSON object a line) or CSV (with a
+ * header): by the file's extension, else by its first character. `onBytes` is called with the bytes as they are read,
+ * `onFormat` with the format.
  *
- * What cannot be read becomes an empty record with a problem, so that numbers stay true. Throws an `InputError` when it
- * is the file as a whole that cannot be understood.
+ * An unreadable record becomes an empty record with a problem, so that the numbers of the others do not change. Throws
+ * an `InputError` when the file as a whole cannot be read.
  */
 export async function* readRecords(
   path: string,
@@ -96,7 +96,7 @@ function jsonRecord(object: object | undefined, text: string, reading: Reading):
     if (countKeys(text) > countKeysOf(object)) return unreadable("a field is there twice");
     return toRecord(Object.entries(object), reading);
   } catch (failure) {
-    // The stack of calls is not as deep as JSON may be.
+    // Recursion over deeply nested JSON overflows the stack.
     if (failure instanceof RangeError) return unreadable("the object is nested too deeply");
     throw failure;
   }
@@ -181,7 +181,7 @@ function csvRecord({ cells, problem = "" }: CsvRow, names: readonly string[], re
   );
 }
 
-/** Finds the separator by which a header makes sense, and its names. */
+/** Finds the one separator by which a header has a column `type`, and the names of its columns. */
 function readHeader({ number, text }: Line, { ignore }: Reading) {
   const isHeader = (names: readonly string[]) => names.some((name) => fieldNamed(name) === "type");
   const found = separators

@@ -7,7 +7,7 @@ type ImportRecord = MessageInitShape<typeof ImportRecordSchema>;
 /** The fields of a record by their names in the file, whatever its format. */
 export type Fields = Iterable<readonly [name: string, value: unknown]>;
 
-/** A record as the service takes it; an empty one, which it counts as malformed, with what is wrong. */
+/** A record as the service accepts it. One with a `problem` is empty: the service counts it as malformed. */
 export interface ReadRecord {
   readonly record: ImportRecord;
   /** The length of its texts, in UTF-16 code units. */
@@ -15,12 +15,12 @@ export interface ReadRecord {
   readonly problem?: string;
 }
 
-/** Longer than any record may be. A longer one must not reach the service, which would refuse all that comes with it. */
+/** More than any valid record has. A longer one must not be sent: the service would refuse its whole message. */
 const maxCharacters = 40_000;
 
-/** What the meaning of a file depends on beside its content. */
+/** The options that change how a file is read. */
 export interface Reading {
-  /** Takes a time that names no zone for UTC. */
+  /** Whether a time without a zone is read as UTC. */
   readonly assumeUtc: boolean;
   /** The names of fields to leave out. */
   readonly ignore: readonly string[];
@@ -47,7 +47,7 @@ type FieldName = (typeof fieldNames)[number];
 
 const byNormalName = new Map(fieldNames.map((name) => [normal(name), name]));
 
-/** The field of a name, which may be spelt as `user_name` or `User Name` too; undefined when there is none. */
+/** The field with a name, which may also be spelt `user_name` or `User Name`; undefined for an unknown name. */
 export function fieldNamed(name: string): FieldName | undefined {
   return byNormalName.get(normal(name));
 }
@@ -66,7 +66,7 @@ export function unreadable(problem: string): ReadRecord {
   return { record: {}, characters: 0, problem };
 }
 
-/** Makes a record of its fields. A field that is null counts as one that is not there. */
+/** Makes a record of its fields. A null field counts as missing. */
 export function toRecord(fields: Fields, reading: Reading): ReadRecord {
   const values = new Map<FieldName, unknown>();
   for (const [name, value] of fields) {

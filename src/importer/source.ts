@@ -6,7 +6,7 @@ import type { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { InputError } from "./input-error.ts";
 
-/** A file to import. Disposing of it removes what was made for it. */
+/** A file to import. Disposing of it removes the temporary copy of standard input. */
 export interface Source extends AsyncDisposable {
   readonly path: string;
   readonly size: number;
@@ -18,8 +18,8 @@ export interface Source extends AsyncDisposable {
 const standardInput = "-";
 
 /**
- * Opens a file, or takes down what standard input has, which is read twice as a file is: in a file that only its owner
- * may read.
+ * Opens a file. Standard input is first copied to a temporary file that only its owner may read, since a source is read
+ * twice.
  */
 export async function openSource(path: string, input: Readable): Promise<Source> {
   if (path !== standardInput) return sourceOf(path, async () => {});

@@ -22,7 +22,7 @@ export function readStrings(value: unknown): string[] {
   throw new ValueError(`is ${shown(value)}, expected a list of texts`);
 }
 
-/** Reads a boolean, in any of the spellings that databases export; undefined for an empty text. */
+/** Reads a boolean in one of the spellings above, in any case; undefined for an empty text. */
 export function readBoolean(value: unknown): boolean | undefined {
   if (typeof value === "boolean") return value;
   const word = typeof value === "number" ? String(value) : value;
@@ -46,8 +46,8 @@ const leastSeconds = 100_000_000n;
 const endSeconds = 4_102_444_800n;
 
 /**
- * Reads a moment: RFC 3339, or the seconds or milliseconds since 1970 as a number. Undefined for an empty text. What
- * names no zone is refused, unless it is `assumeUtc`; nothing is guessed.
+ * Reads a time: RFC 3339, or the seconds or milliseconds since 1970 as a number. Undefined for an empty text. A time
+ * without a zone is refused unless `assumeUtc` is set: nothing is guessed.
  */
 export function readTime(value: unknown, assumeUtc: boolean): Timestamp | undefined {
   const text = typeof value === "number" ? String(value) : value;
@@ -84,7 +84,7 @@ function fromDateTime(parts: RegExpExecArray, value: unknown, assumeUtc: boolean
   const isReal =
     date.getUTCMonth() === month - 1 && date.getUTCDate() === day && hour < 24 && minute < 60 && second < 60;
   if (!isReal || Number(hours) > 23 || Number(minutes) > 59)
-    throw new ValueError(`is ${shown(value)}, a time that there is not`);
+    throw new ValueError(`is ${shown(value)}, not a valid time`);
   const offset = (Number(hours) * 60 + Number(minutes)) * 60 * (sign === "-" ? -1 : 1);
   return timestamp(BigInt(date.getTime() / 1_000 - offset), Number(nanosOf(fraction)));
 }

@@ -32,7 +32,7 @@ export interface ImportName {
   readonly id: string;
 }
 
-/** Bulk imports, which can be broken off and resumed: how far each has come is stored with its records. */
+/** Bulk imports, which can be interrupted and resumed: the progress of each is stored with its records. */
 export class ImportRepository {
   readonly #session: Session;
 

@@ -207,22 +207,22 @@ describe("npm run import", function () {
     expect(await blockTimes(720)).to.eql({ ...stored, [id(724)]: noon });
   });
 
-  it("goes on where a file was broken off, by its content, and not by another's", async () => {
+  it("continues an interrupted import of the same content, and of no other", async () => {
     const content = lines([user(731), user(732), edge("block", 731, 732), edge("mute", 731, 732)]);
     const broken = write("broken.ndjson", content);
-    const { name } = await inspectFile(broken, { assumeUtc: false, ignore: [] });
+    const { id: importId } = await inspectFile(broken, { assumeUtc: false, ignore: [] });
     const { client, call } = await graph("import");
     const half = [user(731), user(732)].map(({ type: _, ...value }) => ({
       record: { case: "user" as const, value },
     }));
-    await client.importEdges(only({ importId: name, records: half }), call);
-    // The same path, size and time, and another content: none of it is passed over.
+    await client.importEdges(only({ importId, records: half }), call);
+    // The same path, size and time, and another content: none of its records is skipped as already stored.
     const { atime, mtime, size } = statSync(broken);
     const other = write("broken.ndjson", content.replaceAll(id(732), id(733)));
     utimesSync(other, atime, mtime);
     expect(statSync(other).size).to.equal(size);
     expect((await command([other, "--url", url])).output).to.contain("4 records: 3 stored, 1 there already");
-    // The content at another place: what is stored of it is passed over.
+    // The content at another place: its stored records are not sent again.
     const moved = await run("moved.ndjson", content);
     expect(moved.output).to.contain("4 records: 4 stored, 0 there already");
     const { client: reader, call: reading } = await graph();

@@ -67,27 +67,27 @@ describe("the source of an import", () => {
     expect(await refusal(openSource(folder, nothing()))).to.match(/is a directory: expected a file/);
   });
 
-  it("is named by its content, its format and what changes its meaning, and by nothing else", async () => {
+  it("has an id of its content, its format and the options that change its meaning, and of nothing else", async () => {
     const usual: Reading = { assumeUtc: false, ignore: [] };
     const content = JSON.stringify({ type: "user", id: id(1), userName: "u" });
-    const named = async (file: string, text: string, reading: Partial<Reading> = {}) =>
-      (await inspectFile(write(file, text), { ...usual, ...reading })).name;
-    const first = await named("a.ndjson", content);
-    expect(await named("b.ndjson", content)).to.equal(first);
+    const idOf = async (file: string, text: string, reading: Partial<Reading> = {}) =>
+      (await inspectFile(write(file, text), { ...usual, ...reading })).id;
+    const first = await idOf("a.ndjson", content);
+    expect(await idOf("b.ndjson", content)).to.equal(first);
     utimesSync(join(folder, "a.ndjson"), 1, 1);
-    expect((await inspectFile(join(folder, "a.ndjson"), usual)).name).to.equal(first);
+    expect((await inspectFile(join(folder, "a.ndjson"), usual)).id).to.equal(first);
     const csv = "type,id,userName\n";
     const others = [
-      await named("a.ndjson", content.replace(id(1), id(2))),
-      await named("a.ndjson", content, { assumeUtc: true }),
-      await named("a.ndjson", content, { ignore: ["firstName"] }),
-      await named("a.ndjson", `${content}\n`),
-      await named("a.csv", csv),
+      await idOf("a.ndjson", content.replace(id(1), id(2))),
+      await idOf("a.ndjson", content, { assumeUtc: true }),
+      await idOf("a.ndjson", content, { ignore: ["firstName"] }),
+      await idOf("a.ndjson", `${content}\n`),
+      await idOf("a.csv", csv),
     ];
     expect(new Set([first, ...others]).size).to.equal(others.length + 1);
-    expect(await named("a", content)).to.equal(first);
-    expect(await named("a.ndjson", content, { ignore: ["b", "a"] })).to.equal(
-      await named("a.ndjson", content, { ignore: ["a", "b"] }),
+    expect(await idOf("a", content)).to.equal(first);
+    expect(await idOf("a.ndjson", content, { ignore: ["b", "a"] })).to.equal(
+      await idOf("a.ndjson", content, { ignore: ["a", "b"] }),
     );
   });
 });
