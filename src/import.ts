@@ -28,8 +28,8 @@ it the time is now. A field that a user's record leaves out stays as it is.
 Options:
   --url URL            the internal port: http://127.0.0.1:50051 unless HOST,
                        GRPC_PORT and TLS_CERT_FILE say otherwise
-  --token-file FILE    a service's token; without it one is signed with JWT_SECRET
-                       or with the key in DATA_DIR
+  --token-file FILE    a service's token; without it one is signed with
+                       JWT_SECRET or with the key in DATA_DIR
   --assume-utc         reads times without a time zone as UTC
   --ignore NAMES       fields to leave out, separated by commas
   --allow-skipped      exits with 0 although records were skipped
