@@ -2,11 +2,11 @@ import { type BlockList, isIPv6 } from "node:net";
 import { pathPrefixHeader } from "../rest/next-page.ts";
 import type { Request } from "./answers.ts";
 
-/** Where clients see the service, when a proxy serves it below a path of its own. */
+/** The path under which clients see the service behind a proxy. */
 export interface PathPrefixOptions {
   /** The prefix that is configured: a path without a slash at its end, empty for none. */
   readonly basePath: string;
-  /** The proxies whose `X-Forwarded-Prefix` goes before that. */
+  /** The proxies whose `X-Forwarded-Prefix` takes precedence over `basePath`. */
   readonly trustedProxies: BlockList;
 }
 
