@@ -22,8 +22,13 @@ const rowsAtOnce = 10_000;
  * user of a million edges takes longer than any statement may.
  */
 export async function eraseUser(run: Run, id: UserId): Promise<void> {
-  // From here on nobody else can mention the user, or create it.
-  await run(lockExistence(id), sql`select from users where id = ${id} for update`);
+  // From here on nobody else can mention the user, or create it. What is long is not begun again for a lock that is held
+  // for a moment.
+  await run(
+    lockExistence(id),
+    sql`select from users where id = ${id} for update`,
+    sql`set local lock_timeout to default`,
+  );
   for (const [table, column] of mentions) {
     let erased: number;
     do {

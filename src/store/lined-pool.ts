@@ -3,7 +3,6 @@ import pg from "pg";
 import { PrivacyError } from "../domain/errors.ts";
 import { boundedCancel, type Cancel } from "./cancel-request.ts";
 import type { LoanOptions } from "./lend.ts";
-import { LockShedding } from "./lock-shedding.ts";
 import { type ConnectionOrigin, type PooledClient, PooledConnection } from "./pooled-connection.ts";
 import { PreparedClient, type PreparedClientConfig } from "./prepared-client.ts";
 import { inspectServer } from "./server-state.ts";
@@ -14,9 +13,6 @@ const usualPatience: Patience = { burstMs: 1_000, standingMs: 150 };
 
 /** The part of its greatest age by which a connection may be replaced before. */
 const ageJitter = 1 / 5;
-
-/** The part of the connections that may wait for locks while somebody waits for a connection. */
-const lockWaiters = 1 / 4;
 
 /** A pool of connections, now. */
 export interface PoolFigures {
@@ -43,11 +39,6 @@ interface LinedPoolOptions extends pg.PoolConfig, PreparedClientConfig {
   readonly patience?: Patience | undefined;
   /** How old a connection may become. They differ by up to a fifth, so that not all are replaced at once. */
   readonly maxAgeSeconds?: number | undefined;
-  /**
-   * Returns those of some server processes that wait for a lock: without it any number of connections may do so. It must
-   * not need a connection of this pool.
-   */
-  readonly findLockWaiters?: ((processIds: readonly number[]) => Promise<readonly number[]>) | undefined;
 }
 
 /** Connections with a line before them. */
@@ -68,7 +59,6 @@ export function linedPool({
   onWait = () => {},
   patience = usualPatience,
   maxAgeSeconds = Number.POSITIVE_INFINITY,
-  findLockWaiters,
   ...options
 }: LinedPoolOptions): LinedPool {
   const pool = new pg.Pool({ ...options, Client: PreparedClient });
@@ -103,17 +93,8 @@ export function linedPool({
     }
   };
   const connect = () => options.target?.connect(open) ?? open();
-  const shedding =
-    findLockWaiters &&
-    new LockShedding({
-      connections: () => connections.values(),
-      isWanted: () => line.length > 0,
-      lastRelease: () => line.lastLeft,
-      findLockWaiters,
-      keep: options.max * lockWaiters,
-    });
   const dialect = new LinedDialect(pool, (config) => {
-    return new LinedDriver(line, connect, (seconds) => onWait(name, seconds), shedding, config);
+    return new LinedDriver(line, connect, (seconds) => onWait(name, seconds), config);
   });
   return {
     dialect,
@@ -153,28 +134,23 @@ class LinedDriver extends PostgresDriver {
   readonly #line: WaitingLine;
   readonly #connect: () => Promise<PooledConnection>;
   readonly #waited: Waited;
-  readonly #shedding: LockShedding | undefined;
 
   constructor(
     line: WaitingLine,
     connect: () => Promise<PooledConnection>,
     waited: Waited,
-    shedding: LockShedding | undefined,
     config: PostgresDialectConfig,
   ) {
     super(config);
     this.#line = line;
     this.#connect = connect;
     this.#waited = waited;
-    this.#shedding = shedding;
   }
 
   override async acquireConnection({ wantedBy }: LoanOptions = {}): Promise<PooledConnection> {
     const from = performance.now();
     try {
-      const entered = this.#line.enter(wantedBy);
-      if (this.#line.length > 0) this.#shedding?.start();
-      if (!(await entered)) {
+      if (!(await this.#line.enter(wantedBy))) {
         const cause = new Error("no connection came free in time");
         throw new PrivacyError("UNAVAILABLE", { cause });
       }
@@ -190,7 +166,7 @@ class LinedDriver extends PostgresDriver {
   }
 
   override async releaseConnection(connection: unknown): Promise<void> {
-    await (connection as PooledConnection).release();
+    (connection as PooledConnection).release();
     this.#line.leave();
   }
 

@@ -1,17 +1,14 @@
 import { setTimeout } from "node:timers/promises";
 import type { CompiledQuery, QueryResult } from "kysely";
 import type { CancelOutcome } from "./cancel-request.ts";
-import { LockRefusedError } from "./errors.ts";
 import type { LentConnection } from "./lend.ts";
-import type { Sheddable } from "./lock-shedding.ts";
 import type { PreparedClient } from "./prepared-client.ts";
 
 /** The backoff between two cancellations of one statement: the first pause, which doubles up to the longest. */
 const cancelBackoff = { firstMs: 50, longestMs: 1_000 };
 
-/** A client of a pool. `processID`: the server's process at its other end. */
+/** A client of a pool. */
 export type PooledClient = Pick<PreparedClient, "query" | "queryAll" | "destroy"> & {
-  readonly processID?: number;
   /** Gives the client back to its pool, which ends it when `destroy` is true. */
   release(destroy: boolean): void;
 };
@@ -27,14 +24,11 @@ export interface ConnectionOrigin {
 }
 
 /** A connection of a pool. */
-export class PooledConnection implements LentConnection, Sheddable {
+export class PooledConnection implements LentConnection {
   readonly origin: ConnectionOrigin;
   readonly #client: PooledClient;
   readonly #cancel: (ended: Promise<void>) => Promise<CancelOutcome>;
   #running: Promise<unknown> | undefined;
-  #busySince: number | undefined;
-  #shed: Promise<unknown> | undefined;
-  #shedding: Promise<void> | undefined;
   #isClosed = false;
 
   /** `cancel` asks the server to cancel what the client runs, until that has `ended`. */
@@ -90,43 +84,21 @@ export class PooledConnection implements LentConnection, Sheddable {
     }
   }
 
-  get processId(): number {
-    return this.#client.processID ?? 0;
-  }
-
-  get busySince(): number | undefined {
-    return this.#busySince;
-  }
-
-  shed(): void {
-    this.#shed = this.#running;
-    this.#shedding = this.cancelRunning();
-  }
-
   streamQuery(): never {
     throw new Error("no statement of ours is read as a stream");
   }
 
-  /**
-   * Gives the client back to its pool, or ends it when it must not be used again; waits until no cancellation is under
-   * way.
-   */
-  async release(): Promise<void> {
-    if (this.#shedding !== undefined) await this.#shedding;
-    this.#shedding = undefined;
+  /** Gives the client back to its pool, or ends it when it must not be used again. */
+  release(): void {
     this.#client.release(this.#isClosed || performance.now() >= this.origin.expiresAt);
   }
 
   async #run<Result>(statement: Promise<Result>): Promise<Result> {
     this.#running = statement;
-    this.#busySince = performance.now();
     try {
       return await statement;
-    } catch (failure) {
-      throw this.#shed === statement ? new LockRefusedError({ cause: failure }) : failure;
     } finally {
       this.#running = undefined;
-      this.#busySince = undefined;
     }
   }
 }

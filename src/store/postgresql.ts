@@ -1,5 +1,4 @@
 import { MikroORM } from "@mikro-orm/postgresql";
-import { sql } from "kysely";
 import type pg from "pg";
 import type { Backend } from "./backend.ts";
 import { boundedCancel } from "./cancel-request.ts";
@@ -11,7 +10,6 @@ import { migrate } from "./migrations/migrate.ts";
 import { ormOptions } from "./orm-options.ts";
 import { PreparedClient } from "./prepared-client.ts";
 import { Session, type StatementTracer } from "./session.ts";
-import { statement } from "./statement.ts";
 import { StatementNames } from "./statement-names.ts";
 import type { Patience } from "./waiting-line.ts";
 import { Watch } from "./watch.ts";
@@ -50,11 +48,6 @@ const probeTimeouts = { lock_timeout: 300, statement_timeout: 1_000, query_timeo
 
 // Away within a second, whatever happens; back in less.
 const watchTimes = { pauseMs: 250, silenceMs: 400 };
-
-const lockWaitersAmong = statement(
-  (processIds: number[]) => sql<{ pid: number }>`
-    select pid from pg_stat_activity where pid = any (${processIds}::int[]) and wait_event_type = 'Lock'`,
-);
 
 interface PostgresqlOptions {
   /** Migrating grants this role what the service needs. */
@@ -99,17 +92,11 @@ export async function openPostgresql(
       dbName: database || "postgres",
       driverOptions: dialect,
     });
-  const changesPool = lined("changes", maxConnections, {
-    findLockWaiters: async (processIds: readonly number[]) => {
-      const rows = await checksSession.read(lockWaitersAmong([...processIds]));
-      return rows.map(({ pid }) => pid);
-    },
-  });
+  const changesPool = lined("changes", maxConnections);
   const orm = await connect(changesPool);
   // Changes may wait for locks with some of their connections; decisions must not wait for them.
   const checksPool = lined("checks", checkConnections, plannedOnce);
   const checks = await connect(checksPool);
-  const checksSession = new Session(checks.em.fork().getKysely());
   const pools = [changesPool, checksPool];
   const probe = new HealthProbe(
     () =>

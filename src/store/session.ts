@@ -13,6 +13,7 @@ import { retrying } from "./retry.ts";
 import { statement } from "./statement.ts";
 import { type StatementKind, statementKind } from "./statement-kind.ts";
 import { ThingGate } from "./thing-gate.ts";
+import { type Patience, WaitingLine } from "./waiting-line.ts";
 import type { Caller, Watch } from "./watch.ts";
 
 /** Follows the statements of a call. */
@@ -37,10 +38,19 @@ const begin = statement(() => sql`begin isolation level read committed`)();
 const commit = statement(() => sql`commit`)();
 const rollback = statement(() => sql`rollback`)();
 
+/** How long a transaction waits for a lock at first; the shorter time while others wait for a turn to wait longer. */
+const shortLockWait = statement(() => sql`set local lock_timeout = 100`)();
+const shorterLockWait = statement(() => sql`set local lock_timeout = 10`)();
+/** How many transactions may wait for locks for as long as the session's `lock_timeout`. */
+const longLockWaits = 4;
+/** How long one waits for a turn to do so. */
+const turnPatience: Patience = { burstMs: 3_000, standingMs: 3_000 };
 /** For how long a transaction that was refused a lock is retried, in milliseconds. */
 const lockRetryMs = 500;
 
 interface Attempt {
+  /** How long to wait for locks; undefined: for as long as the session's `lock_timeout`. */
+  readonly lockWait: CompiledQuery | undefined;
   /** Called when the commit is about to be sent. */
   readonly onCommit: () => void;
   /** Called when the connection has been given back. */
@@ -63,6 +73,7 @@ export class Session {
   readonly #watch: Watch | undefined;
   readonly #tracer: StatementTracer | undefined;
   readonly #gate = new ThingGate();
+  readonly #turns = new WaitingLine(longLockWaits, turnPatience);
 
   constructor(db: Kysely<unknown>, { watch, tracer }: SessionHooks = {}) {
     this.#executor = db.getExecutor();
@@ -93,6 +104,9 @@ export class Session {
    * this one has taken effect or never will.
    *
    * `things` names what is changed, as its locks do: of one thing only two changes have a connection at once.
+   *
+   * A transaction that does not get a lock soon is rolled back, and waits without a connection for its turn to wait for the
+   * lock: few do so at once, so that no wait for locks uses up the pool.
    */
   async transaction<T>(
     work: (run: Run) => Promise<T>,
@@ -100,19 +114,39 @@ export class Session {
     things: readonly string[] = [],
   ): Promise<T> {
     let committing: boolean;
+    let waitsLong = false;
     const begun = performance.now();
-    // A lock is refused at once while a user is being erased. Most erasures are short: retry.
-    const isSafe = (failure: unknown) =>
-      isRolledBack(failure) ||
-      (!committing && isConnectionLost(failure)) ||
-      (isLockRefused(failure) && performance.now() - begun < lockRetryMs);
+    const isSafe = (failure: unknown) => {
+      const isFirstRefusal = isLockRefused(failure) && !waitsLong;
+      waitsLong = isLockRefused(failure);
+      return (
+        isRolledBack(failure) ||
+        (!committing && isConnectionLost(failure)) ||
+        isFirstRefusal ||
+        // A lock is refused at once while a user is being erased. Most erasures are short: retry.
+        (waitsLong && performance.now() - begun < lockRetryMs)
+      );
+    };
     const onCommit = () => {
       committing = true;
     };
     const attempt = async (caller: Caller) => {
       committing = false;
-      const onReturn = await this.#gate.enter(things, signal);
-      return this.#transact(work, { onCommit, onReturn, caller, signal });
+      const leaveGate = await this.#gate.enter(things, signal);
+      if (!waitsLong) {
+        const lockWait = this.#turns.length > 0 ? shorterLockWait : shortLockWait;
+        return this.#transact(work, { lockWait, onCommit, onReturn: leaveGate, caller, signal });
+      }
+      if (!(await this.#turns.enter(signal))) {
+        leaveGate();
+        signal?.throwIfAborted();
+        throw new PrivacyError("UNAVAILABLE", { cause: new Error("too many others wait for locks") });
+      }
+      const onReturn = () => {
+        this.#turns.leave();
+        leaveGate();
+      };
+      return this.#transact(work, { lockWait: undefined, onCommit, onReturn, caller, signal });
     };
     return this.#guarded(attempt, isSafe, signal);
   }
@@ -135,7 +169,10 @@ export class Session {
     }
   }
 
-  #transact<T>(work: (run: Run) => Promise<T>, { onCommit, onReturn, caller, signal }: Attempt): Promise<T> {
+  #transact<T>(
+    work: (run: Run) => Promise<T>,
+    { lockWait, onCommit, onReturn, caller, signal }: Attempt,
+  ): Promise<T> {
     const assertAwaited = () => {
       signal?.throwIfAborted();
       if (!caller.waits)
@@ -146,9 +183,12 @@ export class Session {
       this.#executor,
       async ({ connection, fail, hold }) => {
         let begun = false;
+        // Nobody else holds a lock where there is one connection, which sends each statement by itself.
+        const opening =
+          lockWait === undefined || connection.executeAll === undefined ? [begin] : [begin, lockWait];
         const run: Run = async (...statements) => {
           assertAwaited();
-          const first = begun ? [] : [begin];
+          const first = begun ? [] : opening;
           begun = true;
           return this.#send([...first, ...statements], connection);
         };

@@ -41,7 +41,6 @@ export class WaitingLine {
   readonly #waiting = new Queue<Waiter>();
   readonly #idle: (() => void)[] = [];
   #taken = 0;
-  #lastLeft = Number.NEGATIVE_INFINITY;
   /** When a place came free, after none was. */
   #freeSince = Number.NEGATIVE_INFINITY;
   #burstAt = 0;
@@ -57,11 +56,6 @@ export class WaitingLine {
     this.#places = places;
     this.#patience = patience;
     this.#now = now;
-  }
-
-  /** When a place was given back last, on the clock of `now`. */
-  get lastLeft(): number {
-    return this.#lastLeft;
   }
 
   /** Whether nobody has a place. */
@@ -102,7 +96,6 @@ export class WaitingLine {
   leave(): void {
     const { first } = this.#waiting;
     const now = this.#now();
-    this.#lastLeft = now;
     if (first !== undefined) {
       const { burstMs, standingMs } = this.#patience;
       if (this.#steppedAt !== undefined) this.#stepMs += (now - this.#steppedAt - this.#stepMs) / memory;

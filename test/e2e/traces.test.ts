@@ -112,11 +112,12 @@ describe("the traces", function () {
       const statements = childrenOf(blocked);
       expect(statements.map(({ name }) => name)).to.eql([
         "begin",
+        ...(url === undefined ? [] : ["set"]),
         "select",
         "insert users privacy_settings blocks follows",
         "commit",
       ]);
-      expect(statements.map(({ kind }) => kind)).to.eql([3, 3, 3, 3]);
+      expect(new Set(statements.map(({ kind }) => kind))).to.eql(new Set([3]));
       const database = databaseAttributes(url);
       expect(statements[0]?.attributes).to.eql({
         ...database,

@@ -239,7 +239,7 @@ describe("a change whose outcome is unknown", function () {
   it("keeps later ones waiting while its commit is under way", async () => {
     const { admin } = store;
     await admin.query(`
-      create function wait_for_test() returns trigger language plpgsql as $$
+      create function wait_for_test() returns trigger language plpgsql set lock_timeout = '60s' as $$
       begin perform pg_advisory_xact_lock_shared(1, 1); return null; end $$`);
     for (const table of changedTables) {
       await admin.query(`

@@ -9,6 +9,8 @@ import { failureOf, someUser, type TestStore, testStore, until } from "./suite/s
 /** More than the pool has connections. */
 const crowd = 40;
 const hourMs = 3_600_000;
+/** So many changes wait for locks for longer than a moment. */
+const longLockWaits = 4;
 /** Nothing but the service itself ends a wait. */
 const patient = { lock_timeout: hourMs, statement_timeout: hourMs, query_timeout: hourMs };
 
@@ -65,6 +67,34 @@ describe("waiting for a lock", function () {
       await Promise.all(waiting);
     });
   }
+
+  it("leaves connections to those who do not, however often others come again", async () => {
+    const [owner, ...targets] = (await store().newUsers(crowd + 1)) as [UserId, ...UserId[]];
+    const usual = testStore(await openPostgresql(withParameters(store().url, patient), () => {}));
+    await store().admin.query("begin");
+    await store().admin.query("lock table mutes in exclusive mode");
+    let over = false;
+    const waiting = targets.map(async (target) => {
+      while (!over) await usual.mutes.mute(owner, target).catch(() => {});
+    });
+    let served = 0;
+    try {
+      await store().untilWaiting(longLockWaits);
+      for (const target of targets) {
+        await usual.settings.set(target, "status", "none").then(
+          () => served++,
+          () => {},
+        );
+      }
+    } finally {
+      over = true;
+      await store().admin.query("rollback");
+      await Promise.all(waiting);
+      await usual.close();
+    }
+    // A busy machine may refuse some.
+    expect(served).to.be.above(crowd / 2);
+  });
 
   it("fails fast when the user is being erased, whatever the change", async () => {
     const user = someUser();

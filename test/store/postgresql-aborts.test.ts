@@ -1,9 +1,13 @@
 import { expect } from "chai";
+import { sql } from "kysely";
 import type { UserId } from "../../src/domain/ids.ts";
+import { openPostgresql } from "../../src/store/postgresql.ts";
 import { onPostgresql } from "./suite/postgresql.ts";
-import { failureOf, someUser, until } from "./suite/store.ts";
+import { failureOf, someUser, testStore, until } from "./suite/store.ts";
 
 const poolSize = 16;
+/** So many changes wait for locks for longer than a moment. */
+const lockWaiters = 4;
 
 async function expectAll(calls: Promise<unknown>[], reason: Error): Promise<void> {
   for (const failure of await Promise.all(calls.map(failureOf))) expect(failure).to.equal(reason);
@@ -42,7 +46,7 @@ describe("aborts on PostgreSQL", () => {
       const calls = controllers.map(({ signal }, i) =>
         store().mutes.mute(others[i] as UserId, bob as UserId, signal),
       );
-      await store().untilWaiting(poolSize);
+      await store().untilWaiting(lockWaiters);
       for (const controller of controllers) controller.abort(reason);
       await expectAll(calls, reason);
       await untilIdle();
@@ -61,7 +65,7 @@ describe("aborts on PostgreSQL", () => {
       const calls = others.map((other, i) =>
         store().blocks.block(other, bob as UserId, controllers[i]?.signal),
       );
-      await store().untilWaiting(poolSize);
+      await store().untilWaiting(lockWaiters);
       for (const controller of controllers) controller.abort(reason);
       await expectAll(calls, reason);
       await untilIdle();
@@ -79,22 +83,25 @@ describe("aborts on PostgreSQL", () => {
   });
 
   it("end the wait for a connection of the pool", async () => {
-    await lockEdges();
+    const patience = { burstMs: 60_000, standingMs: 60_000 };
+    const backend = await openPostgresql(store().url, () => {}, { patience });
+    const other = testStore(backend);
     const holding = new AbortController();
-    const holders = others.map((other) => store().mutes.mute(other, bob as UserId, holding.signal));
-    await store().untilWaiting(poolSize);
+    const holders = others.map(() => backend.session.read(sql`select pg_sleep(60)`, holding.signal));
+    await until(async () => (await store().running()).length === poolSize);
     const reason = new Error("the caller went away");
     const controller = new AbortController();
     const calls = [
-      store().ping(controller.signal),
-      store().follows.follow(ann as UserId, bob as UserId, controller.signal),
-      store().users.upsert([someUser()], controller.signal),
+      other.ping(controller.signal),
+      other.follows.follow(ann as UserId, bob as UserId, controller.signal),
+      other.users.upsert([someUser()], controller.signal),
     ];
     controller.abort(reason);
     await expectAll(calls, reason);
     holding.abort(reason);
     await expectAll(holders, reason);
-    await store().ping();
+    await other.ping();
+    await other.close();
   });
 
   it("never abort a commit", async () => {
