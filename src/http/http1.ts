@@ -1,4 +1,4 @@
-import { createServer, type ServerResponse, STATUS_CODES } from "node:http";
+import { createServer, type IncomingMessage, type ServerResponse, STATUS_CODES } from "node:http";
 import type { Socket } from "node:net";
 import { errorReasonHeader, plainFailure } from "../rest/failure.ts";
 import { isAmbiguous } from "./ambiguous.ts";
@@ -40,11 +40,14 @@ export function createHttp1(
     // The body of a request may be at fault whose headers are known.
     refuse(status, socket, front.headersFor(pipelines.current(socket)?.req));
   };
+  /** The requests whose `Expect` asks for something that is not offered. */
+  const unmet = new WeakSet<IncomingMessage>();
   const pipelines = new Pipelines(limits.concurrentStreams, connections, (request, response) => {
     response.once("close", () => {
       if (closingIdle) server.closeIdleConnections();
     });
     if (draining && response === pipelines.last(request.socket)) response.setHeader("connection", "close");
+    if (unmet.has(request)) return refuseRequest(response, 417);
     if (isAmbiguous(request)) return refuseRequest(response, 400, { connection: "close" });
     toOriginForm(request);
     front.handle(request, response);
@@ -64,7 +67,10 @@ export function createHttp1(
   );
   server.setTimeout(limits.stalledResponseMs);
   server.maxHeadersCount = limits.headerFields;
-  server.on("checkExpectation", (_request, response) => refuseRequest(response, 417));
+  server.on("checkExpectation", (request, response) => {
+    unmet.add(request);
+    pipelines.add(request, response);
+  });
   // Nothing is proxied here. Node would close the connection without a word.
   server.on("connect", (_request, socket: Socket) => {
     if (pipelines.current(socket) === undefined) refuseConnection(socket, 400);

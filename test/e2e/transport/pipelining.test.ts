@@ -55,6 +55,15 @@ describe("requests that do not wait for answers, over HTTP/1.1", () => {
     holding.resolve();
   });
 
+  it("cost the connection when they are too many, also with expectations that are not met", async () => {
+    const { socket } = await openTcp(server.listener.port);
+    const closed = new Promise((resolve) => socket.once("close", resolve));
+    socket.write(get("/held") + "GET /x HTTP/1.1\r\nHost: h\r\nExpect: pigs\r\n\r\n".repeat(20));
+    await closed;
+    expect(begun).to.eql(["/held"]);
+    holding.resolve();
+  });
+
   it("cost the connection when they are too many", async () => {
     const { socket } = await openTcp(server.listener.port);
     const closed = new Promise((resolve) => socket.once("close", resolve));
