@@ -10,7 +10,7 @@ Runs every test file, by several processes of mocha: npm test -- --grep mute
 
 endAfterHelp(usage);
 
-/** Processes side by side. Most tests wait for their servers half of the time. */
+/** Test processes in parallel. Most tests wait for their servers half of the time. */
 const lanes = 2;
 
 /** Files that measure times: nothing else runs beside them. */
@@ -44,13 +44,13 @@ function files(...patterns: readonly string[]): string[] {
   return globSync([...patterns]).sort();
 }
 
-/** Leaves every file in the first group that has it, and in none when it runs alone. */
+/** Keeps every file in the first group that has it. Removes the files that run alone. */
 function grouped(...groups: readonly string[][]): string[][] {
   const taken = new Set(alone);
   return groups.map((group) => group.filter((file) => !taken.has(file) && taken.add(file)));
 }
 
-/** Runs groups of files, which are taken off the list, one after the other. */
+/** Runs the groups one after the other, and empties the list. */
 async function runAll(groups: string[][]): Promise<void> {
   const args = [...(process.stdout.isTTY ? ["--color"] : []), ...process.argv.slice(2)];
   for (let group = groups.shift(); group !== undefined; group = groups.shift()) {

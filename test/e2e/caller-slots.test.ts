@@ -36,14 +36,14 @@ const transports: [string, (baseUrl: string) => Transport][] = [
 
 for (const fastPath of [true, false])
   describe(`the calls in flight of one user, ${fastPath ? "with" : "without"} the fast path`, () => {
-    /** Where calls wait for a slot for as long as it takes, and where they do not wait. */
-    let patient: Listener;
-    let prompt: Listener;
+    /** Listeners on which calls wait for a slot without a limit of time, and on which they do not wait. */
+    let waiting: Listener;
+    let notWaiting: Listener;
     let atWork: number;
     let mostAtWork: number;
     let held: PromiseWithResolvers<void>;
 
-    /** Waits until the call is let go or cancelled. */
+    /** Waits until the test releases the call, or the call is cancelled. */
     async function work(signal: AbortSignal): Promise<void> {
       mostAtWork = Math.max(mostAtWork, ++atWork);
       const cancelled = new Promise<never>((_, reject) => {
@@ -62,7 +62,7 @@ for (const fastPath of [true, false])
               await work(signal);
               return { settings: {} };
             },
-            // A list without an end.
+            // An endless list.
             listBlockedUsers: async ({ pageToken }, { signal }) => {
               if (pageToken !== "") await work(signal);
               return { blocks: [{ id: "1" }], nextPageToken: "more" };
@@ -83,10 +83,10 @@ for (const fastPath of [true, false])
       });
     };
     before(async () => {
-      patient = await open(60_000);
-      prompt = await open(0);
+      waiting = await open(60_000);
+      notWaiting = await open(0);
     });
-    after(() => Promise.all([patient.close(0), prompt.close(0)]));
+    after(() => Promise.all([waiting.close(0), notWaiting.close(0)]));
 
     beforeEach(() => {
       held = Promise.withResolvers();
@@ -98,9 +98,9 @@ for (const fastPath of [true, false])
     const untilAtWork = async (count: number) => {
       while (atWork !== count) await sleep(1);
     };
-    const get = (path: string, { user = "one", at = patient, signal }: GetOptions = {}) =>
+    const get = (path: string, { user = "one", at = waiting, signal }: GetOptions = {}) =>
       fetch(at.url + path, { headers: { authorization: user }, ...(signal && { signal }) });
-    /** As many calls as the user may have in flight, and what became of them. */
+    /** Starts as many calls as the user may have in flight. Returns their results. */
     const fill = async (call: () => Promise<unknown>) => {
       const outcomes = Array.from({ length: perUser }, () => call().catch((reason: unknown) => reason));
       await untilAtWork(perUser);
@@ -115,7 +115,7 @@ for (const fastPath of [true, false])
       for (const answer of await Promise.all(answers)) expect((answer as Response).status).to.equal(200);
     };
 
-    it("are bounded over REST: what is beyond waits", async () => {
+    it("are bounded over REST: further calls wait", async () => {
       const first = await fill(() => get(settings));
       const waiting = Array.from({ length: 40 }, () => get(settings));
       held.resolve();
@@ -124,16 +124,16 @@ for (const fastPath of [true, false])
       expect(mostAtWork).to.equal(perUser);
     });
 
-    it("are refused with 429 over REST when they waited in vain", async () => {
-      const first = await fill(() => get(settings, { at: prompt }));
-      const answer = await get(settings, { at: prompt });
+    it("are refused with 429 over REST when no slot came free in time", async () => {
+      const first = await fill(() => get(settings, { at: notWaiting }));
+      const answer = await get(settings, { at: notWaiting });
       expect([answer.status, answer.headers.get("retry-after")]).to.eql([429, "1"]);
       expect(await answer.json()).to.include({ code: 429, error: "Too many requests" });
       held.resolve();
       await Promise.all(first);
     });
 
-    it("leave others alone", async () => {
+    it("leave the calls of other users alone", async () => {
       await fill(() => get(settings));
       const other = get(settings, { user: "other" });
       await untilAtWork(perUser + 1);
@@ -141,30 +141,30 @@ for (const fastPath of [true, false])
       expect((await other).status).to.equal(200);
     });
 
-    it("are given back by a client that goes away, also while it waits", async () => {
+    it("are released when the client disconnects, also while it waits", async () => {
       const controller = new AbortController();
       const call = () => get(settings, { signal: controller.signal });
-      const gone = await fill(call);
-      gone.push(call().catch((reason: unknown) => reason));
+      const calls = await fill(call);
+      calls.push(call().catch((reason: unknown) => reason));
       controller.abort();
-      await Promise.all(gone);
+      await Promise.all(calls);
       await expectFree();
     });
 
     it("count a complete list for as long as it is streamed", async () => {
-      for (const at of [prompt, patient]) {
+      for (const at of [notWaiting, waiting]) {
         const controller = new AbortController();
         const list = () => get(blocked, { at, signal: controller.signal }).then((answer) => answer.text());
-        const gone = await fill(list);
-        if (at === prompt) expect((await get(settings, { at })).status).to.equal(429);
+        const calls = await fill(list);
+        if (at === notWaiting) expect((await get(settings, { at })).status).to.equal(429);
         controller.abort();
-        await Promise.all(gone);
+        await Promise.all(calls);
         await untilAtWork(0);
       }
       await expectFree();
     });
 
-    it("are given back by calls that fail", async () => {
+    it("are released when a call fails", async () => {
       const failed = await fill(() => get(settings));
       held.reject(new Error("it failed"));
       for (const answer of await Promise.all(failed)) expect((answer as Response).status).to.equal(500);
@@ -173,22 +173,22 @@ for (const fastPath of [true, false])
 
     for (const [name, transport] of transports) {
       describe(`over ${name}`, () => {
-        const call = ({ at = patient, ...options }: CallOptions & { at?: Listener } = {}) =>
+        const call = ({ at = waiting, ...options }: CallOptions & { at?: Listener } = {}) =>
           createClient(PrivacyControlService, transport(at.url)).getPrivacySettings(
             {},
             { ...options, headers: { authorization: "one" } },
           );
 
         it("are bounded with RESOURCE_EXHAUSTED", async () => {
-          const first = await fill(() => call({ at: prompt }));
-          const error = ConnectError.from(await call({ at: prompt }).catch((reason: unknown) => reason));
+          const first = await fill(() => call({ at: notWaiting }));
+          const error = ConnectError.from(await call({ at: notWaiting }).catch((reason: unknown) => reason));
           expect([error.code, reasonOf(error)]).to.eql([Code.ResourceExhausted, "RATE_LIMITED"]);
           expect(error.metadata.get("retry-after")).to.equal("1");
           held.resolve();
           await Promise.all(first);
         });
 
-        it("are given back at the end of a deadline, and by a client that cancels", async () => {
+        it("are released at the end of a deadline, and when the client cancels", async () => {
           const late = Array.from({ length: 2 * perUser }, () => call({ timeoutMs: 200 }));
           for (const { reason } of (await Promise.allSettled(late)) as PromiseRejectedResult[])
             expect(ConnectError.from(reason).code).to.be.oneOf([
@@ -197,9 +197,9 @@ for (const fastPath of [true, false])
             ]);
           await untilAtWork(0);
           const controller = new AbortController();
-          const gone = await fill(() => call({ signal: controller.signal }));
+          const calls = await fill(() => call({ signal: controller.signal }));
           controller.abort();
-          await Promise.all(gone);
+          await Promise.all(calls);
           await expectFree();
         });
       });

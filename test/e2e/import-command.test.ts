@@ -134,7 +134,7 @@ describe("npm run import", function () {
       .and.to.contain('line 2: MALFORMED: the line is no JSON object: "{"');
   });
 
-  it("exits with 0 for skipped records when it is told to, and names them all in a file", async () => {
+  it("exits with 0 for skipped records with --allow-skipped, and names all of them in a file", async () => {
     const wrong = Array.from({ length: 12_000 }, () => edge("mute", 1, 1));
     const report = join(folder, "skipped.txt");
     const args = ["--allow-skipped", "--skipped-file", report];
@@ -164,7 +164,7 @@ describe("npm run import", function () {
     expect((await storedUser(701))?.firstName).to.equal('Cat "Kitty"');
   });
 
-  it("takes no badge away that a file does not deny", async () => {
+  it("keeps isVerified of users whose records leave it out", async () => {
     const verified = [711, 712, 713, 714].map((n) => user(n, { isVerified: true, firstName: "Ann" }));
     await run("verified.ndjson", lines(verified));
     const csv = [
@@ -185,7 +185,7 @@ describe("npm run import", function () {
     ]);
   });
 
-  it("stores times as they are, and guesses none", async () => {
+  it("stores times exactly, and guesses none", async () => {
     await run("people.ndjson", lines(Array.from({ length: 9 }, (_, n) => user(720 + n))));
     const times = [
       1_714_564_800_000,
@@ -260,7 +260,7 @@ describe("npm run import", function () {
     expect(await storedUser(751).catch(({ rawMessage }) => rawMessage)).to.equal("User not found");
   });
 
-  it("asks for no configuration of the service when it is told where that is and what token to show", async () => {
+  it("needs no configuration of the service with --url and --token-file", async () => {
     const token = write("token", `${await serviceToken("import", scopes, minting())}\n`);
     const file = write("one.ndjson", lines([user(761)]));
     const environments = [{ NODE_ENV: "production" }, { JWT_SECRET: "short", HTTP_PORT: "none", HOST: "" }];
@@ -278,7 +278,7 @@ describe("npm run import", function () {
     expect(code).to.equal(1);
   });
 
-  it("says in a line what is wrong", async () => {
+  it("explains each failure in one line", async () => {
     const one = () => write("one.ndjson", lines([user(771)]));
     const wrong: Record<string, () => Promise<[string[], RegExp]>> = {
       "with no file": async () => [[], /^The file to import is missing\.\n\nUsage:/],

@@ -24,7 +24,7 @@ describe("readiness", () => {
   });
   after(() => service?.stop(0));
 
-  it("does not depend on a connection of the pool of changes, nor take one", async () => {
+  it("needs no connection of the pool of changes", async () => {
     const [target, ...blockers] = Array.from({ length: 25 }, () => randomUUID()) as [string, ...string[]];
     const users = [target, ...blockers].map((id) => ({ id, userName: `user-${id}` }));
     await service.graph.upsertUsers({ users }, await service.acting());
@@ -63,7 +63,7 @@ describe("readiness", () => {
     await Promise.all(blocks);
   });
 
-  it("costs nothing of the pool of changes, however often it is asked for", async () => {
+  it("leaves the pool of changes alone under many requests", async () => {
     const answers = () => fetch(`${service.publicUrl}/readyz`).then(({ status }) => status);
     const waits = async () =>
       (await scrape(service.adminUrl)).value("privacy_control_database_wait_seconds_count", changesPool) ?? 0;

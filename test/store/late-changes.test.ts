@@ -14,13 +14,13 @@ const deadlineMs = 300;
 const poolSize = 16;
 const changedTables = ["users", "follows", "blocks", "mutes", "privacy_settings", "privacy_exceptions"];
 
-/** A change, the one that takes it back, and what is seen of them. */
+/** A change, the change that reverts it, and how their effect is read. */
 interface Reversible {
-  /** Makes the change have something to do. */
+  /** Prepares a state in which the change has an effect. */
   prepare?(): Promise<unknown>;
   change(database: Database, signal?: AbortSignal): Promise<unknown>;
   opposite(database: Database): Promise<unknown>;
-  /** Whether the opposite is what stands. */
+  /** Whether the effect of the opposite change is what is stored. */
   isReversed(): Promise<boolean>;
 }
 
@@ -203,7 +203,7 @@ describe("a change whose outcome is unknown", function () {
       return failures;
     } finally {
       signalBackends("SIGCONT");
-      // Long after the pause before another attempt.
+      // Long after the backoff before a retry.
       await until(() => isPresent);
       // It waits for what the backends do now.
       await victim.close();
@@ -215,7 +215,7 @@ describe("a change whose outcome is unknown", function () {
     if (reason !== "USER_ALREADY_BLOCKED" && reason !== "USER_ALREADY_MUTED") throw failure;
   }
 
-  it("takes no effect after a later one, when its deadline passed", async () => {
+  it("takes no effect after a later one, when its deadline has passed", async () => {
     for (const failure of await overtake(() => AbortSignal.timeout(deadlineMs)))
       expect(failure).to.have.property("name", "TimeoutError");
     expect(await namesOfLost()).to.eql([]);
@@ -227,7 +227,7 @@ describe("a change whose outcome is unknown", function () {
     expect(await namesOfLost()).to.eql([]);
   });
 
-  it("is not tried again after the circuit breaker had opened", async () => {
+  it("is not retried after the circuit breaker had opened", async () => {
     const endBackends = async () => {
       for (const pid of pids) await store.admin.query("select pg_terminate_backend($1)", [pid]);
     };
@@ -268,7 +268,7 @@ describe("a change whose outcome is unknown", function () {
     expect(await namesOfLost()).to.eql([]);
   });
 
-  it("is no statement of its own: what changes something cannot be sent outside of a transaction", async () => {
+  it("cannot be sent outside of a transaction", async () => {
     const { session, close } = await openPostgresql(server.url, () => {});
     try {
       for (const statement of [

@@ -9,9 +9,9 @@ import { failureOf, someUser, type TestStore, testStore, until } from "./suite/s
 /** More than the pool has connections. */
 const crowd = 40;
 const hourMs = 3_600_000;
-/** So many changes wait for locks for longer than a moment. */
+/** The number of changes that may wait long for locks at once. */
 const longLockWaits = 4;
-/** Nothing but the service itself ends a wait. */
+/** The server's own timeouts are so long that only the service ends a wait. */
 const patient = { lock_timeout: hourMs, statement_timeout: hourMs, query_timeout: hourMs };
 
 describe("waiting for a lock", function () {
@@ -56,7 +56,7 @@ describe("waiting for a lock", function () {
   };
 
   for (const [name, prepare] of Object.entries(waitingFor)) {
-    it(`leaves connections to those who do not: ${name}`, async () => {
+    it(`leaves connections to calls that do not wait: ${name}`, async () => {
       await store().admin.query("begin");
       const wait = await prepare();
       const waiting = Array.from({ length: crowd }, () => wait().catch((failure: unknown) => failure));
@@ -105,7 +105,7 @@ describe("waiting for a lock", function () {
     await store().mutes.mute(ann as UserId, id);
     await store().exceptions.update(ann as UserId, "groups", { add: [id], remove: [] });
     await store().settings.set(id, "groups", "none");
-    // The erasure comes to a halt in the middle, when it has deleted the follows.
+    // The erasure is blocked in the middle, after it has deleted the follows.
     const { admin } = store();
     await admin.query("begin");
     await admin.query("select from mutes where muted_id = $1 for update", [id]);

@@ -76,14 +76,14 @@ describe("a PostgreSQL server that is not the primary", function () {
     await until(async () => (await settings()) === value);
   }
 
-  it("decides nothing as a standby, and says to the operator what it is", async () => {
+  it("decides nothing as a standby, and the error names the reason", async () => {
     const other = await openAt(standby.url);
     await expectNoDecision(other);
     const failure = (await failureOf(other.assertMigrated())) as PrivacyError;
     expect((failure.cause as Error).message).to.match(/standby/);
   });
 
-  it("is passed over for the primary, where the URL names both", async () => {
+  it("is skipped for the primary when the URL names both", async () => {
     const [first, second] = [standby.url, primary.url].map((url) => new URL(url).host);
     const other = await openAt(
       `postgres://postgres@${first},${second}/postgres?target_session_attrs=read-write`,
@@ -96,7 +96,7 @@ describe("a PostgreSQL server that is not the primary", function () {
     expect(present).to.eql([]);
   });
 
-  it("decides nothing as a standby that is watched: it is away", async () => {
+  it("is reported unavailable by the health probe as a standby", async () => {
     const other = await openAt(standby.url);
     const present: boolean[] = [];
     other.watch((is) => present.push(is));
@@ -105,7 +105,7 @@ describe("a PostgreSQL server that is not the primary", function () {
     await expectNoDecision(other);
   });
 
-  it("decides nothing when it becomes read-only, over connections that it keeps", async () => {
+  it("decides nothing over existing connections when it becomes read-only", async () => {
     const other = await openAt(primary.url);
     await check(other);
     await checks(other);
@@ -119,7 +119,7 @@ describe("a PostgreSQL server that is not the primary", function () {
     expect(await check(other)).to.have.length(1);
   });
 
-  it("would decide, if the statement of a check did not ask", async () => {
+  it("would decide if the statement of a check had no condition on the server", async () => {
     const backend = await openPostgresql(primary.url, () => {});
     const credulous: Pick<Session, "read"> = {
       read(statement, signal) {
@@ -140,7 +140,7 @@ describe("a PostgreSQL server that is not the primary", function () {
     }
   });
 
-  it("is away while it is read-only, and back when it takes changes", async () => {
+  it("is unavailable while it is read-only, and available when it takes changes", async () => {
     const other = await openAt(primary.url);
     const present: boolean[] = [];
     other.watch((is) => present.push(is));
@@ -164,7 +164,7 @@ describe("a PostgreSQL server that is not the primary", function () {
     expect((failure.cause as Error).message).to.match(/UTF8: it has LATIN1/);
   });
 
-  it("keeps no connection that refused a change", async () => {
+  it("loses each connection that refused a change", async () => {
     const other = await openAt(primary.url);
     await other.ping();
     const before = other.pools()[0]?.open;

@@ -1,6 +1,6 @@
 import { type ExecFileSyncOptions, execFileSync } from "node:child_process";
 
-/** Runs a command that installs packages. Throws an error that tells what npm said, and that it needs the registry. */
+/** Runs a command that installs packages. Throws an error with npm's message, and the hint that the registry is needed. */
 export function install(command: string, args: readonly string[], options: ExecFileSyncOptions): void {
   try {
     execFileSync(command, args, { ...options, stdio: ["ignore", "ignore", "pipe"] });

@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { fileURLToPath } from "node:url";
 import { stripVTControlCharacters } from "node:util";
 
-/** What a run of tests came to. */
+/** The result of a test run. */
 export interface Outcome {
   readonly passing: number;
   readonly failing: number;
@@ -12,7 +12,7 @@ export interface Outcome {
 
 /** A process of mocha. */
 interface MochaRun {
-  /** Resolves when it has ended. One that fails in another way than by a test, or tells no result, has one failure. */
+  /** Resolves when it has ended. A process that crashes or prints no result counts as one failure. */
   readonly outcome: Promise<Outcome>;
   /** Passes on what it has written and will write, until it has ended. */
   show(write: (chunk: Buffer) => void): Promise<void>;

@@ -40,10 +40,10 @@ export const noInFlightLimits: Config["maxInFlight"] = {
 
 const allScopes = "access.read graph.read graph.write users.act";
 
-/** How often users are stored at most, when a busy machine is slow to open the first connections to the database. */
+/** Attempts to store users: a busy machine may be slow to open the first connections to the database. */
 const mostTries = 10;
 
-/** Repeats what is UNAVAILABLE, as its callers may: by `UpsertUsers` tests only make what they need. */
+/** Retries a call while it is UNAVAILABLE: tests use `UpsertUsers` only to prepare their users. */
 const repeatedUpserts: Interceptor = (next) => async (request) => {
   for (let tries = 1; ; tries++) {
     try {

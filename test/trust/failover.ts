@@ -13,10 +13,10 @@ import type { Mutant } from "./mutants.ts";
 import { openClient } from "./pair-client.ts";
 import { freezeServer, killServer } from "./server-faults.ts";
 
-/** After a failover the service is right and back within this time of the new primary's first answer. */
+/** The service must be available, with right answers, within this time after the new primary's first answer. */
 const overMs = 5_000;
 const askMs = 10;
-/** How long the later block is looked for. */
+/** For how long the checks look for the later block. */
 const giveUpMs = 4 * overMs;
 
 /** Does to a primary what replaces it, and returns what must be undone before it can be stopped. */
@@ -24,15 +24,15 @@ type Replaced = (server: ThrowawayServer) => Promise<(() => void) | undefined>;
 
 interface Fate {
   readonly replace: Replaced;
-  /** Whether it still answers checks, as it last knew. */
+  /** Whether it still answers checks, with outdated data. */
   readonly answers: boolean;
   /** Whether it is part of the short form. */
   readonly inShort: boolean;
 }
 
-/** What can become of a primary that is replaced. */
+/** The states of an old primary after a failover. */
 export const fates: Record<string, Fate> = {
-  /** Its machine is cut off: connections are neither answered nor closed. */
+  /** Its machine is unreachable: connections are neither answered nor closed. */
   silent: { replace: freezeServer, answers: false, inShort: true },
   killed: {
     async replace(server) {
@@ -52,7 +52,7 @@ export const fates: Record<string, Fate> = {
     answers: false,
     inShort: false,
   },
-  /** Nobody fenced it: it keeps its connections, and takes itself for the primary. */
+  /** It is not fenced: it keeps its connections and acts as a primary (split brain). */
   kept: { replace: async () => undefined, answers: true, inShort: true },
 };
 
@@ -135,7 +135,7 @@ export async function runFailover(
   return { served, calls: load.calls, wronglyAllowed, denied };
 }
 
-/** What is promised of a failover. `slack`: how much longer a machine that has much else to do may take. */
+/** The promises that a failover must keep. `slack`: how much longer a busy machine may take. */
 export function failoverFigures(name: string, failover: Failover, answers: boolean, slack = 1): Figure[] {
   const { served, calls, wronglyAllowed, denied } = failover;
   const failed = calls.filter(({ began, outcome }) => began > served && outcome !== "answered");

@@ -21,7 +21,7 @@ export interface LostPacketsOptions {
   readonly seed: number;
   /** How often a backend is frozen, or the network loses packets. */
   readonly faults: number;
-  /** Things of each kind, each changed by one caller after the other. */
+  /** Subjects of each kind, each changed by one caller after the other. */
   readonly things: number;
   readonly mutant?: MutantName | undefined;
 }
@@ -33,15 +33,15 @@ export interface LostPacketsOutcome {
   /** Changes whose callers were told that the outcome is unknown. */
   readonly inDoubt: number;
   readonly reads: number;
-  /** A text for each read that found what no promise allows. */
+  /** A description of each read that violated the promise. */
   readonly violations: readonly string[];
 }
 
-/** Takes packets away for a while. */
+/** Interrupts the traffic for a while. */
 type Fault = (random: Random) => Promise<void>;
 
 const deadlineMs = 400;
-/** A run must end, whatever becomes of its calls. */
+/** The longest run, even when its calls do not end. */
 const patienceMs = 30_000;
 const restMs = 5;
 
@@ -99,7 +99,7 @@ export function losePackets(options: LostPacketsOptions, [leastMs, mostMs] = [3_
   });
 }
 
-/** What is promised of a run of this kind. */
+/** The promises that a run of this kind must keep. */
 export function lostPacketsFigures(name: string, outcome: LostPacketsOutcome): Figure[] {
   const figure = (what: string, value: number, promise: Partial<Figure> = {}) => ({
     name: `${name}: ${what}`,
@@ -162,13 +162,13 @@ async function onPostgresql(
       }
     }),
   ]);
-  // What is late now has nothing to come before.
+  // A change that is still late at the end has no later change to be compared with.
   await untilIdle(server.url);
   for (const thing of things) await witness.read(thing, pick(clients, random));
   return { ...witness.outcome(), faults: options.faults };
 }
 
-/** Knows what each thing may be, and what it was found to be. */
+/** Records which values each subject may have, and which were read. */
 class Witness {
   readonly #possible = new Map<Thing, Set<string>>();
   readonly #violations: string[] = [];
@@ -176,7 +176,7 @@ class Witness {
   #inDoubt = 0;
   #reads = 0;
 
-  /** A thing is what the last acknowledged change made of it, or what one in doubt since then made of it. */
+  /** A subject has the value of the last acknowledged change, or of a change in doubt since then. */
   async change(thing: Thing, value: string, client: ThingClient): Promise<void> {
     if (await isAnswered(() => thing.set(value, client))) {
       this.#acknowledged++;
@@ -189,7 +189,7 @@ class Witness {
 
   async read(thing: Thing, client: ThingClient): Promise<void> {
     let found: string | undefined;
-    // One that was not answered says nothing.
+    // An unanswered read proves nothing.
     if (!(await isAnswered(async () => (found = await thing.read(client))))) return;
     const possible = this.#possible.get(thing);
     if (possible === undefined || found === undefined) return;
@@ -208,7 +208,7 @@ class Witness {
   }
 }
 
-/** Returns false when the outcome of a call is unknown; throws what no caller should ever meet. */
+/** Returns false when the outcome of a call is unknown. Throws errors that no caller should see. */
 async function isAnswered(call: () => Promise<unknown>): Promise<boolean> {
   try {
     await call();
@@ -221,7 +221,7 @@ async function isAnswered(call: () => Promise<unknown>): Promise<boolean> {
   }
 }
 
-/** Something that has one of a few values. */
+/** A subject of changes, which has one of a few values. */
 interface Thing {
   readonly name: string;
   readonly values: readonly string[];
@@ -234,7 +234,7 @@ type ThingClient = ReturnType<typeof openThingClient>;
 function openThingClient({ url, token }: Target) {
   const sessionManager = new Http2SessionManager(url);
   const transport = createGrpcTransport({ baseUrl: url, sessionManager });
-  // The deadline is the server's to keep: what a client ends by itself the server may learn of too late.
+  // The server must enforce the deadline: it may learn too late of a call that its client ended.
   const options = (actor?: string) => ({
     headers: {
       authorization: `Bearer ${token}`,
@@ -263,7 +263,7 @@ async function newUsers({ graph, untimed }: ThingClient, count: number): Promise
   return ids;
 }
 
-/** Does what may have been done already. */
+/** Repeats a change that may have taken effect already. */
 async function unlessDone(call: Promise<unknown>): Promise<void> {
   try {
     await call;
@@ -273,7 +273,7 @@ async function unlessDone(call: Promise<unknown>): Promise<void> {
   }
 }
 
-/** The kinds of things. Each makes one, of users of its own. */
+/** The kinds of subjects. Each makes one, with users of its own. */
 const kinds: Record<string, (client: ThingClient) => Promise<Thing>> = {
   /** As decisions and the list show it, which must agree. */
   async block(first) {

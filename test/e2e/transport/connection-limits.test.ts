@@ -54,7 +54,7 @@ describe("a listener's bounds of all its connections", () => {
   }
 
   describe("at the limit of their number", () => {
-    it("closes the one that was idle for the longest, for a new one", async () => {
+    it("closes the longest idle connection for a new one", async () => {
       await start({ connections: 3 });
       const [first, second, third] = [await connected(), await connected(), await connected()];
       for (const one of [second, first, third, second]) await one.ask();
@@ -67,7 +67,7 @@ describe("a listener's bounds of all its connections", () => {
       expect(server.listener.connections()).to.equal(3);
     });
 
-    it("counts one as idle that has begun a request and does not go on", async () => {
+    it("counts a connection with an unfinished request head as idle", async () => {
       await start({ connections: 2 });
       const [slow, other] = [await connected(), await connected()];
       slow.socket.write("GET / HTTP/1.1\r\nHost: h\r\n");
@@ -78,7 +78,7 @@ describe("a listener's bounds of all its connections", () => {
       await other.ask();
     });
 
-    it("tells a session of HTTP/2 that it closes", async () => {
+    it("sends GOAWAY to an HTTP/2 session that it closes", async () => {
       await start({ connections: 1 });
       const session = openSession(server.listener.url);
       const stream = session.request({ ":path": "/x" }).resume();

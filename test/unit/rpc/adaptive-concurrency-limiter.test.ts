@@ -8,7 +8,7 @@ import { AdaptiveConcurrencyLimiter } from "../../../src/rpc/adaptive-concurrenc
 const silent = pino({ level: "silent" });
 
 describe("the concurrency limiter of a listener", () => {
-  it("refuses what comes while there is no slot, and nothing else", async () => {
+  it("refuses calls that arrive while no slot is free, and no others", async () => {
     const limiter = new AdaptiveConcurrencyLimiter(2, silent);
     const [first, second] = [Promise.withResolvers<string>(), Promise.withResolvers<string>()];
     const one = limiter.run(() => first.promise);
@@ -23,13 +23,13 @@ describe("the concurrency limiter of a listener", () => {
     expect(limiter.tryAcquire()).to.equal(true);
   });
 
-  it("refuses what needs something that is full", () => {
+  it("refuses a call whose queue is full", () => {
     const limiter = new AdaptiveConcurrencyLimiter(2, silent);
     expect(limiter.tryAcquire(true)).to.equal(false);
     expect(limiter.tryAcquire(false)).to.equal(true);
   });
 
-  it("gives the slot of a call to others while that waits for its client", async () => {
+  it("gives the slot of a call to others while the call waits for its client", async () => {
     const limiter = new AdaptiveConcurrencyLimiter(1, silent);
     const client = Promise.withResolvers<void>();
     const rest = Promise.withResolvers<void>();
@@ -93,7 +93,7 @@ describe("the concurrency limiter of a listener", () => {
       while (limiter.limit < 200) await setTimeout(20);
     });
 
-    it("does not mind how long calls take to fail, or tokens to be checked", async () => {
+    it("ignores the latency of failed calls and of token checks", async () => {
       const slowMs = 300;
       const fail = limiter.interceptor(() =>
         setTimeout(slowMs).then(() => Promise.reject(new Error("failed"))),
@@ -111,7 +111,7 @@ describe("the concurrency limiter of a listener", () => {
     });
   });
 
-  it("takes any number when it is off", () => {
+  it("admits any number of calls when it is off", () => {
     const limiter = new AdaptiveConcurrencyLimiter(0, silent);
     for (let i = 0; i < 10_000; i++) void limiter.run(() => new Promise(() => {}));
     expect(limiter.tryAcquire()).to.equal(true);

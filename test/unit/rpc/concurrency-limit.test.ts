@@ -30,7 +30,7 @@ describe("an adaptive concurrency limit", () => {
     expect(limit.value).to.equal(125);
   });
 
-  it("leaves some room however late calls are", () => {
+  it("never falls below its minimum, however late calls are", () => {
     adjust(100, { ...slow, elapsedMs: 60_000 });
     expect(limit.value).to.equal(minimum);
   });
@@ -61,12 +61,12 @@ describe("an adaptive concurrency limit", () => {
     expect(limit.value).to.equal(maximum);
   });
 
-  it("does not fall for some that are late among many", () => {
+  it("does not fall when a few of many calls are late", () => {
     adjust(100, { ...slow, late: 20 });
     expect(limit.value).to.equal(maximum);
   });
 
-  it("does not fall for a few calls that are late, with none refused", () => {
+  it("does not fall for a few late calls in a small window", () => {
     adjust(100, { ...slow, answered: minimum - 1, late: minimum - 1, refused: false });
     expect(limit.value).to.equal(maximum);
   });

@@ -69,7 +69,7 @@ describe("a connection of a pool", () => {
     expect(destroyed).to.eql([false]);
   });
 
-  it("cancels few at once, and none that has ended while it waited", async () => {
+  it("bounds the cancellations at once, and sends none for a statement that has ended meanwhile", async () => {
     const requests = [Promise.withResolvers<CancelOutcome>(), Promise.withResolvers<CancelOutcome>()];
     let sent = 0;
     const cancel = boundedCancel(
@@ -94,7 +94,7 @@ describe("a connection of a pool", () => {
     expect(cancellations).to.equal(0);
   });
 
-  it("is not used again while the outcome of a cancellation is to come, though the statement has ended", async () => {
+  it("is not used again while the outcome of a cancellation is open, though the statement has ended", async () => {
     const outcome = Promise.withResolvers<CancelOutcome>();
     onCancel = () => outcome.promise;
     const result = failureOf(connection.executeQuery(query));
@@ -109,13 +109,13 @@ describe("a connection of a pool", () => {
     await cancelling;
   });
 
-  it("is ended when it is given back after its time", () => {
+  it("is closed when it is released after its maximum age", () => {
     open(performance.now()).release();
     open(performance.now() + 60_000).release();
     expect(destroyed).to.eql([true, false]);
   });
 
-  it("is ended when the outcome of a cancellation is unknown", async () => {
+  it("is closed when the outcome of a cancellation is unknown", async () => {
     onCancel = async () => {
       statement.reject(new Error("ended by itself"));
       return "unknown";

@@ -54,7 +54,7 @@ describe("a client's address", () => {
       expect(addressOf(proxies, peer, forwarded)).to.equal(is);
     });
 
-  it("says once that the header comes from a peer that is not trusted", () => {
+  it("warns once that the header comes from a peer that is not trusted", () => {
     const calls: [peer: string, forwarded: string | undefined, count: number][] = [
       ["10.1.2.3", "198.51.100.1", 0],
       ["203.0.113.9", undefined, 0],
