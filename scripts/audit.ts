@@ -13,8 +13,8 @@ const notOffered = [404, 405, 501];
 const usage = `Usage:
   npm run audit
 
-Asks the registry for known weaknesses of what production uses. Exits with 1
-when there are any, and when the registry cannot be asked.
+Asks the registry for known vulnerabilities of production dependencies. Exits
+with 1 when there are any, and when the registry does not answer.
 `;
 
 readCommandLine(usage, {});

@@ -22,9 +22,9 @@ await runCommand(async () => {
   }
   const stopsWithProcess = stopOnSignal({ drainDelayMs: config.drainDelayMs, log });
   let renew = () => {};
-  // Before anything takes time: a certificate may be renewed at any moment. Unhandled, the signal would end the process.
+  // First of all: a certificate may be renewed at any moment, and an unhandled SIGHUP ends the process.
   process.on("SIGHUP", () => renew());
-  // The workers share the ports, which their supervisor has looked at.
+  // Workers share the ports that their supervisor has checked.
   if (!isWorker) await assertPortsAvailable(config);
   const minting = developmentMinting(config);
   const announce = async ({ publicUrl, internalUrl, adminUrl, database }: Started) => {

@@ -41,18 +41,18 @@ export function handOver({ registry }: Metrics): void {
   tell({ measures: true });
 }
 
-/** What the process that supervises workers knows of them. */
+/** The metrics and the readiness of all workers, in the process that supervises them. */
 interface Workers {
   /**
-   * Reads the metrics of all of them, added up. Of a worker that does not answer in time, and of those that ended, what
-   * they had counted when they answered last is added.
+   * Reads the sum of the metrics of all workers. For a worker that has ended, or does not answer in time, the figures of
+   * its last answer count.
    */
   readonly render: () => Promise<Scrape>;
-  /** Whether there are workers, and each of them says in time that it can do its work. */
+  /** Whether there are workers, and each of them answers in time that it is ready. */
   readonly ready: () => Promise<boolean>;
 }
 
-/** In the process that supervises workers: makes what asks all of them. */
+/** Collects the figures of all workers; for the process that supervises them. */
 export function addUp(): Workers {
   const measuring = new Set<Worker>();
   const latest = new WeakMap<Worker, Figures>();

@@ -21,7 +21,7 @@ export type ImportLog = (name: ImportName, progress: ImportProgress) => void;
 type Handlers = Pick<ServiceImpl<typeof GraphService>, "importEdges" | "getImport">;
 
 const maxRecords = 1_000;
-/** As many as ten messages hold. */
+/** The most skipped records that an answer names: those of ten messages. */
 const maxReported = 10_000;
 /** A line in the log for every so many records. */
 const logEvery = 100_000;

@@ -94,7 +94,7 @@ class CallSpan {
       span.setAttribute("rpc.status_code", status);
       if (faults.has(code)) fault = status;
     } else if (http.status === undefined) {
-      // The client has gone: nobody was answered.
+      // The client has disconnected: there was no answer.
       if (code !== "canceled") fault = code;
     } else {
       span.setAttribute("http.response.status_code", http.status);

@@ -17,7 +17,7 @@ interface Statement {
   readonly tables: readonly string[];
 }
 
-/** An SQLSTATE, which a code of the system is not (`EPIPE`). */
+/** An SQLSTATE, as opposed to a system error code (`EPIPE`). */
 const sqlState = /^(?:\d.|F0|HV|P0|XX)[\dA-Z]{3}$/;
 
 /** Makes a client span for each statement that is sent for a call. Its text and its values stay out. */
@@ -33,7 +33,7 @@ export class StatementSpans {
     this.#database = database;
   }
 
-  /** Runs a statement. What no call asked for has no span. */
+  /** Runs a statement. It has a span only when it belongs to a call. */
   async statement<T>({ operation, tables }: Statement, work: () => Promise<T>): Promise<T> {
     const active = this.#active.getStore();
     if (active === undefined) return work();
