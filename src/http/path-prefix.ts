@@ -25,7 +25,10 @@ export function pathPrefix({ basePath, trustedProxies }: PathPrefixOptions): (re
     const forwarded = headers[pathPrefixHeader];
     const isTaken =
       typeof forwarded === "string" && wellFormed.test(forwarded) && isTrusted(request.socket?.remoteAddress);
-    headers[pathPrefixHeader] = isTaken ? forwarded.replace(/\/$/, "") : basePath;
+    const prefix = isTaken ? forwarded.replace(/\/$/, "") : basePath;
+    // Handlers of calls see the headers too: one that nobody sent is not added without need.
+    if (prefix === "") delete headers[pathPrefixHeader];
+    else headers[pathPrefixHeader] = prefix;
   };
 }
 
