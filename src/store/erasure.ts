@@ -22,8 +22,8 @@ const rowsAtOnce = 10_000;
  * user of a million edges takes longer than any statement may.
  */
 export async function eraseUser(run: Run, id: UserId): Promise<void> {
-  // From here on nobody else can mention the user, or create it. What is long is not begun again for a lock that is held
-  // for a moment.
+  // From here on no other transaction can mention or create the user. The short lock timeout of a first attempt ends here:
+  // a long erasure must not start again because of a short lock wait.
   await run(
     lockExistence(id),
     sql`select from users where id = ${id} for update`,

@@ -8,11 +8,11 @@ import {
 } from "kysely";
 import { PrivacyError } from "../domain/errors.ts";
 import { isConnectionLost, isLockRefused, isRolledBack, toStoreError } from "./errors.ts";
+import { KeyedLimiter } from "./keyed-limiter.ts";
 import { type LentConnection, lend } from "./lend.ts";
 import { retrying } from "./retry.ts";
 import { statement } from "./statement.ts";
 import { type StatementKind, statementKind } from "./statement-kind.ts";
-import { ThingGate } from "./thing-gate.ts";
 import { type Patience, WaitingLine } from "./waiting-line.ts";
 import type { Caller, Watch } from "./watch.ts";
 
@@ -38,19 +38,19 @@ const begin = statement(() => sql`begin isolation level read committed`)();
 const commit = statement(() => sql`commit`)();
 const rollback = statement(() => sql`rollback`)();
 
-/** How long a transaction waits for a lock at first; the shorter time while others wait for a turn to wait longer. */
-const shortLockWait = statement(() => sql`set local lock_timeout = 100`)();
-const shorterLockWait = statement(() => sql`set local lock_timeout = 10`)();
-/** How many transactions may wait for locks for as long as the session's `lock_timeout`. */
-const longLockWaits = 4;
-/** How long one waits for a turn to do so. */
-const turnPatience: Patience = { burstMs: 3_000, standingMs: 3_000 };
+/** How long the first attempt waits for a lock; the shorter time while transactions are queued for a long wait. */
+const shortLockTimeout = statement(() => sql`set local lock_timeout = 100`)();
+const shorterLockTimeout = statement(() => sql`set local lock_timeout = 10`)();
+/** How many transactions at once may wait for a lock as long as the session's `lock_timeout`. */
+const maxLongLockWaits = 4;
+/** How long a transaction is queued before such a wait. */
+const longWaitTimeout: Patience = { burstMs: 3_000, standingMs: 3_000 };
 /** For how long a transaction that was refused a lock is retried, in milliseconds. */
 const lockRetryMs = 500;
 
 interface Attempt {
-  /** How long to wait for locks; undefined: for as long as the session's `lock_timeout`. */
-  readonly lockWait: CompiledQuery | undefined;
+  /** Sets how long to wait for locks; undefined for the session's `lock_timeout`. */
+  readonly lockTimeout: CompiledQuery | undefined;
   /** Called when the commit is about to be sent. */
   readonly onCommit: () => void;
   /** Called when the connection has been given back. */
@@ -72,8 +72,8 @@ export class Session {
   readonly #executor: QueryExecutor;
   readonly #watch: Watch | undefined;
   readonly #tracer: StatementTracer | undefined;
-  readonly #gate = new ThingGate();
-  readonly #turns = new WaitingLine(longLockWaits, turnPatience);
+  readonly #byLockKey = new KeyedLimiter();
+  readonly #longLockWaits = new WaitingLine(maxLongLockWaits, longWaitTimeout);
 
   constructor(db: Kysely<unknown>, { watch, tracer }: SessionHooks = {}) {
     this.#executor = db.getExecutor();
@@ -100,23 +100,25 @@ export class Session {
    *
    * The commit is sent after the answer to the last statement, and only while the caller waits. A transaction whose
    * caller was told that the outcome is unknown therefore either never commits or held all of its locks by then. `work`
-   * must first take a lock that every other change of the same thing takes too: then no later one is acknowledged before
-   * this one has taken effect or never will.
+   * must first take a lock that every conflicting change takes too: then no later one is acknowledged before this one has
+   * taken effect or never will.
    *
-   * `things` names what is changed, as its locks do: of one thing only two changes have a connection at once.
+   * `lockKeys` are the names of the locks that `work` takes: only two transactions with the same key have a connection at
+   * once.
    *
-   * A transaction that does not get a lock soon is rolled back, and waits without a connection for its turn to wait for the
-   * lock: few do so at once, so that no wait for locks uses up the pool.
+   * A transaction that does not get a lock soon is rolled back and queued without a connection. From that queue only a few
+   * at once wait longer for their lock, so that lock waits never use up the pool.
    */
   async transaction<T>(
     work: (run: Run) => Promise<T>,
     signal?: AbortSignal,
-    things: readonly string[] = [],
+    lockKeys: readonly string[] = [],
   ): Promise<T> {
     let committing: boolean;
     let waitsLong = false;
     const begun = performance.now();
-    const isSafe = (failure: unknown) => {
+    // Also sets how the next attempt waits for locks.
+    const planRetry = (failure: unknown) => {
       const isFirstRefusal = isLockRefused(failure) && !waitsLong;
       waitsLong = isLockRefused(failure);
       return (
@@ -132,23 +134,23 @@ export class Session {
     };
     const attempt = async (caller: Caller) => {
       committing = false;
-      const leaveGate = await this.#gate.enter(things, signal);
+      const release = await this.#byLockKey.acquire(lockKeys, signal);
       if (!waitsLong) {
-        const lockWait = this.#turns.length > 0 ? shorterLockWait : shortLockWait;
-        return this.#transact(work, { lockWait, onCommit, onReturn: leaveGate, caller, signal });
+        const lockTimeout = this.#longLockWaits.length > 0 ? shorterLockTimeout : shortLockTimeout;
+        return this.#transact(work, { lockTimeout, onCommit, onReturn: release, caller, signal });
       }
-      if (!(await this.#turns.enter(signal))) {
-        leaveGate();
+      if (!(await this.#longLockWaits.enter(signal))) {
+        release();
         signal?.throwIfAborted();
-        throw new PrivacyError("UNAVAILABLE", { cause: new Error("too many others wait for locks") });
+        throw new PrivacyError("UNAVAILABLE", { cause: new Error("too many changes wait for locks") });
       }
       const onReturn = () => {
-        this.#turns.leave();
-        leaveGate();
+        this.#longLockWaits.leave();
+        release();
       };
-      return this.#transact(work, { lockWait: undefined, onCommit, onReturn, caller, signal });
+      return this.#transact(work, { lockTimeout: undefined, onCommit, onReturn, caller, signal });
     };
-    return this.#guarded(attempt, isSafe, signal);
+    return this.#guarded(attempt, planRetry, signal);
   }
 
   async #guarded<T>(
@@ -171,7 +173,7 @@ export class Session {
 
   #transact<T>(
     work: (run: Run) => Promise<T>,
-    { lockWait, onCommit, onReturn, caller, signal }: Attempt,
+    { lockTimeout, onCommit, onReturn, caller, signal }: Attempt,
   ): Promise<T> {
     const assertAwaited = () => {
       signal?.throwIfAborted();
@@ -185,7 +187,7 @@ export class Session {
         let begun = false;
         // Nobody else holds a lock where there is one connection, which sends each statement by itself.
         const opening =
-          lockWait === undefined || connection.executeAll === undefined ? [begin] : [begin, lockWait];
+          lockTimeout === undefined || connection.executeAll === undefined ? [begin] : [begin, lockTimeout];
         const run: Run = async (...statements) => {
           assertAwaited();
           const first = begun ? [] : opening;

@@ -68,7 +68,7 @@ describe("waiting for a lock", function () {
     });
   }
 
-  it("leaves connections to those who do not, however often others come again", async () => {
+  it("leaves connections to calls that do not wait, however often others are repeated", async () => {
     const [owner, ...targets] = (await store().newUsers(crowd + 1)) as [UserId, ...UserId[]];
     const usual = testStore(await openPostgresql(withParameters(store().url, patient), () => {}));
     await store().admin.query("begin");
@@ -92,7 +92,7 @@ describe("waiting for a lock", function () {
       await Promise.all(waiting);
       await usual.close();
     }
-    // A busy machine may refuse some.
+    // A busy machine may refuse some of them.
     expect(served).to.be.above(crowd / 2);
   });
 
