@@ -24,11 +24,7 @@ const rowsAtOnce = 10_000;
 export async function eraseUser(run: Run, id: UserId): Promise<void> {
   // From here on no other transaction can mention or create the user. The short lock timeout of a first attempt ends here:
   // a long erasure must not start again because of a short lock wait.
-  await run(
-    lockExistence(id),
-    sql`select from users where id = ${id} for update`,
-    sql`set local lock_timeout to default`,
-  );
+  await run(...lockExistence(id), sql`set local lock_timeout to default`);
   for (const [table, column] of mentions) {
     let erased: number;
     do {

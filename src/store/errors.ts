@@ -111,15 +111,6 @@ export function isConnectionUnusable(failure: Error & { severity?: unknown }): b
   );
 }
 
-/** A lock was refused: has the code of the server's own refusals. */
-export class LockRefusedError extends Error {
-  readonly code = "55P03";
-
-  constructor(options?: ErrorOptions) {
-    super("a lock was refused", options);
-  }
-}
-
 /** Whether a lock was refused, or not granted in time: nothing was changed. */
 export function isLockRefused(failure: unknown): boolean {
   return codeOf(failure) === "55P03";

@@ -75,7 +75,7 @@ async function reversibles(store: PostgresStore): Promise<Record<string, Reversi
       : { prepare: () => add(store), change: remove, opposite: add, isReversed: isFollowing };
   }
 
-  function user(change: "replaced" | "new" | "erased"): Reversible {
+  function user(change: "replaced" | "new" | "erased" | "erased though unknown"): Reversible {
     const described = someUser();
     const upsert = (lastName: string) => (database: Database, signal?: AbortSignal) =>
       database.users.upsert([{ ...described, lastName }], signal);
@@ -84,6 +84,8 @@ async function reversibles(store: PostgresStore): Promise<Record<string, Reversi
     const prepare = () => upsert("First")(store);
     if (change === "replaced")
       return { prepare, change: upsert("Early"), opposite: upsert("Late"), isReversed: isLate };
+    if (change === "erased though unknown")
+      return { change: erase, opposite: upsert("Late"), isReversed: isLate };
     if (change === "erased") return { prepare, change: erase, opposite: upsert("Late"), isReversed: isLate };
     return {
       change: upsert("Early"),
@@ -126,6 +128,7 @@ async function reversibles(store: PostgresStore): Promise<Record<string, Reversi
     "upsert of a known user": user("replaced"),
     "upsert of a new user": user("new"),
     "erasure of a user": user("erased"),
+    "erasure of an unknown user": user("erased though unknown"),
     "import of a mute": await imported("mute"),
     "import of a follow": await imported("follow"),
   };

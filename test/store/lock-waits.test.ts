@@ -1,5 +1,6 @@
 import { expect } from "chai";
 import type { UserId } from "../../src/domain/ids.ts";
+import type { User } from "../../src/domain/user.ts";
 import { databaseOn } from "../../src/store/database.ts";
 import { openPostgresql } from "../../src/store/postgresql.ts";
 import { edgeRecord, newImport } from "./suite/imports.ts";
@@ -94,6 +95,23 @@ describe("waiting for a lock", function () {
     }
     // A busy machine may refuse some of them.
     expect(served).to.be.above(crowd / 2);
+  });
+
+  it("takes little room in the server's table of locks, however many users are upserted", async () => {
+    const users = Array.from({ length: 1_000 }, () => someUser());
+    const [last] = users.toSorted((a, b) => (a.id < b.id ? 1 : -1));
+    const { admin } = store();
+    await store().users.upsert([last as User]);
+    await admin.query("begin");
+    await admin.query("update users set last_name = 'Locked' where id = $1", [last?.id]);
+    const upsert = other.users.upsert(users);
+    await store().untilWaiting(1);
+    const { rows } = await admin.query(`
+      select count(*)::int from pg_locks
+      where pid in (select pid from pg_stat_activity where application_name = 'privacy-control') and not fastpath`);
+    await admin.query("rollback");
+    await upsert;
+    expect(rows[0].count).to.be.below(20);
   });
 
   it("fails fast when the user is being erased, whatever the change", async () => {
