@@ -1,7 +1,7 @@
 import { isUtf8 } from "node:buffer";
 import { createReadStream } from "node:fs";
 import { open } from "node:fs/promises";
-import { InputError } from "./input-error.ts";
+import { InputError } from "./source.ts";
 
 /** An encoding by the name that `TextDecoder` knows. */
 export type Encoding = "utf-8" | "utf-16le" | "utf-16be";

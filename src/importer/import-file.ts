@@ -57,7 +57,7 @@ interface Inspected {
 /**
  * Imports the records of a file through a running service, and returns the progress of the import over all of its runs.
  * An interrupted import continues where it stopped: its id is a hash of the file. A file that was imported completely is
- * imported again under a new id, since the reason for which a record was skipped may have gone.
+ * imported again under a new id, since the reason for which a record was skipped may no longer exist.
  *
  * Throws an `InputError` before anything is sent when the file cannot be understood.
  */

@@ -1,7 +1,6 @@
 import { extname } from "node:path";
 import { type CsvRow, parseCells, readRows } from "./csv-rows.ts";
 import { detectEncoding, readText } from "./encoding.ts";
-import { InputError } from "./input-error.ts";
 import { type Line, maxLineLength, splitLines } from "./lines.ts";
 import {
   fieldNamed,
@@ -12,6 +11,7 @@ import {
   toRecord,
   unreadable,
 } from "./records.ts";
+import { InputError } from "./source.ts";
 import { shown } from "./values.ts";
 
 export type Format = "ndjson" | "csv";

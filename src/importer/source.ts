@@ -4,7 +4,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
-import { InputError } from "./input-error.ts";
+
+/** A file that cannot be imported as a whole; the message says what was found and what is expected. */
+export class InputError extends Error {
+  override readonly name = "InputError";
+}
 
 /** A file to import. Disposing of it removes the temporary copy of standard input. */
 export interface Source extends AsyncDisposable {

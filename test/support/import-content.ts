@@ -1,9 +1,9 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { InputError } from "../../src/importer/input-error.ts";
 import { type FileRecord, readRecords } from "../../src/importer/read-records.ts";
 import type { Reading } from "../../src/importer/records.ts";
+import { InputError } from "../../src/importer/source.ts";
 
 /** What a file was read as, or why it was refused. */
 export interface Read {

@@ -202,7 +202,7 @@ describe("an NDJSON file", () => {
 });
 
 describe("a file of any format", () => {
-  it("is told by its first character when its name does not tell", async () => {
+  it("is recognised by its first character when its name has no known extension", async () => {
     expect(outline(await readContent("file", `\uFEFF${user(1)}`))).to.eql(["1 user"]);
     expect(outline(await readContent("file", `\n"type";id;userName\nuser;${id(1)};u`))).to.eql(["3 user"]);
     expect((await readContent("file", "hello\n")).refusal).to.match(/^Line 1 is no header, but "hello"/);

@@ -12,9 +12,8 @@ import { dirname, join } from "node:path";
 import { Readable } from "node:stream";
 import { expect } from "chai";
 import { inspectFile } from "../../../src/importer/import-file.ts";
-import { InputError } from "../../../src/importer/input-error.ts";
 import type { Reading } from "../../../src/importer/records.ts";
-import { openSource } from "../../../src/importer/source.ts";
+import { InputError, openSource } from "../../../src/importer/source.ts";
 import { id } from "../../support/import-content.ts";
 
 describe("the source of an import", () => {

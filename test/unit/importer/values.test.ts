@@ -53,7 +53,7 @@ describe("the times of an import", () => {
       expect(() => readTime(value, false)).to.throw(ValueError);
     });
 
-  it("takes what names no zone for UTC when it is told to, and nothing else", () => {
+  it("are read as UTC without a zone only with assumeUtc", () => {
     expect(micros("2024-05-01 12:00:00", true)).to.equal(noon);
     expect(micros("2024-05-01T14:00:00+02:00", true)).to.equal(noon);
     for (const value of ["0000-00-00 00:00:00", "2024-05-01", "01/05/2024"])
