@@ -45,7 +45,7 @@ export async function openEmbedded(
   }
 }
 
-/** Makes an empty database. One that the end of the process leaves unfinished is made anew by the next one. */
+/** Makes an empty database. When the process ends in between, the next one makes it again from the start. */
 async function create(path: string, log: (message: string) => void): Promise<void> {
   const draft = `${path}.new`;
   rmSync(draft, { recursive: true, force: true });

@@ -14,7 +14,7 @@ const rolledBackStates = new Set(["40001", "40P01"]);
 const featureNotSupported = "0A000";
 // Behind a pooler: another client has prepared the name, or this client has prepared it on another connection.
 const foreignStatementStates = new Set(["42P05", "26000"]);
-// Read-only server, shutdown, crash, start-up, connection failures, and a transaction that nobody ended.
+// Read-only server, shutdown, crash, start-up, connection failures, and a transaction that was left open.
 const unusableState = /^(25006|25P02|57P0[123]|08...)$/;
 const lostStates = new Set(["57P01", "57P02", "08006", "ECONNRESET", "EPIPE"]);
 // The driver gives these no code. With the last two it never sent the statement.

@@ -99,7 +99,7 @@ export class Session {
    * may run more than once.
    *
    * The commit is sent after the answer to the last statement, and only while the caller waits. A transaction whose
-   * caller was told that the outcome is unknown therefore either never commits or held all of its locks by then. `work`
+   * caller got an error with an unknown outcome therefore either never commits or held all of its locks by then. `work`
    * must first take a lock that every conflicting change takes too: then no later one is acknowledged before this one has
    * taken effect or never will.
    *
@@ -185,7 +185,7 @@ export class Session {
       this.#executor,
       async ({ connection, fail, hold }) => {
         let begun = false;
-        // Nobody else holds a lock where there is one connection, which sends each statement by itself.
+        // The embedded database has one connection, so that no other transaction can hold a lock.
         const opening =
           lockTimeout === undefined || connection.executeAll === undefined ? [begin] : [begin, lockTimeout];
         const run: Run = async (...statements) => {

@@ -58,7 +58,7 @@ export class WaitingLine {
     this.#now = now;
   }
 
-  /** Whether nobody has a place. */
+  /** Whether no place is taken. */
   get isEmpty(): boolean {
     return this.#taken === 0;
   }

@@ -199,7 +199,7 @@ describe("what browsers are told", () => {
       }
     });
 
-    it("is that it may read a refusal that comes before anything is looked at", async () => {
+    it("may read a refusal that comes before the request is processed", async () => {
       const server = await startTestServer({
         face: "public",
         limits: { headersMs: 200, requestMs: 200, sweepMs: 20 },

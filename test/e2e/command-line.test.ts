@@ -41,7 +41,7 @@ describe("the command line", function () {
     const lane = async () => {
       for (let program = left.shift(); program !== undefined; program = left.shift()) {
         const { name, file, args } = program;
-        // Whatever else it is told, and however wrong its environment is.
+        // Whatever its other arguments and its environment are.
         const wrong = { HTTP_PORT: "none", DATABASE_URL: "none" };
         const { code, output } = await run(file, [...args, "--wrong", "--help"], wrong);
         expect(output, name).to.match(/^Usage:\n {2}npm .*\n/);

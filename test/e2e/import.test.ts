@@ -36,8 +36,8 @@ const userRecord = (id: string, userName = "someone"): RecordInit => ({
 const malformed: RecordInit = {};
 
 /**
- * Two services import under one id: the second must not have its block passed over for the record of the first.
- * Returns how many blocks of the second are stored, and how far each is told that it has come.
+ * Two services import under one id: the block of the second must not be skipped because of the record of the first.
+ * Returns how many blocks of the second are stored, and the progress that each of them is answered.
  */
 async function importUnderOneId(service: TestService): Promise<{ blocks: number; records: number[] }> {
   const [ann, bob, importId] = [randomUUID(), randomUUID(), randomUUID()];

@@ -251,7 +251,7 @@ describe("the limits of callers", () => {
       expect((await service.rest("GET", blocked, { as: one })).status).to.equal(200);
     });
 
-    it("hold of a service, whoever it acts for, and not of users", async () => {
+    it("hold for a service, for whichever user it acts, and not for users", async () => {
       const { service, internal, one, other, begin, held } = await startHeld({ perService: 1 });
       const first = await begin(internal.getPrivacySettings({}, await service.acting(one)));
       const error = await failure(internal.listBlockedUsers({}, await service.acting(other)));

@@ -198,7 +198,7 @@ for (const fastPath of [true, false])
   });
 
 describe("a listener that was overloaded for a moment", () => {
-  it("takes a burst again soon, though nobody calls in between", async () => {
+  it("admits a burst again soon, without calls in between", async () => {
     const log = pino({ level: "silent" });
     const limiter = new AdaptiveConcurrencyLimiter(400, log);
     let workMs = 300;

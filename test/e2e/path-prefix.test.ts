@@ -117,13 +117,13 @@ describe("a path prefix", () => {
       expect(new URL(servers[0]?.url ?? "", document).pathname).to.equal(`${prefix}/`);
     });
 
-  it("goes before the configured one when a trusted proxy tells it", async () => {
+  it("of a trusted proxy takes precedence over the configured one", async () => {
     const service = await started({ PUBLIC_BASE_PATH: "/privacy", TRUSTED_PROXIES: "127.0.0.1" });
     const link = await linkOf(service, service.publicUrl, { "x-forwarded-prefix": "/other" });
     expect(link).to.match(/^\/other\/api\//);
   });
 
-  it("is nobody's else to tell, nor anything but a path", async () => {
+  it("is taken from no other peer, and only when it is a path", async () => {
     const untrusting = await started({});
     expect(await linkOf(untrusting, untrusting.publicUrl, { "x-forwarded-prefix": "/evil" })).to.match(
       /^\/api\//,

@@ -13,7 +13,7 @@ import { newKey, startKeyServer } from "../trust/hostile/tokens/key-server.ts";
 const user = "a11ce000-0000-4000-8000-000000000001";
 
 describe("a service whose keys are published", () => {
-  it("is not ready until it has keys, and is then without a call", async () => {
+  it("is not ready until it has keys, and becomes ready without a call", async () => {
     const key = await newKey("a", "ES256");
     await using server = await startKeyServer([key]);
     server.instead = (response) => response.writeHead(503).end();
@@ -58,7 +58,7 @@ describe("a service whose keys are published", () => {
 });
 
 describe("a service whose issuer names claims otherwise", () => {
-  it("takes the user and the scopes from the claims that it was told of", async () => {
+  it("takes the user and the scopes from the configured claims", async () => {
     const jwt = {
       secret: "the secret that signs tokens in tests",
       jwksUrl: undefined,

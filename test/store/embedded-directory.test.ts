@@ -82,7 +82,7 @@ describe("the directory of the embedded database", function () {
     await (await open()).ping();
   });
 
-  it("is made anew when making it was broken off, and says beforehand that it is being made", async () => {
+  it("is made again when making it was interrupted, and the log says so beforehand", async () => {
     mkdirSync(join(dataDir, "database.new", "base"), { recursive: true });
     let creations = 0;
     const options = { dataDir, onCreate: () => (creations += 1) };

@@ -28,7 +28,7 @@ describe("PostgreSQL over a Unix socket", () => {
     if (folder !== undefined) rmSync(folder, { recursive: true, force: true });
   });
 
-  it("is reached, migrated and told by its directory", async () => {
+  it("is reached, migrated and described by its directory", async () => {
     expect(await backend.migrate()).not.to.eql([]);
     const overSocket = sql<{ is: boolean }>`select inet_server_addr() is null as is`;
     expect(await backend.session.read(overSocket)).to.eql([{ is: true }]);

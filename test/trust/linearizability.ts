@@ -63,7 +63,7 @@ interface Reply<Call> {
   readonly lost: bigint;
 }
 
-/** A course that things may have taken: up to which reply, the state, and which open operations took effect or never will. */
+/** A possible history: up to which reply, the state, and which open operations took effect or never will. */
 interface Course {
   readonly replies: number;
   readonly state: number;

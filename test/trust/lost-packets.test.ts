@@ -20,13 +20,13 @@ describe("a change whose packets are late", function () {
     expect(broken, `seed ${options.seed}: ${outcome.violations.join("; ")}`).to.eql([]);
   });
 
-  it("takes effect before the next acknowledged one, or never: a network that stands still", async () => {
+  it("takes effect before the next acknowledged one, or never: a network that stalls", async () => {
     const outcome = await holdPackets({ ...options, faults: 1 }, [1_000, 1_500]);
     const broken = lostPacketsFigures("run", outcome).filter(isBroken).map(lineOf);
     expect(broken, `seed ${options.seed}: ${outcome.violations.join("; ")}`).to.eql([]);
   });
 
-  it("would take effect later if it were committed though nobody waits", async () => {
+  it("would take effect later if it were committed without a waiting caller", async () => {
     let found = 0;
     for (let round = 0; round < maxRounds && found === 0; round++) {
       const outcome = await freezeBackends({

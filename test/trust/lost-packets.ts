@@ -30,7 +30,7 @@ export interface LostPacketsOptions {
 export interface LostPacketsOutcome {
   readonly faults: number;
   readonly acknowledged: number;
-  /** Changes whose callers were told that the outcome is unknown. */
+  /** Changes that failed with an unknown outcome. */
   readonly inDoubt: number;
   readonly reads: number;
   /** A description of each read that violated the promise. */

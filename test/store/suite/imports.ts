@@ -8,7 +8,7 @@ import { expectReason, failureOf, someUser, type TestStore, unknownId } from "./
 
 type EdgeKind = "follow" | "block" | "mute";
 
-/** The name of an import that nobody has begun. */
+/** The name of an import without records. */
 export function newImport(service = "accounts"): ImportName {
   return { service, id: unknownId() };
 }

@@ -3,7 +3,7 @@ import { ConcurrencyLimit, type LoadWindow } from "../../../src/rpc/concurrency-
 
 const maximum = 1_000;
 const minimum = 16;
-/** A window in which nobody called. */
+/** A window without calls. */
 const idle: LoadWindow = { elapsedMs: 100, answered: 0, late: 0, loopDelayMs: 0, refused: false };
 /** A window in which 50 calls were answered, most of them late. */
 const slow: LoadWindow = { ...idle, answered: 50, late: 40, refused: true };
@@ -24,7 +24,7 @@ describe("an adaptive concurrency limit", () => {
     expect(limit.value).to.equal(minimum);
   }
 
-  it("becomes what is done within the target when most calls are late", () => {
+  it("becomes the number answered within the target when most calls are late", () => {
     adjust(3, slow);
     // 50 answers in 100 ms are 125 in 250 ms.
     expect(limit.value).to.equal(125);

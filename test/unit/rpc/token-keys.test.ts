@@ -114,7 +114,7 @@ describe("published keys", () => {
     expect(server.fetches).to.equal(2);
   });
 
-  it("are asked for once in 30 seconds at most, however many unknown keys come", async () => {
+  it("are fetched once in 30 seconds at most, however many unknown keys come", async () => {
     const { server, answer } = await started([await newKey("known")]);
     const stranger = await newKey("stranger");
     for (let round = 1; round <= 3; round++) {
@@ -138,7 +138,7 @@ describe("published keys", () => {
       expect(await answer(next.token)).to.equal("next");
     });
 
-    it("are refused at the first call after the process stood still", async () => {
+    it("are refused at the first call after the process was suspended", async () => {
       const [old, next] = [await newKey("old"), await newKey("next")];
       const { server, answer } = await started([old]);
       expect(await answer(old.token)).to.equal("old");
@@ -227,7 +227,7 @@ describe("published keys", () => {
       expect(await answer(stranger.token)).to.equal("stranger");
     });
 
-    it("are told of in the log once, and once more when it is back", async () => {
+    it("are reported in the log once, and once more when it is back", async () => {
       const { server } = await started([await newKey("known")]);
       server.away = true;
       for (let i = 0; i < 3; i++) await server.pass();
@@ -238,7 +238,7 @@ describe("published keys", () => {
     });
   });
 
-  it("are tried for again quickly while there are none, and calls are UNAVAILABLE until then", async () => {
+  it("are fetched again with a backoff while there are none, and calls are UNAVAILABLE until then", async () => {
     const a = await newKey("a");
     const starting = await keyServer([]);
     starting.server.answer = () => Promise.reject(new TypeError("fetch failed"));
