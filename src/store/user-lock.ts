@@ -3,7 +3,7 @@ import type { UserId } from "../domain/ids.ts";
 import type { Run } from "./session.ts";
 import { statement } from "./statement.ts";
 
-/** The name of what is changed when a user is created, replaced or erased. */
+/** The lock key of a change that creates, replaces or erases a user. */
 export function existenceName(id: UserId): string {
   return `user:${id}`;
 }
@@ -18,17 +18,18 @@ const lockKey = statement(
 );
 
 /**
- * Locks the existence of a user until the transaction ends, which must delete the user's row: one who is unknown is
- * locked by a row of its own. A row that another transaction has inserted and not committed is waited for.
+ * Locks the existence of a user until the transaction ends. The transaction must delete the user's row: for an unknown
+ * user the lock is a new row. Waits for a row that another transaction has inserted and not committed.
  */
 export function lockExistence(id: UserId): readonly CompiledQuery<unknown>[] {
-  // The row first: who has locked it less would wait for others who wait for the same row. The key may bring another.
+  // The row first, with the strongest lock: the insert takes a weaker one, and to strengthen that could deadlock with others
+  // that wait for the row. The row again, since the insert may have waited for one that was not visible before.
   return [lockRow(id), lockKey(id), lockRow(id)];
 }
 
 /**
- * For those who create or replace users: keeps the known ones from being erased until the transaction ends. Fails at
- * once when one of them is being erased.
+ * For transactions that create or replace users: keeps known users from being erased until the transaction ends. Fails
+ * at once when one of them is being erased.
  */
 export async function lockExistenceShared(run: Run, ids: readonly UserId[]): Promise<void> {
   await run(sql`select from users where id = any (${[...ids]}::uuid[]) for key share nowait`);
