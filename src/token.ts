@@ -18,6 +18,8 @@ const knownScopes = [
 ].sort();
 /** Ten years. */
 const maxHours = 87_600;
+/** The SQLSTATE of a table that does not exist. */
+const undefinedTable = "42P01";
 
 const usage = `Usage:
   npm run token -- --user NAME-OR-ID [--hours N]
@@ -89,6 +91,11 @@ async function idsOf(name: string): Promise<UserId[]> {
     const database = await openDatabase(readDatabaseConfig(process.env));
     try {
       return await database.users.findByName(name);
+    } catch (failure) {
+      if ((failure as { code?: unknown }).code !== undefinedTable) throw failure;
+      throw new CommandError(
+        `The database ${database.describe()} has no tables yet: run npm start or npm run migrate first, and check DATABASE_URL and DATA_DIR.`,
+      );
     } finally {
       await database.close();
     }

@@ -87,6 +87,14 @@ describe("the command line", function () {
     }
   });
 
+  it("says what to do when the database has no tables to find a user in", async () => {
+    const { code, output } = await run("src/token.ts", ["--user", "bob"], {
+      DATA_DIR: join(folder, "without-tables"),
+    });
+    expect(output).to.match(/^The database .+ has no tables yet: .*npm start.*npm run migrate.*\n$/);
+    expect(code).to.equal(1);
+  });
+
   it("mints a token without a configuration of the rest of the service", async () => {
     const configured = {
       JWT_SECRET: "a secret of more than thirty-two bytes",
