@@ -7,6 +7,9 @@ import { inspectServer } from "./server-state.ts";
 /** How long the probe keeps a connection: a new one goes to where the URL leads by now. In milliseconds. */
 const renewAfterMs = 2_000;
 
+/** After so long a silence the server may have been stopped, and replaced meanwhile. In milliseconds. */
+const silenceMs = 300;
+
 /** Takes the table locks that a decision takes, and waits where a decision would wait. Reads no rows. */
 const reachTables = `
   select from users, follows, blocks, mutes, privacy_settings, privacy_exceptions where false`;
@@ -30,6 +33,8 @@ export class HealthProbe {
   #client: (PreparedClient & pg.Client) | undefined;
   #successor: (PreparedClient & pg.Client) | undefined;
   #renewAt = 0;
+  /** Counts how often the connections were given up. */
+  #generation = 0;
   #failedAt = Number.NEGATIVE_INFINITY;
   #isClosed = false;
 
@@ -42,10 +47,12 @@ export class HealthProbe {
   /** Rejects as `toStoreError` says. Settles within the timeouts of its client. */
   async ask(): Promise<Health> {
     try {
-      const client = await this.#current();
-      const { server } = await inspectServer(client);
-      await client.query(reachTables);
-      return { server, failedAt: this.#failedAt };
+      const askedAt = performance.now();
+      const server = await this.#inspect();
+      if (performance.now() - askedAt < silenceMs) return { server, failedAt: this.#failedAt };
+      // What a server says that continues counts only if new connections still lead to it.
+      this.#discard();
+      return { server: await this.#inspect(), failedAt: this.#failedAt };
     } catch (failure) {
       // An error that the server has sent, such as a lock timeout, does not break the connection.
       if (!(failure instanceof pg.DatabaseError) || isConnectionUnusable(failure)) this.#drop();
@@ -57,6 +64,14 @@ export class HealthProbe {
     this.#isClosed = true;
     void this.#client?.end();
     void this.#successor?.end();
+  }
+
+  /** Returns what tells the server apart, when it can decide. */
+  async #inspect(): Promise<string> {
+    const client = await this.#current();
+    const { server } = await inspectServer(client);
+    await client.query(reachTables);
+    return server;
   }
 
   async #current(): Promise<PreparedClient & pg.Client> {
@@ -89,8 +104,10 @@ export class HealthProbe {
 
   /** Opens the next connection while this one is in use. A failure is ignored: this one still probes the database. */
   #renew(): void {
+    const generation = this.#generation;
     this.#open().then(
       (client) => {
+        if (generation !== this.#generation) return client.destroy();
         void this.#successor?.end();
         this.#successor = client;
       },
@@ -100,7 +117,14 @@ export class HealthProbe {
 
   #drop(): void {
     this.#failedAt = performance.now();
+    this.#discard();
+  }
+
+  #discard(): void {
+    this.#generation++;
     this.#client?.destroy();
+    this.#successor?.destroy();
     this.#client = undefined;
+    this.#successor = undefined;
   }
 }

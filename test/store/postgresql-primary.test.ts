@@ -1,3 +1,6 @@
+import { once } from "node:events";
+import { type AddressInfo, connect, createServer, type Socket } from "node:net";
+import { setTimeout } from "node:timers/promises";
 import { expect } from "chai";
 import type { CompiledQuery } from "kysely";
 import pg from "pg";
@@ -6,6 +9,7 @@ import type { UserId } from "../../src/domain/ids.ts";
 import { openPostgresql } from "../../src/store/postgresql.ts";
 import type { Session } from "../../src/store/session.ts";
 import { canStartServer, startThrowawayServer, type ThrowawayServer } from "../support/throwaway-server.ts";
+import { freezeServer } from "../trust/server-faults.ts";
 import { expectReason, failureOf, type TestStore, testStore, until } from "./suite/store.ts";
 
 describe("a PostgreSQL server that is not the primary", function () {
@@ -176,5 +180,51 @@ describe("a PostgreSQL server that is not the primary", function () {
     }
     expect(before).to.equal(1);
     expect(other.pools()[0]?.open).to.equal(0);
+  });
+
+  // The last test: afterwards the standby is the primary.
+  it("decides nothing when it was stopped, replaced meanwhile, and continues", async () => {
+    let target = new URL(primary.url);
+    const sockets = new Set<Socket>();
+    const proxy = createServer((near) => {
+      const far = connect(Number(target.port), target.hostname);
+      for (const [socket, peer] of [
+        [near, far],
+        [far, near],
+      ] as const) {
+        sockets.add(socket);
+        socket.on("error", () => {}).on("close", () => peer.destroy());
+        socket.pipe(peer);
+      }
+    }).listen(0, "127.0.0.1");
+    await once(proxy, "listening");
+    const through = new URL(primary.url);
+    through.port = String((proxy.address() as AddressInfo).port);
+    const other = await openAt(through.href);
+    const present: boolean[] = [];
+    other.watch((is) => present.push(is));
+    await check(other);
+    const continueServer = await freezeServer(primary);
+    try {
+      await until(() => present.length > 0);
+      const admin = new pg.Client(standby.url);
+      await admin.connect();
+      await admin.query("select pg_promote()");
+      await admin.end();
+      target = new URL(standby.url);
+      const promoted = await openAt(standby.url);
+      await promoted.blocks.block(ann as UserId, bob as UserId);
+    } finally {
+      continueServer();
+    }
+    const blocking: boolean[] = [];
+    while (blocking.length < 20) {
+      const [facts] = await check(other).catch(() => []);
+      if (facts !== undefined) blocking.push(facts.blocking);
+      await setTimeout(10);
+    }
+    for (const socket of sockets) socket.destroy();
+    proxy.close();
+    expect(blocking).to.not.include(false);
   });
 });
