@@ -1,4 +1,5 @@
-import { accessSync, constants, mkdirSync } from "node:fs";
+import { accessSync, constants, existsSync, mkdirSync } from "node:fs";
+import { dirname, resolve } from "node:path";
 
 /** The data directory, or what it holds, cannot be used; the message tells the operator what to do. */
 export class DataDirectoryError extends Error {
@@ -15,9 +16,21 @@ export function notWritable(path: string, cause: unknown): DataDirectoryError {
 /** Makes the data directory, unless it exists, for its owner alone. Throws a `DataDirectoryError`. */
 export function makeDataDirectory(dataDir: string): void {
   try {
-    mkdirSync(dataDir, { recursive: true, mode: 0o700 });
+    makeDirectory(resolve(dataDir));
     accessSync(dataDir, constants.R_OK | constants.W_OK | constants.X_OK);
   } catch (failure) {
     throw notWritable(dataDir, failure);
+  }
+}
+
+// Node's own `recursive` never returns where a directory cannot be made and the system says ENOENT, as below /proc.
+function makeDirectory(path: string): void {
+  if (existsSync(path)) return;
+  makeDirectory(dirname(path));
+  try {
+    mkdirSync(path, { mode: 0o700 });
+  } catch (failure) {
+    // Another process may have made it meanwhile.
+    if ((failure as NodeJS.ErrnoException).code !== "EEXIST") throw failure;
   }
 }
