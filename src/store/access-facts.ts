@@ -1,5 +1,4 @@
 import { type CompiledQuery, type RawBuilder, sql } from "kysely";
-import { PrivacyError } from "../domain/errors.ts";
 import type { UserId } from "../domain/ids.ts";
 import {
   type Audience,
@@ -8,7 +7,7 @@ import {
   type PrivacySetting,
   privacySettings,
 } from "../domain/settings.ts";
-import { isWritable, UnusableServerError } from "./server-state.ts";
+import { assertWritable, isWritable } from "./server-state.ts";
 import type { Session } from "./session.ts";
 import { statement } from "./statement.ts";
 import { uuidArray } from "./uuid-array.ts";
@@ -170,10 +169,7 @@ export class AccessFacts {
   async read(questions: readonly PairQuestion[], signal?: AbortSignal): Promise<PairFacts[]> {
     const [row] = await this.#session.read(statementOf(questions), signal);
     const text = row?.facts ?? "";
-    if (text === "" && questions.length > 0) {
-      const cause = new UnusableServerError("the server is a standby or read-only");
-      throw new PrivacyError("UNAVAILABLE", { cause });
-    }
+    assertWritable(text !== "" || questions.length === 0);
     if (text.length !== questions.length * digits)
       throw new Error("a statement answered other than it was asked");
     return Array.from(questions, (_, i) => factsAt(text, i));

@@ -3,6 +3,7 @@ import type { Relationship } from "../domain/edges.ts";
 import { PrivacyError } from "../domain/errors.ts";
 import type { UserId } from "../domain/ids.ts";
 import { lockPair, pairName } from "./pair-lock.ts";
+import { assertWritable, isWritable } from "./server-state.ts";
 import type { Session } from "./session.ts";
 import { statement } from "./statement.ts";
 
@@ -68,9 +69,9 @@ export class FollowRepository {
 
   /** Returns every fact between two users, all of one moment. Throws `USER_NOT_FOUND` when either is unknown. */
   async relationship(user: UserId, other: UserId, signal?: AbortSignal): Promise<Relationship> {
-    const [relationship] = await this.#session.read(
-      sql<Relationship>`
-        select
+    const [row] = await this.#session.read(
+      sql<Relationship & { isWritable: boolean }>`
+        select ${isWritable} as "isWritable",
           exists (select from follows where follower_id = u.id and followee_id = o.id) as "following",
           exists (select from follows where follower_id = o.id and followee_id = u.id) as "followedBy",
           exists (select from blocks where blocker_id = u.id and blocked_id = o.id) as "blocking",
@@ -81,7 +82,9 @@ export class FollowRepository {
         where u.id = ${user} and o.id = ${other}`,
       signal,
     );
-    if (relationship === undefined) throw new PrivacyError("USER_NOT_FOUND");
+    if (row === undefined) throw new PrivacyError("USER_NOT_FOUND");
+    const { isWritable: answer, ...relationship } = row;
+    assertWritable(answer);
     return relationship;
   }
 }

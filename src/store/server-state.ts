@@ -1,5 +1,6 @@
 import { sql } from "kysely";
 import type pg from "pg";
+import { PrivacyError } from "../domain/errors.ts";
 
 /** A server that must not be used, with the reason for the operator. */
 export class UnusableServerError extends Error {
@@ -12,6 +13,13 @@ export class UnusableServerError extends Error {
  */
 export const isWritable = sql<boolean>`
   (select not pg_is_in_recovery() and current_setting('transaction_read_only') = 'off')`;
+
+/** Throws `UNAVAILABLE` when what a server answered to `isWritable` is not true. */
+export function assertWritable(answer: boolean | undefined): void {
+  if (answer === true) return;
+  const cause = new UnusableServerError("the server is a standby or read-only");
+  throw new PrivacyError("UNAVAILABLE", { cause });
+}
 
 /** Reads the state of the server over a new connection. */
 const inspection = `

@@ -54,9 +54,12 @@ describe("a PostgreSQL server that is not the primary", function () {
       })),
     );
 
+  const relationship = (other: TestStore) => other.follows.relationship(ann as UserId, bob as UserId);
+
   async function expectNoDecision(other: TestStore): Promise<void> {
     await expectReason(check(other), "UNAVAILABLE");
     await expectReason(checks(other), "UNAVAILABLE");
+    await expectReason(relationship(other), "UNAVAILABLE");
   }
 
   /** Runs a statement on the primary, with a connection of its own. */
@@ -113,6 +116,7 @@ describe("a PostgreSQL server that is not the primary", function () {
     const other = await openAt(primary.url);
     await check(other);
     await checks(other);
+    await relationship(other);
     await setReadOnly("on");
     try {
       await expectNoDecision(other);
