@@ -285,7 +285,7 @@ for (const { backend, databaseUrl } of [embedded, postgresql]) {
             "Invalid or expired JWT token",
           ],
           [
-            `Bearer ${(await service.userToken(me.id)).slice(0, -2)}xx`,
+            `Bearer ${(await service.userToken(me.id)).replace(/[^.]*$/, "A".repeat(43))}`,
             "Invalid token",
             "Invalid or expired JWT token",
           ],
