@@ -141,7 +141,7 @@ export class AdaptiveConcurrencyLimiter {
   }
 
   #report(): void {
-    this.#log.warn({ refused: this.#unlogged }, "calls were refused for want of room");
+    this.#log.warn({ refused: this.#unlogged }, "calls were refused because the service is overloaded");
     this.#unlogged = 0;
   }
 }

@@ -1,7 +1,7 @@
 import { PrivacyError } from "../../domain/errors.ts";
 import type { Cancellation } from "../call-context.ts";
 
-/** When a caller who is refused may try again, in seconds. */
+/** The `Retry-After` of a refused call, in seconds. */
 const retryAfter = 1;
 
 interface Caller {

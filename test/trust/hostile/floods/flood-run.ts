@@ -46,7 +46,7 @@ export async function floodRun(options: FloodRunOptions): Promise<Report> {
   await using instance = await startInstance({
     databaseUrl,
     mutant,
-    // So that who is idle is closed in time too.
+    // So that idle connections too are closed within the time of the run.
     environment: { KEEP_ALIVE_SECONDS: "5" },
   });
   const user = randomUUID();
