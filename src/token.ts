@@ -1,6 +1,7 @@
 import { AccessService } from "../gen/nexgate/privacy/v1/access_service_pb.ts";
 import { GraphService } from "../gen/nexgate/privacy/v1/graph_service_pb.ts";
 import { PrivacyControlService } from "../gen/nexgate/privacy/v1/privacy_control_service_pb.ts";
+import { scopeOf } from "./call/auth/authenticator.ts";
 import { CommandError, runCommand } from "./command.ts";
 import { readCommandLine } from "./command-line.ts";
 import { readDatabaseConfig, readMintingConfig } from "./config.ts";
@@ -8,7 +9,6 @@ import { demoUsers } from "./development/demo-data.ts";
 import { serviceToken, userToken } from "./development/mint.ts";
 import { configuredMinting } from "./development/minting.ts";
 import { parseUserId, type UserId } from "./domain/ids.ts";
-import { scopeOf } from "./rpc/auth/gate.ts";
 import { DirectoryInUseError, openDatabase } from "./store/database.ts";
 
 const knownScopes = [

@@ -1,13 +1,13 @@
 import type { Logger } from "pino";
+import { type Gate, serviceGate, userGate } from "../call/auth/authenticator.ts";
+import { type RemoteKeys, remoteKeys } from "../call/auth/token-keys.ts";
+import { type TokenKeys, tokenVerifier } from "../call/auth/tokens.ts";
+import { callerSlots, type TakeSlots } from "../call/caller-slots.ts";
+import { callerLimits } from "../call/rate-limits/caller-limits.ts";
+import { clientAddress } from "../call/rate-limits/client-address.ts";
+import { limitedGate } from "../call/rate-limits/rate-limited-authenticator.ts";
+import { shareDebts } from "../call/rate-limits/share-debts.ts";
 import type { Config } from "../config.ts";
-import { type Gate, serviceGate, userGate } from "../rpc/auth/gate.ts";
-import { type RemoteKeys, remoteKeys } from "../rpc/auth/token-keys.ts";
-import { type TokenKeys, tokenVerifier } from "../rpc/auth/tokens.ts";
-import { callerLimits } from "../rpc/limits/caller-limits.ts";
-import { callerSlots, type TakeSlots } from "../rpc/limits/caller-slots.ts";
-import { clientAddress } from "../rpc/limits/client-address.ts";
-import { limitedGate } from "../rpc/limits/limited-gate.ts";
-import { shareDebts } from "../rpc/limits/share-debts.ts";
 import type { Database } from "../store/database.ts";
 
 /**

@@ -6,10 +6,10 @@ import {
   universalResponseToNodeResponse,
 } from "@connectrpc/connect-node";
 import type { Logger } from "pino";
-import type { Calls } from "../rpc/calls.ts";
-import { completeStatus, trailersOnly } from "../rpc/grpc-status.ts";
-import { copyHeaders } from "../rpc/grpc-unary-http.ts";
-import { peerKey } from "../rpc/limits/client-address.ts";
+import type { Calls } from "../call/pipeline.ts";
+import { peerKey } from "../call/rate-limits/client-address.ts";
+import { completeStatus, trailersOnly } from "../grpc/status.ts";
+import { copyHeaders } from "../grpc/unary-http.ts";
 import { answerBroken, answerFailure, type Request, type Response } from "./answers.ts";
 import { isWebText, toBinaryRequest, toTextResponse } from "./grpc-web-text.ts";
 

@@ -1,8 +1,8 @@
 import type { IncomingHttpHeaders, ServerHttp2Stream } from "node:http2";
 import type { Logger } from "pino";
-import type { Calls } from "../rpc/calls.ts";
-import { grpcUnary } from "../rpc/grpc-unary.ts";
-import { requestIdHeader, requestIdOf } from "../rpc/request-id.ts";
+import type { Calls } from "../call/pipeline.ts";
+import { requestIdHeader, requestIdOf } from "../call/request-id.ts";
+import { grpcUnary } from "../grpc/unary.ts";
 import { answerBroken, answerFailure, answerUnimplemented, type Request, type Response } from "./answers.ts";
 import { anyAuthority, authorityCheck } from "./authority.ts";
 import { connectHandlers, type RpcOptions, serveConnect } from "./connect-handlers.ts";

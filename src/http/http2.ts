@@ -1,6 +1,6 @@
 import { createServer, type IncomingHttpHeaders, type ServerHttp2Stream } from "node:http2";
 import type { Socket } from "node:net";
-import { afterReads } from "../rpc/after-reads.ts";
+import { afterReads } from "../grpc/defer-to-next-turn.ts";
 import type { Connection, Connections } from "./connections.ts";
 import type { Front } from "./front.ts";
 import type { Limits } from "./limits.ts";

@@ -1,5 +1,5 @@
 import type { Logger } from "pino";
-import type { Calls } from "../rpc/calls.ts";
+import type { Calls } from "../call/pipeline.ts";
 import { answerFailure } from "./answers.ts";
 import { internalRpc } from "./connect-handlers.ts";
 import { createFront } from "./front.ts";

@@ -1,6 +1,6 @@
 import { BlockList } from "node:net";
 import type { Logger } from "pino";
-import type { Calls } from "../rpc/calls.ts";
+import type { Calls } from "../call/pipeline.ts";
 import { publicRpc } from "./connect-handlers.ts";
 import { type AllowedOrigins, cors, varyHeaders } from "./cors.ts";
 import { createFront, type Handle } from "./front.ts";

@@ -1,4 +1,4 @@
-import { requestIdHeader } from "../rpc/request-id.ts";
+import { requestIdHeader } from "../call/request-id.ts";
 
 /** Headers in the order in which they go out. */
 export type HeaderList = readonly (readonly [name: string, value: string])[];

@@ -1,5 +1,5 @@
 import { create, type DescField, type DescMessage, type Message } from "@bufbuild/protobuf";
-import { fieldsAtFault } from "../rpc/validate.ts";
+import { fieldsAtFault } from "../call/validate.ts";
 import { isJsonObject, type JsonObject, messageReader } from "./json-reader.ts";
 import { pathReader, queryReader, type ReadPath, type ReadQuery } from "./parameters.ts";
 import { Refusal } from "./refusal.ts";

@@ -1,7 +1,7 @@
 import type { IncomingMessage } from "node:http";
 import type { Http2ServerRequest } from "node:http2";
+import { Chunks } from "../call/chunk-buffer.ts";
 import { PrivacyError } from "../domain/errors.ts";
-import { Chunks } from "../rpc/chunks.ts";
 import { parseJson } from "./json-text.ts";
 import { Refusal } from "./refusal.ts";
 

@@ -1,5 +1,5 @@
 import type { ConnectError } from "@connectrpc/connect";
-import { reasonOf } from "../rpc/errors.ts";
+import { reasonOf } from "../call/errors.ts";
 import { type Fault, Refusal } from "./refusal.ts";
 import { phraseOf, plainReason, statusOf } from "./status.ts";
 

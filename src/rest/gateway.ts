@@ -1,5 +1,5 @@
 import type { Logger } from "pino";
-import type { Calls } from "../rpc/calls.ts";
+import type { Calls } from "../call/pipeline.ts";
 import type { HttpRequest } from "./body.ts";
 import { answerCall } from "./call.ts";
 import { isoSeconds } from "./codec.ts";

@@ -9,7 +9,7 @@ import {
 } from "@bufbuild/protobuf";
 import type { HandlerContext } from "@connectrpc/connect";
 import { createDeadlineSignal } from "@connectrpc/connect/protocol";
-import type { UnaryEndpoint } from "../rpc/service.ts";
+import type { UnaryEndpoint } from "../call/service.ts";
 
 /** The fields that make a method a list of AIP-158. */
 export interface ListShape {

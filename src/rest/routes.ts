@@ -1,7 +1,7 @@
 import type { DescMethod, Message } from "@bufbuild/protobuf";
 import type { Reply } from "../../gen/nexgate/rest/v1/reply_pb.ts";
-import type { Calls } from "../rpc/calls.ts";
-import type { UnaryEndpoint } from "../rpc/service.ts";
+import type { Calls } from "../call/pipeline.ts";
+import type { UnaryEndpoint } from "../call/service.ts";
 import { type Binding, bindRequest, fieldOf } from "./binding.ts";
 import { type EnvelopeFormat, formatOf } from "./envelopes.ts";
 import { fieldWriter } from "./json-writer.ts";

@@ -1,6 +1,6 @@
 import { Code, type ConnectError } from "@connectrpc/connect";
+import { reasonOf } from "../call/errors.ts";
 import type { ErrorReason } from "../domain/errors.ts";
-import { reasonOf } from "../rpc/errors.ts";
 
 /** The HTTP status of every code, after google.rpc.Code; AlreadyExists and Aborted as the documents have them. */
 const statuses: Record<Code, number> = {

@@ -7,11 +7,11 @@ import {
   Effect,
   Interaction,
 } from "../../gen/nexgate/privacy/v1/access_service_pb.ts";
+import { type Cancellation, cancellationOf } from "../call/context.ts";
 import * as access from "../domain/access.ts";
 import { PrivacyError } from "../domain/errors.ts";
 import type { UserId } from "../domain/ids.ts";
 import { isInAudience } from "../domain/settings.ts";
-import { type Cancellation, cancellationOf } from "../rpc/call-context.ts";
 import type { PairFacts, PairQuestion } from "../store/access-facts.ts";
 import type { Questions } from "./coalesced-statement.ts";
 import type { Coalescer } from "./coalescer.ts";

@@ -1,8 +1,8 @@
 import type { HandlerContext } from "@connectrpc/connect";
+import { actorKey, principalKey } from "../call/auth/principal.ts";
+import { tokenFlawKey } from "../call/auth/refused-token.ts";
 import { PrivacyError, UnknownActorError } from "../domain/errors.ts";
 import type { UserId } from "../domain/ids.ts";
-import { actorKey, principalKey } from "../rpc/auth/principal.ts";
-import { tokenFlawKey } from "../rpc/auth/refused-token.ts";
 
 /**
  * Runs an operation for the acting user of a call. When the store finds no such user, the caller is told what its

@@ -1,5 +1,5 @@
-import { overloaded } from "../rpc/adaptive-concurrency-limiter.ts";
-import type { Cancellation } from "../rpc/call-context.ts";
+import type { Cancellation } from "../call/context.ts";
+import { overloaded } from "../overload/adaptive-concurrency-limiter.ts";
 import {
   type Caller,
   compose,

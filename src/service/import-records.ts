@@ -3,9 +3,9 @@ import type {
   ImportRecord as RecordMessage,
 } from "../../gen/nexgate/privacy/v1/graph_service_pb.ts";
 import { type User, UserSchema } from "../../gen/nexgate/privacy/v1/resources_pb.ts";
+import { brokenRules } from "../call/validate.ts";
 import { parseUserId } from "../domain/ids.ts";
 import type { ImportRecord } from "../domain/imports.ts";
-import { brokenRules } from "../rpc/validate.ts";
 import { toUserId } from "./convert.ts";
 
 /** The years that PostgreSQL and the documents' times can both tell: from 1 to 9999. */

@@ -7,10 +7,10 @@ import {
   SkippedRecordSchema,
   SkipReason,
 } from "../../gen/nexgate/privacy/v1/graph_service_pb.ts";
+import { until } from "../call/take-until-aborted.ts";
 import { PrivacyError } from "../domain/errors.ts";
 import { parseUserId } from "../domain/ids.ts";
 import { type ImportProgress, type SkippedRecord, skipReasons } from "../domain/imports.ts";
-import { until } from "../rpc/until.ts";
 import type { ImportName, ImportRepository } from "../store/imports.ts";
 import { callingService } from "./acting.ts";
 import { toImportRecord } from "./import-records.ts";

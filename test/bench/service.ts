@@ -1,7 +1,7 @@
 import { startApp } from "../../src/app.ts";
+import { service } from "../../src/call/service.ts";
 import { readConfig } from "../../src/config.ts";
 import { createLog } from "../../src/log.ts";
-import { service } from "../../src/rpc/service.ts";
 import { emptyService } from "./empty-service.ts";
 import { announce } from "./peers/serve.ts";
 

@@ -1,9 +1,9 @@
 import { Server, ServerCredentials } from "@grpc/grpc-js";
 import { pino } from "pino";
 import { PrivacyControlService } from "../../gen/nexgate/privacy/v1/privacy_control_service_pb.ts";
+import { Calls } from "../../src/call/pipeline.ts";
+import { service } from "../../src/call/service.ts";
 import { openInternalListener } from "../../src/http/internal-listener.ts";
-import { Calls } from "../../src/rpc/calls.ts";
-import { service } from "../../src/rpc/service.ts";
 import { definitionOf } from "../support/grpc-client.ts";
 
 const starts: Record<string, () => Promise<number>> = {

@@ -11,7 +11,7 @@ import {
   EffectSchema,
   Interaction,
 } from "../../gen/nexgate/privacy/v1/access_service_pb.ts";
-import { reasonOf } from "../../src/rpc/errors.ts";
+import { reasonOf } from "../../src/call/errors.ts";
 import { embedded, postgresql } from "../support/backends.ts";
 import { startService, type TestService } from "../support/service.ts";
 

@@ -8,15 +8,15 @@ import {
 import { expect } from "chai";
 import { pino } from "pino";
 import { PrivacyControlService } from "../../gen/nexgate/privacy/v1/privacy_control_service_pb.ts";
+import { actorKey } from "../../src/call/auth/principal.ts";
+import { callerSlots } from "../../src/call/caller-slots.ts";
+import { reasonOf } from "../../src/call/errors.ts";
+import { Calls } from "../../src/call/pipeline.ts";
+import { service } from "../../src/call/service.ts";
 import type { UserId } from "../../src/domain/ids.ts";
 import type { Listener } from "../../src/http/listener.ts";
 import { openPublicListener } from "../../src/http/public-listener.ts";
 import { createRestGateway } from "../../src/rest/gateway.ts";
-import { actorKey } from "../../src/rpc/auth/principal.ts";
-import { Calls } from "../../src/rpc/calls.ts";
-import { reasonOf } from "../../src/rpc/errors.ts";
-import { callerSlots } from "../../src/rpc/limits/caller-slots.ts";
-import { service } from "../../src/rpc/service.ts";
 
 const settings = "/users/me/privacy";
 const blocked = "/api/v1/e-social/privacy-control/blocked";

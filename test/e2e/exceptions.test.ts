@@ -4,7 +4,7 @@ import { createConnectTransport, createGrpcTransport } from "@connectrpc/connect
 import { expect } from "chai";
 import { PrivacyControlService } from "../../gen/nexgate/privacy/v1/privacy_control_service_pb.ts";
 import { PrivacySetting } from "../../gen/nexgate/privacy/v1/resources_pb.ts";
-import { reasonOf } from "../../src/rpc/errors.ts";
+import { reasonOf } from "../../src/call/errors.ts";
 import { embedded, postgresql } from "../support/backends.ts";
 import { startService, type TestService } from "../support/service.ts";
 

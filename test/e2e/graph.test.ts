@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import { type CallOptions, Code, ConnectError } from "@connectrpc/connect";
 import { expect } from "chai";
 import { BadRequestSchema } from "../../gen/google/rpc/error_details_pb.ts";
-import { reasonOf } from "../../src/rpc/errors.ts";
+import { reasonOf } from "../../src/call/errors.ts";
 import { startService, type TestService } from "../support/service.ts";
 
 const nothing = {

@@ -9,7 +9,7 @@ import {
   SkipReason,
 } from "../../gen/nexgate/privacy/v1/graph_service_pb.ts";
 import { UserSchema } from "../../gen/nexgate/privacy/v1/resources_pb.ts";
-import { reasonOf } from "../../src/rpc/errors.ts";
+import { reasonOf } from "../../src/call/errors.ts";
 import { openDatabase } from "../../src/store/database.ts";
 import type { ImportRepository } from "../../src/store/imports.ts";
 import { exchange, frame, openSession } from "../support/raw-http.ts";

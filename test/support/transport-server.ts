@@ -5,14 +5,14 @@ import { ErrorInfoSchema } from "../../gen/google/rpc/error_details_pb.ts";
 import { GraphService } from "../../gen/nexgate/privacy/v1/graph_service_pb.ts";
 import { PrivacyControlService } from "../../gen/nexgate/privacy/v1/privacy_control_service_pb.ts";
 import { UserSchema } from "../../gen/nexgate/privacy/v1/resources_pb.ts";
+import type { Gate } from "../../src/call/auth/authenticator.ts";
+import { Calls } from "../../src/call/pipeline.ts";
+import { type Service, service } from "../../src/call/service.ts";
 import { PrivacyError } from "../../src/domain/errors.ts";
 import { openInternalListener } from "../../src/http/internal-listener.ts";
 import { internalLimits, type Limits, publicLimits } from "../../src/http/limits.ts";
 import type { Listener, ListenTls } from "../../src/http/listener.ts";
 import { openPublicListener } from "../../src/http/public-listener.ts";
-import type { Gate } from "../../src/rpc/auth/gate.ts";
-import { Calls } from "../../src/rpc/calls.ts";
-import { type Service, service } from "../../src/rpc/service.ts";
 
 /** A line of the log. */
 type LogLine = Record<string, unknown> & { msg: string };

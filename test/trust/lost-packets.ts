@@ -7,7 +7,7 @@ import { AccessService, Effect, Interaction } from "../../gen/nexgate/privacy/v1
 import { GraphService } from "../../gen/nexgate/privacy/v1/graph_service_pb.ts";
 import { PrivacyControlService } from "../../gen/nexgate/privacy/v1/privacy_control_service_pb.ts";
 import { Audience, PrivacySetting } from "../../gen/nexgate/privacy/v1/resources_pb.ts";
-import { reasonOf } from "../../src/rpc/errors.ts";
+import { reasonOf } from "../../src/call/errors.ts";
 import { startFreezingProxy } from "../support/freezing-proxy.ts";
 import { startThrowawayServer, type ThrowawayServer } from "../support/throwaway-server.ts";
 import type { Figure } from "./figures.ts";

@@ -8,7 +8,7 @@ import {
 } from "../../gen/nexgate/privacy/v1/access_service_pb.ts";
 import { GraphService } from "../../gen/nexgate/privacy/v1/graph_service_pb.ts";
 import { PrivacyControlService } from "../../gen/nexgate/privacy/v1/privacy_control_service_pb.ts";
-import { reasonOf } from "../../src/rpc/errors.ts";
+import { reasonOf } from "../../src/call/errors.ts";
 import { type Action, facts, readResult } from "./pair-model.ts";
 
 /** Where an instance of the service listens, and a token of a service for it. */

@@ -3,10 +3,10 @@ import { dirname, join } from "node:path";
 import { Code } from "@connectrpc/connect";
 import { expect } from "chai";
 import { ErrorReasonSchema } from "../../gen/nexgate/privacy/v1/error_reason_pb.ts";
+import { toConnectError } from "../../src/call/errors.ts";
 import { variableNames } from "../../src/config.ts";
 import { type ErrorReason, errors, PrivacyError } from "../../src/domain/errors.ts";
 import { statusOf } from "../../src/rest/status.ts";
-import { toConnectError } from "../../src/rpc/errors.ts";
 
 const documents = ["*.md", "docs/**/*.md", "client/*.md"]
   .flatMap((pattern) => globSync(pattern))

@@ -7,7 +7,7 @@ import {
   type Message,
 } from "@bufbuild/protobuf";
 import { example } from "../../../gen/nexgate/rest/v1/documentation_pb.ts";
-import { check } from "../../rpc/validate.ts";
+import { check } from "../../call/validate.ts";
 import { fieldOf } from "../binding.ts";
 import { isJsonObject, type JsonObject, messageReader } from "../json-reader.ts";
 import type { Route } from "../routes.ts";

@@ -1,8 +1,8 @@
 import { create, type DescMessage, type Message } from "@bufbuild/protobuf";
+import { toConnectError } from "../../call/errors.ts";
+import { requestIdHeader } from "../../call/request-id.ts";
+import { check } from "../../call/validate.ts";
 import { type ErrorKind, type ErrorReason, errors, PrivacyError } from "../../domain/errors.ts";
-import { toConnectError } from "../../rpc/errors.ts";
-import { requestIdHeader } from "../../rpc/request-id.ts";
-import { check } from "../../rpc/validate.ts";
 import { checkMediaType, parseBody } from "../body.ts";
 import { retryable } from "../call.ts";
 import { errorReasonHeader, failureOf } from "../failure.ts";

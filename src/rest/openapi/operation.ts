@@ -1,6 +1,6 @@
 import { create, type DescField, type DescMessage, getOption } from "@bufbuild/protobuf";
 import { documentation } from "../../../gen/nexgate/rest/v1/documentation_pb.ts";
-import { fieldsAtFault } from "../../rpc/validate.ts";
+import { fieldsAtFault } from "../../call/validate.ts";
 import type { JsonObject } from "../json-reader.ts";
 import type { Route } from "../routes.ts";
 import { exampleRequest } from "./example.ts";

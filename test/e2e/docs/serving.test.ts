@@ -6,8 +6,8 @@ import { Validator } from "@seriousme/openapi-schema-validator";
 import { expect } from "chai";
 import { ErrorReasonSchema } from "../../../gen/nexgate/privacy/v1/error_reason_pb.ts";
 import { PrivacyControlService } from "../../../gen/nexgate/privacy/v1/privacy_control_service_pb.ts";
+import { service } from "../../../src/call/service.ts";
 import { apiPages } from "../../../src/http/docs/pages.ts";
-import { service } from "../../../src/rpc/service.ts";
 import { startTestServer, type TestServer } from "../../support/transport-server.ts";
 import { testGateway } from "../../unit/rest/servers.ts";
 

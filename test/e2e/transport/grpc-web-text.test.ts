@@ -7,7 +7,7 @@ import {
   GetUserRequestSchema,
   GetUserResponseSchema,
 } from "../../../gen/nexgate/privacy/v1/graph_service_pb.ts";
-import { HealthState, healthService } from "../../../src/rpc/health.ts";
+import { HealthState, healthService } from "../../../src/grpc/health.ts";
 import { exchange, frame, openSession } from "../../support/raw-http.ts";
 import { aUserId, doHeader, startTestServer, type TestServer } from "../../support/transport-server.ts";
 

@@ -6,7 +6,7 @@ import {
   type HealthCheckResponse,
   HealthCheckResponse_ServingStatus as Status,
 } from "../../../gen/grpc/health/v1/health_pb.ts";
-import { HealthState, healthService } from "../../../src/rpc/health.ts";
+import { HealthState, healthService } from "../../../src/grpc/health.ts";
 import { GrpcClient } from "../../support/grpc-client.ts";
 import { startTestServer, type TestServer } from "../../support/transport-server.ts";
 

@@ -5,8 +5,8 @@ import { expect } from "chai";
 import { GraphService } from "../../../gen/nexgate/privacy/v1/graph_service_pb.ts";
 import { PrivacyControlService } from "../../../gen/nexgate/privacy/v1/privacy_control_service_pb.ts";
 import { UserSchema } from "../../../gen/nexgate/privacy/v1/resources_pb.ts";
-import { reflectionServices } from "../../../src/rpc/reflection.ts";
-import { service } from "../../../src/rpc/service.ts";
+import { service } from "../../../src/call/service.ts";
+import { reflectionServices } from "../../../src/grpc/reflection.ts";
 import { aUserId, startTestServer, type TestServer } from "../../support/transport-server.ts";
 
 const run = promisify(execFile);

@@ -4,9 +4,9 @@ import type { Socket } from "node:net";
 import { create, toBinary } from "@bufbuild/protobuf";
 import { expect } from "chai";
 import { GetUserRequestSchema } from "../../../gen/nexgate/privacy/v1/graph_service_pb.ts";
+import { HealthState, healthService } from "../../../src/grpc/health.ts";
+import { reflectionServices } from "../../../src/grpc/reflection.ts";
 import { internalLimits, type Limits } from "../../../src/http/limits.ts";
-import { HealthState, healthService } from "../../../src/rpc/health.ts";
-import { reflectionServices } from "../../../src/rpc/reflection.ts";
 import {
   exchange,
   frame,

@@ -6,9 +6,9 @@ import { HealthCheckRequestSchema } from "../../../gen/grpc/health/v1/health_pb.
 import { file_grpc_reflection_v1_reflection } from "../../../gen/grpc/reflection/v1/reflection_pb.ts";
 import { AccessService } from "../../../gen/nexgate/privacy/v1/access_service_pb.ts";
 import { GetUserRequestSchema } from "../../../gen/nexgate/privacy/v1/graph_service_pb.ts";
-import { HealthState, healthService } from "../../../src/rpc/health.ts";
-import { reflectionServices } from "../../../src/rpc/reflection.ts";
-import { service } from "../../../src/rpc/service.ts";
+import { service } from "../../../src/call/service.ts";
+import { HealthState, healthService } from "../../../src/grpc/health.ts";
+import { reflectionServices } from "../../../src/grpc/reflection.ts";
 import { frame, openSession, type RawRequest } from "../../support/raw-http.ts";
 import { aUserId, doHeader, startTestServer, type TestServer } from "../../support/transport-server.ts";
 

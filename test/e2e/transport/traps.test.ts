@@ -12,7 +12,7 @@ import { expect } from "chai";
 import { ErrorInfoSchema } from "../../../gen/google/rpc/error_details_pb.ts";
 import { Health } from "../../../gen/grpc/health/v1/health_pb.ts";
 import { GetUserRequestSchema, GraphService } from "../../../gen/nexgate/privacy/v1/graph_service_pb.ts";
-import { service } from "../../../src/rpc/service.ts";
+import { service } from "../../../src/call/service.ts";
 import {
   exchange,
   frame,

@@ -1,6 +1,6 @@
 import { setTimeout } from "node:timers/promises";
 import { ConnectError } from "@connectrpc/connect";
-import { reasonOf } from "../../../src/rpc/errors.ts";
+import { reasonOf } from "../../../src/call/errors.ts";
 import type { Instance } from "../instance.ts";
 import { HttpLoad } from "../overload/http-load.ts";
 import type { Outcome } from "../overload/load.ts";

@@ -1,10 +1,10 @@
 import { pino } from "pino";
 import { PrivacyControlService } from "../../../gen/nexgate/privacy/v1/privacy_control_service_pb.ts";
+import { Calls } from "../../../src/call/pipeline.ts";
+import { service } from "../../../src/call/service.ts";
 import { openPublicListener } from "../../../src/http/public-listener.ts";
+import { AdaptiveConcurrencyLimiter } from "../../../src/overload/adaptive-concurrency-limiter.ts";
 import { createRestGateway } from "../../../src/rest/gateway.ts";
-import { AdaptiveConcurrencyLimiter } from "../../../src/rpc/adaptive-concurrency-limiter.ts";
-import { Calls } from "../../../src/rpc/calls.ts";
-import { service } from "../../../src/rpc/service.ts";
 import { sleep } from "./load.ts";
 
 // Run as a process of its own: a service that can do 200 calls a second, however fast the machine is.

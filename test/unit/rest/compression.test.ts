@@ -5,8 +5,8 @@ import { createGunzip, gunzipSync } from "node:zlib";
 import type { HandlerContext } from "@connectrpc/connect";
 import { expect } from "chai";
 import { PrivacyControlService } from "../../../gen/nexgate/privacy/v1/privacy_control_service_pb.ts";
+import { service } from "../../../src/call/service.ts";
 import { acceptsGzip, compress } from "../../../src/rest/compression.ts";
-import { service } from "../../../src/rpc/service.ts";
 import { raw, Servers, type TestGateway, testGateway } from "./servers.ts";
 
 const blocked = "/api/v1/e-social/privacy-control/blocked";

@@ -2,8 +2,8 @@ import { once } from "node:events";
 import { expect } from "chai";
 import { PrivacyControlService } from "../../../gen/nexgate/privacy/v1/privacy_control_service_pb.ts";
 import { Audience } from "../../../gen/nexgate/privacy/v1/resources_pb.ts";
+import { service } from "../../../src/call/service.ts";
 import { namesTag } from "../../../src/rest/entity-tag.ts";
-import { service } from "../../../src/rpc/service.ts";
 import { Servers, testGateway } from "./servers.ts";
 
 const settings = "/users/me/privacy";

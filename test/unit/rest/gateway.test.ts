@@ -3,8 +3,8 @@ import { Code, ConnectError } from "@connectrpc/connect";
 import { expect } from "chai";
 import { ErrorInfoSchema } from "../../../gen/google/rpc/error_details_pb.ts";
 import { PrivacyControlService } from "../../../gen/nexgate/privacy/v1/privacy_control_service_pb.ts";
+import { service } from "../../../src/call/service.ts";
 import { PrivacyError } from "../../../src/domain/errors.ts";
-import { service } from "../../../src/rpc/service.ts";
 import { fetch2, raw, Servers, testGateway, testTime } from "./servers.ts";
 
 const control = "/api/v1/e-social/privacy-control";

@@ -3,8 +3,8 @@ import http2 from "node:http2";
 import { connect, type Socket } from "node:net";
 import { expect } from "chai";
 import { PrivacyControlService } from "../../../gen/nexgate/privacy/v1/privacy_control_service_pb.ts";
+import { service } from "../../../src/call/service.ts";
 import { PrivacyError } from "../../../src/domain/errors.ts";
-import { service } from "../../../src/rpc/service.ts";
 import { fetch2, raw, Servers, type TestGateway, testGateway } from "./servers.ts";
 
 const settings = "/users/me/privacy";

@@ -3,8 +3,8 @@ import { connect, type Socket } from "node:net";
 import type { HandlerContext } from "@connectrpc/connect";
 import { expect } from "chai";
 import { PrivacyControlService } from "../../../gen/nexgate/privacy/v1/privacy_control_service_pb.ts";
+import { service } from "../../../src/call/service.ts";
 import { PrivacyError } from "../../../src/domain/errors.ts";
-import { service } from "../../../src/rpc/service.ts";
 import { define, Envelope, Type } from "./protos.ts";
 import { fetch2, raw, Servers, type TestGateway, testGateway, testTime } from "./servers.ts";
 

@@ -1,9 +1,9 @@
 import { expect } from "chai";
 import pino from "pino";
 import { PrivacyControlService } from "../../../gen/nexgate/privacy/v1/privacy_control_service_pb.ts";
+import { Calls } from "../../../src/call/pipeline.ts";
+import { service } from "../../../src/call/service.ts";
 import { compileRoutes } from "../../../src/rest/routes.ts";
-import { Calls } from "../../../src/rpc/calls.ts";
-import { service } from "../../../src/rpc/service.ts";
 import { define, Envelope, type FileSpec, type MethodSpec, Type } from "./protos.ts";
 
 const messages: FileSpec["messages"] = {

@@ -2,10 +2,10 @@ import { createServer, type Server } from "node:http";
 import http2, { type ClientHttp2Session, type Http2Server } from "node:http2";
 import { type AddressInfo, connect } from "node:net";
 import pino from "pino";
+import { Calls } from "../../../src/call/pipeline.ts";
+import type { Service } from "../../../src/call/service.ts";
 import { PrivacyError } from "../../../src/domain/errors.ts";
 import { createRestGateway, type RestGateway } from "../../../src/rest/gateway.ts";
-import { Calls } from "../../../src/rpc/calls.ts";
-import type { Service } from "../../../src/rpc/service.ts";
 
 /** The clock of every test gateway. */
 export const testTime = "2025-12-11T10:30:45Z";

@@ -1,8 +1,8 @@
 import { Code, ConnectError } from "@connectrpc/connect";
 import { expect } from "chai";
+import { toConnectError } from "../../../src/call/errors.ts";
 import { PrivacyError } from "../../../src/domain/errors.ts";
 import { nameOf, phraseOf, statusOf } from "../../../src/rest/status.ts";
-import { toConnectError } from "../../../src/rpc/errors.ts";
 
 describe("HTTP statuses", () => {
   const table: [keyof typeof Code, number, string, string][] = [

@@ -1,10 +1,10 @@
 import { getHeapStatistics } from "node:v8";
 import { pino } from "pino";
 import { PrivacyControlService } from "../../../../gen/nexgate/privacy/v1/privacy_control_service_pb.ts";
+import { Calls } from "../../../../src/call/pipeline.ts";
+import { service } from "../../../../src/call/service.ts";
 import { startYoung } from "../../../../src/composition/young-heap.ts";
 import { openInternalListener } from "../../../../src/http/internal-listener.ts";
-import { Calls } from "../../../../src/rpc/calls.ts";
-import { service } from "../../../../src/rpc/service.ts";
 
 // Run as a process of its own, by `--expose-gc`: a listener with one method, which answers each message by how many bytes
 // are used that are not collected often.

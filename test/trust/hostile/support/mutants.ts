@@ -12,15 +12,15 @@ interface Mutant {
  */
 const mutants = {
   "no scope check": {
-    file: "src/rpc/auth/gate.ts",
+    file: "src/call/auth/authenticator.ts",
     edits: [['if (!principal.scopes.has(needed)) throw new PrivacyError("SCOPE_MISSING");', ""]],
   },
   "any algorithm": {
-    file: "src/rpc/auth/tokens.ts",
+    file: "src/call/auth/tokens.ts",
     edits: [['algorithms: keys.kind === "secret" ? secretAlgorithms : publishedAlgorithms,', ""]],
   },
   "keys of any age": {
-    file: "src/rpc/auth/token-keys.ts",
+    file: "src/call/auth/token-keys.ts",
     edits: [
       ["=> !(at >= since && at - since <= ms);", "=> since === Number.NEGATIVE_INFINITY && at > ms - ms;"],
     ],
@@ -38,7 +38,7 @@ const mutants = {
     edits: [["  } catch {\n    return undefined;\n  }", "  } finally {\n  }"]],
   },
   "no telling whose fault it is": {
-    file: "src/rpc/errors.ts",
+    file: "src/call/errors.ts",
     edits: [["if (isSendersFault(error))", "if (false)"]],
   },
   "no time limits": {

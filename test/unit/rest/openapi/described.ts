@@ -1,8 +1,8 @@
 import type { DescService } from "@bufbuild/protobuf";
 import { ErrorReasonSchema } from "../../../../gen/nexgate/privacy/v1/error_reason_pb.ts";
 import { PrivacyControlService } from "../../../../gen/nexgate/privacy/v1/privacy_control_service_pb.ts";
+import { service } from "../../../../src/call/service.ts";
 import { describeRoutes } from "../../../../src/rest/openapi/document.ts";
-import { service } from "../../../../src/rpc/service.ts";
 import { testGateway } from "../servers.ts";
 
 /** The compiled routes of a service, and their description as a client reads it. */

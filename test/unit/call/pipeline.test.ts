@@ -1,0 +1,36 @@
+import { expect } from "chai";
+import { pino } from "pino";
+import { PrivacyControlService } from "../../../gen/nexgate/privacy/v1/privacy_control_service_pb.ts";
+import { finished } from "../../../src/call/observe.ts";
+import { Calls } from "../../../src/call/pipeline.ts";
+import { service } from "../../../src/call/service.ts";
+import { AdaptiveConcurrencyLimiter } from "../../../src/overload/adaptive-concurrency-limiter.ts";
+
+describe("the admission of a call", () => {
+  it("holds no slot for a token whose check waits for the key server", async () => {
+    const log = pino({ level: "silent" });
+    const limiter = new AdaptiveConcurrencyLimiter(1, log);
+    const keys = Promise.withResolvers<void>();
+    const calls = new Calls({
+      services: [service(PrivacyControlService, {})],
+      gate: () => keys.promise,
+      limiter,
+      log,
+    });
+    const method = PrivacyControlService.method.getPrivacySettings;
+    expect(calls.refuseIfOverloaded(method, "rest")).to.equal(false);
+    const context = calls.start(method, {
+      protocolName: "rest",
+      requestMethod: "GET",
+      url: "/",
+      requestHeader: {},
+      peer: () => undefined,
+    });
+    const admitted = calls.admit(context);
+    expect(calls.refuseIfOverloaded(method, "rest")).to.equal(true);
+    while (calls.refuseIfOverloaded(method, "rest")) await new Promise(setImmediate);
+    keys.resolve();
+    await admitted;
+    context.abort(finished);
+  });
+});

@@ -1,0 +1,50 @@
+import { create } from "@bufbuild/protobuf";
+import { ConnectError, type Interceptor } from "@connectrpc/connect";
+import { expect } from "chai";
+import { BadRequestSchema } from "../../../gen/google/rpc/error_details_pb.ts";
+import {
+  AccessService,
+  BatchCheckAccessRequestSchema,
+  CheckAccessRequestSchema,
+} from "../../../gen/nexgate/privacy/v1/access_service_pb.ts";
+import { validate } from "../../../src/call/validate.ts";
+
+type AnyRequest = Parameters<ReturnType<Interceptor>>[0];
+
+describe("validation", () => {
+  it("names every field at fault: as JSON spells it to people, as the definition does to programs", async () => {
+    const check = (fields: object) => create(CheckAccessRequestSchema, fields);
+    const message = create(BatchCheckAccessRequestSchema, {
+      checks: [
+        check({ viewer: { case: "viewerId", value: "x" }, ownerId: "y", interaction: 99 }),
+        check({ interaction: 1 }),
+      ],
+    });
+    const request = {
+      stream: false,
+      method: AccessService.method.batchCheckAccess,
+      message,
+    } as unknown as AnyRequest;
+    let error: ConnectError | undefined;
+    try {
+      await validate(async () => expect.fail("it was let through"))(request);
+    } catch (failure) {
+      error = ConnectError.from(failure);
+    }
+    expect(error?.rawMessage.split("; ")).to.have.members([
+      "checks[0].viewerId must be a valid UUID",
+      "checks[0].ownerId must be a valid UUID",
+      "checks[0].interaction value must be one of the defined enum values",
+      "checks[1].viewer exactly one field is required in oneof",
+      "checks[1].ownerId value is empty, which is not a valid UUID",
+    ]);
+    const fields = error?.findDetails(BadRequestSchema)[0]?.fieldViolations.map(({ field }) => field);
+    expect(fields).to.have.members([
+      "checks[0].viewer_id",
+      "checks[0].owner_id",
+      "checks[0].interaction",
+      "checks[1].viewer",
+      "checks[1].owner_id",
+    ]);
+  });
+});

@@ -1,0 +1,35 @@
+import { expect } from "chai";
+import { afterReads } from "../../../src/grpc/defer-to-next-turn.ts";
+
+const many = 100;
+
+describe("tasks after reads", () => {
+  it("run in their order, in one turn", async () => {
+    const order: number[] = [];
+    let turns = 0;
+    for (let n = 0; n < many; n++) afterReads(() => order.push(n));
+    setImmediate(() => turns++);
+    while (turns === 0) await new Promise(setImmediate);
+    expect(order).to.eql(Array.from({ length: many }, (_, n) => n));
+  });
+
+  it("leave what they begin time to go on before the last of them run", async () => {
+    let gone = 0;
+    const seen: number[] = [];
+    const task = async () => {
+      seen.push(gone);
+      // As far as a call must get to be known: its body is read.
+      await new Promise<void>((resolve) => process.nextTick(() => process.nextTick(resolve)));
+      gone++;
+    };
+    for (let n = 0; n < many; n++) afterReads(() => void task());
+    while (seen.length < many) await new Promise(setImmediate);
+    expect(seen.at(-1)).to.be.at.least(many / 2);
+  });
+
+  it("may be joined by others while they run", async () => {
+    let ran = 0;
+    for (let n = 0; n < many; n++) afterReads(() => afterReads(() => ran++));
+    while (ran < many) await new Promise(setImmediate);
+  });
+});

@@ -1,0 +1,79 @@
+import { globSync, readFileSync } from "node:fs";
+import { dirname, join, normalize } from "node:path";
+import { expect } from "chai";
+
+/** What the files of each layer may import beside their own layer; the composition roots at the top see everything. */
+const layers: Record<string, readonly string[]> = {
+  "src/domain": [],
+  "src/collections": [],
+  "src/store": ["src/domain", "src/collections"],
+  "src/overload": ["src/domain"],
+  "src/call": ["src/domain", "src/collections", "src/overload", "gen"],
+  "src/grpc": ["src/call", "src/overload", "gen"],
+  "src/rest": ["src/domain", "src/call", "src/overload", "gen"],
+  "src/http": ["src/collections", "src/call", "src/grpc", "src/overload", "src/rest", "gen"],
+  "src/metrics": [],
+  "src/tracing": [],
+  "src/service": ["src/domain", "src/store", "src/call", "src/overload", "gen"],
+  "src/importer": ["gen"],
+  "src/workers": [],
+  "src/config": [],
+  "src/development": ["src/config", "src/config.ts", "src/domain", "src/store"],
+};
+const roots = [
+  "src/app.ts",
+  "src/command-line.ts",
+  "src/command.ts",
+  "src/config.ts",
+  "src/import.ts",
+  "src/log.ts",
+  "src/main.ts",
+  "src/migrate.ts",
+  "src/serve.ts",
+  "src/stop-on-signal.ts",
+  "src/token.ts",
+];
+
+const isRoot = (file: string) => roots.includes(file) || file.startsWith("src/composition/");
+
+const importPattern = /(?:from|import)\s*\(?\s*"(\.[^"]+)"/g;
+
+/** The imports of a source text that its layer does not allow. */
+function forbidden(file: string, source: string): string[] {
+  const layer = Object.keys(layers).find((name) => file.startsWith(`${name}/`));
+  const allowed = layer === undefined ? [] : [layer, ...(layers[layer] ?? [])];
+  return [...source.matchAll(importPattern)]
+    .map(([, path]) => normalize(join(dirname(file), path ?? "")))
+    .filter((target) => !allowed.some((name) => target === name || target.startsWith(`${name}/`)))
+    .map((target) => `${file} imports ${target}`);
+}
+
+describe("the layers of src", () => {
+  const files = globSync("src/**/*.ts");
+
+  it("contain every file", () => {
+    const unassigned = files.filter(
+      (file) => !isRoot(file) && !Object.keys(layers).some((name) => file.startsWith(`${name}/`)),
+    );
+    expect(unassigned).to.eql([]);
+  });
+
+  it("are imported downwards only", () => {
+    const found = files
+      .filter((file) => !isRoot(file))
+      .flatMap((file) => forbidden(file, readFileSync(file, "utf8")));
+    expect(found).to.eql([]);
+  });
+
+  it("are checked: an upward import is found", () => {
+    expect(forbidden("src/domain/a.ts", 'import { b } from "../store/b.ts";')).to.have.length(1);
+    expect(forbidden("src/rest/a.ts", 'const b = await import("../store/b.ts");')).to.have.length(1);
+    expect(forbidden("src/rest/a.ts", 'import type { b } from "../service/b.ts";')).to.have.length(1);
+    expect(forbidden("src/service/a.ts", 'import { b } from "../store/b.ts";')).to.eql([]);
+  });
+
+  it("read environment variables in config.ts and the commands only", () => {
+    const readers = files.filter((file) => readFileSync(file, "utf8").includes("process.env"));
+    expect(readers.filter((file) => !isRoot(file))).to.eql([]);
+  });
+});
