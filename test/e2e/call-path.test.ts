@@ -1,0 +1,96 @@
+import inspector from "node:inspector/promises";
+import { fileURLToPath } from "node:url";
+import { createClient } from "@connectrpc/connect";
+import { createGrpcTransport } from "@connectrpc/connect-node";
+import { expect } from "chai";
+import { AccessService, Interaction } from "../../gen/nexgate/privacy/v1/access_service_pb.ts";
+import { postgresUrl } from "../support/cluster.ts";
+import { startService, type TestService } from "../support/service.ts";
+
+const viewer = "c4110000-0000-4000-8000-000000000001";
+const owner = "c4110000-0000-4000-8000-000000000002";
+const base = "/api/v1/e-social/privacy-control";
+const source = fileURLToPath(new URL("../../src/", import.meta.url));
+
+/** How often a call is made: a file that a timer runs meanwhile does not run in each of them. */
+const repetitions = 5;
+
+/** The files of src of which a function runs in every one of several calls. */
+async function filesOf(call: () => Promise<unknown>, undo: () => Promise<unknown>): Promise<string[]> {
+  await using session = Object.assign(new inspector.Session(), {
+    [Symbol.asyncDispose]: async () => session.disconnect(),
+  });
+  session.connect();
+  await session.post("Profiler.enable");
+  await session.post("Profiler.startPreciseCoverage", { callCount: true, detailed: false });
+  const runs: string[][] = [];
+  // The first calls compile and prepare what later ones find.
+  for (let turn = 0; turn < repetitions + 2; turn++) {
+    await session.post("Profiler.takePreciseCoverage");
+    await call();
+    const { result } = await session.post("Profiler.takePreciseCoverage");
+    await undo();
+    const files = result
+      .filter(({ functions }) => functions.some(({ ranges }) => (ranges[0]?.count ?? 0) > 0))
+      .map(({ url }) => (url.startsWith("file:") ? fileURLToPath(url) : ""))
+      .filter((file) => file.startsWith(source))
+      .map((file) => file.slice(source.length));
+    if (turn >= 2) runs.push(files);
+  }
+  await session.post("Profiler.stopPreciseCoverage");
+  const [first = [], ...others] = runs;
+  return first.filter((file) => others.every((files) => files.includes(file))).sort();
+}
+
+describe("the files of src that one call runs through", () => {
+  let service: TestService;
+  before(async function () {
+    const url = await postgresUrl();
+    if (url === undefined) return this.skip();
+    service = await startService(url);
+    await service.graph.upsertUsers(
+      {
+        users: [viewer, owner].map((id, index) => ({
+          id,
+          userName: `call-path-${index}`,
+          firstName: "A",
+          lastName: "B",
+          email: `call-path-${index}@example.com`,
+        })),
+      },
+      await service.acting(),
+    );
+  });
+  after(() => service?.stop(0));
+
+  it("are few for a block over REST", async () => {
+    const headers = { authorization: `Bearer ${await service.userToken(viewer)}` };
+    const call = async (method: string, path: string) => {
+      const response = await fetch(`${service.publicUrl}${base}${path}/${owner}`, { method, headers });
+      expect(response.status).to.equal(200);
+      await response.text();
+    };
+    const files = await filesOf(
+      () => call("POST", "/block"),
+      () => call("DELETE", "/unblock"),
+    );
+    expect(files).to.include("service/blocks.ts");
+    expect(files.length, files.join("\n")).to.be.at.most(64);
+  });
+
+  it("are few for a decision over gRPC", async () => {
+    const client = createClient(AccessService, createGrpcTransport({ baseUrl: service.internalUrl }));
+    const options = await service.acting();
+    const request = {
+      viewer: { case: "viewerId", value: viewer },
+      ownerId: owner,
+      interaction: Interaction.FOLLOW,
+    } as const;
+    const files = await filesOf(
+      () => client.checkAccess(request, options),
+      async () => {},
+    );
+    expect(files).to.include("service/access.ts");
+    expect(files.length, files.join("\n")).to.be.at.most(50);
+  });
+});
