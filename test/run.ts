@@ -15,12 +15,12 @@ const lanes = 2;
 
 /** Files that measure times: nothing else runs beside them. */
 const alone = files(
-  "test/trust/{deadlines,failover,fairness,outage,overload}.test.ts",
-  "test/trust/hostile/timing/*.test.ts",
+  "test/resilience/{deadlines,failover,fairness,outage,overload}/*.test.ts",
+  "test/resilience/timing/*.test.ts",
 );
 /** One process for each, the longest first. */
 const sideBySide = grouped(
-  files("test/trust/**/*.test.ts", "test/stops/*.test.ts"),
+  files("test/resilience/**/*.test.ts"),
   files("test/e2e/**/*.test.ts"),
   files("test/store/**/*.test.ts", "test/property/*.test.ts"),
   files("test/**/*.test.ts"),

@@ -6,9 +6,9 @@ import { SignJWT } from "jose";
 import { Health, HealthCheckResponse_ServingStatus as Status } from "../../gen/grpc/health/v1/health_pb.ts";
 import { serviceToken, userToken } from "../../src/development/mint.ts";
 import type { UserId } from "../../src/domain/ids.ts";
+import { newKey, startKeyServer } from "../resilience/tokens/key-server.ts";
 import { postgresUrl } from "../support/cluster.ts";
 import { startService } from "../support/service.ts";
-import { newKey, startKeyServer } from "../trust/hostile/tokens/key-server.ts";
 
 const user = "a11ce000-0000-4000-8000-000000000001";
 

@@ -2,10 +2,10 @@ import { expect } from "chai";
 import { sql } from "kysely";
 import type { UserId } from "../../src/domain/ids.ts";
 import { openPostgresql } from "../../src/store/postgresql.ts";
+import { killServer } from "../resilience/support/server-faults.ts";
 import { type PgBouncer, startPgBouncer } from "../support/pgbouncer.ts";
 import { programOrSkip } from "../support/programs.ts";
 import { canStartServer, startThrowawayServer, type ThrowawayServer } from "../support/throwaway-server.ts";
-import { killServer } from "../trust/server-faults.ts";
 import { withParameters } from "./suite/postgresql.ts";
 import { failureOf, type TestStore, testStore, until } from "./suite/store.ts";
 

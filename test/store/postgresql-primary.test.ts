@@ -8,8 +8,8 @@ import type { PrivacyError } from "../../src/domain/errors.ts";
 import type { UserId } from "../../src/domain/ids.ts";
 import { openPostgresql } from "../../src/store/postgresql.ts";
 import type { Session } from "../../src/store/session.ts";
+import { freezeServer } from "../resilience/support/server-faults.ts";
 import { canStartServer, startThrowawayServer, type ThrowawayServer } from "../support/throwaway-server.ts";
-import { freezeServer } from "../trust/server-faults.ts";
 import { expectReason, failureOf, type TestStore, testStore, until } from "./suite/store.ts";
 
 describe("a PostgreSQL server that is not the primary", function () {

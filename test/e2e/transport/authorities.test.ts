@@ -6,10 +6,10 @@ import { join } from "node:path";
 import { create, toBinary } from "@bufbuild/protobuf";
 import { expect } from "chai";
 import { GetUserRequestSchema } from "../../../gen/nexgate/privacy/v1/graph_service_pb.ts";
+import { byGrpcio, byGrpcJs, type MakeCalls } from "../../resilience/fuzz/peers.ts";
 import { isNeeded } from "../../support/programs.ts";
 import { exchange, frame, openSession, talk } from "../../support/raw-http.ts";
 import { aUserId, startTestServer, type TestServer } from "../../support/transport-server.ts";
-import { byGrpcio, byGrpcJs, type MakeCalls } from "../../trust/hostile/fuzz/peers.ts";
 
 const path = "/nexgate.privacy.v1.GraphService/GetUser";
 const message = Buffer.from(

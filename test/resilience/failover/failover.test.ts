@@ -1,0 +1,28 @@
+import { expect } from "chai";
+import { programOrSkip } from "../../support/programs.ts";
+import { canStartServer } from "../../support/throwaway-server.ts";
+import { newSeed } from "../support/random.ts";
+import { isBroken, lineOf } from "../support/report.ts";
+import { failoverFigures, fates, openFailover, runFailover } from "./failover.ts";
+
+/** The machine has other tests to run: the full form holds the figures themselves. */
+const slack = 3;
+const options = { seed: newSeed(), settleMs: 0 };
+
+// The short form of `npm run test:failover`.
+describe("a failover of the database", function () {
+  this.timeout(180_000);
+  let haproxy: string;
+  before(function () {
+    if (!canStartServer()) return this.skip();
+    haproxy = programOrSkip(this, "haproxy");
+  });
+
+  for (const [name, fate] of Object.entries(fates).filter(([, { inShort }]) => inShort)) {
+    it(`ends with right answers, though the old primary is ${name}`, async () => {
+      await using stage = await openFailover(haproxy);
+      const figures = failoverFigures(name, await runFailover(stage, fate, options), fate.answers, slack);
+      expect(figures.filter(isBroken).map(lineOf)).to.eql([]);
+    });
+  }
+});

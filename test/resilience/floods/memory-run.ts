@@ -1,0 +1,97 @@
+import { randomUUID } from "node:crypto";
+import type { Socket } from "node:net";
+import { headerBlock, http2Frame, preface } from "../../support/raw-http.ts";
+import { openAsking } from "../support/ask.ts";
+import { type Instance, startInstance } from "../support/hostile-instance.ts";
+import { Problems, type Report } from "../support/hostile-report.ts";
+import type { MutantName } from "../support/source-mutants.ts";
+import { register } from "../support/users.ts";
+import { type Attacker, attack } from "./attacker.ts";
+
+interface MemoryRunOptions {
+  readonly databaseUrl: string | undefined;
+  readonly mutant?: MutantName;
+  /** Connections of each kind. */
+  readonly connections: number;
+  readonly kinds: readonly (keyof typeof kinds)[];
+}
+
+/** How many times in turn the memory must be found no larger before it counts as settled. */
+const settledLooks = 10;
+/** Between two looks, in milliseconds: a few of them are longer than the listener takes to look at its bounds. */
+const lookMs = 100;
+
+const large = "/docs/swagger-ui-bundle.js";
+/** The server's limit of what a client may send at once, less the first request. */
+const more = 99;
+
+const pipelined = Buffer.from(
+  `GET ${large} HTTP/1.1\r\nHost: h\r\n\r\n${`GET /healthz HTTP/1.1\r\nHost: h\r\nX: ${"a".repeat(15_000)}\r\n\r\n`.repeat(more)}`,
+);
+const noWindow = http2Frame(4, 0, 0, Buffer.from([0, 4, 0, 0, 0, 0]));
+const block = headerBlock([
+  [":method", "GET"],
+  [":scheme", "http"],
+  [":authority", "h"],
+  [":path", large],
+  ...Array.from({ length: 100 }, (_, i) => [`x-${i}`, "a".repeat(100)] as const),
+]);
+const streams = Array.from({ length: more }, (_, i) => http2Frame(1, 5, i * 2 + 1, block));
+const windowless = Buffer.concat([preface, noWindow, ...streams]);
+
+/**
+ * Ways to have a server keep what a client sends, or asks for and does not take, and the most memory in megabytes that
+ * each may add. None needs a token. What V8 has not collected yet comes on top of the listener's bound.
+ */
+const kinds = {
+  "pipelined requests behind an answer that is not taken": { bytes: pipelined, most: 200 },
+  "streams of HTTP/2 whose answers have no window": { bytes: windowless, most: 600 },
+};
+
+/** Holds connections that send requests and take no answers, and watches the memory of the service. */
+export async function memoryRun(options: MemoryRunOptions): Promise<Report> {
+  const { databaseUrl, mutant, connections } = options;
+  const problems = new Problems();
+  const figures: Record<string, number> = { "connections of each kind": connections };
+  for (const kind of options.kinds) {
+    const { bytes, most } = kinds[kind];
+    await using instance = await startInstance({ databaseUrl, mutant });
+    const user = randomUUID();
+    await register(instance.internalUrl, await instance.serviceToken(), [user]);
+    const before = await settled(instance, user, problems);
+    const port = Number(new URL(instance.publicUrl).port);
+    const attackers: Attacker[] = [];
+    for (let i = 0; i < connections; i++)
+      attackers.push(await attack(kind, port, (socket) => sendUnread(socket, bytes)));
+    const after = await settled(instance, user, problems);
+    for (const { socket } of attackers) socket.destroy();
+    const added = Math.round(after - before);
+    figures[`memory before, MB: ${kind}`] = Math.round(before);
+    figures[`memory added, MB: ${kind}`] = added;
+    if (added > most) problems.add("memory", `${added} MB more by ${kind}`);
+    if (instance.ended() !== undefined) problems.add("the service ended", `${instance.ended()}, ${kind}`);
+  }
+  return { figures, problems: problems.list() };
+}
+
+function sendUnread(socket: Socket, bytes: Buffer): void {
+  socket.pause();
+  socket.write(bytes);
+}
+
+/** Makes good calls until the service takes no more memory; resolves to the most that it took. */
+async function settled(instance: Instance, user: string, problems: Problems): Promise<number> {
+  using ask = openAsking(instance);
+  const token = `Bearer ${await instance.userToken(user)}`;
+  let most = 0;
+  for (let looks = 0; looks < settledLooks && instance.ended() === undefined; looks++) {
+    await new Promise((resolve) => setTimeout(resolve, lookMs));
+    const status = await ask.rest(token);
+    if (instance.ended() !== undefined) break;
+    if (status !== 200) problems.add("a good call", `was answered ${status}`);
+    const memory = instance.memory();
+    if (memory > most + 2) looks = 0;
+    most = Math.max(most, memory);
+  }
+  return most;
+}

@@ -1,0 +1,35 @@
+import { expect } from "chai";
+import { canStartServer } from "../../support/throwaway-server.ts";
+import { newSeed } from "../support/random.ts";
+import { isBroken, lineOf } from "../support/report.ts";
+import { type Fault, faults } from "./faults.ts";
+import { openStage, outageFigures, runOutage } from "./outage.ts";
+
+/** The machine has other tests to run: the full form holds the figures themselves. */
+const slack = 5;
+const options = { seed: newSeed(), lastsMs: 2_500, settleMs: 0 };
+
+// The short form of `npm run test:outage`.
+describe("an outage of the database", function () {
+  this.timeout(180_000);
+  let stage: Awaited<ReturnType<typeof openStage>>;
+  before(async function () {
+    if (!canStartServer()) return this.skip();
+    stage = await openStage();
+  });
+  after(() => stage?.[Symbol.asyncDispose]());
+
+  for (const [name, fault] of Object.entries(faults)) {
+    it(`is found out, told fast and survived: ${name}`, async () => {
+      const figures = outageFigures(name, await runOutage(stage, fault, options), slack);
+      expect(figures.filter(isBroken).map(lineOf)).to.eql([]);
+    });
+  }
+
+  it("would not be without timeouts and a breaker", async () => {
+    await using patient = await openStage("patient");
+    const outage = await runOutage(patient, faults.frozen as Fault, options);
+    const broken = outageFigures("frozen", outage, slack).filter(isBroken);
+    expect(broken.map(({ name }) => name)).to.include("frozen: p99 of all meanwhile, ms");
+  });
+});

@@ -1,0 +1,83 @@
+import { create, type DescMethod, fromBinary, toBinary } from "@bufbuild/protobuf";
+import {
+  AccessService,
+  BatchCheckAccessRequestSchema,
+  CheckAccessRequestSchema,
+  CheckAccessResponseSchema,
+  Effect,
+  FilterUsersRequestSchema,
+  Interaction,
+} from "../../../gen/nexgate/privacy/v1/access_service_pb.ts";
+import { envelope } from "../../bench/load/exchanges.ts";
+import { dataFrames } from "../../bench/load/frames.ts";
+import type { GrpcCall, GrpcClient } from "../support/fast-grpc-client.ts";
+import { blockedEach, callers, knownTo } from "./population.ts";
+
+/** A call with the answer that it has in calm. */
+export interface Decision extends GrpcCall {
+  readonly expected: Buffer;
+}
+
+/** Pairs of a `BatchCheckAccess`, and candidates of a `FilterUsers`. */
+const pairs = 100;
+const candidates = 300;
+/** How many different calls there are of each kind. */
+const distinct = 100;
+
+const { method } = AccessService;
+
+/** The decisions that feeds and messaging ask for. Part of the users whom they are about are blocked. */
+export async function decisions(client: GrpcClient) {
+  const all = {
+    check: calls(method.checkAccess, (n) =>
+      toBinary(CheckAccessRequestSchema, check(n, n, Interaction.SEND_MESSAGE)),
+    ),
+    batch: calls(method.batchCheckAccess, (n) => {
+      const checks = Array.from({ length: pairs }, (_, k) => check(n, k, Interaction.VIEW_CONTENT));
+      return toBinary(BatchCheckAccessRequestSchema, create(BatchCheckAccessRequestSchema, { checks }));
+    }),
+    filter: calls(method.filterUsers, (n) => {
+      const ownerIds = knownTo(n, candidates);
+      const request = { viewer: viewer(n), ownerIds, interaction: Interaction.VIEW_PROFILE };
+      return toBinary(FilterUsersRequestSchema, create(FilterUsersRequestSchema, request));
+    }),
+  };
+  // One after the other: all at once are more than there is room for.
+  const decided = async (calls: readonly GrpcCall[]) => {
+    const found: Decision[] = [];
+    for (const call of calls) found.push(await inCalm(client, call));
+    return found;
+  };
+  const found = {
+    check: await decided(all.check),
+    batch: await decided(all.batch),
+    filter: await decided(all.filter),
+  };
+  const denials = found.check.filter(
+    ({ expected }) => fromBinary(CheckAccessResponseSchema, expected.subarray(5)).effect === Effect.DENY,
+  );
+  if (denials.length !== blockedEach) throw new Error("not all who are blocked are denied");
+  return found;
+}
+
+function calls({ parent, name }: DescMethod, request: (n: number) => Uint8Array): GrpcCall[] {
+  const path = `/${parent.typeName}/${name}`;
+  return Array.from({ length: distinct }, (_, n) => ({ path, frames: dataFrames(envelope(request(n))) }));
+}
+
+const viewer = (n: number) => ({ case: "viewerId" as const, value: callers[n] as string });
+
+/** Asks about the `k`th of those whom a caller knows. */
+function check(n: number, k: number, interaction: Interaction) {
+  const ownerId = knownTo(n, k + 1)[k] as string;
+  return create(CheckAccessRequestSchema, { viewer: viewer(n), ownerId, interaction });
+}
+
+function inCalm(client: GrpcClient, call: GrpcCall): Promise<Decision> {
+  return new Promise((resolve, reject) =>
+    client.call(call, ({ status, reply }) => {
+      if (status === "0") resolve({ ...call, expected: reply });
+      else reject(new Error(`${call.path} was answered ${status} in calm`));
+    }),
+  );
+}

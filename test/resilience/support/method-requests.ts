@@ -1,0 +1,39 @@
+import type { DescMethod } from "@bufbuild/protobuf";
+import { rulesOf } from "../../../src/rest/rules.ts";
+import { fillTemplate, parseTemplate } from "../../../src/rest/template.ts";
+import { jsonOf } from "./methods.ts";
+
+/** A good request of one of a method's routes. */
+export interface RestRequest {
+  readonly verb: string;
+  readonly path: string;
+  readonly body: Record<string, unknown> | undefined;
+}
+
+/** A good request for each route of a method, with regard to a user. */
+export function restRequests(method: DescMethod, target: string): RestRequest[] {
+  const fields: [string, unknown][] = Object.entries(jsonOf(method, target) as Record<string, unknown>).map(
+    ([name, value]) => [
+      name,
+      // REST spells enums without their prefix, in lower case.
+      typeof value === "string"
+        ? value.replace(/^(?:PRIVACY_SETTING|AUDIENCE)_(\w+)$/, (_, word: string) => word.toLowerCase())
+        : value,
+    ],
+  );
+  return rulesOf(method).map(({ verb, template, body }) => {
+    const segments = parseTemplate(template);
+    const inPath = segments.flatMap((segment) => ("field" in segment ? [camel(segment.field)] : []));
+    const values = Object.fromEntries(fields);
+    return {
+      verb,
+      path: fillTemplate(
+        segments,
+        inPath.map((field) => String(values[field])),
+      ),
+      body: body === "" ? undefined : Object.fromEntries(fields.filter(([name]) => !inPath.includes(name))),
+    };
+  });
+}
+
+const camel = (name: string) => name.replace(/_(\w)/g, (_, letter: string) => letter.toUpperCase());

@@ -1,0 +1,87 @@
+import { randomUUID } from "node:crypto";
+import { openSession } from "../../support/raw-http.ts";
+import { type Instance, startInstance } from "../support/hostile-instance.ts";
+import { Problems, type Report } from "../support/hostile-report.ts";
+import { randomOf } from "../support/random.ts";
+import type { MutantName } from "../support/source-mutants.ts";
+import { register } from "../support/users.ts";
+import { auc } from "./auc.ts";
+import { facesOf, type MakeCall, type TargetCall, targetCalls } from "./target-calls.ts";
+
+interface TimingRunOptions {
+  readonly databaseUrl: string | undefined;
+  readonly mutant?: MutantName;
+  readonly seed: number;
+  readonly samples: number;
+  /** The best that a classifier may do. */
+  readonly most: number;
+}
+
+/** Someone who calls, and two targets of whom one blocks and mutes the caller. */
+interface Caller {
+  readonly token: string;
+  readonly blocking: string;
+  readonly other: string;
+}
+
+type Times = Record<"blocking" | "other", number[]>;
+
+const callerCount = 20;
+/** Rounds before samples count. */
+const warmUpRounds = 2 * callerCount;
+
+/** Times public calls about users who block the caller and about users who do not, in turn, and tries to tell which. */
+export async function timingRun(options: TimingRunOptions): Promise<Report> {
+  const { databaseUrl, mutant, seed, samples, most } = options;
+  const problems = new Problems();
+  const random = randomOf(seed);
+  await using instance = await startInstance({ databaseUrl, mutant });
+  const session = openSession(instance.publicUrl);
+  using closing = new DisposableStack();
+  closing.defer(() => session.destroy());
+  const faces = facesOf(instance.publicUrl, session);
+  const callers = await makeCallers(instance, faces.REST);
+
+  const times = new Map<string, Times>();
+  let taken = 0;
+  for (let round = 0; taken < samples; round++) {
+    const caller = callers[round % callerCount] as Caller;
+    const order = random.below(2) === 0 ? (["blocking", "other"] as const) : (["other", "blocking"] as const);
+    for (const [face, make] of Object.entries(faces)) {
+      for (const which of order) {
+        for (const call of targetCalls) {
+          const name = `${face}, ${call.name}`;
+          const startedAt = performance.now();
+          const good = await make(call, caller.token, caller[which]);
+          const ms = performance.now() - startedAt;
+          if (!good) problems.add("a call failed", name);
+          if (round < warmUpRounds) continue;
+          if (!times.has(name)) times.set(name, { blocking: [], other: [] });
+          times.get(name)?.[which].push(ms);
+          taken++;
+        }
+      }
+    }
+  }
+
+  const areas = [...times].map(([name, { blocking, other }]) => [name, auc(blocking, other)] as const);
+  for (const [name, area] of areas)
+    if (area > most) problems.add("told apart", `${name}: ${area.toFixed(3)}`);
+  for (const fault of instance.faults) problems.add("a fault in the log", fault.slice(0, 500));
+  const figures = Object.fromEntries(areas.map(([name, area]) => [`AUC, ${name}`, area.toFixed(3)]));
+  return { figures: { samples: taken, ...figures }, problems: problems.list() };
+}
+
+async function makeCallers(instance: Instance, make: MakeCall): Promise<Caller[]> {
+  const [block, , mute] = targetCalls as readonly [TargetCall, TargetCall, TargetCall];
+  const serviceToken = await instance.serviceToken();
+  const callers: Caller[] = [];
+  for (let i = 0; i < callerCount; i++) {
+    const [id, blocking, other] = [randomUUID(), randomUUID(), randomUUID()];
+    await register(instance.internalUrl, serviceToken, [id, blocking, other]);
+    const hostile = await instance.userToken(blocking);
+    for (const call of [block, mute]) await make(call, hostile, id);
+    callers.push({ token: await instance.userToken(id), blocking, other });
+  }
+  return callers;
+}
