@@ -12,7 +12,7 @@ import { type TokenConfig, tokenConfig, tokenProblems, tokenVariables } from "./
 import { type TracingConfig, tracingConfig, tracingVariables } from "./config/tracing.ts";
 import { oneOf, path, port, shown, text, wholeNumber } from "./config/validators.ts";
 
-/** What the process was told by its environment; see the README for each variable. */
+/** What the process was told by its environment; docs/configuration.md explains each variable. */
 export interface Config {
   readonly production: boolean;
   readonly host: string;

@@ -5,7 +5,7 @@ import { readCommandLine } from "./command-line.ts";
 const usage = `Usage:
   npm start
 
-Starts the service. Environment variables configure it: README.md lists them.
+Starts the service. Environment variables configure it: docs/configuration.md lists them.
 Without any it serves on 127.0.0.1 with an embedded database in .data, and
 shows what to try.
 `;

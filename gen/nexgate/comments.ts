@@ -48,7 +48,7 @@ export const comments: Readonly<Record<string, string>> = {
   "nexgate.privacy.v1.Cause.CAUSE_MUTING": "The viewer mutes the owner.",
   "nexgate.privacy.v1.Cause.CAUSE_SIGNED_OUT": "Nobody is signed in.",
   "nexgate.privacy.v1.Cause.CAUSE_UNKNOWN_USER": "The viewer or the owner is unknown.",
-  "nexgate.privacy.v1.AccessService": "Decisions: may a viewer do something with regard to an owner? Internal only.\n\nEvery answer rests on one statement of the primary database that was sent after the call arrived: no answer is ever\nolder than the call. A failure is never \"allow\". The table of decisions is in the README.",
+  "nexgate.privacy.v1.AccessService": "Decisions: may a viewer do something with regard to an owner? Internal only.\n\nEvery answer rests on one statement of the primary database that was sent after the call arrived: no answer is ever\nolder than the call. A failure is never \"allow\". The table of decisions is in docs/api.md.",
   "nexgate.privacy.v1.AccessService.CheckAccess": "Decides one interaction.\n\n`NOT_FOUND` when the viewer or the owner is unknown.",
   "nexgate.privacy.v1.AccessService.BatchCheckAccess": "Decides up to 1,000 interactions, each for itself; the results have the order of the checks. An unknown user is\n`EFFECT_DENY` with `CAUSE_UNKNOWN_USER`. A malformed check fails the whole batch and is named by its index.",
   "nexgate.privacy.v1.AccessService.FilterUsers": "Returns those of up to 1,000 owners with whom the interaction is `EFFECT_ALLOW`, in the order given, as often as\ngiven. Unknown owners are left out; for an unknown viewer all are.",

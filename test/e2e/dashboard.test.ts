@@ -42,7 +42,7 @@ const testedSeries: string[] = parse(
 ).tests.flatMap(({ input_series }: { input_series: { series: string }[] }) =>
   input_series.map(({ series }) => series),
 );
-const readme = readFileSync("README.md", "utf8");
+const operations = readFileSync("docs/operations.md", "utf8");
 
 /** What Prometheus adds to every series, and the series that it makes itself. */
 const added = ["job", "instance"];
@@ -156,8 +156,8 @@ describe("the dashboard and the alerts", function () {
     }
   });
 
-  it("show the metrics that the README lists, and the README lists those that a scrape has", () => {
-    const rows = [...readme.matchAll(/^\| `(privacy_control_\w+)` \| (\w+) \|([^|]*)\|/gm)];
+  it("show the metrics that docs/operations.md lists, which are those that a scrape has", () => {
+    const rows = [...operations.matchAll(/^\| `(privacy_control_\w+)` \| (\w+) \|([^|]*)\|/gm)];
     const listed = rows.map(([, name = "", type = "", labels = ""]) => [
       name,
       type,

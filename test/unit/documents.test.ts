@@ -69,16 +69,6 @@ describe("the documents", () => {
     expect(named).to.have.length.above(20);
     expect(named.filter(({ name }) => !known.includes(name))).to.eql([]);
   });
-
-  it("fit on a page each, where they are decisions", () => {
-    const decisions = documents.filter(({ path }) => path.startsWith("docs/decisions/"));
-    expect(decisions).to.have.length.within(4, 8);
-    for (const { path, text } of decisions) {
-      expect(text.split("\n"), path).to.have.length.below(60);
-      const headings = [...text.matchAll(/^## (.+)$/gm)].map(([, heading]) => heading);
-      expect(headings, path).to.eql(["Context", "Decision", "Figures", "Consequences"]);
-    }
-  });
 });
 
 describe("docs/errors.md", () => {

@@ -1,31 +1,45 @@
 import { readFileSync } from "node:fs";
 import { expect } from "chai";
-import { variableNames } from "../../src/config.ts";
+import { effectiveVariables, variableNames } from "../../src/config.ts";
 import { decisionTable } from "../../src/domain/access.ts";
 
-const readme = readFileSync("README.md", "utf8");
-const matches = (text: string, pattern: RegExp) =>
-  [...text.matchAll(pattern)].map(([, found]) => found ?? "");
+const configuration = readFileSync("docs/configuration.md", "utf8");
+const api = readFileSync("docs/api.md", "utf8");
 
-describe("the README", () => {
+describe("docs/configuration.md", () => {
+  const rows = [...configuration.matchAll(/^\| `([A-Z][A-Z_]+)` \| ([^|]*)\|/gm)].map(([, name, cell]) => ({
+    name: name ?? "",
+    value: /^`([^`]*)`/.exec(cell ?? "")?.[1] ?? null,
+  }));
+
   it("lists exactly the environment variables that the configuration reads", () => {
-    expect(matches(readme, /^\| `([A-Z][A-Z_]+)` \|/gm)).to.have.members([...variableNames]);
+    expect(rows.map(({ name }) => name)).to.have.members([...variableNames]);
   });
 
+  it("shows the default of every variable", () => {
+    const defaults = Object.entries(effectiveVariables({})).map(([name, value]) => ({
+      name,
+      value: value === "" ? null : value,
+    }));
+    expect(rows).to.have.deep.members(defaults);
+  });
+});
+
+describe("docs/api.md", () => {
   it("shows the scope of every method of the internal services", () => {
     for (const service of ["graph", "access"]) {
       const proto = readFileSync(`proto/nexgate/privacy/v1/${service}_service.proto`, "utf8");
       for (const [, method, scope] of proto.matchAll(
         /rpc (\w+)\([^{]*\{\s*option \(nexgate\.auth\.v1\.scope\) = "([\w.]+)"/g,
       )) {
-        expect(readme).to.match(new RegExp(`\\| \`${scope}\` \\|.*\`${method}\``));
+        expect(api).to.match(new RegExp(`\\| \`${scope}\` \\|.*\`${method}\``));
       }
     }
   });
 
   it("prints the decision table, every row and no other", () => {
-    const section = readme.split(/^## /m).find((text) => text.startsWith("Decide\n")) ?? "";
-    const printed = matches(section, /^\| ([A-Z].*) \|$/gm).map((row) => row.split(" | "));
+    const section = api.split(/^## /m).find((text) => text.startsWith("Decisions\n")) ?? "";
+    const printed = [...section.matchAll(/^\| ([A-Z].*) \|$/gm)].map(([, row]) => row?.split(" | "));
     const rows = Object.entries(decisionTable).map(([interaction, { block, mute, audience, signedOut }]) => [
       interaction,
       block,

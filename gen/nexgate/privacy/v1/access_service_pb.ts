@@ -453,7 +453,7 @@ export const CauseSchema: GenEnum<Cause> = /*@__PURE__*/
  * Decisions: may a viewer do something with regard to an owner? Internal only.
  *
  * Every answer rests on one statement of the primary database that was sent after the call arrived: no answer is ever
- * older than the call. A failure is never "allow". The table of decisions is in the README.
+ * older than the call. A failure is never "allow". The table of decisions is in docs/api.md.
  *
  * @generated from service nexgate.privacy.v1.AccessService
  */
