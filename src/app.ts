@@ -87,7 +87,6 @@ export async function startApp(
   const services = makeServices({ database, signingKey, log, metrics, tracing, stopping });
   const internalServices = [services.privacyControl, services.graph, services.access, ...furtherServices];
   const gates = makeGates(config, {
-    database,
     log,
     developmentSecret,
     onKeys: (available) => lifecycle.setAvailable("keys", available),
@@ -172,7 +171,7 @@ export async function startApp(
     async stop(graceMs) {
       const cutOff = await lifecycle.close([publicListener, internalListener], graceMs);
       certificates?.close();
-      await gates.close();
+      gates.close();
       await database.close();
       await tracing?.stop();
       // Last, so that the end can be watched.

@@ -6,9 +6,7 @@ import { callerSlots, type TakeSlots } from "../call/caller-slots.ts";
 import { callerLimits } from "../call/rate-limits/caller-limits.ts";
 import { clientAddress } from "../call/rate-limits/client-address.ts";
 import { limitedGate } from "../call/rate-limits/rate-limited-authenticator.ts";
-import { shareDebts } from "../call/rate-limits/share-debts.ts";
 import type { Config } from "../config.ts";
-import type { Database } from "../store/database.ts";
 
 /**
  * How long a user who goes beyond a limit waits to hear so. Without it, refusing one user who calls again at each
@@ -20,7 +18,6 @@ const refusalHoldMs = 500;
 const slotWaitMs = 500;
 
 interface GatesOptions {
-  readonly database: Database;
   readonly log: Logger;
   /** The secret that stands in for a configured key, in development. */
   readonly developmentSecret: string | undefined;
@@ -36,13 +33,13 @@ interface Gates {
   readonly takeSlots: TakeSlots;
   /** Whether there are keys to verify tokens with: without, no call can be admitted. */
   keysAvailable(): boolean;
-  /** Ends the background work: fetching keys, and sharing the callers' rates with other instances. */
-  close(): Promise<void>;
+  /** Stops fetching keys. */
+  close(): void;
 }
 
 /** Makes the gates, with the limits of callers, which hold for both together. */
 export function makeGates(config: Config, options: GatesOptions): Gates {
-  const { database, log } = options;
+  const { log } = options;
   const { audience, serviceAudience, userClaim } = config.jwt;
   const remote = remoteKeysOf(config, options);
   const keys: TokenKeys =
@@ -54,8 +51,6 @@ export function makeGates(config: Config, options: GatesOptions): Gates {
     ),
   );
   const limited = (gate: Gate, holdMs: number) => limitedGate(gate, { ...limits, addressOf, holdMs });
-  // The embedded database serves one process: there is nobody to share with.
-  const sharing = database.kind === "embedded" ? undefined : shareDebts(limits, database.rateDebts, log);
   const verifier = (own: string, other: string, subjectClaim: string) =>
     tokenVerifier(keys, { ...config.jwt, audience: own, otherAudience: other, subjectClaim });
   return {
@@ -63,10 +58,7 @@ export function makeGates(config: Config, options: GatesOptions): Gates {
     services: limited(serviceGate(verifier(serviceAudience, audience, "sub")), 0),
     takeSlots: callerSlots(config.maxInFlight, slotWaitMs),
     keysAvailable: () => remote?.available() ?? true,
-    async close() {
-      remote?.[Symbol.dispose]();
-      await sharing?.[Symbol.asyncDispose]();
-    },
+    close: () => remote?.[Symbol.dispose](),
   };
 }
 

@@ -8,7 +8,6 @@ import { ImportRepository } from "./imports.ts";
 import type { OnWait, PoolFigures } from "./lined-pool.ts";
 import { pendingMigrations } from "./migrations/migrate.ts";
 import { MuteRepository } from "./mutes.ts";
-import { RateDebtRepository } from "./rate-debts.ts";
 import type { StatementTracer } from "./session.ts";
 import { SettingsRepository } from "./settings.ts";
 import { UserRepository } from "./users.ts";
@@ -52,7 +51,6 @@ export interface Database {
   readonly exceptions: ExceptionRepository;
   readonly accessFacts: AccessFacts;
   readonly imports: ImportRepository;
-  readonly rateDebts: RateDebtRepository;
   /** Returns the secret that signs page tokens, the same for all instances: 32 bytes. */
   signingKey(signal?: AbortSignal): Promise<Uint8Array>;
   /** Applies the pending migrations and returns their names. Safe with several instances at once. */
@@ -97,7 +95,6 @@ export function databaseOn(backend: Backend): Database {
     exceptions: new ExceptionRepository(session),
     accessFacts: new AccessFacts(backend.checks),
     imports: new ImportRepository(session),
-    rateDebts: new RateDebtRepository(session),
     async signingKey(signal) {
       const [row] = await session.read(sql<{ key: Uint8Array }>`select key from signing_keys`, signal);
       if (row === undefined) throw new Error("The database lacks its signing key: run `npm run migrate`");

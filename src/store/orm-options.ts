@@ -3,7 +3,6 @@ import { BlockEntity, FollowEntity, MuteEntity } from "./entities/edges.ts";
 import { ImportEntity, ServiceImportEntity } from "./entities/import.ts";
 import { PrivacyExceptionEntity } from "./entities/privacy-exception.ts";
 import { PrivacySettingEntity } from "./entities/privacy-setting.ts";
-import { RateDebtEntity } from "./entities/rate-debt.ts";
 import { SigningKeyEntity } from "./entities/signing-key.ts";
 import { UserEntity } from "./entities/user.ts";
 import { migrationsList } from "./migrations/list.ts";
@@ -20,7 +19,6 @@ export function ormOptions(log: (message: string) => void) {
       PrivacyExceptionEntity,
       ImportEntity,
       ServiceImportEntity,
-      RateDebtEntity,
       SigningKeyEntity,
     ],
     extensions: [Migrator],

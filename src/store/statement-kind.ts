@@ -16,7 +16,6 @@ export const tables = [
   "privacy_exceptions",
   "service_imports",
   "imports",
-  "rate_debts",
   "signing_keys",
   "migrations",
 ] as const;

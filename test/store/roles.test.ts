@@ -129,7 +129,6 @@ describe("the roles of deploy/sql/roles.sql", () => {
       mutes: "select insert delete",
       privacy_exceptions: "select insert delete",
       privacy_settings: "select insert update",
-      rate_debts: "select insert update delete",
       service_imports: "select insert update",
       signing_keys: "select",
       users: "select insert update delete",

@@ -19,12 +19,6 @@ export interface Taken {
   readonly nextAfter: number;
 }
 
-/** What a caller took here that other instances have not heard of: the milliseconds in which it is forgiven. */
-export interface Debt {
-  readonly key: string;
-  readonly ms: number;
-}
-
 interface Options {
   /** The most callers that are remembered; of more, those who took longest ago start anew. */
   readonly maxCallers?: number;
@@ -44,7 +38,6 @@ export class RateLimiter {
   readonly #now: () => number;
   /** When each caller's debt is gone; who took last is last. */
   readonly #clearAt = new Map<string, number>();
-  #untold = new Map<string, number>();
 
   constructor(rate: Rate, { maxCallers = 100_000, now = () => performance.now() }: Options = {}) {
     this.rate = rate;
@@ -61,10 +54,7 @@ export class RateLimiter {
     const debt = clearAt - now + this.#msEach;
     // A thousandth of one: the sums are not exact.
     const allowed = debt <= this.#burstMs + this.#msEach / 1_000;
-    if (allowed) {
-      this.#remember(key, now + debt);
-      this.#untold.set(key, (this.#untold.get(key) ?? 0) + this.#msEach);
-    }
+    if (allowed) this.#remember(key, now + debt);
     const owed = allowed ? debt : clearAt - now;
     return {
       allowed,
@@ -74,26 +64,11 @@ export class RateLimiter {
     };
   }
 
-  /** Hands out what other instances have not heard of, once. */
-  untold(): Debt[] {
-    const debts = Array.from(this.#untold, ([key, ms]) => ({ key, ms }));
-    this.#untold = new Map();
-    return debts;
-  }
-
-  /** Learns what a caller owes all instances together, with what was handed out here before. */
-  learn({ key, ms }: Debt): void {
-    const now = this.#now();
-    const clearAt = now + ms + (this.#untold.get(key) ?? 0);
-    if (clearAt > (this.#clearAt.get(key) ?? now)) this.#remember(key, clearAt);
-  }
-
   #remember(key: string, clearAt: number): void {
     this.#clearAt.delete(key);
     this.#clearAt.set(key, clearAt);
     if (this.#clearAt.size <= this.#maxCallers) return;
     const [oldest = ""] = this.#clearAt.keys();
     this.#clearAt.delete(oldest);
-    this.#untold.delete(oldest);
   }
 }

@@ -14,7 +14,6 @@ const verbs = {
   // For the previous version, which may still serve during a rollout.
   imports: "select, insert, update",
   service_imports: "select, insert, update",
-  rate_debts: "select, insert, update, delete",
   signing_keys: "select",
   migrations: "select",
 };

@@ -2,6 +2,7 @@ import { Initial } from "./0001-initial.ts";
 import { ExceptionsAndImports } from "./0002-exceptions-and-imports.ts";
 import { RateDebts } from "./0003-rate-debts.ts";
 import { ServiceImports } from "./0004-service-imports.ts";
+import { DropRateDebts } from "./0005-drop-rate-debts.ts";
 
 /** Every migration, oldest first, for both backends: only what PostgreSQL 15 understands. */
 export const migrationsList = [
@@ -9,4 +10,5 @@ export const migrationsList = [
   { name: "0002-exceptions-and-imports", class: ExceptionsAndImports },
   { name: "0003-rate-debts", class: RateDebts },
   { name: "0004-service-imports", class: ServiceImports },
+  { name: "0005-drop-rate-debts", class: DropRateDebts },
 ];

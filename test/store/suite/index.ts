@@ -8,7 +8,6 @@ import { describeExceptions } from "./exceptions.ts";
 import { describeFollows } from "./follows.ts";
 import { describeImports } from "./imports.ts";
 import { describeLists } from "./lists.ts";
-import { describeRateDebts } from "./rate-debts.ts";
 import { describeSettings } from "./settings.ts";
 import type { TestStore } from "./store.ts";
 import { describeUsers } from "./users.ts";
@@ -38,7 +37,6 @@ export function describeStore(open: () => TestStore): void {
   describeExceptions(open);
   describeAccessFacts(open);
   describeImports(open);
-  describeRateDebts(open);
   describeErasure(open);
   describeAborts(open);
 }
