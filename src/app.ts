@@ -27,8 +27,8 @@ import type { Tracing } from "./tracing/tracing.ts";
 export interface App {
   readonly publicUrl: string;
   readonly internalUrl: string;
-  /** Where operators read the metrics; undefined where they are handed over. */
-  readonly adminUrl: string | undefined;
+  /** Where operators read the metrics. */
+  readonly adminUrl: string;
   /** The database in use, without its password. */
   readonly database: string;
   /** Looks for new certificates now; undefined without TLS. */
@@ -54,14 +54,12 @@ interface AppOptions {
   readonly open?: typeof openDatabase;
   /** Served on the internal listener beside its own. */
   readonly furtherServices?: readonly Service[];
-  /** Takes the metrics, in place of a listener for operators. */
-  readonly handOver?: ((metrics: Metrics) => void) | undefined;
 }
 
 /** Opens the database, prepares it, and starts the listeners. Rejects, with nothing left open, when a part fails. */
 export async function startApp(
   config: Config,
-  { log, developmentSecret, furtherServices = [], open = openDatabase, handOver }: AppOptions,
+  { log, developmentSecret, furtherServices = [], open = openDatabase }: AppOptions,
 ): Promise<App> {
   startYoung();
   await using parts = new AsyncDisposableStack();
@@ -151,10 +149,7 @@ export async function startApp(
   watchListeners(metrics.registry, { public: publicListener, internal: internalListener });
   watchConcurrencyLimits(metrics.registry, { public: publicCalls.limiter, internal: internalCalls.limiter });
   watchReadiness(metrics.registry, ready);
-  handOver?.(metrics);
-  const adminListener = handOver
-    ? undefined
-    : await openAdminListener({ ...config.admin, render: metrics.render, ready, log });
+  const adminListener = await openAdminListener({ ...config.admin, render: metrics.render, ready, log });
   parts.move();
   database.watch((present) => {
     log.warn(present ? "the database is back" : "the database is away");
@@ -164,7 +159,7 @@ export async function startApp(
   return {
     publicUrl: publicListener.url,
     internalUrl: internalListener.url,
-    adminUrl: adminListener?.url,
+    adminUrl: adminListener.url,
     database: database.describe(),
     renew: certificates && (() => certificates.reload()),
     retire: () => lifecycle.retire(),
@@ -175,7 +170,7 @@ export async function startApp(
       await database.close();
       await tracing?.stop();
       // Last, so that the end can be watched.
-      await adminListener?.close(adminGraceMs);
+      await adminListener.close(adminGraceMs);
       return cutOff;
     },
   };

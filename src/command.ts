@@ -24,8 +24,6 @@ export async function runCommand(run: () => Promise<void>): Promise<void> {
   } catch (failure) {
     process.stderr.write(`${explain(failure)}\n`);
     process.exitCode = 1;
-    // A worker's line to its supervisor would keep it alive.
-    process.channel?.unref();
   }
 }
 

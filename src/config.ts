@@ -10,7 +10,7 @@ import { readVariables, refuse } from "./config/read.ts";
 import { type TlsConfig, tlsConfig, tlsProblems, tlsVariables } from "./config/tls.ts";
 import { type TokenConfig, tokenConfig, tokenProblems, tokenVariables } from "./config/tokens.ts";
 import { type TracingConfig, tracingConfig, tracingVariables } from "./config/tracing.ts";
-import { oneOf, path, port, shown, text, wholeNumber } from "./config/validators.ts";
+import { oneOf, path, port, shown, text } from "./config/validators.ts";
 
 /** What the process was told by its environment; docs/configuration.md explains each variable. */
 export interface Config {
@@ -33,13 +33,9 @@ export interface Config {
   readonly maxInFlight: OverloadConfig;
   readonly reflection: boolean;
   readonly logLevel: LogLevel;
-  /** How many processes serve; 1 is this one alone. */
-  readonly workers: number;
   /** Undefined: no traces. */
   readonly tracing: TracingConfig | undefined;
 }
-
-const maxWorkers = 256;
 
 const logLevels = ["fatal", "error", "warn", "info", "debug", "trace", "silent"] as const;
 type LogLevel = (typeof logLevels)[number];
@@ -61,7 +57,6 @@ const variables = {
   GRPC_PORT: port({ default: 50051 }),
   REFLECTION: oneOf("on", "off")({ default: "on" }),
   LOG_LEVEL: oneOf(...logLevels)({ default: "info" }),
-  WORKERS: wholeNumber("a number", 1, maxWorkers)({ default: 1 }),
 };
 
 /** The names of all variables that the service reads. */
@@ -102,8 +97,9 @@ function read(environment: NodeJS.ProcessEnv) {
     problems.push("DATABASE_URL is missing: in production it must name a PostgreSQL database");
   const ports = [env.HTTP_PORT, env.GRPC_PORT, env.ADMIN_PORT].filter(Boolean);
   if (new Set(ports).size < ports.length) problems.push("HTTP_PORT, GRPC_PORT and ADMIN_PORT must differ");
-  if (env.WORKERS > 1 && env.DATABASE_URL === undefined)
-    problems.push("WORKERS needs DATABASE_URL: the embedded database serves one process");
+  // Ignored, it would leave an operator with less capacity than configured.
+  if (!["", "1"].includes(environment.WORKERS ?? ""))
+    problems.push("WORKERS is no longer supported: one process is one replica, so run more replicas instead");
   if (problems.length > 0)
     for (const { name, meant } of nearMisses(environment))
       problems.push(`${name} is unknown: is it ${meant}?`);
@@ -126,7 +122,6 @@ function read(environment: NodeJS.ProcessEnv) {
     maxInFlight: overloadConfig(env),
     reflection: env.REFLECTION === "on",
     logLevel: env.LOG_LEVEL,
-    workers: env.WORKERS,
     tracing: tracingConfig(env),
   });
   return { env, config };

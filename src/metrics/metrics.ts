@@ -12,7 +12,6 @@ export interface Scrape {
 
 /** The instruments of one service, told from below what happens, and read by `render`. */
 export class Metrics {
-  /** What a primary process would add up over its workers, with `processRegistry()`. */
   readonly registry = new Registry() as Registry;
   readonly calls = new CallMetrics(this.registry);
   readonly checks = new CheckMetrics(this.registry);

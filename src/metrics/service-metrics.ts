@@ -10,9 +10,6 @@ interface Port {
   evictedConnections(): Readonly<Record<string, number>>;
 }
 
-/** The name of the gauge of readiness. */
-export const readyName = "privacy_control_ready";
-
 /** Shows the connections of the named listeners at each scrape. */
 export function watchListeners(registry: Registry, listeners: Readonly<Record<string, Port>>): void {
   const registers = [registry];
@@ -69,11 +66,9 @@ export function watchConcurrencyLimits(
 /** Shows at each scrape whether the service can do its work. */
 export function watchReadiness(registry: Registry, ready: () => boolean): void {
   new Gauge({
-    name: readyName,
+    name: "privacy_control_ready",
     help: "1 when the service can do its work, else 0.",
     registers: [registry],
-    // Of several processes the worst tells.
-    aggregator: "min",
     collect() {
       this.set(ready() ? 1 : 0);
     },

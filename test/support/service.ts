@@ -57,7 +57,6 @@ const repeatedUpserts: Interceptor = (next) => async (request) => {
 
 /** A service on free ports, and what a test needs to talk to it. */
 export interface TestService extends App {
-  readonly adminUrl: string;
   userToken(id: string, hours?: number): Promise<string>;
   serviceToken(scope?: string, name?: string): Promise<string>;
   /** A REST call as a user; `token` overrides the good one. Fails when the answer is not as `/openapi.json` says. */
@@ -107,7 +106,6 @@ export async function startService(
       maxInFlight: noInFlightLimits,
       reflection: true,
       logLevel: "silent",
-      workers: 1,
       tracing: undefined,
       ...overrides,
     },
@@ -125,7 +123,6 @@ export async function startService(
 
   return {
     ...app,
-    adminUrl: app.adminUrl as string,
     userToken: tokenOfUser,
     serviceToken: tokenOfService,
     acting,

@@ -83,6 +83,14 @@ describe("configuration", () => {
     ]);
   });
 
+  it("refuses a number of workers, which one process cannot give", () => {
+    for (const set of ["2", "auto", "0"])
+      expect(problems({ WORKERS: set })).to.eql([
+        "WORKERS is no longer supported: one process is one replica, so run more replicas instead",
+      ]);
+    for (const harmless of ["", "1"]) expect(problems({ WORKERS: harmless })).to.eql([]);
+  });
+
   it("refuses equal audiences, and two kinds of key at once", () => {
     expect(problems({ JWT_AUDIENCE: "a", JWT_SERVICE_AUDIENCE: "a" })).to.have.length(1);
     expect(problems({ JWT_SECRET: secret, JWKS_URL: "https://keys.example/jwks" })).to.have.length(1);

@@ -16,7 +16,6 @@ const layers: Record<string, readonly string[]> = {
   "src/tracing": [],
   "src/service": ["src/domain", "src/store", "src/call", "src/overload", "gen"],
   "src/importer": ["gen"],
-  "src/workers": [],
   "src/config": [],
   "src/development": ["src/config", "src/config.ts", "src/domain", "src/store"],
 };

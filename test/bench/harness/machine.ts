@@ -39,11 +39,6 @@ export function cpuSecondsOf(pid: number): number {
   return ((user ?? 0) + (system ?? 0)) / clockTicksPerSecond;
 }
 
-/** Processor seconds that a process and its children have used. */
-export function cpuSecondsOfTree(pid: number): number {
-  return [pid, ...childrenOf(pid)].reduce((sum, one) => sum + cpuSecondsOf(one), 0);
-}
-
 /** Resident memory of a process, in megabytes. */
 export function residentMegabytes(pid: number): number {
   return Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1]) / 1024;
