@@ -1,9 +1,15 @@
 import type { Logger } from "pino";
-import { answerBroken, answerFailure, answerText, type Request, type Response } from "./answers.ts";
-import { pathOf } from "./front.ts";
-import { adminLimits } from "./limits.ts";
 import { type Listener, listen } from "./listener.ts";
+import { adminLimits } from "./listener-limits.ts";
+import {
+  answerBroken,
+  answerFailure,
+  answerText,
+  type HttpRequest,
+  type HttpResponse,
+} from "./plain-responses.ts";
 import { probes, type Ready } from "./probes.ts";
+import { pathOf } from "./request-router.ts";
 
 interface AdminListenerOptions {
   readonly host: string;
@@ -25,7 +31,7 @@ export function openAdminListener({
   ready,
   log,
 }: AdminListenerOptions): Promise<Listener> {
-  const metrics = async (response: Response) => {
+  const metrics = async (response: HttpResponse) => {
     try {
       const { contentType, body } = await render();
       answerText(response, 200, contentType, body);
@@ -40,7 +46,7 @@ export function openAdminListener({
       return answerFailure(response, 405, { allow: "GET, HEAD" });
     return metrics(response);
   });
-  const handle = (request: Request, response: Response) => {
+  const handle = (request: HttpRequest, response: HttpResponse) => {
     response.setHeader("cache-control", "no-store");
     void answer(request, response);
   };

@@ -10,8 +10,8 @@ import type { Calls } from "../call/pipeline.ts";
 import { peerKey } from "../call/rate-limits/client-address.ts";
 import { completeStatus, trailersOnly } from "../grpc/status.ts";
 import { copyHeaders } from "../grpc/unary-http.ts";
-import { answerBroken, answerFailure, type Request, type Response } from "./answers.ts";
 import { isWebText, toBinaryRequest, toTextResponse } from "./grpc-web-text.ts";
+import { answerBroken, answerFailure, type HttpRequest, type HttpResponse } from "./plain-responses.ts";
 
 /** How a listener speaks to RPC clients. */
 export interface RpcOptions {
@@ -51,8 +51,8 @@ export function connectHandlers(calls: Calls, options: RpcOptions): ReadonlyMap<
  */
 export async function serveConnect(
   handler: UniversalHandler,
-  request: Request,
-  response: Response,
+  request: HttpRequest,
+  response: HttpResponse,
   { calls, log }: { readonly calls: Calls; readonly log: Logger },
 ): Promise<void> {
   try {
@@ -77,7 +77,7 @@ export async function serveConnect(
 async function respondGrpc(
   answer: UniversalServerResponse,
   trailer: Headers,
-  response: Response,
+  response: HttpResponse,
 ): Promise<void> {
   // Connect has waited for the first message: a status that is set by now is that of a failure without one.
   if (trailer.get("grpc-status") === "0") {
@@ -102,7 +102,7 @@ async function respondGrpc(
 }
 
 /** Answers what Connect refuses before there is a call: a wrong method, media type or HTTP version. */
-function refuse(handler: UniversalHandler, status: number, response: Response): void {
+function refuse(handler: UniversalHandler, status: number, response: HttpResponse): void {
   answerFailure(response, status, {
     ...(status === 405 ? { allow: handler.allowedMethods.join(", ") } : {}),
     // A client that expects both directions at once of HTTP/1.1 would wait for ever.

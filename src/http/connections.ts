@@ -1,7 +1,7 @@
 import type { Socket } from "node:net";
 import type { Logger } from "pino";
 import { Queue, type Queued } from "../collections/queue.ts";
-import type { Limits } from "./limits.ts";
+import type { ListenerLimits } from "./listener-limits.ts";
 
 /** What an open request takes beside its headers, and what each name and each value takes beside its text, in bytes. */
 const requestBytes = 10 * 1024;
@@ -69,7 +69,7 @@ export class Connection implements Queued<Connection> {
  *   within it: first those that hold the most bytes for the longest time without progress.
  */
 export class Connections {
-  readonly #limits: Limits;
+  readonly #limits: ListenerLimits;
   readonly #log: Logger;
   readonly #open = new Map<Socket, Connection>();
   readonly #idle = new Queue<Connection>();
@@ -81,7 +81,7 @@ export class Connections {
   #unlogged = { idle: 0, memory: 0 };
   #logTimer: NodeJS.Timeout | undefined;
 
-  constructor(limits: Limits, log: Logger) {
+  constructor(limits: ListenerLimits, log: Logger) {
     this.#limits = limits;
     this.#log = log;
   }

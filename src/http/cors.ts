@@ -1,6 +1,6 @@
 import { cors as rpcHeaders } from "@connectrpc/connect";
-import type { Request, Response } from "./answers.ts";
-import type { HeaderList } from "./standing-headers.ts";
+import type { HeaderList } from "./default-headers.ts";
+import type { HttpRequest, HttpResponse } from "./plain-responses.ts";
 
 /** The origins whose scripts may read answers; `*` for all. */
 export type AllowedOrigins = readonly string[] | "*";
@@ -8,14 +8,14 @@ export type AllowedOrigins = readonly string[] | "*";
 /** The CORS headers: they let scripts of other origins use the service. */
 export interface Cors {
   /** The headers of an answer that the scripts of its request's origin may read; none for other origins. */
-  readonly headersFor: (request: Request) => HeaderList;
+  readonly headersFor: (request: HttpRequest) => HeaderList;
   /**
    * Answers a preflight of an allowed origin and returns true. `methods` are those of the request's path; where there
    * are none a preflight is answered like any other request.
    */
   readonly answerPreflight: (
-    request: Request,
-    response: Response,
+    request: HttpRequest,
+    response: HttpResponse,
     methods: () => readonly string[],
   ) => boolean;
 }

@@ -11,7 +11,7 @@ const msOfUnit: Record<string, number> = { H: hours, M: 60_000, S: 1_000, m: 1 }
  * Shortens a deadline that no timer can keep. Node fires a timer of more than 2^31 - 1 ms at once, so Connect would
  * answer a client that is willing to wait for a month with "deadline exceeded".
  */
-export function shortenDeadline(headers: IncomingHttpHeaders): void {
+export function clampTimeout(headers: IncomingHttpHeaders): void {
   const grpc = headers["grpc-timeout"];
   if (typeof grpc === "string" && isLongGrpc(grpc)) headers["grpc-timeout"] = "24H";
   const connect = headers["connect-timeout-ms"];

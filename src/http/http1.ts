@@ -1,14 +1,14 @@
 import { createServer, type IncomingMessage, type ServerResponse, STATUS_CODES } from "node:http";
 import type { Socket } from "node:net";
 import { errorReasonHeader, plainFailure } from "../rest/failure.ts";
-import { isAmbiguous } from "./ambiguous.ts";
-import { answerFailure, failureBody } from "./answers.ts";
 import type { Connection, Connections } from "./connections.ts";
-import type { Front } from "./front.ts";
-import type { Limits } from "./limits.ts";
-import { lingerOnClose } from "./linger.ts";
-import { Pipelines } from "./pipeline.ts";
-import type { HeaderList } from "./standing-headers.ts";
+import type { HeaderList } from "./default-headers.ts";
+import { Http1Pipelines } from "./http1-pipelining.ts";
+import { useLingeringClose } from "./lingering-close.ts";
+import type { ListenerLimits } from "./listener-limits.ts";
+import { isAmbiguous } from "./normalize-request.ts";
+import { answerFailure, failureBody } from "./plain-responses.ts";
+import type { RequestRouter } from "./request-router.ts";
 import { toOriginForm } from "./target.ts";
 
 /** The HTTP/1.1 side of a listener. */
@@ -25,8 +25,8 @@ export interface Http1 {
 
 /** Makes an HTTP/1.1 server that listens nowhere: connections are handed to it. */
 export function createHttp1(
-  front: Pick<Front, "handle" | "headersFor" | "refused">,
-  limits: Limits,
+  front: Pick<RequestRouter, "handle" | "headersFor" | "refused">,
+  limits: ListenerLimits,
   connections: Connections,
 ): Http1 {
   let draining = false;
@@ -42,7 +42,7 @@ export function createHttp1(
   };
   /** The requests whose `Expect` asks for something that is not offered. */
   const unmet = new WeakSet<IncomingMessage>();
-  const pipelines = new Pipelines(limits.concurrentStreams, connections, (request, response) => {
+  const pipelines = new Http1Pipelines(limits.concurrentStreams, connections, (request, response) => {
     response.once("close", () => {
       if (closingIdle) server.closeIdleConnections();
     });
@@ -91,7 +91,7 @@ export function createHttp1(
     serve: (socket, connection) => {
       pipelines.open(socket, connection);
       server.emit("connection", socket);
-      lingerOnClose(socket);
+      useLingeringClose(socket);
     },
     drain: () => {
       draining = true;

@@ -2,9 +2,9 @@ import { createServer, type IncomingHttpHeaders, type ServerHttp2Stream } from "
 import type { Socket } from "node:net";
 import { afterReads } from "../grpc/defer-to-next-turn.ts";
 import type { Connection, Connections } from "./connections.ts";
-import type { Front } from "./front.ts";
-import type { Limits } from "./limits.ts";
-import { SessionWatch } from "./session-watch.ts";
+import { Http2SessionReaper } from "./http2-session-reaper.ts";
+import type { ListenerLimits } from "./listener-limits.ts";
+import type { RequestRouter } from "./request-router.ts";
 
 /** The HTTP/2 side of a listener. */
 export interface Http2 {
@@ -17,8 +17,8 @@ export interface Http2 {
 }
 
 /** Makes an HTTP/2 server that listens nowhere: connections are handed to it. */
-export function createHttp2(front: Front, limits: Limits, connections: Connections): Http2 {
-  const watch = new SessionWatch(limits, connections, front.mayStayOpen);
+export function createHttp2(front: RequestRouter, limits: ListenerLimits, connections: Connections): Http2 {
+  const watch = new Http2SessionReaper(limits, connections, front.mayStayOpen);
   const server = createServer(
     {
       maxSessionMemory: limits.sessionMegabytes,

@@ -1,10 +1,10 @@
 import type { Logger } from "pino";
 import type { Calls } from "../call/pipeline.ts";
-import { answerFailure } from "./answers.ts";
 import { internalRpc } from "./connect-handlers.ts";
-import { createFront } from "./front.ts";
-import { internalLimits, type Limits } from "./limits.ts";
 import { type Listener, type ListenTls, listen } from "./listener.ts";
+import { internalLimits, type ListenerLimits } from "./listener-limits.ts";
+import { answerFailure } from "./plain-responses.ts";
+import { createRequestRouter } from "./request-router.ts";
 
 interface InternalListenerOptions {
   readonly host: string;
@@ -12,7 +12,7 @@ interface InternalListenerOptions {
   readonly calls: Calls;
   readonly log: Logger;
   readonly tls?: ListenTls | undefined;
-  readonly limits?: Limits;
+  readonly limits?: ListenerLimits;
   /** False serves unary gRPC by Connect alone. */
   readonly fastPath?: boolean;
 }
@@ -28,7 +28,7 @@ export function openInternalListener({
   fastPath = true,
 }: InternalListenerOptions): Promise<Listener> {
   const rpc = { ...internalRpc, readMaxBytes: limits.messageBytes };
-  const front = createFront({
+  const front = createRequestRouter({
     calls,
     rpc,
     otherwise: (_request, response) => {

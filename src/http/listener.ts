@@ -1,14 +1,14 @@
 import { once } from "node:events";
 import { type AddressInfo, createServer, type Socket } from "node:net";
 import type { Logger } from "pino";
+import type { Certificates } from "./certificates.ts";
 import { Connections } from "./connections.ts";
-import type { Front } from "./front.ts";
+import { detectProtocol, type OnProtocol } from "./detect-protocol.ts";
 import { createHttp1 } from "./http1.ts";
 import { createHttp2 } from "./http2.ts";
-import type { Limits } from "./limits.ts";
-import { type Decided, sniff } from "./sniff.ts";
-import type { Certificates } from "./tls/certificates.ts";
-import { createHandshakes } from "./tls/handshakes.ts";
+import type { ListenerLimits } from "./listener-limits.ts";
+import type { RequestRouter } from "./request-router.ts";
+import { createTlsTerminator } from "./tls-terminator.ts";
 
 /** A port that is open. */
 export interface Listener {
@@ -34,8 +34,8 @@ interface ListenOptions {
   readonly host: string;
   /** 0 for any free port. */
   readonly port: number;
-  readonly front: Front;
-  readonly limits: Limits;
+  readonly front: RequestRouter;
+  readonly limits: ListenerLimits;
   readonly log: Logger;
   /** What TLS is spoken with; undefined for plaintext. */
   readonly tls?: ListenTls | undefined;
@@ -62,8 +62,8 @@ export async function listen({ host, port, front, limits, log, tls }: ListenOpti
   const undecided = new Set<Socket>();
   const begin =
     tls === undefined
-      ? (socket: Socket, decided: Decided) => sniff(socket, limits, decided)
-      : createHandshakes({ ...tls, limits });
+      ? (socket: Socket, decided: OnProtocol) => detectProtocol(socket, limits, decided)
+      : createTlsTerminator({ ...tls, limits });
 
   const server = createServer(
     { noDelay: true, keepAlive: true, keepAliveInitialDelay: keepAliveProbeMs },

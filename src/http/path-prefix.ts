@@ -1,6 +1,6 @@
 import { type BlockList, isIPv6 } from "node:net";
 import { pathPrefixHeader } from "../rest/next-page.ts";
-import type { Request } from "./answers.ts";
+import type { HttpRequest } from "./plain-responses.ts";
 
 /** The path under which clients see the service behind a proxy. */
 export interface PathPrefixOptions {
@@ -17,7 +17,7 @@ const wellFormed = /^(?=.{1,128}$)(?:\/[\w.~-]+)+\/?$/;
  * Returns the function that sets a request's path prefix: it removes the prefix from the target when the proxy has not,
  * and overwrites `X-Forwarded-Prefix` with it, for the code that makes links.
  */
-export function pathPrefix({ basePath, trustedProxies }: PathPrefixOptions): (request: Request) => void {
+export function pathPrefix({ basePath, trustedProxies }: PathPrefixOptions): (request: HttpRequest) => void {
   const isTrusted = (address = "") => trustedProxies.check(address, isIPv6(address) ? "ipv6" : "ipv4");
   return (request) => {
     const { headers, url = "" } = request;
@@ -33,7 +33,7 @@ export function pathPrefix({ basePath, trustedProxies }: PathPrefixOptions): (re
 }
 
 /** The prefix of a request, empty for none. */
-export function prefixOf({ headers }: Request): string {
+export function prefixOf({ headers }: HttpRequest): string {
   return String(headers[pathPrefixHeader] ?? "");
 }
 

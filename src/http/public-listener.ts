@@ -3,12 +3,12 @@ import type { Logger } from "pino";
 import type { Calls } from "../call/pipeline.ts";
 import { publicRpc } from "./connect-handlers.ts";
 import { type AllowedOrigins, cors, varyHeaders } from "./cors.ts";
-import { createFront, type Handle } from "./front.ts";
-import { type Limits, publicLimits } from "./limits.ts";
+import { securityHeaders } from "./default-headers.ts";
 import { type Listener, type ListenTls, listen } from "./listener.ts";
+import { type ListenerLimits, publicLimits } from "./listener-limits.ts";
 import { type PathPrefixOptions, pathPrefix } from "./path-prefix.ts";
 import { probes } from "./probes.ts";
-import { securityHeaders } from "./standing-headers.ts";
+import { createRequestRouter, type Handle } from "./request-router.ts";
 
 interface PublicListenerOptions {
   readonly host: string;
@@ -26,7 +26,7 @@ interface PublicListenerOptions {
   /** Where clients see the port; at the root by default. */
   readonly prefix?: PathPrefixOptions;
   readonly tls?: ListenTls | undefined;
-  readonly limits?: Limits;
+  readonly limits?: ListenerLimits;
   /** False serves unary gRPC by Connect alone. */
   readonly fastPath?: boolean;
 }
@@ -47,7 +47,7 @@ export function openPublicListener({
   fastPath = true,
 }: PublicListenerOptions): Promise<Listener> {
   const rpc = { ...publicRpc, readMaxBytes: limits.messageBytes };
-  const front = createFront({
+  const front = createRequestRouter({
     calls,
     rpc,
     otherwise: probes(ready, rest),

@@ -3,8 +3,8 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pino } from "pino";
+import { Certificates } from "../../src/http/certificates.ts";
 import type { ListenTls } from "../../src/http/listener.ts";
-import { Certificates } from "../../src/http/tls/certificates.ts";
 import { findProgram, isNeeded } from "./programs.ts";
 
 /** A certificate in PEM, and where it lies. */

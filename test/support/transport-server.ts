@@ -10,8 +10,8 @@ import { Calls } from "../../src/call/pipeline.ts";
 import { type Service, service } from "../../src/call/service.ts";
 import { PrivacyError } from "../../src/domain/errors.ts";
 import { openInternalListener } from "../../src/http/internal-listener.ts";
-import { internalLimits, type Limits, publicLimits } from "../../src/http/limits.ts";
 import type { Listener, ListenTls } from "../../src/http/listener.ts";
+import { internalLimits, type ListenerLimits, publicLimits } from "../../src/http/listener-limits.ts";
 import { openPublicListener } from "../../src/http/public-listener.ts";
 
 /** A line of the log. */
@@ -39,7 +39,7 @@ type PublicListenerOptions = Parameters<typeof openPublicListener>[0];
 interface TestServerOptions {
   readonly face?: "internal" | "public";
   readonly fastPath?: boolean;
-  readonly limits?: Partial<Limits>;
+  readonly limits?: Partial<ListenerLimits>;
   readonly services?: readonly Service[];
   /** Served beside `services`. */
   readonly moreServices?: readonly Service[];

@@ -2,9 +2,9 @@ import { readFile } from "node:fs/promises";
 import type { DescEnum } from "@bufbuild/protobuf";
 import { describeRoutes } from "../../rest/openapi/document.ts";
 import type { Route } from "../../rest/routes.ts";
-import { answerRedirect } from "../answers.ts";
-import { type Handle, pathOf } from "../front.ts";
 import { prefixOf } from "../path-prefix.ts";
+import { answerRedirect } from "../plain-responses.ts";
+import { type Handle, pathOf } from "../request-router.ts";
 import { type PublishedFile, publishFile, publishText } from "./files.ts";
 import { serveFiles } from "./serve.ts";
 

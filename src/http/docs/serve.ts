@@ -3,8 +3,8 @@ import { pipeline } from "node:stream/promises";
 import { acceptsGzip } from "../../rest/compression.ts";
 import { namesTag } from "../../rest/entity-tag.ts";
 import { varyByEncoding } from "../../rest/respond.ts";
-import { answerFailure, type Request, type Response } from "../answers.ts";
-import { type Handle, pathOf } from "../front.ts";
+import { answerFailure, type HttpRequest, type HttpResponse } from "../plain-responses.ts";
+import { type Handle, pathOf } from "../request-router.ts";
 import type { PublishedFile } from "./files.ts";
 
 /** A page may show and run what comes from here, and call this service. The renderer has its icons as data. */
@@ -36,7 +36,7 @@ export function serveFiles(files: ReadonlyMap<string, PublishedFile>, otherwise:
   };
 }
 
-async function serve(file: PublishedFile, request: Request, response: Response): Promise<void> {
+async function serve(file: PublishedFile, request: HttpRequest, response: HttpResponse): Promise<void> {
   for (const [name, value] of Object.entries(securityHeaders)) response.setHeader(name, value);
   const { etag, content } = await negotiate(file, request, response);
   response.setHeader("etag", etag);
@@ -57,8 +57,8 @@ async function serve(file: PublishedFile, request: Request, response: Response):
 /** The representation of a file that its client prefers. */
 async function negotiate(
   file: PublishedFile,
-  request: Request,
-  response: Response,
+  request: HttpRequest,
+  response: HttpResponse,
 ): Promise<Pick<PublishedFile, "etag" | "content">> {
   if (file.compressed === undefined) return file;
   varyByEncoding(response);
@@ -66,7 +66,7 @@ async function negotiate(
 }
 
 /** Sends a content in slices, as fast as the client reads: TLS would encrypt a whole content at once, into memory. */
-async function send(content: Buffer, response: Response): Promise<void> {
+async function send(content: Buffer, response: HttpResponse): Promise<void> {
   try {
     await pipeline(Readable.from(slicesOf(content)), response);
   } catch (failure) {

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { connect } from "node:tls";
 import { expect } from "chai";
 import { pino } from "pino";
-import { Certificates } from "../../../src/http/tls/certificates.ts";
+import { Certificates } from "../../../src/http/certificates.ts";
 import {
   canMakeCertificates,
   makeAuthority,

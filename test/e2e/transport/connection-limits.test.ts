@@ -2,7 +2,7 @@ import { once } from "node:events";
 import { connect, type Socket } from "node:net";
 import { setTimeout } from "node:timers/promises";
 import { expect } from "chai";
-import type { Limits } from "../../../src/http/limits.ts";
+import type { ListenerLimits } from "../../../src/http/listener-limits.ts";
 import { headerBlock, http2Frame, openSession, openTcp, preface } from "../../support/raw-http.ts";
 import { startTestServer, type TestServer } from "../../support/transport-server.ts";
 
@@ -23,7 +23,7 @@ describe("a listener's bounds of all its connections", () => {
     await server.stop();
   });
 
-  async function start(limits: Partial<Limits>): Promise<void> {
+  async function start(limits: Partial<ListenerLimits>): Promise<void> {
     server = await startTestServer({
       face: "public",
       limits,

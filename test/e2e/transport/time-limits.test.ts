@@ -6,7 +6,7 @@ import { expect } from "chai";
 import { GetUserRequestSchema } from "../../../gen/nexgate/privacy/v1/graph_service_pb.ts";
 import { HealthState, healthService } from "../../../src/grpc/health.ts";
 import { reflectionServices } from "../../../src/grpc/reflection.ts";
-import { internalLimits, type Limits } from "../../../src/http/limits.ts";
+import { internalLimits, type ListenerLimits } from "../../../src/http/listener-limits.ts";
 import {
   exchange,
   frame,
@@ -27,7 +27,7 @@ const short = {
   firstRequestMs: 150,
   stalledResponseMs: 400,
   sweepMs: 20,
-} satisfies Partial<Limits>;
+} satisfies Partial<ListenerLimits>;
 const getUserPath = "/nexgate.privacy.v1.GraphService/GetUser";
 const grpcHeaders = {
   ":method": "POST",

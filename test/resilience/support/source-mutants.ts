@@ -26,7 +26,7 @@ const mutants = {
     ],
   },
   "no check of authorities": {
-    file: "src/http/front.ts",
+    file: "src/http/request-router.ts",
     edits: [["if (!isAuthority(authorityOf(request))) return refuseHost(request, response);", ""]],
   },
   "no check of framing": {
@@ -42,7 +42,7 @@ const mutants = {
     edits: [["if (isSendersFault(error))", "if (false)"]],
   },
   "no time limits": {
-    file: "src/http/limits.ts",
+    file: "src/http/listener-limits.ts",
     edits: [
       ["sniffMs: 5_000", "sniffMs: 3_600_000"],
       ["sweepMs: 500", "sweepMs: 3_600_000"],

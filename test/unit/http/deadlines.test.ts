@@ -1,5 +1,5 @@
 import { expect } from "chai";
-import { shortenDeadline } from "../../../src/http/deadlines.ts";
+import { clampTimeout } from "../../../src/http/deadlines.ts";
 
 describe("deadlines", () => {
   const grpc: [given: string, kept: string][] = [
@@ -21,7 +21,7 @@ describe("deadlines", () => {
   for (const [given, kept] of grpc) {
     it(`of gRPC: ${given || "nothing"} is kept as ${kept || "nothing"}`, () => {
       const headers = { "grpc-timeout": given };
-      shortenDeadline(headers);
+      clampTimeout(headers);
       expect(headers["grpc-timeout"]).to.equal(kept);
     });
   }
@@ -38,14 +38,14 @@ describe("deadlines", () => {
   for (const [given, kept] of connect) {
     it(`of Connect: ${given} is kept as ${kept}`, () => {
       const headers = { "connect-timeout-ms": given };
-      shortenDeadline(headers);
+      clampTimeout(headers);
       expect(headers["connect-timeout-ms"]).to.equal(kept);
     });
   }
 
   it("are not made up", () => {
     const headers = {};
-    shortenDeadline(headers);
+    clampTimeout(headers);
     expect(headers).to.eql({});
   });
 });

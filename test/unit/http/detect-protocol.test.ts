@@ -1,5 +1,5 @@
 import { expect } from "chai";
-import { protocolOf } from "../../../src/http/sniff.ts";
+import { protocolOf } from "../../../src/http/detect-protocol.ts";
 
 describe("sniffing", () => {
   const cases: [head: string, protocol: ReturnType<typeof protocolOf>][] = [

@@ -1,5 +1,11 @@
 import type { Logger } from "pino";
-import { checkTlsFiles, readTlsFiles, TlsError, type TlsFiles, type TlsMaterial } from "./files.ts";
+import {
+  checkTlsFiles,
+  readTlsFiles,
+  TlsError,
+  type TlsFiles,
+  type TlsMaterial,
+} from "./certificate-files.ts";
 
 /** Between two looks at the files. */
 const pollMs = 10_000;

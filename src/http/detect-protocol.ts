@@ -1,11 +1,11 @@
 import type { Socket } from "node:net";
-import type { Limits } from "./limits.ts";
+import type { ListenerLimits } from "./listener-limits.ts";
 
 /** What a client speaks. */
 export type Protocol = "http1" | "http2";
 
 /** Told once what a connection speaks, with the socket that speaks it. */
-export type Decided = (protocol: Protocol, socket: Socket) => void;
+export type OnProtocol = (protocol: Protocol, socket: Socket) => void;
 
 /** How the preface of HTTP/2 begins (RFC 9113, 3.4). No method of HTTP/1.1 does. */
 const prefaceStart = Buffer.from("PRI ");
@@ -21,10 +21,10 @@ export function protocolOf(head: Buffer): Protocol | undefined {
  * Waits for the bytes that tell a connection's protocol, puts them back and calls `decided`. Destroys a connection
  * that sends nothing for `keepAliveMs`, or does not complete them within `sniffMs` of the first.
  */
-export function sniff(
+export function detectProtocol(
   socket: Socket,
-  { keepAliveMs, sniffMs }: Pick<Limits, "keepAliveMs" | "sniffMs">,
-  decided: Decided,
+  { keepAliveMs, sniffMs }: Pick<ListenerLimits, "keepAliveMs" | "sniffMs">,
+  decided: OnProtocol,
 ): void {
   let head = Buffer.alloc(0);
   let timer = setTimeout(() => socket.destroy(), keepAliveMs);

@@ -1,5 +1,5 @@
 /** What one listener grants to those who connect to it, whoever they are. Times are in milliseconds. */
-export interface Limits {
+export interface ListenerLimits {
   /** To complete the first bytes, which tell HTTP/1.1 from HTTP/2, after the first of them; and to complete a TLS handshake. */
   readonly sniffMs: number;
   /** To send the headers of an HTTP/1.1 request. */
@@ -46,7 +46,7 @@ export interface Limits {
 }
 
 /** The limits of the public listener. */
-export const publicLimits: Limits = {
+export const publicLimits: ListenerLimits = {
   sniffMs: 5_000,
   headersMs: 5_000,
   requestMs: 8_000,
@@ -76,7 +76,7 @@ export const publicLimits: Limits = {
 };
 
 /** The limits of the internal listener: few callers, each with many calls and large batches on one session. */
-export const internalLimits: Limits = {
+export const internalLimits: ListenerLimits = {
   ...publicLimits,
   messageBytes: 1024 * 1024,
   sessionMegabytes: 64,
@@ -89,7 +89,7 @@ export const internalLimits: Limits = {
 };
 
 /** The limits of the operators' listener: few connect to it. */
-export const adminLimits: Limits = {
+export const adminLimits: ListenerLimits = {
   ...publicLimits,
   connections: 100,
   heldBytes: 16 * 1024 * 1024,

@@ -27,7 +27,7 @@ interface Pipeline {
  * While a request waits behind another one, its connection is not read. At most one read (64 KiB) of a client that sends
  * requests and reads no answers is kept in memory; the rest stays in the buffers of TCP.
  */
-export class Pipelines {
+export class Http1Pipelines {
   readonly #serve: Serve;
   readonly #most: number;
   readonly #connections: Connections;

@@ -3,13 +3,13 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "chai";
-import { checkTlsFiles, readTlsFiles, TlsError } from "../../../../src/http/tls/files.ts";
+import { checkTlsFiles, readTlsFiles, TlsError } from "../../../src/http/certificate-files.ts";
 import {
   canMakeCertificates,
   makeAuthority,
   type TestAuthority,
   type TestCertificate,
-} from "../../../support/certificates.ts";
+} from "../../support/certificates.ts";
 
 const day = 86_400_000;
 

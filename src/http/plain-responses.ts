@@ -3,12 +3,12 @@ import { constants, type Http2ServerRequest, type Http2ServerResponse } from "no
 import { isoSeconds } from "../rest/codec.ts";
 import { globe } from "../rest/envelopes.ts";
 import { errorReasonHeader, plainFailure } from "../rest/failure.ts";
-import { standingNames } from "./standing-headers.ts";
+import { standingNames } from "./default-headers.ts";
 
 /** A request of either HTTP version. */
-export type Request = IncomingMessage | Http2ServerRequest;
+export type HttpRequest = IncomingMessage | Http2ServerRequest;
 /** A response of either HTTP version. */
-export type Response = ServerResponse | Http2ServerResponse;
+export type HttpResponse = ServerResponse | Http2ServerResponse;
 
 /** The body of a failure that no method answers, in the documented envelope. */
 export function failureBody(status: number): string {
@@ -16,7 +16,11 @@ export function failureBody(status: number): string {
 }
 
 /** Answers a failure that no method answers. Does nothing when the response has begun. */
-export function answerFailure(response: Response, status: number, headers?: Record<string, string>): void {
+export function answerFailure(
+  response: HttpResponse,
+  status: number,
+  headers?: Record<string, string>,
+): void {
   if (response.headersSent) return;
   answerJson(response, status, failureBody(status), {
     [errorReasonHeader]: plainFailure(status).reason,
@@ -25,7 +29,7 @@ export function answerFailure(response: Response, status: number, headers?: Reco
 }
 
 /** Answers 500 in place of what could not be answered, or cuts the response off when it has begun. */
-export function answerBroken(response: Response): void {
+export function answerBroken(response: HttpResponse): void {
   if (!response.headersSent) {
     for (const name of response.getHeaderNames()) if (!standingNames.has(name)) response.removeHeader(name);
     answerFailure(response, 500);
@@ -37,7 +41,7 @@ export function answerBroken(response: Response): void {
 }
 
 /** Answers that what was asked for is elsewhere, for now. */
-export function answerRedirect(response: Response, location: string): void {
+export function answerRedirect(response: HttpResponse, location: string): void {
   response.statusCode = 302;
   response.setHeader("location", location);
   response.setHeader("content-length", 0);
@@ -46,7 +50,7 @@ export function answerRedirect(response: Response, location: string): void {
 
 /** Answers with a JSON text. */
 export function answerJson(
-  response: Response,
+  response: HttpResponse,
   status: number,
   body: string,
   headers?: Record<string, string>,
@@ -56,7 +60,7 @@ export function answerJson(
 
 /** Answers with a text of a media type. */
 export function answerText(
-  response: Response,
+  response: HttpResponse,
   status: number,
   contentType: string,
   body: string,
@@ -70,7 +74,7 @@ export function answerText(
 }
 
 /** Answers a gRPC or gRPC-Web request for a method that is not there: status 12 without a body. */
-export function answerUnimplemented(response: Response, contentType: string): void {
+export function answerUnimplemented(response: HttpResponse, contentType: string): void {
   const web = contentType.startsWith("application/grpc-web");
   response.statusCode = 200;
   response.setHeader("content-type", web ? "application/grpc-web+proto" : "application/grpc+proto");

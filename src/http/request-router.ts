@@ -3,20 +3,26 @@ import type { Logger } from "pino";
 import type { Calls } from "../call/pipeline.ts";
 import { requestIdHeader, requestIdOf } from "../call/request-id.ts";
 import { grpcUnary } from "../grpc/unary.ts";
-import { answerBroken, answerFailure, answerUnimplemented, type Request, type Response } from "./answers.ts";
 import { anyAuthority, authorityCheck } from "./authority.ts";
 import { connectHandlers, type RpcOptions, serveConnect } from "./connect-handlers.ts";
 import { type Cors, noCors } from "./cors.ts";
-import { shortenDeadline } from "./deadlines.ts";
-import type { HeaderList } from "./standing-headers.ts";
+import { clampTimeout } from "./deadlines.ts";
+import type { HeaderList } from "./default-headers.ts";
+import {
+  answerBroken,
+  answerFailure,
+  answerUnimplemented,
+  type HttpRequest,
+  type HttpResponse,
+} from "./plain-responses.ts";
 
 /** Answers one request, now or later. */
-export type Handle = (request: Request, response: Response) => unknown;
+export type Handle = (request: HttpRequest, response: HttpResponse) => unknown;
 
 /** What a listener does with what arrives. */
-export interface Front {
+export interface RequestRouter {
   /** Answers a request. Never throws or rejects. */
-  readonly handle: (request: Request, response: Response) => void;
+  readonly handle: (request: HttpRequest, response: HttpResponse) => void;
   /** Takes an HTTP/2 stream that needs no request and response objects, or leaves it and returns false. */
   readonly takeStream: (stream: ServerHttp2Stream, headers: IncomingHttpHeaders) => boolean;
   /** Counts a request that HTTP itself refuses, by the status of its answer. */
@@ -24,7 +30,7 @@ export interface Front {
   /** Whether a request to a path may take as long as its client likes to be complete. */
   readonly mayStayOpen: (path: string) => boolean;
   /** The headers of every answer to a request; without one, of an answer to bytes that are no request. */
-  readonly headersFor: (request?: Request) => HeaderList;
+  readonly headersFor: (request?: HttpRequest) => HeaderList;
 }
 
 /** How much is logged of a header or a path that is refused. */
@@ -45,11 +51,11 @@ interface FrontOptions {
   /** The HTTP methods that `otherwise` serves at a path. */
   readonly methodsAt?: (path: string) => readonly string[];
   /** Sets the path prefix of a request. */
-  readonly setPrefix?: (request: Request) => void;
+  readonly setPrefix?: (request: HttpRequest) => void;
 }
 
 /** Puts the calls over Connect, gRPC-Web and gRPC before everything else that a listener answers. */
-export function createFront({
+export function createRequestRouter({
   calls,
   rpc,
   otherwise,
@@ -59,13 +65,13 @@ export function createFront({
   cors = noCors,
   methodsAt = () => [],
   setPrefix = () => {},
-}: FrontOptions): Front {
+}: FrontOptions): RequestRouter {
   const handlers = connectHandlers(calls, rpc);
   const unary = { ...rpc, responseHeaders: Object.fromEntries(headers) };
   const serveUnary = fastPath ? grpcUnary(calls, unary, log) : () => false;
   const isAuthority = authorityCheck();
 
-  const standing = (request: Request): HeaderList => {
+  const standing = (request: HttpRequest): HeaderList => {
     // gRPC answers carry the id only when they fail: every header of an answer costs time.
     if (request.headers["content-type"]?.startsWith("application/grpc")) return headers;
     const id = requestIdOf(request.headers[requestIdHeader]);
@@ -74,19 +80,19 @@ export function createFront({
     return [...headers, [requestIdHeader, id]];
   };
 
-  const refuse = (response: Response, status: number): void => {
+  const refuse = (response: HttpResponse, status: number): void => {
     calls.refused("http", status);
     answerFailure(response, status);
   };
 
-  const refuseHost = (request: Request, response: Response): void => {
+  const refuseHost = (request: HttpRequest, response: HttpResponse): void => {
     const host = authorityOf(request)?.slice(0, loggedLength);
     const path = request.url?.slice(0, loggedLength);
     log.info({ host, path }, "a request was refused for its Host header");
     refuse(response, 400);
   };
 
-  const answer = async (request: Request, response: Response): Promise<void> => {
+  const answer = async (request: HttpRequest, response: HttpResponse): Promise<void> => {
     setPrefix(request);
     const path = pathOf(request);
     const handler = handlers.get(path);
@@ -95,7 +101,7 @@ export function createFront({
     for (const [name, value] of cors.headersFor(request)) response.setHeader(name, value);
     if (handler !== undefined) {
       if (!isAuthority(authorityOf(request))) return refuseHost(request, response);
-      shortenDeadline(request.headers);
+      clampTimeout(request.headers);
       return serveConnect(handler, request, response, { calls, log });
     }
     const contentType = request.headers["content-type"] ?? "";
@@ -120,7 +126,7 @@ export function createFront({
       if (!isAuthority(headers[":authority"] ?? headers.host)) headers[":authority"] = anyAuthority;
       // Browsers cannot read gRPC's trailers. What one sends nevertheless is a matter of CORS.
       if (headers.origin !== undefined) return false;
-      shortenDeadline(headers);
+      clampTimeout(headers);
       return serveUnary(stream, headers);
     },
     refused: (status) => calls.refused("http", status),
@@ -136,12 +142,12 @@ export function createFront({
 }
 
 /** The path of a request, without its query. */
-export function pathOf(request: Request): string {
+export function pathOf(request: HttpRequest): string {
   const url = request.url ?? "";
   const end = url.indexOf("?");
   return end < 0 ? url : url.slice(0, end);
 }
 
-function authorityOf(request: Request): string | undefined {
+function authorityOf(request: HttpRequest): string | undefined {
   return "authority" in request ? request.authority : request.headers.host;
 }

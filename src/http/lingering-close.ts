@@ -9,7 +9,7 @@ const lingerBytes = 256 * 1024;
  * Has a connection close in stages (RFC 9112, 9.6): after the last answer it takes what the client still sends, unread,
  * until the client closes too. Closed at once, it would be reset, and the client might never see the answer.
  */
-export function lingerOnClose(socket: Socket): void {
+export function useLingeringClose(socket: Socket): void {
   // The method by which Node closes a connection after a last answer.
   socket.destroySoon = () => {
     if (!socket.writable) return;

@@ -1,15 +1,15 @@
 import type { Socket } from "node:net";
 import { createServer, type TLSSocket } from "node:tls";
-import type { Limits } from "../limits.ts";
-import { type Decided, sniff } from "../sniff.ts";
+import type { TlsMaterial } from "./certificate-files.ts";
 import type { Certificates } from "./certificates.ts";
-import type { TlsMaterial } from "./files.ts";
+import { detectProtocol, type OnProtocol } from "./detect-protocol.ts";
+import type { ListenerLimits } from "./listener-limits.ts";
 
 interface HandshakeOptions {
   readonly certificates: Certificates;
   /** Only clients whose certificate is signed by the client CA get through. */
   readonly demandsClients: boolean;
-  readonly limits: Limits;
+  readonly limits: ListenerLimits;
 }
 
 /**
@@ -17,8 +17,8 @@ interface HandshakeOptions {
  * speaks HTTP/1.1. A connection whose handshake fails is destroyed. Later handshakes use the certificate of their
  * time; connections stay as they are.
  */
-export function createHandshakes({ certificates, demandsClients, limits }: HandshakeOptions) {
-  const pending = new Map<string, Decided>();
+export function createTlsTerminator({ certificates, demandsClients, limits }: HandshakeOptions) {
+  const pending = new Map<string, OnProtocol>();
   const context = ({ cert, key, clientCa }: TlsMaterial) => ({
     cert,
     key,
@@ -41,10 +41,10 @@ export function createHandshakes({ certificates, demandsClients, limits }: Hands
     const decided = pending.get(endsOf(socket));
     if (decided === undefined) socket.destroy();
     else if (socket.alpnProtocol === "h2") decided("http2", socket);
-    else sniff(socket, limits, () => decided("http1", socket));
+    else detectProtocol(socket, limits, () => decided("http1", socket));
   });
 
-  return (socket: Socket, decided: Decided): void => {
+  return (socket: Socket, decided: OnProtocol): void => {
     const ends = endsOf(socket);
     pending.set(ends, decided);
     socket.once("close", () => {

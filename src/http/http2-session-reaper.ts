@@ -2,7 +2,7 @@ import { constants, type Http2Session, type IncomingHttpHeaders, type ServerHttp
 import type { Socket } from "node:net";
 import { type Placed, Roster } from "../collections/roster.ts";
 import { type Connection, type Connections, sizeOfRequest } from "./connections.ts";
-import type { Limits } from "./limits.ts";
+import type { ListenerLimits } from "./listener-limits.ts";
 
 /** How long a client may leave a connection open after its session has ended, in milliseconds. */
 const lingerMs = 1_000;
@@ -54,15 +54,15 @@ interface Session {
  * Holds HTTP/2 sessions to the limits of time: Node knows none for them. One timer looks at all sessions of a
  * listener, so that a call costs no timer of its own.
  */
-export class SessionWatch {
-  readonly #limits: Limits;
+export class Http2SessionReaper {
+  readonly #limits: ListenerLimits;
   readonly #connections: Connections;
   readonly #mayStayOpen: (path: string) => boolean;
   readonly #sessions = new Map<Http2Session, Session>();
   #timer: NodeJS.Timeout | undefined;
   #draining = false;
 
-  constructor(limits: Limits, connections: Connections, mayStayOpen: (path: string) => boolean) {
+  constructor(limits: ListenerLimits, connections: Connections, mayStayOpen: (path: string) => boolean) {
     this.#limits = limits;
     this.#connections = connections;
     this.#mayStayOpen = mayStayOpen;
