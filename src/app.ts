@@ -101,7 +101,7 @@ export async function startApp(
   const publicCalls = new Calls({
     ...common,
     // Refused at the door it costs least: nobody's token is looked at in vain.
-    services: [{ ...services.privacyControl, full: () => database.sendsAway() }],
+    services: [{ ...services.privacyControl, full: () => database.isSaturated() }],
     gate: gates.users,
     limiter: new AdaptiveConcurrencyLimiter(config.maxInFlight.publicCalls, log),
   });

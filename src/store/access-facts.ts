@@ -7,9 +7,9 @@ import {
   type PrivacySetting,
   privacySettings,
 } from "../domain/settings.ts";
+import type { SqlExecutor } from "./executor.ts";
 import { assertWritable, isWritable } from "./server-state.ts";
-import type { Session } from "./session.ts";
-import { statement } from "./statement.ts";
+import { queryTemplate } from "./statement.ts";
 import { uuidArray } from "./uuid-array.ts";
 
 /** A question about a pair of users: only what is asked for is looked up. */
@@ -115,7 +115,7 @@ const facts = ({ mutes, settings }: Wanted) => sql`to_hex(${sql.lit(digitsUnit)}
 // One number for each question, and all of them in one text: to read a thousand rows of columns took three times as
 // long as all else that becomes of a thousand questions.
 function factsOfMany(wanted: Wanted) {
-  return statement(
+  return queryTemplate(
     (viewers: Buffer, owners: Buffer, kinds: Buffer) =>
       sql<FactsRow>`
         select string_agg(${facts(wanted)}, '' order by q.n) as facts
@@ -129,7 +129,7 @@ function factsOfMany(wanted: Wanted) {
 
 // A lone question needs no array, no order and nothing to be put together, which takes the server an eighth of the time.
 function factsOfOne(wanted: Wanted) {
-  return statement(
+  return queryTemplate(
     (viewer: UserId | null, owner: UserId, kind: number) =>
       sql<FactsRow>`
         select ${facts(wanted)} as facts
@@ -156,10 +156,10 @@ const statements = { one: byWanted(factsOfOne), many: byWanted(factsOfMany) };
 
 /** Reads what decisions rest on. */
 export class AccessFacts {
-  readonly #session: Session;
+  readonly #executor: SqlExecutor;
 
-  constructor(session: Session) {
-    this.#session = session;
+  constructor(executor: SqlExecutor) {
+    this.#executor = executor;
   }
 
   /**
@@ -167,7 +167,7 @@ export class AccessFacts {
    * server is not a primary that takes changes.
    */
   async read(questions: readonly PairQuestion[], signal?: AbortSignal): Promise<PairFacts[]> {
-    const [row] = await this.#session.read(statementOf(questions), signal);
+    const [row] = await this.#executor.read(statementOf(questions), signal);
     const text = row?.facts ?? "";
     assertWritable(text !== "" || questions.length === 0);
     if (text.length !== questions.length * digits)

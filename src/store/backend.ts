@@ -1,12 +1,12 @@
+import type { SqlExecutor } from "./executor.ts";
 import type { PoolFigures } from "./lined-pool.ts";
-import type { Session } from "./session.ts";
 
 /** An open database, before anything is known of its tables. */
 export interface Backend {
   readonly kind: "postgresql" | "embedded";
-  readonly session: Session;
+  readonly executor: SqlExecutor;
   /** For decisions: nothing else can keep them waiting. */
-  readonly checks: Session;
+  readonly checks: SqlExecutor;
   /** Where the data is, without credentials. */
   readonly description: string;
   /**
@@ -15,7 +15,7 @@ export interface Backend {
    */
   watch(onChange: (present: boolean) => void): void;
   /** Whether what comes now, decisions apart, finds no connection soon and fails at once. Asked for each that comes. */
-  sendsAway(): boolean;
+  isSaturated(): boolean;
   /** The pools of connections, of a backend that has some. */
   pools(): PoolFigures[];
   /** Applies the pending migrations and returns their names. */

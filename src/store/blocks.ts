@@ -2,8 +2,8 @@ import { sql } from "kysely";
 import type { EdgeRecord, ListPosition } from "../domain/edges.ts";
 import type { UserId } from "../domain/ids.ts";
 import { checkRemoved, type EdgeTable, edgeStatements, readAdded, readList } from "./edges.ts";
+import type { SqlExecutor } from "./executor.ts";
 import { lockPair, pairName } from "./pair-lock.ts";
-import type { Session } from "./session.ts";
 
 const blocks: EdgeTable = {
   name: sql.table("blocks"),
@@ -21,10 +21,10 @@ const statements = edgeStatements(
 
 /** Who blocks whom. Every method throws `UnknownActorError` for an unknown actor, before anything else. */
 export class BlockRepository {
-  readonly #session: Session;
+  readonly #executor: SqlExecutor;
 
-  constructor(session: Session) {
-    this.#session = session;
+  constructor(executor: SqlExecutor) {
+    this.#executor = executor;
   }
 
   /**
@@ -32,7 +32,7 @@ export class BlockRepository {
    * `USER_ALREADY_BLOCKED`.
    */
   async block(actor: UserId, target: UserId, signal?: AbortSignal): Promise<EdgeRecord> {
-    return this.#session.transaction(
+    return this.#executor.transaction(
       async (run) => {
         return readAdded(blocks, await run(lockPair(actor, target), statements.add(actor, target)));
       },
@@ -43,7 +43,7 @@ export class BlockRepository {
 
   /** Unblocks a user, blocked or not; brings no follow back. Throws `USER_NOT_FOUND`. */
   async unblock(actor: UserId, target: UserId, signal?: AbortSignal): Promise<void> {
-    await this.#session.transaction(
+    await this.#executor.transaction(
       async (run) => {
         checkRemoved(await run(lockPair(actor, target), statements.remove(actor, target)));
       },
@@ -59,6 +59,6 @@ export class BlockRepository {
     after?: ListPosition,
     signal?: AbortSignal,
   ): Promise<EdgeRecord[]> {
-    return readList(await this.#session.read(statements.list(actor, limit, after), signal));
+    return readList(await this.#executor.read(statements.list(actor, limit, after), signal));
   }
 }

@@ -3,12 +3,12 @@ import { AccessFacts } from "./access-facts.ts";
 import type { Backend } from "./backend.ts";
 import { BlockRepository } from "./blocks.ts";
 import { ExceptionRepository } from "./exceptions.ts";
+import type { StatementTracer } from "./executor.ts";
 import { FollowRepository } from "./follows.ts";
 import { ImportRepository } from "./imports.ts";
 import type { OnWait, PoolFigures } from "./lined-pool.ts";
 import { pendingMigrations } from "./migrations/migrate.ts";
 import { MuteRepository } from "./mutes.ts";
-import type { StatementTracer } from "./session.ts";
 import { SettingsRepository } from "./settings.ts";
 import { UserRepository } from "./users.ts";
 
@@ -65,7 +65,7 @@ export interface Database {
   /** Resolves when the database answers. */
   ping(signal?: AbortSignal): Promise<void>;
   /** Whether a call that comes now, decisions apart, would be `UNAVAILABLE` for want of a connection. Asked for each. */
-  sendsAway(): boolean;
+  isSaturated(): boolean;
   /** The pools of connections; the embedded database has none. */
   pools(): PoolFigures[];
   /** Names the place of the data for people, without credentials. */
@@ -84,33 +84,33 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
 
 /** The store on an open backend. */
 export function databaseOn(backend: Backend): Database {
-  const { kind, session, description } = backend;
+  const { kind, executor, description } = backend;
   return {
     kind,
-    users: new UserRepository(session),
-    follows: new FollowRepository(session),
-    blocks: new BlockRepository(session),
-    mutes: new MuteRepository(session),
-    settings: new SettingsRepository(session),
-    exceptions: new ExceptionRepository(session),
+    users: new UserRepository(executor),
+    follows: new FollowRepository(executor),
+    blocks: new BlockRepository(executor),
+    mutes: new MuteRepository(executor),
+    settings: new SettingsRepository(executor),
+    exceptions: new ExceptionRepository(executor),
     accessFacts: new AccessFacts(backend.checks),
-    imports: new ImportRepository(session),
+    imports: new ImportRepository(executor),
     async signingKey(signal) {
-      const [row] = await session.read(sql<{ key: Uint8Array }>`select key from signing_keys`, signal);
+      const [row] = await executor.read(sql<{ key: Uint8Array }>`select key from signing_keys`, signal);
       if (row === undefined) throw new Error("The database lacks its signing key: run `npm run migrate`");
       return row.key;
     },
     migrate: () => backend.migrate(),
     async assertMigrated(signal) {
-      const pending = await pendingMigrations(session, signal);
+      const pending = await pendingMigrations(executor, signal);
       if (pending.length === 0) return;
       throw new Error(`The database ${description} lacks ${pending.join(", ")}: run \`npm run migrate\``);
     },
     watch: (onChange) => backend.watch(onChange),
     async ping(signal) {
-      await session.read(sql`select 1`, signal);
+      await executor.read(sql`select 1`, signal);
     },
-    sendsAway: () => backend.sendsAway(),
+    isSaturated: () => backend.isSaturated(),
     pools: () => backend.pools(),
     describe: () => description,
     close: () => backend.close(),

@@ -3,7 +3,7 @@ import type { EdgeRecord, ListPosition } from "../domain/edges.ts";
 import { type ErrorReason, PrivacyError, UnknownActorError } from "../domain/errors.ts";
 import type { UserId } from "../domain/ids.ts";
 import { micros, toMoment } from "./instants.ts";
-import { statement } from "./statement.ts";
+import { queryTemplate } from "./statement.ts";
 import { publicUserColumns, toUser, type UserRow } from "./user-row.ts";
 
 /** What tells blocks from mutes. */
@@ -49,8 +49,8 @@ export interface EdgeStatements {
 
 /** Makes the statements of a table. `alongside`: what adding a record does too. */
 export function edgeStatements(edge: EdgeTable, alongside: Alongside = () => sql``): EdgeStatements {
-  const firstPage = statement((actor: UserId, limit: number) => listEdges(edge, actor, limit));
-  const laterPage = statement((actor: UserId, limit: number, createdAt: string, id: string) =>
+  const firstPage = queryTemplate((actor: UserId, limit: number) => listEdges(edge, actor, limit));
+  const laterPage = queryTemplate((actor: UserId, limit: number, createdAt: string, id: string) =>
     listEdges(
       edge,
       actor,
@@ -59,8 +59,8 @@ export function edgeStatements(edge: EdgeTable, alongside: Alongside = () => sql
     ),
   );
   return {
-    add: statement((actor, target) => addEdge(edge, actor, target, alongside(actor, target))),
-    remove: statement((actor, target) => removeEdge(edge, actor, target)),
+    add: queryTemplate((actor, target) => addEdge(edge, actor, target, alongside(actor, target))),
+    remove: queryTemplate((actor, target) => removeEdge(edge, actor, target)),
     list: (actor, limit, after) =>
       after === undefined
         ? firstPage(actor, limit)

@@ -5,10 +5,10 @@ import { type DatabaseConnection, sql } from "kysely";
 import type { Backend } from "./backend.ts";
 import { DataDirectoryError, makeDataDirectory } from "./data-directory.ts";
 import { lockDirectory } from "./directory-lock.ts";
+import { SqlExecutor, type StatementTracer } from "./executor.ts";
 import { migrate } from "./migrations/migrate.ts";
 import { onePerTurn } from "./one-per-turn.ts";
 import { ormOptions } from "./orm-options.ts";
-import { Session, type StatementTracer } from "./session.ts";
 
 const inMemory = "memory://";
 
@@ -76,7 +76,7 @@ async function connect(dbName: string, log: (message: string) => void): Promise<
     dbName,
     onCreateConnection: (connection) => onePerTurn(connection as DatabaseConnection),
   });
-  await new Session(orm.em.fork().getKysely(), {}).read(sql`select 1`);
+  await new SqlExecutor(orm.em.fork().getKysely(), {}).read(sql`select 1`);
   return orm;
 }
 
@@ -86,17 +86,17 @@ function serve(
   release: () => void,
   tracer: StatementTracer | undefined,
 ): Backend {
-  const session = new Session(orm.em.fork().getKysely(), { tracer });
+  const executor = new SqlExecutor(orm.em.fork().getKysely(), { tracer });
   return {
     kind: "embedded",
-    session,
+    executor,
     // One connection serves all.
-    checks: session,
+    checks: executor,
     description,
     // It lives and dies with this process.
     watch: () => {},
     // Statements queue for the one connection inside of PGlite, which tells nothing of it.
-    sendsAway: () => false,
+    isSaturated: () => false,
     pools: () => [],
     migrate: () => migrate(orm),
     async close() {

@@ -1,6 +1,6 @@
 import { sql } from "kysely";
 import type { UserId } from "../domain/ids.ts";
-import type { Run } from "./session.ts";
+import type { Run } from "./executor.ts";
 import { lockExistence } from "./user-lock.ts";
 
 /** The columns that name a user, but for the users' own. */

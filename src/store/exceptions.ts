@@ -4,8 +4,8 @@ import { PrivacyError, UnknownActorError } from "../domain/errors.ts";
 import type { UserId } from "../domain/ids.ts";
 import { maxExceptions, type PrivacySetting } from "../domain/settings.ts";
 import type { User } from "../domain/user.ts";
+import type { SqlExecutor } from "./executor.ts";
 import { micros, toTimestamp } from "./instants.ts";
-import type { Session } from "./session.ts";
 import { publicUserColumns, toUser, type UserRow } from "./user-row.ts";
 
 /** A user on an exception list, and since when. */
@@ -21,10 +21,10 @@ type ExceptionRow = { readonly [K in keyof UserRow]: UserRow[K] | null } & { rea
 
 /** Whom users except from their contacts, by setting. Every method throws `UnknownActorError` for an unknown actor. */
 export class ExceptionRepository {
-  readonly #session: Session;
+  readonly #executor: SqlExecutor;
 
-  constructor(session: Session) {
-    this.#session = session;
+  constructor(executor: SqlExecutor) {
+    this.#executor = executor;
   }
 
   /** Lists at most `limit` exceptions of a setting, newest first, ties by id, those after a position. */
@@ -37,7 +37,7 @@ export class ExceptionRepository {
   ): Promise<Exception[]> {
     const beyond =
       after === undefined ? sql`` : sql`and (created_at, excepted_id) < (${toTimestamp(after)}, ${after.id})`;
-    const rows = await this.#session.read(
+    const rows = await this.#executor.read(
       sql<ExceptionRow>`
         select ${publicUserColumns}, page.micros
         from users actor
@@ -71,7 +71,7 @@ export class ExceptionRepository {
     signal?: AbortSignal,
   ): Promise<void> {
     const name = `exceptions:${actor}:${setting}`;
-    await this.#session.transaction(
+    await this.#executor.transaction(
       async (run) => {
         // The advisory lock makes the check of the limit safe: two concurrent calls could exceed it together. The row locks
         // keep the users from being deleted, and fail at once when one of them is being erased.

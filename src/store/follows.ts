@@ -2,12 +2,12 @@ import { sql } from "kysely";
 import type { Relationship } from "../domain/edges.ts";
 import { PrivacyError } from "../domain/errors.ts";
 import type { UserId } from "../domain/ids.ts";
+import type { SqlExecutor } from "./executor.ts";
 import { lockPair, pairName } from "./pair-lock.ts";
 import { assertWritable, isWritable } from "./server-state.ts";
-import type { Session } from "./session.ts";
-import { statement } from "./statement.ts";
+import { queryTemplate } from "./statement.ts";
 
-const add = statement(
+const add = queryTemplate(
   (follower: UserId, followee: UserId) => sql<{ known: boolean; blocked: boolean }>`
     with follower as (select id from users where id = ${follower} for key share nowait),
     followee as (select id from users where id = ${followee} for key share nowait),
@@ -27,7 +27,7 @@ const add = statement(
     select known, blocked from facts`,
 );
 
-const remove = statement(
+const remove = queryTemplate(
   (follower: UserId, followee: UserId) => sql`
     with known as (select id from users where id in (${follower}, ${followee}) for key share nowait)
     delete from follows
@@ -36,10 +36,10 @@ const remove = statement(
 
 /** Who follows whom. */
 export class FollowRepository {
-  readonly #session: Session;
+  readonly #executor: SqlExecutor;
 
-  constructor(session: Session) {
-    this.#session = session;
+  constructor(executor: SqlExecutor) {
+    this.#executor = executor;
   }
 
   /**
@@ -47,7 +47,7 @@ export class FollowRepository {
    * or `FOLLOW_ACROSS_BLOCK` when either blocks the other.
    */
   async follow(follower: UserId, followee: UserId, signal?: AbortSignal): Promise<void> {
-    await this.#session.transaction(
+    await this.#executor.transaction(
       async (run) => {
         const [facts] = await run(lockPair(follower, followee), add(follower, followee));
         if (!facts?.known) throw new PrivacyError("USER_NOT_FOUND");
@@ -60,7 +60,7 @@ export class FollowRepository {
 
   /** Records that one user does not follow another; the users need not be known. */
   async unfollow(follower: UserId, followee: UserId, signal?: AbortSignal): Promise<void> {
-    await this.#session.transaction(
+    await this.#executor.transaction(
       (run) => run(lockPair(follower, followee), remove(follower, followee)),
       signal,
       [pairName(follower, followee)],
@@ -69,7 +69,7 @@ export class FollowRepository {
 
   /** Returns every fact between two users, all of one moment. Throws `USER_NOT_FOUND` when either is unknown. */
   async relationship(user: UserId, other: UserId, signal?: AbortSignal): Promise<Relationship> {
-    const [row] = await this.#session.read(
+    const [row] = await this.#executor.read(
       sql<Relationship & { isWritable: boolean }>`
         select ${isWritable} as "isWritable",
           exists (select from follows where follower_id = u.id and followee_id = o.id) as "following",

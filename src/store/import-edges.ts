@@ -1,7 +1,7 @@
 import { type RawBuilder, sql } from "kysely";
 import type { ImportedEdge, SkippedRecord } from "../domain/imports.ts";
+import type { Run } from "./executor.ts";
 import { toMoment } from "./instants.ts";
-import type { Run } from "./session.ts";
 
 /** What became of some records. */
 export interface BatchOutcome {

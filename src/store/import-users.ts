@@ -2,7 +2,7 @@ import { type RawBuilder, sql } from "kysely";
 import type { UserId } from "../domain/ids.ts";
 import type { ImportedUser } from "../domain/imports.ts";
 import type { User } from "../domain/user.ts";
-import type { Run } from "./session.ts";
+import type { Run } from "./executor.ts";
 import { lockExistenceShared } from "./user-lock.ts";
 import { upsertUsers } from "./users.ts";
 

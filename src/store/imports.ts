@@ -6,6 +6,7 @@ import {
   type SkippedRecord,
   skipReasons,
 } from "../domain/imports.ts";
+import type { Run, SqlExecutor } from "./executor.ts";
 import {
   type BatchOutcome,
   importBlocks,
@@ -15,7 +16,6 @@ import {
 } from "./import-edges.ts";
 import { importUsers } from "./import-users.ts";
 import { lockPairs } from "./pair-lock.ts";
-import type { Run, Session } from "./session.ts";
 
 interface ImportRow {
   readonly records: string;
@@ -34,15 +34,15 @@ export interface ImportName {
 
 /** Bulk imports, which can be interrupted and resumed: the progress of each is stored with its records. */
 export class ImportRepository {
-  readonly #session: Session;
+  readonly #executor: SqlExecutor;
 
-  constructor(session: Session) {
-    this.#session = session;
+  constructor(executor: SqlExecutor) {
+    this.#executor = executor;
   }
 
   /** Returns how far an import has come; at its beginning when nothing is known of it. */
   async progress({ service, id }: ImportName, signal?: AbortSignal): Promise<ImportProgress> {
-    const rows = await this.#session.read(
+    const rows = await this.#executor.read(
       sql<ImportRow>`select records, stored, unchanged, skipped from service_imports
         where service = ${service} and id = ${id}`,
       signal,
@@ -63,7 +63,7 @@ export class ImportRepository {
     records: readonly ImportRecord[],
     signal?: AbortSignal,
   ): Promise<{ progress: ImportProgress; skipped: SkippedRecord[] }> {
-    return this.#session.transaction(
+    return this.#executor.transaction(
       async (run) => {
         await run(
           sql`insert into service_imports (service, id) values (${service}, ${id}) on conflict do nothing`,

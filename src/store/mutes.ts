@@ -2,8 +2,8 @@ import { sql } from "kysely";
 import type { EdgeRecord, ListPosition } from "../domain/edges.ts";
 import type { UserId } from "../domain/ids.ts";
 import { checkRemoved, type EdgeTable, edgeStatements, readAdded, readList } from "./edges.ts";
+import type { SqlExecutor } from "./executor.ts";
 import { lockPair, pairName } from "./pair-lock.ts";
-import type { Session } from "./session.ts";
 
 const mutes: EdgeTable = {
   name: sql.table("mutes"),
@@ -16,15 +16,15 @@ const statements = edgeStatements(mutes);
 
 /** Who mutes whom. Every method throws `UnknownActorError` for an unknown actor, before anything else. */
 export class MuteRepository {
-  readonly #session: Session;
+  readonly #executor: SqlExecutor;
 
-  constructor(session: Session) {
-    this.#session = session;
+  constructor(executor: SqlExecutor) {
+    this.#executor = executor;
   }
 
   /** Mutes a user. Throws `USER_NOT_FOUND` or `USER_ALREADY_MUTED`. */
   async mute(actor: UserId, target: UserId, signal?: AbortSignal): Promise<EdgeRecord> {
-    return this.#session.transaction(
+    return this.#executor.transaction(
       async (run) => {
         return readAdded(mutes, await run(lockPair(actor, target), statements.add(actor, target)));
       },
@@ -35,7 +35,7 @@ export class MuteRepository {
 
   /** Unmutes a user, muted or not. Throws `USER_NOT_FOUND`. */
   async unmute(actor: UserId, target: UserId, signal?: AbortSignal): Promise<void> {
-    await this.#session.transaction(
+    await this.#executor.transaction(
       async (run) => {
         checkRemoved(await run(lockPair(actor, target), statements.remove(actor, target)));
       },
@@ -51,6 +51,6 @@ export class MuteRepository {
     after?: ListPosition,
     signal?: AbortSignal,
   ): Promise<EdgeRecord[]> {
-    return readList(await this.#session.read(statements.list(actor, limit, after), signal));
+    return readList(await this.#executor.read(statements.list(actor, limit, after), signal));
   }
 }

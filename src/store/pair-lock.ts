@@ -1,8 +1,8 @@
 import { type CompiledQuery, type RawBuilder, sql } from "kysely";
 import type { UserId } from "../domain/ids.ts";
-import { statement } from "./statement.ts";
+import { queryTemplate } from "./statement.ts";
 
-const lock = statement((name: string) => sql`select pg_advisory_xact_lock(hashtextextended(${name}, 0))`);
+const lock = queryTemplate((name: string) => sql`select pg_advisory_xact_lock(hashtextextended(${name}, 0))`);
 
 /**
  * Locks a pair of users, in either order, until the transaction ends. It has to be a statement of its own, before

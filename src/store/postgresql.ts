@@ -1,18 +1,18 @@
 import { MikroORM } from "@mikro-orm/postgresql";
 import type pg from "pg";
 import type { Backend } from "./backend.ts";
+import { DatabaseBreaker } from "./breaker.ts";
 import { boundedCancel } from "./cancel-request.ts";
 import { ConnectionTarget } from "./connection-target.ts";
 import { parseDatabaseUrl } from "./database-url.ts";
+import { SqlExecutor, type StatementTracer } from "./executor.ts";
 import { HealthProbe } from "./health-probe.ts";
 import { type LinedPool, linedPool, type OnWait } from "./lined-pool.ts";
 import { migrate } from "./migrations/migrate.ts";
 import { ormOptions } from "./orm-options.ts";
 import { PreparedClient } from "./prepared-client.ts";
-import { Session, type StatementTracer } from "./session.ts";
 import { StatementNames } from "./statement-names.ts";
 import type { Patience } from "./waiting-line.ts";
-import { Watch } from "./watch.ts";
 
 const maxConnections = 16;
 /** As many as statements of decisions run at once. */
@@ -107,7 +107,7 @@ export async function openPostgresql(
       }) as PreparedClient & pg.Client,
     target,
   );
-  const watch = new Watch(async () => {
+  const watch = new DatabaseBreaker(async () => {
     const health = await probe.ask();
     for (const pool of pools)
       pool.closeConnections(({ server, openedAt }) => server !== health.server || openedAt < health.failedAt);
@@ -115,11 +115,11 @@ export async function openPostgresql(
   const addresses = hosts.map(({ host, port }) => `${host}:${port}`).join(",");
   return {
     kind: "postgresql",
-    session: new Session(orm.em.fork().getKysely(), { watch, tracer }),
-    checks: new Session(checks.em.fork().getKysely(), { watch, tracer }),
+    executor: new SqlExecutor(orm.em.fork().getKysely(), { watch, tracer }),
+    checks: new SqlExecutor(checks.em.fork().getKysely(), { watch, tracer }),
     description: `${addresses}/${database}`,
     watch: (onChange) => watch.start(onChange),
-    sendsAway: () => changesPool.sendsAway(),
+    isSaturated: () => changesPool.sendsAway(),
     pools: () => pools.map((pool) => pool.figures()),
     async migrate() {
       // Migrations take as long as they take: a pool without timeouts, of one connection for the transaction and

@@ -2,17 +2,17 @@ import { sql } from "kysely";
 import { UnknownActorError } from "../domain/errors.ts";
 import type { UserId } from "../domain/ids.ts";
 import { type Audience, defaultAudience, type PrivacySetting } from "../domain/settings.ts";
-import type { Session } from "./session.ts";
-import { statement } from "./statement.ts";
+import type { SqlExecutor } from "./executor.ts";
+import { queryTemplate } from "./statement.ts";
 
-const chosenBy = statement(
+const chosenBy = queryTemplate(
   (actor: UserId) => sql<{ setting: PrivacySetting | null; audience: Audience }>`
     select p.setting, p.audience
     from users u left join privacy_settings p on p.user_id = u.id
     where u.id = ${actor}`,
 );
 
-const choose = statement(
+const choose = queryTemplate(
   (actor: UserId, setting: PrivacySetting, audience: Audience) => sql`
     insert into privacy_settings (user_id, setting, audience)
     select id, ${setting}, ${audience} from users where id = ${actor} for key share nowait
@@ -22,15 +22,15 @@ const choose = statement(
 
 /** The audiences that users chose. */
 export class SettingsRepository {
-  readonly #session: Session;
+  readonly #executor: SqlExecutor;
 
-  constructor(session: Session) {
-    this.#session = session;
+  constructor(executor: SqlExecutor) {
+    this.#executor = executor;
   }
 
   /** Returns the audience of every setting, the default where the actor chose none. Throws `UnknownActorError`. */
   async get(actor: UserId, signal?: AbortSignal): Promise<Record<PrivacySetting, Audience>> {
-    const rows = await this.#session.read(chosenBy(actor), signal);
+    const rows = await this.#executor.read(chosenBy(actor), signal);
     if (rows.length === 0) throw new UnknownActorError();
     const audiences: Record<PrivacySetting, Audience> = {
       last_seen: defaultAudience,
@@ -46,7 +46,7 @@ export class SettingsRepository {
   /** Chooses the audience of a setting. Throws `UnknownActorError`. */
   async set(actor: UserId, setting: PrivacySetting, audience: Audience, signal?: AbortSignal): Promise<void> {
     // Concurrent changes of one setting wait for each other: by the lock of the row, or of its key when the row is new.
-    await this.#session.transaction(
+    await this.#executor.transaction(
       async (run) => {
         const rows = await run(choose(actor, setting, audience));
         if (rows.length === 0) throw new UnknownActorError();

@@ -6,7 +6,7 @@ import { type CompiledQuery, createQueryId, PostgresQueryCompiler, type RawBuild
  *
  * `template` has each of its arguments as a value, as often as it likes, and no other values.
  */
-export function statement<Row, Values extends readonly unknown[]>(
+export function queryTemplate<Row, Values extends readonly unknown[]>(
   template: (...values: Values) => RawBuilder<Row>,
 ): (...values: Values) => CompiledQuery<Row> {
   let compiled: Compiled<Row> | undefined;

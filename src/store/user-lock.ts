@@ -1,16 +1,16 @@
 import { type CompiledQuery, sql } from "kysely";
 import type { UserId } from "../domain/ids.ts";
-import type { Run } from "./session.ts";
-import { statement } from "./statement.ts";
+import type { Run } from "./executor.ts";
+import { queryTemplate } from "./statement.ts";
 
 /** The lock key of a change that creates, replaces or erases a user. */
 export function existenceName(id: UserId): string {
   return `user:${id}`;
 }
 
-const lockRow = statement((id: UserId) => sql`select from users where id = ${id} for update`);
+const lockRow = queryTemplate((id: UserId) => sql`select from users where id = ${id} for update`);
 
-const lockKey = statement(
+const lockKey = queryTemplate(
   (id: UserId) => sql`
     insert into users (id, user_name, first_name, last_name, profile_picture_urls, is_verified)
     values (${id}, '', '', '', '{}', false)

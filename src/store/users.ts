@@ -3,28 +3,28 @@ import { PrivacyError } from "../domain/errors.ts";
 import type { UserId } from "../domain/ids.ts";
 import type { User } from "../domain/user.ts";
 import { eraseUser } from "./erasure.ts";
-import type { Run, Session } from "./session.ts";
+import type { Run, SqlExecutor } from "./executor.ts";
 import { existenceName, lockExistenceShared } from "./user-lock.ts";
 import { toUser, type UserRow, userColumns } from "./user-row.ts";
 
 /** The users that the accounts service described. */
 export class UserRepository {
-  readonly #session: Session;
+  readonly #executor: SqlExecutor;
 
-  constructor(session: Session) {
-    this.#session = session;
+  constructor(executor: SqlExecutor) {
+    this.#executor = executor;
   }
 
   /** Creates users, or replaces what is known of them: all or none. The last of two with one id wins. */
   async upsert(users: readonly User[], signal?: AbortSignal): Promise<void> {
-    await this.#session.transaction((run) => upsertUsers(run, users), signal, [
+    await this.#executor.transaction((run) => upsertUsers(run, users), signal, [
       ...new Set(users.map(({ id }) => existenceName(id))),
     ]);
   }
 
   /** Returns a user as it was upserted. Throws `USER_NOT_FOUND`. */
   async find(id: UserId, signal?: AbortSignal): Promise<User> {
-    const [row] = await this.#session.read(
+    const [row] = await this.#executor.read(
       sql<UserRow>`select ${userColumns} from users u where u.id = ${id}`,
       signal,
     );
@@ -34,7 +34,7 @@ export class UserRepository {
 
   /** Returns the ids of the users of a name, which several may share, in the order of the ids. */
   async findByName(name: string, signal?: AbortSignal): Promise<UserId[]> {
-    const rows = await this.#session.read(
+    const rows = await this.#executor.read(
       sql<{ id: UserId }>`select id from users where user_name = ${name} order by id`,
       signal,
     );
@@ -43,12 +43,12 @@ export class UserRepository {
 
   /** Erases a user and every row that mentions it. Deleting an unknown user changes nothing. */
   async delete(id: UserId, signal?: AbortSignal): Promise<void> {
-    await this.#session.transaction((run) => eraseUser(run, id), signal, [existenceName(id)]);
+    await this.#executor.transaction((run) => eraseUser(run, id), signal, [existenceName(id)]);
   }
 
   /** Tells whether there is no user at all. */
   async isEmpty(signal?: AbortSignal): Promise<boolean> {
-    const rows = await this.#session.read(sql`select from users limit 1`, signal);
+    const rows = await this.#executor.read(sql`select from users limit 1`, signal);
     return rows.length === 0;
   }
 }

@@ -240,7 +240,7 @@ describe("a service whose database lets nobody in soon", () => {
     it(`${sendsAway ? "refuses" : "takes"} what comes over REST, ${sendsAway ? "before" : "and"} it looks at the token`, async () => {
       const service = await startService(undefined, {}, async (options) => ({
         ...(await openDatabase(options)),
-        sendsAway: () => sendsAway,
+        isSaturated: () => sendsAway,
       }));
       await using _ = { [Symbol.asyncDispose]: () => service.stop(0).then(() => {}) };
       const answer = await fetch(service.publicUrl + settings);

@@ -300,7 +300,7 @@ describe("a change whose outcome is unknown", function () {
   });
 
   it("cannot be sent outside of a transaction", async () => {
-    const { session, close } = await openPostgresql(server.url, () => {});
+    const { executor, close } = await openPostgresql(server.url, () => {});
     try {
       for (const statement of [
         sql`insert into users select * from users`,
@@ -308,7 +308,7 @@ describe("a change whose outcome is unknown", function () {
         sql`update users set last_name = ''`,
         sql`select from users for share`,
       ])
-        expect(String(await failureOf(session.read(statement)))).to.include("in a transaction");
+        expect(String(await failureOf(executor.read(statement)))).to.include("in a transaction");
     } finally {
       await close();
     }

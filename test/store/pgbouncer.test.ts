@@ -103,7 +103,7 @@ for (const mode of ["session", "transaction"] as const) {
           sql`select from pg_stat_activity where query like '%sleep(30)%' and state = 'active' and pid <> pg_backend_pid()`,
         );
       const backend = await open(pooler.url, []);
-      const call = failureOf(backend.session.read(sql`select pg_sleep(30)`, controller.signal));
+      const call = failureOf(backend.executor.read(sql`select pg_sleep(30)`, controller.signal));
       await until(async () => (await query()).length === 1);
       controller.abort(new Error("the caller went away"));
       await call;

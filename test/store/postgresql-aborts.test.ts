@@ -87,7 +87,7 @@ describe("aborts on PostgreSQL", () => {
     const backend = await openPostgresql(store().url, () => {}, { patience });
     const other = testStore(backend);
     const holding = new AbortController();
-    const holders = others.map(() => backend.session.read(sql`select pg_sleep(60)`, holding.signal));
+    const holders = others.map(() => backend.executor.read(sql`select pg_sleep(60)`, holding.signal));
     await until(async () => (await store().running()).length === poolSize);
     const reason = new Error("the caller went away");
     const controller = new AbortController();

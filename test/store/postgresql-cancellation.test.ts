@@ -1,8 +1,8 @@
 import { expect } from "chai";
 import { Kysely, sql } from "kysely";
 import { boundedCancel, sendCancelRequest } from "../../src/store/cancel-request.ts";
+import { SqlExecutor } from "../../src/store/executor.ts";
 import { linedPool } from "../../src/store/lined-pool.ts";
-import { Session } from "../../src/store/session.ts";
 import { type FreezingProxy, startFreezingProxy } from "../support/freezing-proxy.ts";
 import { onPostgresql } from "./suite/postgresql.ts";
 import { failureOf, tally, until } from "./suite/store.ts";
@@ -40,11 +40,11 @@ describe("a cancellation that comes late", () => {
     });
     const db = new Kysely<unknown>({ dialect: pool.dialect });
     opened.push(db);
-    const session = new Session(db);
+    const executor = new SqlExecutor(db);
 
     await holdLock();
     const controller = new AbortController();
-    const first = failureOf(session.read(lock(), controller.signal));
+    const first = failureOf(executor.read(lock(), controller.signal));
     await store().untilWaiting(1);
     const deliver = proxy.delay(isCancellation);
     controller.abort(new Error("the caller went away"));
@@ -54,7 +54,7 @@ describe("a cancellation that comes late", () => {
     await store().admin.query("rollback");
     await until(async () => (await store().running()).length === 0);
     await holdLock();
-    const next = tally([session.read(lock())]);
+    const next = tally([executor.read(lock())]);
     await store().untilWaiting(1);
     await deliver();
     await store().admin.query("rollback");

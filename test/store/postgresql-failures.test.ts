@@ -114,7 +114,7 @@ describe("a PostgreSQL server that fails", () => {
     opened.push(other);
     const holding = new AbortController();
     const holders = Array.from({ length: poolSize }, () =>
-      backend.session.read(sql`select pg_sleep(60)`, holding.signal).catch(() => {}),
+      backend.executor.read(sql`select pg_sleep(60)`, holding.signal).catch(() => {}),
     );
     await until(async () => (await store().running()).length === poolSize);
     await expectReason(other.ping(), "UNAVAILABLE");

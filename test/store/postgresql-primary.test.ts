@@ -6,8 +6,8 @@ import type { CompiledQuery } from "kysely";
 import pg from "pg";
 import type { PrivacyError } from "../../src/domain/errors.ts";
 import type { UserId } from "../../src/domain/ids.ts";
+import type { SqlExecutor } from "../../src/store/executor.ts";
 import { openPostgresql } from "../../src/store/postgresql.ts";
-import type { Session } from "../../src/store/session.ts";
 import { freezeServer } from "../resilience/support/server-faults.ts";
 import { canStartServer, startThrowawayServer, type ThrowawayServer } from "../support/throwaway-server.ts";
 import { expectReason, failureOf, type TestStore, testStore, until } from "./suite/store.ts";
@@ -129,7 +129,7 @@ describe("a PostgreSQL server that is not the primary", function () {
 
   it("would decide if the statement of a check had no condition on the server", async () => {
     const backend = await openPostgresql(primary.url, () => {});
-    const credulous: Pick<Session, "read"> = {
+    const credulous: Pick<SqlExecutor, "read"> = {
       read(statement, signal) {
         const { sql, ...query } = statement as CompiledQuery<never>;
         const asking = /\s+where\s+\(select not pg_is_in_recovery\(\).*$/s;
@@ -137,7 +137,7 @@ describe("a PostgreSQL server that is not the primary", function () {
         return backend.checks.read({ ...query, sql: sql.replace(asking, "") }, signal);
       },
     };
-    const other = testStore({ ...backend, checks: credulous as Session });
+    const other = testStore({ ...backend, checks: credulous as SqlExecutor });
     opened.push(other);
     await check(other);
     await setReadOnly("on");

@@ -31,17 +31,17 @@ describe("PostgreSQL over a Unix socket", () => {
   it("is reached, migrated and described by its directory", async () => {
     expect(await backend.migrate()).not.to.eql([]);
     const overSocket = sql<{ is: boolean }>`select inet_server_addr() is null as is`;
-    expect(await backend.session.read(overSocket)).to.eql([{ is: true }]);
+    expect(await backend.executor.read(overSocket)).to.eql([{ is: true }]);
     expect(backend.description).to.equal(`${folder}:${new URL(server.url).port}/postgres`);
   });
 
   it("has statements cancelled", async () => {
     const controller = new AbortController();
     const sleeping = sql`select from pg_stat_activity where state = 'active' and query = 'select pg_sleep(30)'`;
-    const call = failureOf(backend.session.read(sql`select pg_sleep(30)`, controller.signal));
-    await until(async () => (await backend.session.read(sleeping)).length === 1);
+    const call = failureOf(backend.executor.read(sql`select pg_sleep(30)`, controller.signal));
+    await until(async () => (await backend.executor.read(sleeping)).length === 1);
     controller.abort(new Error("the caller went away"));
     await call;
-    await until(async () => (await backend.session.read(sleeping)).length === 0);
+    await until(async () => (await backend.executor.read(sleeping)).length === 0);
   });
 });

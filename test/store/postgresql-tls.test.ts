@@ -57,30 +57,30 @@ describe("PostgreSQL over TLS", () => {
 
   for (const sslmode of ["require", "verify-ca", "verify-full", "no-verify"])
     it(`is encrypted with sslmode=${sslmode}`, async () => {
-      const { session } = await open({ sslmode, sslrootcert: authority.certFile });
-      expect(await session.read(isEncrypted)).to.eql([{ ssl: true }]);
+      const { executor } = await open({ sslmode, sslrootcert: authority.certFile });
+      expect(await executor.read(isEncrypted)).to.eql([{ ssl: true }]);
     });
 
   it("is not encrypted without sslmode", async () => {
-    const { session } = await open({});
-    expect(await session.read(isEncrypted)).to.eql([{ ssl: false }]);
+    const { executor } = await open({});
+    expect(await executor.read(isEncrypted)).to.eql([{ ssl: false }]);
   });
 
   for (const sslmode of ["require", "verify-full"])
     it(`is refused with sslmode=${sslmode} when another authority signed its certificate`, async () => {
-      const { session } = await open({ sslmode, sslrootcert: makeAuthority("other").certFile });
-      const failure = (await failureOf(session.read(isEncrypted))) as PrivacyError;
+      const { executor } = await open({ sslmode, sslrootcert: makeAuthority("other").certFile });
+      const failure = (await failureOf(executor.read(isEncrypted))) as PrivacyError;
       expect(String(failure.cause ?? failure)).to.match(/certificate/);
     });
 
   it("has statements cancelled", async () => {
-    const { session } = await open({ sslmode: "verify-full", sslrootcert: authority.certFile });
+    const { executor } = await open({ sslmode: "verify-full", sslrootcert: authority.certFile });
     const controller = new AbortController();
     const sleeping = sql`select from pg_stat_activity where state = 'active' and query = 'select pg_sleep(30)'`;
-    const call = failureOf(session.read(sql`select pg_sleep(30)`, controller.signal));
-    await until(async () => (await session.read(sleeping)).length === 1);
+    const call = failureOf(executor.read(sql`select pg_sleep(30)`, controller.signal));
+    await until(async () => (await executor.read(sleeping)).length === 1);
     controller.abort(new Error("the caller went away"));
     await call;
-    await until(async () => (await session.read(sleeping)).length === 0);
+    await until(async () => (await executor.read(sleeping)).length === 0);
   });
 });

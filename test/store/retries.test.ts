@@ -3,9 +3,9 @@ import { type RawBuilder, sql } from "kysely";
 import type { PrivacyError } from "../../src/domain/errors.ts";
 import type { UserId } from "../../src/domain/ids.ts";
 import type { Backend } from "../../src/store/backend.ts";
+import type { Run, SqlExecutor } from "../../src/store/executor.ts";
 import { openPostgresql } from "../../src/store/postgresql.ts";
 import { retrying } from "../../src/store/retry.ts";
-import type { Run, Session } from "../../src/store/session.ts";
 import { onPostgresql } from "./suite/postgresql.ts";
 import { failureOf, unknownId, until } from "./suite/store.ts";
 
@@ -20,12 +20,12 @@ async function reasonOf(call: Promise<unknown>): Promise<unknown> {
 describe("retries on PostgreSQL", () => {
   const store = onPostgresql();
   let backend: Backend;
-  let session: Session;
+  let executor: SqlExecutor;
   let [ann, bob] = [] as unknown as [UserId, UserId];
 
   before(async () => {
     backend = await openPostgresql(store().url, () => {});
-    session = backend.session;
+    executor = backend.executor;
     await change(sql`create table marks (name text primary key, count integer not null)`);
   });
   after(() => backend?.close());
@@ -34,7 +34,7 @@ describe("retries on PostgreSQL", () => {
   });
   afterEach(() => store().admin.query("rollback"));
 
-  const change = (statement: RawBuilder<unknown>) => session.transaction((run) => run(statement));
+  const change = (statement: RawBuilder<unknown>) => executor.transaction((run) => run(statement));
 
   /** Counts up; who waits for the row has done it twice if it was done at all. */
   const mark = (name: string): RawBuilder<unknown> =>
@@ -65,7 +65,7 @@ describe("retries on PostgreSQL", () => {
     let runs = 0;
     const bothReached = Promise.withResolvers<void>();
     const crossing = (first: string, second: string) =>
-      session.transaction(async (run) => {
+      executor.transaction(async (run) => {
         runs++;
         await run(mark(first));
         if (runs >= 2) bothReached.resolve();
@@ -98,7 +98,7 @@ describe("retries on PostgreSQL", () => {
   it("try a transaction again whose connection ended while a statement waited", async () => {
     await holdLock();
     const name = unknownId();
-    const done = session.transaction(async (run) => {
+    const done = executor.transaction(async (run) => {
       await run(mark(name));
       await run(lock());
     });
@@ -113,7 +113,7 @@ describe("retries on PostgreSQL", () => {
   it("try a transaction again whose connection ended between two statements", async () => {
     const name = unknownId();
     let runs = 0;
-    await session.transaction(async (run) => {
+    await executor.transaction(async (run) => {
       await run(mark(name));
       if (++runs === 1) await endConnection(await pidOf(run));
       await run(sql`select 1`);
@@ -146,14 +146,14 @@ describe("retries on PostgreSQL", () => {
         create constraint trigger commit_slowly after insert or update on marks
         deferrable initially deferred for each row execute function commit_slowly()`);
     });
-    after(() => session?.transaction((run) => run(sql`drop function commit_slowly cascade`)));
+    after(() => executor?.transaction((run) => run(sql`drop function commit_slowly cascade`)));
 
     it("never try a transaction again that ended during its commit", async () => {
       await holdLock();
       const name = unknownId();
       let runs = 0;
       const outcome = reasonOf(
-        session.transaction(async (run) => {
+        executor.transaction(async (run) => {
           runs++;
           await run(mark(name));
         }),
@@ -197,7 +197,7 @@ describe("retries on PostgreSQL", () => {
       deferrable initially deferred for each row execute function fail_first_commit()`);
     const name = unknownId();
     let runs = 0;
-    await session.transaction(async (run) => {
+    await executor.transaction(async (run) => {
       runs++;
       if (runs === 2) await endConnection(await pidOf(run));
       await run(mark(name));
@@ -209,7 +209,7 @@ describe("retries on PostgreSQL", () => {
 
   it("try a read again whose connection ended", async () => {
     await holdLock();
-    const read = session.read(sql<{ one: number }>`select 1 as one, (${lock()})::text as locked`);
+    const read = executor.read(sql<{ one: number }>`select 1 as one, (${lock()})::text as locked`);
     await store().untilWaiting(1);
     await endConnection(await waitingPid());
     await store().untilWaiting(1);
@@ -223,20 +223,20 @@ describe("retries on PostgreSQL", () => {
     const raise = sql`select fail()`;
     let runs = 0;
     const outcome = await reasonOf(
-      session.transaction(async (run) => {
+      executor.transaction(async (run) => {
         runs++;
         await run(raise);
       }),
     );
     expect(outcome).to.equal("UNAVAILABLE");
     expect(runs).to.equal(attempts);
-    expect(await reasonOf(session.read(raise))).to.equal("UNAVAILABLE");
+    expect(await reasonOf(executor.read(raise))).to.equal("UNAVAILABLE");
   });
 
   it("do not hide what is no accident", async () => {
     let runs = 0;
     const failure = await failureOf(
-      session.transaction(async (run) => {
+      executor.transaction(async (run) => {
         runs++;
         await run(sql`select 1 / 0`);
       }),
@@ -250,7 +250,7 @@ describe("retries on PostgreSQL", () => {
     const controller = new AbortController();
     let runs = 0;
     const outcome = failureOf(
-      session.transaction(async (run) => {
+      executor.transaction(async (run) => {
         runs++;
         await run(sql`select 1`);
         // Before any pause ends, and after it has begun.
@@ -275,7 +275,7 @@ describe("retries on PostgreSQL", () => {
   });
 
   it("leave no connection in a transaction", async () => {
-    await Promise.all(Array.from({ length: 32 }, () => session.read(sql`select 1`)));
+    await Promise.all(Array.from({ length: 32 }, () => executor.read(sql`select 1`)));
     const { rows } = await store().admin.query(
       "select query from pg_stat_activity where application_name = 'privacy-control' and state like 'idle in %'",
     );

@@ -1,7 +1,7 @@
 import { type CompiledQuery, Kysely, PostgresDialect } from "kysely";
 import pg from "pg";
 import { type Database, databaseOn } from "../../src/store/database.ts";
-import { Session } from "../../src/store/session.ts";
+import { SqlExecutor } from "../../src/store/executor.ts";
 
 /** A statement as it goes to the server. */
 export type Statement = Pick<CompiledQuery, "sql" | "parameters">;
@@ -18,14 +18,14 @@ export async function statementsOf(
       sent.push(query);
     },
   });
-  const session = new Session(db);
+  const executor = new SqlExecutor(db);
   const database = databaseOn({
     kind: "postgresql",
-    session,
-    checks: session,
+    executor,
+    checks: executor,
     description: "recorded",
     watch: () => {},
-    sendsAway: () => false,
+    isSaturated: () => false,
     pools: () => [],
     migrate: async () => [],
     close: () => db.destroy(),

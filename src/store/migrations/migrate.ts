@@ -2,7 +2,7 @@ import { randomBytes } from "node:crypto";
 import type { IMigrator } from "@mikro-orm/core";
 import type { SqlEntityManager } from "@mikro-orm/postgresql";
 import { type RawBuilder, sql } from "kysely";
-import type { Session } from "../session.ts";
+import type { SqlExecutor } from "../executor.ts";
 import { grantTo } from "./grants.ts";
 import { migrationsList } from "./list.ts";
 
@@ -40,9 +40,9 @@ export async function migrate(
 }
 
 /** Returns the names of the migrations that the database lacks, oldest first. Changes nothing. */
-export async function pendingMigrations(session: Session, signal?: AbortSignal): Promise<string[]> {
+export async function pendingMigrations(executor: SqlExecutor, signal?: AbortSignal): Promise<string[]> {
   const names = migrationsList.map(({ name }) => name);
-  const applied = await appliedMigrations((statement) => session.read(statement, signal));
+  const applied = await appliedMigrations((statement) => executor.read(statement, signal));
   return names.filter((name) => !applied.includes(name));
 }
 

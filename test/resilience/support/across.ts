@@ -11,7 +11,7 @@ export async function countAcross(database: string): Promise<number> {
   const open = database.startsWith("postgres:") ? openPostgresql : openEmbedded;
   const backend: Backend = await open(database, () => {});
   try {
-    const rows = await backend.session.read(sql`
+    const rows = await backend.executor.read(sql`
       select from follows f where exists (
         select from blocks b
         where (b.blocker_id, b.blocked_id) in ((f.follower_id, f.followee_id), (f.followee_id, f.follower_id))

@@ -1,9 +1,9 @@
 import type { Backend } from "../../../src/store/backend.ts";
 import { type Database, type DatabaseOptions, databaseOn } from "../../../src/store/database.ts";
 import { openEmbedded } from "../../../src/store/embedded.ts";
+import type { SqlExecutor } from "../../../src/store/executor.ts";
 import { PooledConnection } from "../../../src/store/pooled-connection.ts";
 import { openPostgresql } from "../../../src/store/postgresql.ts";
-import type { Session } from "../../../src/store/session.ts";
 
 /**
  * The store with one protection taken out. Each run has to fail on the mutant that it is meant for, or it proves
@@ -11,13 +11,13 @@ import type { Session } from "../../../src/store/session.ts";
  */
 export const mutants = {
   /** Answers a transaction before it is committed. */
-  early: (options) => opened(options, (session) => ({ ...session, transaction: early(session) })),
+  early: (options) => opened(options, (executor) => ({ ...executor, transaction: early(executor) })),
 
   /** Leaves the statements of callers who have gone to themselves. */
   uncancelled: (options) =>
-    opened(options, (session) => ({
-      read: (statement, signal) => abandoned(session.read(statement), signal),
-      transaction: (work, signal) => abandoned(session.transaction(work), signal),
+    opened(options, (executor) => ({
+      read: (statement, signal) => abandoned(executor.read(statement), signal),
+      transaction: (work, signal) => abandoned(executor.transaction(work), signal),
     })),
 
   /** Waits for as long as the database takes. */
@@ -25,28 +25,28 @@ export const mutants = {
     const url = new URL(options.url ?? "");
     for (const name of ["lock_timeout", "statement_timeout", "query_timeout"])
       url.searchParams.set(name, "3600000");
-    const database = await opened({ ...options, url: url.href }, (session) => session);
+    const database = await opened({ ...options, url: url.href }, (executor) => executor);
     return { ...database, watch: () => {} };
   },
 
   /** Keeps the connections to a server that was replaced. */
   stale: (options) => {
     PooledConnection.prototype.close = () => {};
-    return opened(options, (session) => session);
+    return opened(options, (executor) => executor);
   },
 
   /** Keeps 1 KB of every call. */
   leaky: (options) => {
     const kept: unknown[] = [];
     const leak = () => kept.push(new Array(128).fill(0));
-    return opened(options, (session) => ({
+    return opened(options, (executor) => ({
       read: (statement, signal) => {
         leak();
-        return session.read(statement, signal);
+        return executor.read(statement, signal);
       },
       transaction: (work, signal) => {
         leak();
-        return session.transaction(work, signal);
+        return executor.transaction(work, signal);
       },
     }));
   },
@@ -54,24 +54,24 @@ export const mutants = {
 
 export type Mutant = keyof typeof mutants;
 
-type Statements = Pick<Session, "read" | "transaction">;
+type Statements = Pick<SqlExecutor, "read" | "transaction">;
 
 /** The store whose statements pass what `alter` makes of them. */
 async function opened(
   { url, dataDir = "", log = () => {} }: DatabaseOptions,
-  alter: (session: Statements) => Statements,
+  alter: (executor: Statements) => Statements,
 ): Promise<Database> {
   const backend = url === undefined ? await openEmbedded(dataDir, log) : await openPostgresql(url, log);
-  const altered = (session: Session) =>
+  const altered = (executor: SqlExecutor) =>
     alter({
-      read: (statement, signal) => session.read(statement, signal),
-      transaction: (work, signal) => session.transaction(work, signal),
-    }) as Session;
-  const { session, checks } = backend;
-  return databaseOn({ ...backend, session: altered(session), checks: altered(checks) } satisfies Backend);
+      read: (statement, signal) => executor.read(statement, signal),
+      transaction: (work, signal) => executor.transaction(work, signal),
+    }) as SqlExecutor;
+  const { executor, checks } = backend;
+  return databaseOn({ ...backend, executor: altered(executor), checks: altered(checks) } satisfies Backend);
 }
 
-function early(session: Statements): Session["transaction"] {
+function early(executor: Statements): SqlExecutor["transaction"] {
   return (work, signal) => {
     const { promise, resolve, reject } = Promise.withResolvers<Awaited<ReturnType<typeof work>>>();
     const answering = async (run: Parameters<typeof work>[0]) => {
@@ -79,7 +79,7 @@ function early(session: Statements): Session["transaction"] {
       resolve(result);
       return result;
     };
-    session.transaction(answering, signal).catch(reject);
+    executor.transaction(answering, signal).catch(reject);
     return promise;
   };
 }

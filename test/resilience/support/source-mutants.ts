@@ -70,11 +70,11 @@ const mutants = {
   },
   // What is sent and answered late still takes effect.
   "a commit for nobody": {
-    file: "src/store/session.ts",
+    file: "src/store/executor.ts",
     edits: [["result = await work(run);\n          assertAwaited();", "result = await work(run);"]],
   },
   "changes outside of transactions": {
-    file: "src/store/session.ts",
+    file: "src/store/executor.ts",
     edits: [["sql`begin isolation level read committed`", "sql`select 1`"]],
   },
 } as const satisfies Record<string, Mutant>;

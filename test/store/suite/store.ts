@@ -20,7 +20,7 @@ export function testStore(backend: Backend): TestStore {
   const database = databaseOn(backend);
   return {
     ...database,
-    query: (statement) => backend.session.transaction((run) => run(statement)),
+    query: (statement) => backend.executor.transaction((run) => run(statement)),
     async newUser(facts) {
       const user = someUser(facts);
       await database.users.upsert([user]);

@@ -1,10 +1,10 @@
 import { expect } from "chai";
 import { sql } from "kysely";
-import { statement } from "../../../src/store/statement.ts";
+import { queryTemplate } from "../../../src/store/statement.ts";
 
 describe("a statement of which only the values change", () => {
   it("has the text of its template, and the values of each call", () => {
-    const named = statement((name: string, age: number) => sql`select ${name}, ${sql.lit(7)}, ${age}`);
+    const named = queryTemplate((name: string, age: number) => sql`select ${name}, ${sql.lit(7)}, ${age}`);
     const [first, second] = [named("a", 1), named("b", 2)];
     expect(first.sql).to.equal("select $1, 7, $2");
     expect(second.sql).to.equal(first.sql);
@@ -15,15 +15,15 @@ describe("a statement of which only the values change", () => {
   });
 
   it("may have a value in any place, and more than once", () => {
-    const swapped = statement((a: string, b: string) => sql`select ${b}, ${a}, ${b}`);
+    const swapped = queryTemplate((a: string, b: string) => sql`select ${b}, ${a}, ${b}`);
     expect(swapped("a", "b").parameters).to.eql(["b", "a", "b"]);
     expect(swapped("c", "c").parameters).to.eql(["c", "c", "c"]);
   });
 
   it("refuses a template that leaves an argument out, or has a value that is none", () => {
-    const without = statement((_: string) => sql`select 1`);
-    const constant = statement((a: string) => sql`select ${"always"}, ${a}`);
-    const changed = statement((a: string) => sql`select ${`${a}!`}`);
+    const without = queryTemplate((_: string) => sql`select 1`);
+    const constant = queryTemplate((a: string) => sql`select ${"always"}, ${a}`);
+    const changed = queryTemplate((a: string) => sql`select ${`${a}!`}`);
     for (const refused of [without, constant, changed]) expect(() => refused("a")).to.throw("arguments");
   });
 });

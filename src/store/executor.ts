@@ -7,14 +7,14 @@ import {
   sql,
 } from "kysely";
 import { PrivacyError } from "../domain/errors.ts";
+import type { Caller, DatabaseBreaker } from "./breaker.ts";
 import { isConnectionLost, isLockRefused, isRolledBack, toStoreError } from "./errors.ts";
 import { KeyedLimiter } from "./keyed-limiter.ts";
 import { type LentConnection, lend } from "./lend.ts";
 import { retrying } from "./retry.ts";
-import { statement } from "./statement.ts";
+import { queryTemplate } from "./statement.ts";
 import { type StatementKind, statementKind } from "./statement-kind.ts";
 import { type Patience, WaitingLine } from "./waiting-line.ts";
-import type { Caller, Watch } from "./watch.ts";
 
 /** Follows the statements of a call. */
 export interface StatementTracer {
@@ -22,9 +22,9 @@ export interface StatementTracer {
   statement<T>(kind: StatementKind, send: () => Promise<T>): Promise<T>;
 }
 
-interface SessionHooks {
+interface ExecutorOptions {
   /** Tells when the database is away. */
-  readonly watch?: Watch | undefined;
+  readonly watch?: DatabaseBreaker | undefined;
   readonly tracer?: StatementTracer | undefined;
 }
 
@@ -34,13 +34,13 @@ type Sendable<Row> = RawBuilder<Row> | CompiledQuery<Row>;
 /** Runs statements, each when the one before has ended, and returns the rows of the last. */
 export type Run = <Row>(...statements: [...Sendable<unknown>[], Sendable<Row>]) => Promise<Row[]>;
 
-const begin = statement(() => sql`begin isolation level read committed`)();
-const commit = statement(() => sql`commit`)();
-const rollback = statement(() => sql`rollback`)();
+const begin = queryTemplate(() => sql`begin isolation level read committed`)();
+const commit = queryTemplate(() => sql`commit`)();
+const rollback = queryTemplate(() => sql`rollback`)();
 
 /** How long the first attempt waits for a lock; the shorter time while transactions are queued for a long wait. */
-const shortLockTimeout = statement(() => sql`set local lock_timeout = 100`)();
-const shorterLockTimeout = statement(() => sql`set local lock_timeout = 10`)();
+const shortLockTimeout = queryTemplate(() => sql`set local lock_timeout = 100`)();
+const shorterLockTimeout = queryTemplate(() => sql`set local lock_timeout = 10`)();
 /** How many transactions at once may wait for a lock as long as the session's `lock_timeout`. */
 const maxLongLockWaits = 4;
 /** How long a transaction is queued before such a wait. */
@@ -68,14 +68,14 @@ const unwatched: Caller = { waits: true };
  * What the server rolled back by itself, and what was cut off before it could take effect, is tried again a few
  * times while the caller waits; a change whose outcome is unknown never is.
  */
-export class Session {
+export class SqlExecutor {
   readonly #executor: QueryExecutor;
-  readonly #watch: Watch | undefined;
+  readonly #watch: DatabaseBreaker | undefined;
   readonly #tracer: StatementTracer | undefined;
   readonly #byLockKey = new KeyedLimiter();
   readonly #longLockWaits = new WaitingLine(maxLongLockWaits, longWaitTimeout);
 
-  constructor(db: Kysely<unknown>, { watch, tracer }: SessionHooks = {}) {
+  constructor(db: Kysely<unknown>, { watch, tracer }: ExecutorOptions = {}) {
     this.#executor = db.getExecutor();
     this.#watch = watch;
     this.#tracer = tracer;
@@ -165,7 +165,7 @@ export class Session {
         signal,
       );
     try {
-      return await (this.#watch === undefined ? work(unwatched) : this.#watch.guard(work));
+      return await (this.#watch === undefined ? work(unwatched) : this.#watch.execute(work));
     } catch (failure) {
       throw toStoreError(failure, signal);
     }

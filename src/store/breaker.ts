@@ -3,7 +3,7 @@ import { type Placed, Roster } from "../collections/roster.ts";
 import { PrivacyError } from "../domain/errors.ts";
 
 /** When a watch asks, and when it takes silence for an answer. In milliseconds. */
-export interface WatchTimes {
+export interface ProbeTimes {
   /** Between an answer and the next question. */
   readonly pauseMs: number;
   /** Without an answer to anything. */
@@ -30,9 +30,9 @@ interface Waiter extends Placed, Caller {
  * Only the question decides, never how calls fare: one that waits for a lock takes nobody along. Calls that are
  * answered speak against silence, though: a database that has much to do is not away.
  */
-export class Watch {
+export class DatabaseBreaker {
   readonly #ask: () => Promise<unknown>;
-  readonly #times: WatchTimes;
+  readonly #times: ProbeTimes;
   readonly #waiting = new Roster<Waiter>();
   #onChange: (present: boolean) => void = () => {};
   #away: PrivacyError | undefined;
@@ -40,7 +40,7 @@ export class Watch {
   #state: "new" | "started" | "stopped" = "new";
 
   /** `ask` must settle some day: `UNAVAILABLE` means no, any other failure is an answer. */
-  constructor(ask: () => Promise<unknown>, times: WatchTimes) {
+  constructor(ask: () => Promise<unknown>, times: ProbeTimes) {
     this.#ask = ask;
     this.#times = times;
   }
@@ -62,7 +62,7 @@ export class Watch {
    * Runs work that needs the database, while the database is available; rejects as soon as it becomes unavailable. `work`
    * goes on then and must change nothing more: its caller no longer waits.
    */
-  guard<T>(work: (caller: Caller) => Promise<T>): Promise<T> {
+  execute<T>(work: (caller: Caller) => Promise<T>): Promise<T> {
     if (this.#away !== undefined) return Promise.reject(this.#away);
     const { promise, resolve, reject } = Promise.withResolvers<T>();
     const waiter: Waiter = { waits: true, fail: reject, place: -1 };

@@ -1,6 +1,6 @@
 import { expect } from "chai";
 import { PrivacyError } from "../../../src/domain/errors.ts";
-import { Watch } from "../../../src/store/watch.ts";
+import { DatabaseBreaker } from "../../../src/store/breaker.ts";
 
 const unavailable = () => new PrivacyError("UNAVAILABLE", { cause: new Error("refused") });
 const never = new Promise<never>(() => {});
@@ -8,7 +8,7 @@ const never = new Promise<never>(() => {});
 /** A watch whose questions are answered by hand. */
 class Scene {
   readonly changes: boolean[] = [];
-  readonly watch: Watch;
+  readonly watch: DatabaseBreaker;
   #asked = Promise.withResolvers<PromiseWithResolvers<void>>();
   #changed = Promise.withResolvers<boolean>();
 
@@ -18,7 +18,7 @@ class Scene {
       this.#asked.resolve(question);
       return question.promise;
     };
-    this.watch = new Watch(ask, { pauseMs: 1, silenceMs });
+    this.watch = new DatabaseBreaker(ask, { pauseMs: 1, silenceMs });
     this.watch.start((present) => {
       this.changes.push(present);
       this.#changed.resolve(present);
@@ -61,27 +61,27 @@ describe("the watch over a database", () => {
   it("changes nothing while the database answers", async () => {
     scene = new Scene(patient);
     await scene.answer();
-    expect(await scene.watch.guard(async () => 1)).to.equal(1);
+    expect(await scene.watch.execute(async () => 1)).to.equal(1);
     const failure = new Error("a statement failed");
-    expect(await reasonOf(scene.watch.guard(() => Promise.reject(failure)))).to.equal(failure);
+    expect(await reasonOf(scene.watch.execute(() => Promise.reject(failure)))).to.equal(failure);
     expect(scene.changes).to.eql([]);
   });
 
   it("fails what waits and what comes when a question fails, until one is answered", async () => {
     scene = new Scene(patient);
-    const waits = reasonOf(scene.watch.guard(() => never));
+    const waits = reasonOf(scene.watch.execute(() => never));
     const next = await scene.answer(unavailable());
     expect(await waits).to.equal("UNAVAILABLE");
     let begun = 0;
     const work = async () => {
       begun++;
     };
-    expect(await reasonOf(scene.watch.guard(work))).to.equal("UNAVAILABLE");
+    expect(await reasonOf(scene.watch.execute(work))).to.equal("UNAVAILABLE");
     expect(begun).to.equal(0);
     const change = scene.change();
     next.resolve();
     expect(await change).to.equal(true);
-    await scene.watch.guard(work);
+    await scene.watch.execute(work);
     expect(begun).to.equal(1);
     expect(scene.changes).to.eql([false, true]);
   });
@@ -104,7 +104,7 @@ describe("the watch over a database", () => {
 
   it("takes silence for a no, until the question is answered after all", async () => {
     scene = new Scene(1);
-    const waits = reasonOf(scene.watch.guard(() => never));
+    const waits = reasonOf(scene.watch.execute(() => never));
     const question = await scene.question();
     expect(await waits).to.equal("UNAVAILABLE");
     const change = scene.change();
@@ -118,7 +118,7 @@ describe("the watch over a database", () => {
     const question = await scene.question();
     const until = performance.now() + 1_500;
     while (performance.now() < until)
-      await scene.watch.guard(() => new Promise((resolve) => setTimeout(resolve, 1)));
+      await scene.watch.execute(() => new Promise((resolve) => setTimeout(resolve, 1)));
     expect(scene.changes).to.eql([]);
     question.resolve();
   });
@@ -126,7 +126,7 @@ describe("the watch over a database", () => {
   it("hears no calls that fail", async () => {
     scene = new Scene(50);
     await scene.question();
-    const failing = () => scene.watch.guard(() => Promise.reject(new Error("late"))).catch(() => {});
+    const failing = () => scene.watch.execute(() => Promise.reject(new Error("late"))).catch(() => {});
     while (scene.changes.length === 0) {
       await failing();
       await new Promise((resolve) => setTimeout(resolve, 1));
