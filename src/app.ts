@@ -1,6 +1,6 @@
 import type { Logger } from "pino";
 import { ErrorReasonSchema } from "../gen/nexgate/privacy/v1/error_reason_pb.ts";
-import { Calls } from "./call/pipeline.ts";
+import { CallPipeline } from "./call/pipeline.ts";
 import type { Service } from "./call/service.ts";
 import { makeGates } from "./composition/gates.ts";
 import { Lifecycle } from "./composition/lifecycle.ts";
@@ -98,15 +98,15 @@ export async function startApp(
     ...(tracing && { tracer: tracing.calls }),
     shutdownSignal,
   };
-  const publicCalls = new Calls({
+  const publicCalls = new CallPipeline({
     ...common,
-    // Refused at the door it costs least: nobody's token is looked at in vain.
-    services: [{ ...services.privacyControl, full: () => database.isSaturated() }],
+    // Rejected before authentication, where a rejection costs least.
+    services: [{ ...services.privacyControl, isOverloaded: () => database.isSaturated() }],
     gate: gates.users,
     limiter: new AdaptiveConcurrencyLimiter(config.maxInFlight.publicCalls, log),
   });
   const files = internalServices.map(({ desc }) => desc.file);
-  const internalCalls = new Calls({
+  const internalCalls = new CallPipeline({
     ...common,
     services: [
       ...internalServices,

@@ -5,7 +5,7 @@ const mergedCount = 128;
  * The chunks of a body that is being read. HTTP lets a client cut it into pieces of one byte each, and for every piece
  * Node makes a buffer of more than a hundred: kept as they come, 100 bodies of 64 KiB took 800 MB.
  */
-export class Chunks {
+export class ChunkBuffer {
   readonly #merged: Buffer[] = [];
   #recent: Buffer[] = [];
   #bytes = 0;

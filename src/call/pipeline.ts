@@ -14,7 +14,7 @@ import {
 } from "@connectrpc/connect";
 import { Roster } from "../collections/roster.ts";
 import { AdaptiveConcurrencyLimiter, overloaded } from "../overload/adaptive-concurrency-limiter.ts";
-import type { Gate } from "./auth/authenticator.ts";
+import type { Authenticator } from "./auth/authenticator.ts";
 import { inSpan, spanKey } from "./call-span.ts";
 import type { TakeSlots } from "./caller-slots.ts";
 import { CallContext, type CallStart } from "./context.ts";
@@ -38,7 +38,7 @@ const tokenCheckMs = 100;
 
 interface CallsOptions extends Observers {
   readonly services: readonly Service[];
-  readonly gate: Gate;
+  readonly gate: Authenticator;
   /** Bounds the calls in flight of each caller; unbounded by default. */
   readonly takeSlots?: TakeSlots;
   /** Bounds the calls at work; unbounded by default. */
@@ -51,18 +51,18 @@ interface CallsOptions extends Observers {
  * What every call passes through on its way to a handler, whatever its wire: log, gate, error mapping, validation.
  * REST and the gRPC fast path make calls here; Connect's adapter is given the same gate and interceptors.
  */
-export class Calls {
+export class CallPipeline {
   readonly services: readonly Service[];
   readonly interceptors: Interceptor[];
   readonly limiter: AdaptiveConcurrencyLimiter;
   readonly shutdownSignal: AbortSignal | undefined;
-  readonly #gate: Gate;
+  readonly #gate: Authenticator;
   readonly #takeSlots: TakeSlots;
   readonly #observers: Observers;
   readonly #observe: (context: HandlerContext & Abortable) => void;
   readonly #unary = new Map<string, UnaryEndpoint>();
   readonly #open: ReadonlySet<string>;
-  readonly #full = new Map<string, () => boolean>();
+  readonly #overloaded = new Map<string, () => boolean>();
   /** The calls of our own wires that are under way: telling each costs less than an abort listener for each. */
   readonly #running = new Roster<CallContext>();
 
@@ -79,9 +79,11 @@ export class Calls {
     this.#observe = observing(observers);
     const outermost = observers.tracer === undefined ? [] : [inSpan];
     this.interceptors = [...outermost, this.limiter.interceptor, mapErrors, validate];
-    this.#open = new Set(services.filter(({ open }) => open).map(({ desc }) => desc.typeName));
-    for (const { desc, impl, full } of services) {
-      if (full !== undefined) this.#full.set(desc.typeName, full);
+    this.#open = new Set(
+      services.filter(({ requiresAuth }) => requiresAuth === false).map(({ desc }) => desc.typeName),
+    );
+    for (const { desc, impl, isOverloaded } of services) {
+      if (isOverloaded !== undefined) this.#overloaded.set(desc.typeName, isOverloaded);
       for (const spec of Object.values(createServiceImplSpec(desc, impl).methods)) {
         if (spec.kind === "unary") this.#unary.set(`/${desc.typeName}/${spec.method.name}`, spec);
       }
@@ -104,7 +106,7 @@ export class Calls {
    */
   refuseIfOverloaded(method: DescMethod, protocol: string): boolean {
     const { typeName } = method.parent;
-    if (this.#open.has(typeName) || this.limiter.tryAcquire(this.#full.get(typeName)?.())) return false;
+    if (this.#open.has(typeName) || this.limiter.tryAcquire(this.#overloaded.get(typeName)?.())) return false;
     // Not logged one by one: that would take time when there is none.
     this.#observers.observer?.overloaded(method, protocol);
     return true;

@@ -2,10 +2,10 @@ import type { DescMessage, DescService } from "@bufbuild/protobuf";
 import type { MethodImplSpec, ServiceImpl } from "@connectrpc/connect";
 
 interface ServiceOptions {
-  /** Needs no token, as health and reflection do. */
-  readonly open?: boolean;
-  /** Whether what its calls wait for is so much that one that comes now must be refused. */
-  readonly full?: () => boolean;
+  /** False for a service whose methods need no token: health and reflection. True by default. */
+  readonly requiresAuth?: boolean;
+  /** Whether the service's backlog is so long that new calls must be rejected. */
+  readonly isOverloaded?: () => boolean;
 }
 
 /** A service and its handlers. */

@@ -2,7 +2,7 @@
  * The messages of a stream until `signal` aborts. Then `stopped` is called, which may throw what ends the call, and
  * the stream counts as ended although its sender may go on.
  */
-export async function* until<Message>(
+export async function* takeUntilAborted<Message>(
   messages: AsyncIterable<Message>,
   signal: AbortSignal,
   stopped: () => void = () => {},

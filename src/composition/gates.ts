@@ -1,5 +1,5 @@
 import type { Logger } from "pino";
-import { type Gate, serviceGate, userGate } from "../call/auth/authenticator.ts";
+import { type Authenticator, authenticateService, authenticateUser } from "../call/auth/authenticator.ts";
 import { type RemoteKeys, remoteKeys } from "../call/auth/token-keys.ts";
 import { type TokenKeys, tokenVerifier } from "../call/auth/tokens.ts";
 import { callerSlots, type TakeSlots } from "../call/caller-slots.ts";
@@ -27,8 +27,8 @@ interface GatesOptions {
 
 /** What lets calls in: users on the public listener, services on the internal one. */
 interface Gates {
-  readonly users: Gate;
-  readonly services: Gate;
+  readonly users: Authenticator;
+  readonly services: Authenticator;
   /** Bounds the calls in flight of each caller, on both listeners together. */
   readonly takeSlots: TakeSlots;
   /** Whether there are keys to verify tokens with: without, no call can be admitted. */
@@ -50,12 +50,13 @@ export function makeGates(config: Config, options: GatesOptions): Gates {
       "TRUSTED_PROXIES does not name a peer that sends X-Forwarded-For: all behind it share one limit",
     ),
   );
-  const limited = (gate: Gate, holdMs: number) => limitedGate(gate, { ...limits, addressOf, holdMs });
+  const limited = (gate: Authenticator, holdMs: number) =>
+    limitedGate(gate, { ...limits, addressOf, holdMs });
   const verifier = (own: string, other: string, subjectClaim: string) =>
     tokenVerifier(keys, { ...config.jwt, audience: own, otherAudience: other, subjectClaim });
   return {
-    users: limited(userGate(verifier(audience, serviceAudience, userClaim)), refusalHoldMs),
-    services: limited(serviceGate(verifier(serviceAudience, audience, "sub")), 0),
+    users: limited(authenticateUser(verifier(audience, serviceAudience, userClaim)), refusalHoldMs),
+    services: limited(authenticateService(verifier(serviceAudience, audience, "sub")), 0),
     takeSlots: callerSlots(config.maxInFlight, slotWaitMs),
     keysAvailable: () => remote?.available() ?? true,
     close: () => remote?.[Symbol.dispose](),

@@ -72,6 +72,6 @@ export function makeServices({ database, signingKey, log, metrics, tracing, stop
       GraphService,
       graphHandlers(database.users, database.follows, database.imports, onProgress, stopping),
     ),
-    access: service(AccessService, accessHandlers(facts), { full: () => facts.full }),
+    access: service(AccessService, accessHandlers(facts), { isOverloaded: () => facts.full }),
   };
 }

@@ -8,7 +8,7 @@ let waiting: (() => void)[] = [];
  * bytes is gone by then, so that a flood of them costs next to nothing. All tasks of a turn share one immediate, but
  * not one moment: what the first of them do is known to the last, such as that there is room for no more.
  */
-export function afterReads(task: () => void): void {
+export function deferToNextTurn(task: () => void): void {
   if (waiting.push(task) > 1) return;
   setImmediate(() => {
     const turn = waiting;

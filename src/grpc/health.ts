@@ -103,6 +103,6 @@ export function healthService(state: HealthState): Service {
         }
       },
     },
-    { open: true },
+    { requiresAuth: false },
   );
 }

@@ -11,7 +11,7 @@ import {
   type ServerReflectionRequest as ServerReflectionRequestAlpha,
 } from "../../gen/grpc/reflection/v1alpha/reflection_pb.ts";
 import { type Service, service } from "../call/service.ts";
-import { until } from "../call/take-until-aborted.ts";
+import { takeUntilAborted } from "../call/take-until-aborted.ts";
 
 // The fields of the two versions are the same.
 type Request = ServerReflectionRequest | ServerReflectionRequestAlpha;
@@ -23,7 +23,7 @@ type Request = ServerReflectionRequest | ServerReflectionRequestAlpha;
 export function reflectionServices(files: readonly DescFile[], stopping: AbortSignal): Service[] {
   const index = indexOf(files);
   async function* serverReflectionInfo(requests: AsyncIterable<Request>) {
-    for await (const request of until(requests, stopping)) {
+    for await (const request of takeUntilAborted(requests, stopping)) {
       yield {
         validHost: request.host,
         originalRequest: request as ServerReflectionRequest,
@@ -32,8 +32,12 @@ export function reflectionServices(files: readonly DescFile[], stopping: AbortSi
     }
   }
   return [
-    service(ServerReflection, { serverReflectionInfo }, { open: true }),
-    service(ServerReflectionAlpha, { serverReflectionInfo: serverReflectionInfo as never }, { open: true }),
+    service(ServerReflection, { serverReflectionInfo }, { requiresAuth: false }),
+    service(
+      ServerReflectionAlpha,
+      { serverReflectionInfo: serverReflectionInfo as never },
+      { requiresAuth: false },
+    ),
   ];
 }
 

@@ -6,7 +6,7 @@ import {
   transformParseEnvelope,
   transformSplitEnvelope,
 } from "@connectrpc/connect/protocol";
-import { Chunks } from "../call/chunk-buffer.ts";
+import { ChunkBuffer } from "../call/chunk-buffer.ts";
 import { cancellation } from "./unary-http.ts";
 
 /** One byte of flags and four of length stand before a message (gRPC over HTTP/2, Length-Prefixed-Message). */
@@ -24,7 +24,7 @@ export function readBody(stream: ServerHttp2Stream, readMaxBytes: number): Promi
   if (stream.readableEnded) return Promise.resolve({ chunks: [] });
   if (stream.closed) return Promise.reject(cancellation(stream));
   return new Promise((resolve, reject) => {
-    const chunks = new Chunks();
+    const chunks = new ChunkBuffer();
     let expected = -1;
 
     const settle = (body: Body) => {

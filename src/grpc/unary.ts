@@ -18,10 +18,10 @@ import type { Logger } from "pino";
 import type { CallContext } from "../call/context.ts";
 import { toConnectError } from "../call/errors.ts";
 import { finished } from "../call/observe.ts";
-import type { Calls } from "../call/pipeline.ts";
+import type { CallPipeline } from "../call/pipeline.ts";
 import type { UnaryEndpoint } from "../call/service.ts";
 import { overloaded } from "../overload/adaptive-concurrency-limiter.ts";
-import { afterReads } from "./defer-to-next-turn.ts";
+import { deferToNextTurn } from "./defer-to-next-turn.ts";
 import { setFailure, trailersOnly } from "./status.ts";
 import { type Body, prefixBytes, readBody, readOddBody } from "./unary-body.ts";
 import { cancellation, copyHeaders, urlMaker } from "./unary-http.ts";
@@ -53,13 +53,13 @@ interface Route {
  * Serves unary gRPC calls whose request is not compressed, with the answers of Connect's own handler but without its
  * pipeline of async generators, which takes five times as long for each call. Everything else is left to Connect.
  */
-export function grpcUnary(calls: Calls, options: GrpcUnaryOptions, log: Logger): ServeStream {
+export function grpcUnary(calls: CallPipeline, options: GrpcUnaryOptions, log: Logger): ServeStream {
   const server = new GrpcUnary(calls, options, log);
   return (stream, headers) => server.take(stream, headers);
 }
 
 class GrpcUnary {
-  readonly #calls: Calls;
+  readonly #calls: CallPipeline;
   readonly #options: GrpcUnaryOptions;
   readonly #log: Logger;
   readonly #routes = new Map<string, Route>();
@@ -68,7 +68,7 @@ class GrpcUnary {
   /** The whole answer to a call that is refused as overloaded. */
   readonly #busy: OutgoingHttpHeaders;
 
-  constructor(calls: Calls, options: GrpcUnaryOptions, log: Logger) {
+  constructor(calls: CallPipeline, options: GrpcUnaryOptions, log: Logger) {
     this.#calls = calls;
     this.#options = options;
     this.#log = log;
@@ -92,7 +92,7 @@ class GrpcUnary {
     const route = isPlainGrpc(headers) ? this.#routes.get(headers[":path"] ?? "") : undefined;
     if (route === undefined) return false;
     stream.on("error", ignore);
-    afterReads(() => {
+    deferToNextTurn(() => {
       if (stream.destroyed) return;
       if (this.#calls.refuseIfOverloaded(route.endpoint.method, "grpc")) {
         stream.respond(this.#busy, { endStream: true });

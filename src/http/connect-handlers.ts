@@ -6,7 +6,7 @@ import {
   universalResponseToNodeResponse,
 } from "@connectrpc/connect-node";
 import type { Logger } from "pino";
-import type { Calls } from "../call/pipeline.ts";
+import type { CallPipeline } from "../call/pipeline.ts";
 import { peerKey } from "../call/rate-limits/client-address.ts";
 import { completeStatus, trailersOnly } from "../grpc/status.ts";
 import { copyHeaders } from "../grpc/unary-http.ts";
@@ -32,7 +32,7 @@ export const internalRpc = { acceptCompression: [compressionGzip], compressMinBy
 export const publicRpc = { acceptCompression: [], compressMinBytes: 1024 };
 
 /** Builds the handlers that serve Connect, gRPC and gRPC-Web, by their path. */
-export function connectHandlers(calls: Calls, options: RpcOptions): ReadonlyMap<string, UniversalHandler> {
+export function connectHandlers(calls: CallPipeline, options: RpcOptions): ReadonlyMap<string, UniversalHandler> {
   const router = createConnectRouter({
     ...options,
     // Connect drops unknown fields unless told. Here they are refused, as over REST.
@@ -53,7 +53,7 @@ export async function serveConnect(
   handler: UniversalHandler,
   request: HttpRequest,
   response: HttpResponse,
-  { calls, log }: { readonly calls: Calls; readonly log: Logger },
+  { calls, log }: { readonly calls: CallPipeline; readonly log: Logger },
 ): Promise<void> {
   try {
     const values = createContextValues().set(peerKey, () => request.socket?.remoteAddress);

@@ -1,6 +1,6 @@
 import { createServer, type IncomingHttpHeaders, type ServerHttp2Stream } from "node:http2";
 import type { Socket } from "node:net";
-import { afterReads } from "../grpc/defer-to-next-turn.ts";
+import { deferToNextTurn } from "../grpc/defer-to-next-turn.ts";
 import type { Connection, Connections } from "./connections.ts";
 import { Http2SessionReaper } from "./http2-session-reaper.ts";
 import type { ListenerLimits } from "./listener-limits.ts";
@@ -30,7 +30,7 @@ export function createHttp2(front: RequestRouter, limits: ListenerLimits, connec
       },
     },
     (request, response) => {
-      afterReads(() => {
+      deferToNextTurn(() => {
         if (!request.stream.destroyed) front.handle(request, response);
       });
     },

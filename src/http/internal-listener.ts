@@ -1,5 +1,5 @@
 import type { Logger } from "pino";
-import type { Calls } from "../call/pipeline.ts";
+import type { CallPipeline } from "../call/pipeline.ts";
 import { internalRpc } from "./connect-handlers.ts";
 import { type Listener, type ListenTls, listen } from "./listener.ts";
 import { internalLimits, type ListenerLimits } from "./listener-limits.ts";
@@ -9,7 +9,7 @@ import { createRequestRouter } from "./request-router.ts";
 interface InternalListenerOptions {
   readonly host: string;
   readonly port: number;
-  readonly calls: Calls;
+  readonly calls: CallPipeline;
   readonly log: Logger;
   readonly tls?: ListenTls | undefined;
   readonly limits?: ListenerLimits;

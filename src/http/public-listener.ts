@@ -1,6 +1,6 @@
 import { BlockList } from "node:net";
 import type { Logger } from "pino";
-import type { Calls } from "../call/pipeline.ts";
+import type { CallPipeline } from "../call/pipeline.ts";
 import { publicRpc } from "./connect-handlers.ts";
 import { type AllowedOrigins, cors, varyHeaders } from "./cors.ts";
 import { securityHeaders } from "./default-headers.ts";
@@ -13,7 +13,7 @@ import { createRequestRouter, type Handle } from "./request-router.ts";
 interface PublicListenerOptions {
   readonly host: string;
   readonly port: number;
-  readonly calls: Calls;
+  readonly calls: CallPipeline;
   /** Answers whatever is neither an RPC nor a probe; unknown paths too. */
   readonly rest: Handle;
   /** The HTTP methods that `rest` serves at a path. */

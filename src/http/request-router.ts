@@ -1,6 +1,6 @@
 import type { IncomingHttpHeaders, ServerHttp2Stream } from "node:http2";
 import type { Logger } from "pino";
-import type { Calls } from "../call/pipeline.ts";
+import type { CallPipeline } from "../call/pipeline.ts";
 import { requestIdHeader, requestIdOf } from "../call/request-id.ts";
 import { grpcUnary } from "../grpc/unary.ts";
 import { anyAuthority, authorityCheck } from "./authority.ts";
@@ -37,7 +37,7 @@ export interface RequestRouter {
 const loggedLength = 100;
 
 interface FrontOptions {
-  readonly calls: Calls;
+  readonly calls: CallPipeline;
   readonly rpc: RpcOptions;
   /** Answers whatever is no RPC. */
   readonly otherwise: Handle;

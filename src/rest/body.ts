@@ -1,6 +1,6 @@
 import type { IncomingMessage } from "node:http";
 import type { Http2ServerRequest } from "node:http2";
-import { Chunks } from "../call/chunk-buffer.ts";
+import { ChunkBuffer } from "../call/chunk-buffer.ts";
 import { PrivacyError } from "../domain/errors.ts";
 import { parseJson } from "./json-text.ts";
 import { Refusal } from "./refusal.ts";
@@ -52,7 +52,7 @@ function arrivedBytes(request: HttpRequest): Buffer | undefined {
 /** Leaving a `for await` over the request would destroy the socket that the answer needs: hence the events. */
 function readBytes(request: HttpRequest, maxBytes: number, signal: AbortSignal): Promise<Buffer> {
   const { promise, resolve, reject } = Promise.withResolvers<Buffer>();
-  const chunks = new Chunks();
+  const chunks = new ChunkBuffer();
   const onData = (chunk: Buffer) => {
     if (chunks.bytes + chunk.length > maxBytes) reject(new PrivacyError("REQUEST_TOO_LARGE"));
     else chunks.push(chunk);

@@ -6,7 +6,7 @@ import { type HttpFacts, httpKey } from "../call/call-span.ts";
 import type { CallContext } from "../call/context.ts";
 import { toConnectError } from "../call/errors.ts";
 import { finished } from "../call/observe.ts";
-import type { Calls } from "../call/pipeline.ts";
+import type { CallPipeline } from "../call/pipeline.ts";
 import type { UnaryEndpoint } from "../call/service.ts";
 import { overloaded } from "../overload/adaptive-concurrency-limiter.ts";
 import { type HttpRequest, readJsonBody } from "./body.ts";
@@ -28,7 +28,7 @@ import type { Match } from "./route-table.ts";
 
 /** What all calls of a gateway share. */
 interface CallSettings {
-  readonly calls: Calls;
+  readonly calls: CallPipeline;
   readonly maxBodyBytes: number;
   readonly pageDeadlineMs: number;
   /** The time of an answer, as its `action_time` has it. */

@@ -1,5 +1,5 @@
 import type { Logger } from "pino";
-import type { Calls } from "../call/pipeline.ts";
+import type { CallPipeline } from "../call/pipeline.ts";
 import type { HttpRequest } from "./body.ts";
 import { answerCall } from "./call.ts";
 import { isoSeconds } from "./codec.ts";
@@ -11,7 +11,7 @@ import { compileRoutes, type Route } from "./routes.ts";
 
 /** What a gateway needs. */
 export interface RestGatewayOptions {
-  readonly calls: Calls;
+  readonly calls: CallPipeline;
   readonly log: Logger;
   /** The largest body that is accepted, in bytes. */
   readonly maxBodyBytes: number;

@@ -1,6 +1,6 @@
 import type { DescMethod, Message } from "@bufbuild/protobuf";
 import type { Reply } from "../../gen/nexgate/rest/v1/reply_pb.ts";
-import type { Calls } from "../call/pipeline.ts";
+import type { CallPipeline } from "../call/pipeline.ts";
 import type { UnaryEndpoint } from "../call/service.ts";
 import { type Binding, bindRequest, fieldOf } from "./binding.ts";
 import { type EnvelopeFormat, formatOf } from "./envelopes.ts";
@@ -26,7 +26,7 @@ export interface Route {
 }
 
 /** Compiles the rules of all services. Throws an `Error` that names the method and the rule which cannot be served. */
-export function compileRoutes(calls: Calls): readonly Route[] {
+export function compileRoutes(calls: CallPipeline): readonly Route[] {
   const routes: Route[] = [];
   const taken = new Map<string, string>();
   for (const method of calls.services.flatMap(({ desc }) => desc.methods)) {
@@ -44,7 +44,7 @@ export function compileRoutes(calls: Calls): readonly Route[] {
   return routes;
 }
 
-function compile(calls: Calls, method: DescMethod, rule: Rule): Route {
+function compile(calls: CallPipeline, method: DescMethod, rule: Rule): Route {
   const endpoint = calls.unary(`/${method.parent.typeName}/${method.name}`);
   if (endpoint === undefined) throw new Error("a streaming method cannot have a rule");
   const segments = parseTemplate(rule.template);

@@ -7,7 +7,7 @@ import {
   SkippedRecordSchema,
   SkipReason,
 } from "../../gen/nexgate/privacy/v1/graph_service_pb.ts";
-import { until } from "../call/take-until-aborted.ts";
+import { takeUntilAborted } from "../call/take-until-aborted.ts";
 import { PrivacyError } from "../domain/errors.ts";
 import { parseUserId } from "../domain/ids.ts";
 import { type ImportProgress, type SkippedRecord, skipReasons } from "../domain/imports.ts";
@@ -40,7 +40,7 @@ export function importHandlers(imports: ImportRepository, log: ImportLog, stoppi
       let progress: ImportProgress | undefined;
       let logged = 0;
       const skipped: SkippedRecord[] = [];
-      for await (const request of until(requests, stopping, refuse)) {
+      for await (const request of takeUntilAborted(requests, stopping, refuse)) {
         const given = importName(request, context);
         name ??= given;
         if (given.id !== name.id) throw new PrivacyError("INVALID_REQUEST");

@@ -1,7 +1,7 @@
 import { Server, ServerCredentials } from "@grpc/grpc-js";
 import { pino } from "pino";
 import { PrivacyControlService } from "../../gen/nexgate/privacy/v1/privacy_control_service_pb.ts";
-import { Calls } from "../../src/call/pipeline.ts";
+import { CallPipeline } from "../../src/call/pipeline.ts";
 import { service } from "../../src/call/service.ts";
 import { openInternalListener } from "../../src/http/internal-listener.ts";
 import { definitionOf } from "../support/grpc-client.ts";
@@ -15,7 +15,7 @@ const starts: Record<string, () => Promise<number>> = {
 async function startOurs(fastPath: boolean): Promise<number> {
   const log = pino({ level: "warn" });
   const services = [service(PrivacyControlService, { getPrivacySettings: () => ({}) })];
-  const calls = new Calls({ services, gate: async () => {}, log });
+  const calls = new CallPipeline({ services, gate: async () => {}, log });
   return (await openInternalListener({ host: "127.0.0.1", port: 0, calls, log, fastPath })).port;
 }
 

@@ -11,7 +11,7 @@ import { PrivacyControlService } from "../../gen/nexgate/privacy/v1/privacy_cont
 import { actorKey } from "../../src/call/auth/principal.ts";
 import { callerSlots } from "../../src/call/caller-slots.ts";
 import { reasonOf } from "../../src/call/errors.ts";
-import { Calls } from "../../src/call/pipeline.ts";
+import { CallPipeline } from "../../src/call/pipeline.ts";
 import { service } from "../../src/call/service.ts";
 import type { UserId } from "../../src/domain/ids.ts";
 import type { Listener } from "../../src/http/listener.ts";
@@ -55,7 +55,7 @@ for (const fastPath of [true, false])
 
     const open = async (waitMs: number) => {
       const log = pino({ level: "silent" });
-      const calls = new Calls({
+      const calls = new CallPipeline({
         services: [
           service(PrivacyControlService, {
             getPrivacySettings: async (_, { signal }) => {

@@ -15,7 +15,7 @@ import { AccessService } from "../../gen/nexgate/privacy/v1/access_service_pb.ts
 import { GraphService } from "../../gen/nexgate/privacy/v1/graph_service_pb.ts";
 import { PrivacyControlService } from "../../gen/nexgate/privacy/v1/privacy_control_service_pb.ts";
 import { reasonOf } from "../../src/call/errors.ts";
-import { Calls } from "../../src/call/pipeline.ts";
+import { CallPipeline } from "../../src/call/pipeline.ts";
 import { service } from "../../src/call/service.ts";
 import { HealthState, healthService } from "../../src/grpc/health.ts";
 import type { Listener } from "../../src/http/listener.ts";
@@ -49,7 +49,7 @@ for (const fastPath of [true, false])
     before(async () => {
       const log = pino({ level: "silent" });
       metrics = new Metrics();
-      const calls = new Calls({
+      const calls = new CallPipeline({
         services: [
           service(PrivacyControlService, {
             async getPrivacySettings() {
@@ -60,7 +60,7 @@ for (const fastPath of [true, false])
             updatePrivacySetting: () => ({}),
             listBlockedUsers: () => ({}),
           }),
-          service(GraphService, { upsertUsers: () => ({}) }, { full: () => full }),
+          service(GraphService, { upsertUsers: () => ({}) }, { isOverloaded: () => full }),
           healthService(new HealthState([])),
         ],
         gate: async () => void gated++,
@@ -202,7 +202,7 @@ describe("a listener that was overloaded for a moment", () => {
     const log = pino({ level: "silent" });
     const limiter = new AdaptiveConcurrencyLimiter(400, log);
     let workMs = 300;
-    const calls = new Calls({
+    const calls = new CallPipeline({
       services: [
         service(PrivacyControlService, {
           getPrivacySettings: () => sleep(workMs).then(() => ({ settings: {} })),

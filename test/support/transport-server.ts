@@ -5,8 +5,8 @@ import { ErrorInfoSchema } from "../../gen/google/rpc/error_details_pb.ts";
 import { GraphService } from "../../gen/nexgate/privacy/v1/graph_service_pb.ts";
 import { PrivacyControlService } from "../../gen/nexgate/privacy/v1/privacy_control_service_pb.ts";
 import { UserSchema } from "../../gen/nexgate/privacy/v1/resources_pb.ts";
-import type { Gate } from "../../src/call/auth/authenticator.ts";
-import { Calls } from "../../src/call/pipeline.ts";
+import type { Authenticator } from "../../src/call/auth/authenticator.ts";
+import { CallPipeline } from "../../src/call/pipeline.ts";
 import { type Service, service } from "../../src/call/service.ts";
 import { PrivacyError } from "../../src/domain/errors.ts";
 import { openInternalListener } from "../../src/http/internal-listener.ts";
@@ -90,7 +90,7 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
   });
   const face = options.face ?? "internal";
   const services = [...(options.services ?? [privacyControl, graph]), ...(options.moreServices ?? [])];
-  const calls = new Calls({ services, gate: fakeGate, log });
+  const calls = new CallPipeline({ services, gate: fakeGate, log });
   const common = {
     host: "127.0.0.1",
     port: 0,
@@ -126,7 +126,7 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
   };
 }
 
-const fakeGate: Gate = async ({ requestHeader }) => {
+const fakeGate: Authenticator = async ({ requestHeader }) => {
   const token = requestHeader.get("authorization");
   if (token === "slow") await new Promise(setImmediate);
   if (token === "expired") throw new PrivacyError("TOKEN_EXPIRED");

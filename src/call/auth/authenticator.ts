@@ -12,7 +12,7 @@ import type { Claims, VerifyToken } from "./tokens.ts";
  * Admits a call by its headers alone, before its body is read, or throws a `PrivacyError`. At once when its token is
  * known, as it is in nearly every call, to spare that its promises.
  */
-export type Gate = (context: HandlerContext) => void | Promise<void>;
+export type Authenticator = (context: HandlerContext) => void | Promise<void>;
 
 /** The metadata in which a service names the user for whom it acts. */
 const actingUserHeader = "x-acting-user";
@@ -20,7 +20,7 @@ const actingUserHeader = "x-acting-user";
 const actScope = "users.act";
 
 /** The gate of the public listener: users' tokens only, and only for methods that act for a user. */
-export function userGate(verify: VerifyToken): Gate {
+export function authenticateUser(verify: VerifyToken): Authenticator {
   return admitting(verify, (context, claims) => {
     const id = parseUserId(claims.subject);
     if (id === undefined) throw new TokenRefused("TOKEN_INVALID", "user");
@@ -31,7 +31,7 @@ export function userGate(verify: VerifyToken): Gate {
 }
 
 /** The gate of the internal listener: services' tokens only, with the scope of the method. */
-export function serviceGate(verify: VerifyToken): Gate {
+export function authenticateService(verify: VerifyToken): Authenticator {
   // A token that is remembered has the same claims, to the object, in every call.
   const principals = new WeakMap<object, Principal & { kind: "service" }>();
   return admitting(verify, (context, claims) => {
@@ -47,7 +47,10 @@ export function serviceGate(verify: VerifyToken): Gate {
   });
 }
 
-function admitting(verify: VerifyToken, admit: (context: HandlerContext, claims: Claims) => void): Gate {
+function admitting(
+  verify: VerifyToken,
+  admit: (context: HandlerContext, claims: Claims) => void,
+): Authenticator {
   const refuse = (context: HandlerContext, failure: unknown): never => {
     if (failure instanceof TokenRefused) context.values.set(tokenFlawKey, failure.flaw);
     throw failure;

@@ -15,7 +15,7 @@ interface Verified<Claims> {
  * Remembers the claims of tokens that were verified, so that a token which comes with every call is verified once.
  * They are found by the whole text of the token, signature included; a token that was refused is never put in.
  */
-export class VerifiedTokens<Claims> {
+export class TokenCache<Claims> {
   readonly #tokens = new Map<string, Verified<Claims>>();
   /** The last token that was found, which is where it should be: a service sends the same with every call. */
   #latest = "";

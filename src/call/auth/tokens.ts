@@ -1,7 +1,7 @@
 import { errors, type JWSHeaderParameters, type JWTPayload, type JWTVerifyOptions, jwtVerify } from "jose";
 import { type Candidates, publishedAlgorithms } from "./key-set.ts";
 import { refusalOf, TokenRefused } from "./refused-token.ts";
-import { VerifiedTokens } from "./token-cache.ts";
+import { TokenCache } from "./token-cache.ts";
 import type { PublishedKeys } from "./token-keys.ts";
 
 /** How tokens are signed: a shared secret, or keys that a server publishes. */
@@ -45,7 +45,7 @@ const compactJws = /^[\w-]+\.[\w-]+\.[\w-]*$/;
 export function tokenVerifier(
   keys: TokenKeys,
   rules: TokenRules,
-  { now = Date.now, remembered = new VerifiedTokens<Claims>() } = {},
+  { now = Date.now, remembered = new TokenCache<Claims>() } = {},
 ): VerifyToken {
   const options = {
     issuer: rules.issuer,

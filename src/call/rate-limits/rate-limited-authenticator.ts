@@ -2,7 +2,7 @@ import type { DescMethod } from "@bufbuild/protobuf";
 import { MethodOptions_IdempotencyLevel } from "@bufbuild/protobuf/wkt";
 import type { ConnectError, HandlerContext } from "@connectrpc/connect";
 import { PrivacyError } from "../../domain/errors.ts";
-import type { Gate } from "../auth/authenticator.ts";
+import type { Authenticator } from "../auth/authenticator.ts";
 import { actorKey, principalKey } from "../auth/principal.ts";
 import { toConnectError } from "../errors.ts";
 import type { CallerLimits } from "./caller-limits.ts";
@@ -21,9 +21,9 @@ interface GateLimits extends CallerLimits {
  * is an expired one: its client needs the 401 to fetch another token.
  */
 export function limitedGate(
-  gate: Gate,
+  gate: Authenticator,
   { writes, serviceCalls, failedTokens, addressOf, holdMs = 0 }: GateLimits,
-): Gate {
+): Authenticator {
   const check = (limiter: RateLimiter, key: string, context: HandlerContext) => {
     const taken = limiter.take(key);
     if (taken.allowed) return taken;

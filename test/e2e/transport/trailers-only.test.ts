@@ -109,7 +109,7 @@ for (const face of ["internal", "public"] as const) {
           face,
           fastPath,
           moreServices: [
-            service(AccessService, {}, { full: () => true }),
+            service(AccessService, {}, { isOverloaded: () => true }),
             healthService(new HealthState([])),
             ...reflectionServices([file_grpc_reflection_v1_reflection], stopping.signal),
           ],

@@ -313,7 +313,7 @@ for (const fastPath of [true, false]) {
           yield {};
           throw new Error(secretText);
         };
-        const services = [service(Health, { watch }, { open: true })];
+        const services = [service(Health, { watch }, { requiresAuth: false })];
         streaming = await startTestServer({ fastPath, services });
       });
       after(() => streaming.stop());

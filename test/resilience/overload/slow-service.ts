@@ -1,6 +1,6 @@
 import { pino } from "pino";
 import { PrivacyControlService } from "../../../gen/nexgate/privacy/v1/privacy_control_service_pb.ts";
-import { Calls } from "../../../src/call/pipeline.ts";
+import { CallPipeline } from "../../../src/call/pipeline.ts";
 import { service } from "../../../src/call/service.ts";
 import { openPublicListener } from "../../../src/http/public-listener.ts";
 import { AdaptiveConcurrencyLimiter } from "../../../src/overload/adaptive-concurrency-limiter.ts";
@@ -24,7 +24,7 @@ async function work(): Promise<void> {
 }
 
 const log = pino({ level: "silent" });
-const calls = new Calls({
+const calls = new CallPipeline({
   services: [
     service(PrivacyControlService, { getPrivacySettings: () => work().then(() => ({ settings: {} })) }),
   ],

@@ -1,9 +1,9 @@
 import { expect } from "chai";
-import { Chunks } from "../../../src/call/chunk-buffer.ts";
+import { ChunkBuffer } from "../../../src/call/chunk-buffer.ts";
 
 describe("the chunks of a body", () => {
   const chunksOf = (texts: readonly string[]) => {
-    const chunks = new Chunks();
+    const chunks = new ChunkBuffer();
     for (const text of texts) chunks.push(Buffer.from(text));
     return chunks;
   };
@@ -23,7 +23,7 @@ describe("the chunks of a body", () => {
   });
 
   it("are not copied when there is but one", () => {
-    const chunks = new Chunks();
+    const chunks = new ChunkBuffer();
     const only = Buffer.from("all");
     chunks.push(only);
     expect(chunks.concat()).to.equal(only);

@@ -3,7 +3,7 @@ import { expect } from "chai";
 import { pino } from "pino";
 import { GraphService } from "../../../gen/nexgate/privacy/v1/graph_service_pb.ts";
 import { CallContext, cancellationOf, requestHeaderOf } from "../../../src/call/context.ts";
-import { Calls } from "../../../src/call/pipeline.ts";
+import { CallPipeline } from "../../../src/call/pipeline.ts";
 import { Roster } from "../../../src/collections/roster.ts";
 
 const method = GraphService.method.getUser;
@@ -102,7 +102,7 @@ describe("the context of a call", () => {
 
   it("is cancelled by the shutdown, also when that came before", () => {
     const shutdown = new AbortController();
-    const calls = new Calls({
+    const calls = new CallPipeline({
       services: [],
       gate: async () => {},
       log: pino({ level: "silent" }),

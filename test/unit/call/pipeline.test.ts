@@ -2,7 +2,7 @@ import { expect } from "chai";
 import { pino } from "pino";
 import { PrivacyControlService } from "../../../gen/nexgate/privacy/v1/privacy_control_service_pb.ts";
 import { finished } from "../../../src/call/observe.ts";
-import { Calls } from "../../../src/call/pipeline.ts";
+import { CallPipeline } from "../../../src/call/pipeline.ts";
 import { service } from "../../../src/call/service.ts";
 import { AdaptiveConcurrencyLimiter } from "../../../src/overload/adaptive-concurrency-limiter.ts";
 
@@ -11,7 +11,7 @@ describe("the admission of a call", () => {
     const log = pino({ level: "silent" });
     const limiter = new AdaptiveConcurrencyLimiter(1, log);
     const keys = Promise.withResolvers<void>();
-    const calls = new Calls({
+    const calls = new CallPipeline({
       services: [service(PrivacyControlService, {})],
       gate: () => keys.promise,
       limiter,

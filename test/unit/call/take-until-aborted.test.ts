@@ -1,5 +1,5 @@
 import { expect } from "chai";
-import { until } from "../../../src/call/take-until-aborted.ts";
+import { takeUntilAborted } from "../../../src/call/take-until-aborted.ts";
 
 describe("a stream until a signal", () => {
   async function collect(messages: AsyncIterable<number>): Promise<number[]> {
@@ -13,12 +13,12 @@ describe("a stream until a signal", () => {
 
   it("is the stream, with its failure, while the signal is silent", async () => {
     const { signal } = new AbortController();
-    expect(await collect(until(three(), signal))).to.eql([1, 2, 3]);
+    expect(await collect(takeUntilAborted(three(), signal))).to.eql([1, 2, 3]);
     async function* broken() {
       yield 1;
       throw new Error("broken");
     }
-    const failure = await collect(until(broken(), signal)).catch((error) => error);
+    const failure = await collect(takeUntilAborted(broken(), signal)).catch((error) => error);
     expect(failure.message).to.equal("broken");
   });
 
@@ -28,8 +28,8 @@ describe("a stream until a signal", () => {
       yield 1;
       await new Promise(() => {});
     }
-    const plain = until(stalled(), stopping.signal);
-    const refused = until(stalled(), stopping.signal, () => {
+    const plain = takeUntilAborted(stalled(), stopping.signal);
+    const refused = takeUntilAborted(stalled(), stopping.signal, () => {
       throw new Error("stopped");
     });
     for (const stream of [plain, refused]) expect((await stream.next()).value).to.equal(1);
@@ -39,7 +39,7 @@ describe("a stream until a signal", () => {
   });
 
   it("does not begin after the signal", async () => {
-    expect(await collect(until(three(), AbortSignal.abort()))).to.eql([]);
+    expect(await collect(takeUntilAborted(three(), AbortSignal.abort()))).to.eql([]);
   });
 
   it("tells its source when its reader has enough", async () => {
@@ -51,7 +51,7 @@ describe("a stream until a signal", () => {
         isClosed = true;
       }
     }
-    for await (const _ of until(source(), new AbortController().signal)) break;
+    for await (const _ of takeUntilAborted(source(), new AbortController().signal)) break;
     expect(isClosed).to.equal(true);
   });
 
@@ -61,7 +61,7 @@ describe("a stream until a signal", () => {
     async function* failing() {
       yield await late.promise;
     }
-    const end = until(failing(), stopping.signal).next();
+    const end = takeUntilAborted(failing(), stopping.signal).next();
     await new Promise(setImmediate);
     stopping.abort();
     expect((await end).done).to.equal(true);

@@ -1,5 +1,5 @@
 import { expect } from "chai";
-import { afterReads } from "../../../src/grpc/defer-to-next-turn.ts";
+import { deferToNextTurn } from "../../../src/grpc/defer-to-next-turn.ts";
 
 const many = 100;
 
@@ -7,7 +7,7 @@ describe("tasks after reads", () => {
   it("run in their order, in one turn", async () => {
     const order: number[] = [];
     let turns = 0;
-    for (let n = 0; n < many; n++) afterReads(() => order.push(n));
+    for (let n = 0; n < many; n++) deferToNextTurn(() => order.push(n));
     setImmediate(() => turns++);
     while (turns === 0) await new Promise(setImmediate);
     expect(order).to.eql(Array.from({ length: many }, (_, n) => n));
@@ -22,14 +22,14 @@ describe("tasks after reads", () => {
       await new Promise<void>((resolve) => process.nextTick(() => process.nextTick(resolve)));
       gone++;
     };
-    for (let n = 0; n < many; n++) afterReads(() => void task());
+    for (let n = 0; n < many; n++) deferToNextTurn(() => void task());
     while (seen.length < many) await new Promise(setImmediate);
     expect(seen.at(-1)).to.be.at.least(many / 2);
   });
 
   it("may be joined by others while they run", async () => {
     let ran = 0;
-    for (let n = 0; n < many; n++) afterReads(() => afterReads(() => ran++));
+    for (let n = 0; n < many; n++) deferToNextTurn(() => deferToNextTurn(() => ran++));
     while (ran < many) await new Promise(setImmediate);
   });
 });

@@ -1,7 +1,7 @@
 import { expect } from "chai";
 import pino from "pino";
 import { PrivacyControlService } from "../../../gen/nexgate/privacy/v1/privacy_control_service_pb.ts";
-import { Calls } from "../../../src/call/pipeline.ts";
+import { CallPipeline } from "../../../src/call/pipeline.ts";
 import { service } from "../../../src/call/service.ts";
 import { compileRoutes } from "../../../src/rest/routes.ts";
 import { define, Envelope, type FileSpec, type MethodSpec, Type } from "./protos.ts";
@@ -45,7 +45,7 @@ const good = { name: "Do", input: "Plain", output: "Reply", reply: { envelope: E
 function compile(...methods: MethodSpec[]) {
   const { service: desc } = define({ messages, enums, methods });
   return compileRoutes(
-    new Calls({
+    new CallPipeline({
       services: [service(desc, {})],
       log: pino({ level: "silent" }),
       gate: async () => {},
@@ -195,7 +195,7 @@ describe("the compilation of rules", () => {
     });
 
   it("serves the product's definition", () => {
-    const calls = new Calls({
+    const calls = new CallPipeline({
       services: [service(PrivacyControlService, {})],
       log: pino({ level: "silent" }),
       gate: async () => {},

@@ -2,7 +2,7 @@ import { createServer, type Server } from "node:http";
 import http2, { type ClientHttp2Session, type Http2Server } from "node:http2";
 import { type AddressInfo, connect } from "node:net";
 import pino from "pino";
-import { Calls } from "../../../src/call/pipeline.ts";
+import { CallPipeline } from "../../../src/call/pipeline.ts";
 import type { Service } from "../../../src/call/service.ts";
 import { PrivacyError } from "../../../src/domain/errors.ts";
 import { createRestGateway, type RestGateway } from "../../../src/rest/gateway.ts";
@@ -32,7 +32,7 @@ export function testGateway(
   const logged: TestGateway["logged"] = [];
   const log = pino({ base: null }, { write: (line) => logged.push(JSON.parse(line)) });
   const shutdown = new AbortController();
-  const calls = new Calls({
+  const calls = new CallPipeline({
     services,
     log,
     shutdownSignal: shutdown.signal,

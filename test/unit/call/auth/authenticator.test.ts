@@ -4,7 +4,12 @@ import { expect } from "chai";
 import { Health } from "../../../../gen/grpc/health/v1/health_pb.ts";
 import { GraphService } from "../../../../gen/nexgate/privacy/v1/graph_service_pb.ts";
 import { PrivacyControlService } from "../../../../gen/nexgate/privacy/v1/privacy_control_service_pb.ts";
-import { type Gate, scopeOf, serviceGate, userGate } from "../../../../src/call/auth/authenticator.ts";
+import {
+  type Authenticator,
+  authenticateService,
+  authenticateUser,
+  scopeOf,
+} from "../../../../src/call/auth/authenticator.ts";
 import { actorKey, principalKey } from "../../../../src/call/auth/principal.ts";
 import { PrivacyError } from "../../../../src/domain/errors.ts";
 
@@ -24,7 +29,7 @@ function contextOf(method: DescMethodUnary, requestHeader: Record<string, string
   });
 }
 
-async function outcome(gate: Gate, context: ReturnType<typeof contextOf>): Promise<string> {
+async function outcome(gate: Authenticator, context: ReturnType<typeof contextOf>): Promise<string> {
   try {
     await gate(context);
     return "admitted";
@@ -46,7 +51,7 @@ describe("the gates", () => {
       const expected = held.split(" ").includes(needed) ? "admitted" : "SCOPE_MISSING";
       it(`${method.parent.name}.${method.name}: a service with "${held}" is ${expected}`, async () => {
         const claims = { subject: "feed", scopes: new Set(held.split(" ")) };
-        for (const gate of [serviceGate(() => claims), serviceGate(async () => claims)]) {
+        for (const gate of [authenticateService(() => claims), authenticateService(async () => claims)]) {
           const context = contextOf(method, { "x-acting-user": user });
           expect(await outcome(gate, context)).to.equal(expected);
           expect(context.values.get(principalKey)).to.include({ kind: "service", name: "feed" });
@@ -57,8 +62,8 @@ describe("the gates", () => {
     const expected = needed === "users.act" ? "admitted" : "SCOPE_MISSING";
     it(`${method.parent.name}.${method.name}: a user is ${expected}`, async () => {
       for (const gate of [
-        userGate(() => ({ subject: user, scopes: none })),
-        userGate(async () => ({ subject: user, scopes: none })),
+        authenticateUser(() => ({ subject: user, scopes: none })),
+        authenticateUser(async () => ({ subject: user, scopes: none })),
       ])
         expect(await outcome(gate, contextOf(method))).to.equal(expected);
     });
@@ -66,8 +71,12 @@ describe("the gates", () => {
 
   it("admit a call at once whose token is known", () => {
     const { blockUser } = PrivacyControlService.method;
-    expect(userGate(() => ({ subject: user, scopes: none }))(contextOf(blockUser))).to.equal(undefined);
-    expect(userGate(async () => ({ subject: user, scopes: none }))(contextOf(blockUser))).to.be.a("promise");
+    expect(authenticateUser(() => ({ subject: user, scopes: none }))(contextOf(blockUser))).to.equal(
+      undefined,
+    );
+    expect(authenticateUser(async () => ({ subject: user, scopes: none }))(contextOf(blockUser))).to.be.a(
+      "promise",
+    );
   });
 
   it("know a scope for every method, and refuse to serve one without", () => {
@@ -77,17 +86,17 @@ describe("the gates", () => {
 
   it("take the acting user from the subject of a user's token, in lower case", async () => {
     const context = contextOf(PrivacyControlService.method.blockUser, { "x-acting-user": "someone else" });
-    await userGate(async () => ({ subject: user, scopes: none }))(context);
+    await authenticateUser(async () => ({ subject: user, scopes: none }))(context);
     expect(context.values.get(actorKey)).to.eql({ id: user.toLowerCase(), whenUnknown: "TOKEN_INVALID" });
   });
 
   it("refuse a user whose subject is no UUID", async () => {
-    const gate = userGate(async () => ({ subject: "alice", scopes: none }));
+    const gate = authenticateUser(async () => ({ subject: "alice", scopes: none }));
     expect(await outcome(gate, contextOf(PrivacyControlService.method.blockUser))).to.equal("TOKEN_INVALID");
   });
 
   it("take the acting user of a service from x-acting-user, and want a UUID there", async () => {
-    const gate = serviceGate(async () => ({ subject: "feed", scopes: new Set(["users.act"]) }));
+    const gate = authenticateService(async () => ({ subject: "feed", scopes: new Set(["users.act"]) }));
     const context = contextOf(PrivacyControlService.method.blockUser, { "x-acting-user": user });
     await gate(context);
     expect(context.values.get(actorKey)).to.eql({ id: user.toLowerCase(), whenUnknown: "USER_NOT_FOUND" });
@@ -99,7 +108,9 @@ describe("the gates", () => {
 
   it("give no acting user to a method that acts for none", async () => {
     const context = contextOf(GraphService.method.followUser, { "x-acting-user": user });
-    await serviceGate(async () => ({ subject: "accounts", scopes: new Set(["graph.write"]) }))(context);
+    await authenticateService(async () => ({ subject: "accounts", scopes: new Set(["graph.write"]) }))(
+      context,
+    );
     expect(context.values.get(actorKey)).to.equal(undefined);
   });
 });

@@ -1,7 +1,7 @@
 import { expect } from "chai";
 import { errors, exportJWK, generateKeyPair, SignJWT, UnsecuredJWT } from "jose";
 import { type TokenFlaw, TokenRefused } from "../../../../src/call/auth/refused-token.ts";
-import { VerifiedTokens } from "../../../../src/call/auth/token-cache.ts";
+import { TokenCache } from "../../../../src/call/auth/token-cache.ts";
 import { type TokenKeys, tokenVerifier } from "../../../../src/call/auth/tokens.ts";
 import { PrivacyError } from "../../../../src/domain/errors.ts";
 
@@ -250,7 +250,7 @@ describe("tokens", () => {
       });
       sign = (claims) =>
         new SignJWT({ ...good, ...claims }).setProtectedHeader({ alg: "EdDSA" }).sign(privateKey);
-      check = tokenVerifier(counting, rules, { now: () => clock.now, remembered: new VerifiedTokens(2) });
+      check = tokenVerifier(counting, rules, { now: () => clock.now, remembered: new TokenCache(2) });
     });
     beforeEach(() => {
       verified = 0;
