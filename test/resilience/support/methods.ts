@@ -85,6 +85,6 @@ export function requestOf(method: DescMethod, target: string) {
 }
 
 async function servicesOf(file: string): Promise<DescService[]> {
-  const exported: DescService[] = Object.values(await import(`../../../../${file}`));
+  const exported: DescService[] = Object.values(await import(`../../../${file}`));
   return exported.filter(({ kind }) => kind === "service");
 }
