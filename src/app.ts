@@ -17,7 +17,6 @@ import { openInternalListener } from "./http/internal-listener.ts";
 import { internalLimits, publicLimits } from "./http/listener-limits.ts";
 import { openPublicListener } from "./http/public-listener.ts";
 import { Metrics } from "./metrics/metrics.ts";
-import { watchConcurrencyLimits, watchListeners, watchReadiness } from "./metrics/service-metrics.ts";
 import { AdaptiveConcurrencyLimiter } from "./overload/adaptive-concurrency-limiter.ts";
 import { createRestGateway } from "./rest/gateway.ts";
 import { openDatabase } from "./store/database.ts";
@@ -73,7 +72,7 @@ export async function startApp(
     log: (message) => log.debug(message),
     warn: (message) => log.warn(message),
     onCreate: () => log.info("making the embedded database, which takes a few seconds"),
-    onWait: metrics.pools.waited,
+    onWait: metrics.waitedForConnection,
     tracer: tracing?.statements,
   });
   parts.defer(() => database.close());
@@ -145,10 +144,10 @@ export async function startApp(
   });
   parts.defer(() => internalListener.close(0));
 
-  metrics.pools.watch(() => database.pools());
-  watchListeners(metrics.registry, { public: publicListener, internal: internalListener });
-  watchConcurrencyLimits(metrics.registry, { public: publicCalls.limiter, internal: internalCalls.limiter });
-  watchReadiness(metrics.registry, ready);
+  metrics.showPools(() => database.pools());
+  metrics.showListeners({ public: publicListener, internal: internalListener });
+  metrics.showConcurrencyLimits({ public: publicCalls.limiter, internal: internalCalls.limiter });
+  metrics.showReadiness(ready);
   const adminListener = await openAdminListener({ ...config.admin, render: metrics.render, ready, log });
   parts.move();
   database.watch((present) => {

@@ -56,9 +56,9 @@ export function makeServices({ database, signingKey, log, metrics, tracing, stop
   const facts = new Coalescer<PairQuestion, PairFacts>(
     (questions, signal) => database.accessFacts.read(questions, signal),
     checkLimits,
-    { onSend: (pairs) => metrics.checks.sent(pairs), tracer: tracing?.statements },
+    { onSend: metrics.sentChecks, tracer: tracing?.statements },
   );
-  metrics.checks.watch(facts);
+  metrics.showChecks(facts);
   const onProgress = ({ id }: ImportName, progress: object) =>
     log.info({ importId: id, ...progress }, "import");
   return {

@@ -32,7 +32,10 @@ export const internalRpc = { acceptCompression: [compressionGzip], compressMinBy
 export const publicRpc = { acceptCompression: [], compressMinBytes: 1024 };
 
 /** Builds the handlers that serve Connect, gRPC and gRPC-Web, by their path. */
-export function connectHandlers(calls: CallPipeline, options: RpcOptions): ReadonlyMap<string, UniversalHandler> {
+export function connectHandlers(
+  calls: CallPipeline,
+  options: RpcOptions,
+): ReadonlyMap<string, UniversalHandler> {
   const router = createConnectRouter({
     ...options,
     // Connect drops unknown fields unless told. Here they are refused, as over REST.

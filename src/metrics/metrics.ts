@@ -1,8 +1,12 @@
+import {
+  Counter,
+  collectDefaultMetrics,
+  Gauge,
+  Histogram,
+  type PrometheusContentType,
+  Registry,
+} from "@prometheus-io/client";
 import { CallMetrics } from "./call-metrics.ts";
-import { CheckMetrics } from "./check-metrics.ts";
-import { Registry } from "./library.ts";
-import { PoolMetrics } from "./pool-metrics.ts";
-import { processRegistry } from "./process-metrics.ts";
 
 /** A scrape, in Prometheus' text format. */
 export interface Scrape {
@@ -10,19 +14,170 @@ export interface Scrape {
   readonly body: string;
 }
 
-/** The instruments of one service, told from below what happens, and read by `render`. */
+/** A pool of connections to the database, now. */
+interface Pool {
+  readonly name: string;
+  /** The most connections. */
+  readonly max: number;
+  readonly open: number;
+  readonly idle: number;
+  /** Statements and transactions that wait for a connection. */
+  readonly waiting: number;
+}
+
+/** Batches the checks of many calls into few statements. */
+interface CheckBatching {
+  /** Calls that wait for their statement to be sent. */
+  readonly waiting: number;
+  /** Statements under way. */
+  readonly inFlight: number;
+}
+
+/** A listener of the service. */
+interface Listener {
+  /** Open connections. */
+  connections(): number;
+  /** Connections refused since the start because too many were open. */
+  refusedConnections(): number;
+  /** Connections closed since the start to keep within a bound, by reason. */
+  evictedConnections(): Readonly<Record<string, number>>;
+}
+
+type ByName<Value> = Readonly<Record<string, Value>>;
+
+/** The metrics of one service. Other parts report events to them or are read at each scrape; `render` reads them all. */
 export class Metrics {
-  readonly registry = new Registry() as Registry;
-  readonly calls = new CallMetrics(this.registry);
-  readonly checks = new CheckMetrics(this.registry);
-  readonly pools = new PoolMetrics(this.registry);
-
-  // Made now: what it measures from here on is there at the first scrape.
+  readonly #registry = new Registry<PrometheusContentType>();
+  readonly calls = new CallMetrics(this.#registry);
   readonly #process = processRegistry();
+  readonly #poolWaits = new Histogram({
+    name: "privacy_control_database_wait_seconds",
+    help: "Time that a caller waited for a connection of the pool, in seconds.",
+    labelNames: ["pool"],
+    buckets: [0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 2],
+    registers: [this.#registry],
+  });
+  readonly #batchPairs = new Histogram({
+    name: "privacy_control_check_batch_pairs",
+    help: "Pairs of users in one statement of decisions.",
+    buckets: [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1_000],
+    registers: [this.#registry],
+  });
 
-  /** Reads every instrument. */
+  /** Reads every metric. */
   readonly render = async (): Promise<Scrape> => {
-    const texts = await Promise.all([this.registry.metrics(), this.#process.metrics()]);
-    return { contentType: this.registry.contentType, body: texts.join("\n") };
+    const texts = await Promise.all([this.#registry.metrics(), this.#process.metrics()]);
+    return { contentType: this.#registry.contentType, body: texts.join("\n") };
   };
+
+  /** A connection of a pool was waited for. */
+  readonly waitedForConnection = (pool: string, seconds: number): void => {
+    this.#poolWaits.observe({ pool }, seconds);
+  };
+
+  /** A statement of decisions is sent that asks about so many pairs. */
+  readonly sentChecks = (pairs: number): void => {
+    this.#batchPairs.observe(pairs);
+  };
+
+  /** Shows the batching of checks. */
+  showChecks(checks: CheckBatching): void {
+    this.#gauge(
+      "checks_waiting",
+      "Calls whose checks wait for a statement to be sent.",
+      () => checks.waiting,
+    );
+    this.#gauge("check_statements_in_flight", "Statements of decisions under way.", () => checks.inFlight);
+  }
+
+  /** Shows the pools of connections to the database. */
+  showPools(pools: () => readonly Pool[]): void {
+    const gauge = (name: string, help: string, read: (pool: Pool) => number) =>
+      this.#gaugeBy("pool", `database_${name}`, help, () => pools().map((pool) => [pool.name, read(pool)]));
+    gauge("connections_max", "The most connections of the pool.", ({ max }) => max);
+    gauge("connections_open", "Open connections of the pool.", ({ open }) => open);
+    gauge("connections_used", "Connections of the pool in use.", ({ open, idle }) => open - idle);
+    gauge("waiting", "Statements and transactions that wait for a connection.", ({ waiting }) => waiting);
+  }
+
+  /** Shows the connections of the named listeners. */
+  showListeners(listeners: ByName<Listener>): void {
+    const all = Object.entries(listeners);
+    this.#gaugeBy("listener", "connections", "Open connections of clients.", () =>
+      all.map(([name, listener]) => [name, listener.connections()]),
+    );
+    new Counter({
+      name: "privacy_control_refused_connections_total",
+      help: "Connections of clients refused because too many were open.",
+      labelNames: ["listener"],
+      registers: [this.#registry],
+      collect() {
+        this.reset();
+        for (const [name, listener] of all) this.inc({ listener: name }, listener.refusedConnections());
+      },
+    });
+    new Counter({
+      name: "privacy_control_evicted_connections_total",
+      help: "Connections of clients closed, by reason: idle (to make room for a new one) or memory (that they used).",
+      labelNames: ["listener", "reason"],
+      registers: [this.#registry],
+      collect() {
+        this.reset();
+        for (const [name, listener] of all)
+          for (const [reason, count] of Object.entries(listener.evictedConnections()))
+            this.inc({ listener: name, reason }, count);
+      },
+    });
+  }
+
+  /** Shows how many calls the limiters of the named listeners admit at once now. */
+  showConcurrencyLimits(limiters: ByName<{ readonly limit: number }>): void {
+    this.#gaugeBy(
+      "listener",
+      "concurrency_limit",
+      "The most calls in flight that the adaptive concurrency limit admits now.",
+      () => Object.entries(limiters).map(([name, { limit }]) => [name, limit]),
+    );
+  }
+
+  /** Shows whether the service is ready. */
+  showReadiness(ready: () => boolean): void {
+    this.#gauge("ready", "1 while the service is ready for calls, else 0.", () => (ready() ? 1 : 0));
+  }
+
+  /** A gauge that is read at each scrape. */
+  #gauge(name: string, help: string, read: () => number): void {
+    new Gauge({
+      name: `privacy_control_${name}`,
+      help,
+      registers: [this.#registry],
+      collect() {
+        this.set(read());
+      },
+    });
+  }
+
+  /** A gauge with a label, all of whose values are read at each scrape. */
+  #gaugeBy(label: string, name: string, help: string, read: () => [value: string, number][]): void {
+    new Gauge({
+      name: `privacy_control_${name}`,
+      help,
+      labelNames: [label],
+      registers: [this.#registry],
+      collect() {
+        for (const [value, number] of read()) this.set({ [label]: value }, number);
+      },
+    });
+  }
+}
+
+let ofProcess: Registry<PrometheusContentType> | undefined;
+
+/** The metrics of this process, by the names that every Prometheus client uses. Made once, since they need timers. */
+function processRegistry(): Registry<PrometheusContentType> {
+  if (ofProcess === undefined) {
+    ofProcess = new Registry();
+    collectDefaultMetrics({ register: ofProcess });
+  }
+  return ofProcess;
 }

@@ -5,7 +5,7 @@ import { fileURLToPath } from "node:url";
 import { expect } from "chai";
 import { newDataDirectory } from "../support/data-directory.ts";
 
-describe("OpenTelemetry", function () {
+describe("OpenTelemetry's SDK", function () {
   this.timeout(60_000);
 
   let dataDir: string;
@@ -38,18 +38,16 @@ describe("OpenTelemetry", function () {
     const [, list = ""] = /^LOADED (.*)$/m.exec(output) ?? [];
     return JSON.parse(list);
   }
-  const tracing = (name: string) => /^@opentelemetry\/|^src\/tracing\//.test(name);
+  /** What makes or sends spans. The metrics client loads OpenTelemetry's API, which does nothing without an SDK. */
+  const tracing = (name: string) =>
+    /^@opentelemetry\/|^src\/tracing\//.test(name) && name !== "@opentelemetry/api";
 
   it("is loaded where there is an endpoint, and this test would see it", async () => {
     const loaded = await loadedModules({ OTEL_EXPORTER_OTLP_ENDPOINT: "http://127.0.0.1:9" });
-    expect(loaded).to.include.members([
-      "@opentelemetry/api",
-      "@opentelemetry/sdk-trace",
-      "src/tracing/tracing.ts",
-    ]);
+    expect(loaded).to.include.members(["@opentelemetry/sdk-trace", "src/tracing/tracing.ts"]);
   });
 
-  it("is not loaded at all where there is none", async () => {
+  it("is not loaded where there is none", async () => {
     const loaded = await loadedModules({ OTEL_SERVICE_NAME: "privacy" });
     expect(loaded).to.include.members(["@prometheus-io/client", "src/metrics/metrics.ts"]);
     expect(loaded.filter(tracing)).to.eql([]);
