@@ -22,7 +22,8 @@ export interface Report {
 const notes = [
   "Each row compares measurements that follow each other in the same round; the order turns round with every round. A goal is met when three quarters of the rounds meet it.",
   "The measured server has one processor core, PostgreSQL and the load the other, in every row.",
-  "This service runs as in production: tokens verified, messages validated, a log line for every call (into a file), full consistency, no cache of answers. Node has the flags of npm start. The peers verify no token, validate nothing and log nothing; their Node has no flags.",
+  "This service runs as in production: tokens verified, messages validated, a log line for every call (into a file), full consistency, no cache of answers. Node has the flags of npm start, for the peers too.",
+  "The peers of grpc-js and the bare one of Fastify verify no token, validate nothing and log nothing. Fastify + pg in production does: jose with remembered tokens, compiled schemas, a line of pino and a request id for every call, time limits for locks and statements; its changes run in the transactions of this service. With autocommit, and bare, unblock and PATCH are one statement each: a change whose caller got an error can then take effect after a later one.",
   "The gRPC load calls with one service token, as services use theirs until it expires; the REST load with a token for each user.",
   "gRPC: many different requests, every answer compared byte for byte with the right one (the empty method: h2load, with this service's log searched for failed calls). REST: wrk, every answer looked at. BlockUser: acknowledged blocks are counted in the table. A wrong or missing answer ends the run.",
   `PostgreSQL is the same for all: fsync=off, ${serverSettings.join(", ")}.`,

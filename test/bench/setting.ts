@@ -15,6 +15,9 @@ const minting = {
   hours: 24,
 };
 
+/** How the servers that verify tokens do so. */
+const tokenSettings = { JWT_SECRET: minting.secret, JWT_ISSUER: minting.issuer };
+
 /** The servers that are compared, each on a free port, all of them on the same core and database. */
 export interface Servers {
   readonly ours: Server;
@@ -23,6 +26,9 @@ export interface Servers {
   readonly grpcJsEmpty: Server;
   readonly connectNodeEmpty: Server;
   readonly fastify: Server;
+  /** Fastify with the work of a service in production, and each change in a transaction or as one statement. */
+  readonly fastifyTransactions: Server;
+  readonly fastifyAutocommit: Server;
   readonly httpEmpty: Server;
 }
 
@@ -51,8 +57,7 @@ export function environmentOf(url: string): Record<string, string> {
     RATE_WRITES_PER_MINUTE: "1000000",
     MAX_CALLS_IN_FLIGHT_PER_USER: "0",
     RATE_WRITES_BURST: "1000000",
-    JWT_SECRET: minting.secret,
-    JWT_ISSUER: minting.issuer,
+    ...tokenSettings,
   };
 }
 
@@ -78,7 +83,9 @@ export async function startSetting({ url }: BenchDatabase): Promise<Setting> {
     return server;
   };
   const peer = (name: string, ...args: string[]) =>
-    owned(name + (args[1] ?? ""), (log) => startServer(`test/bench/peers/${name}.ts`, args, log));
+    owned(name + (args[1] ?? ""), (log) =>
+      startServer(`test/bench/peers/${name}.ts`, args, log, tokenSettings, startFlags),
+    );
   const servers = {
     ours: await owned("ours", (log) => startOurs(url, log)),
     grpcJs: await peer("grpc-js-pg", url, "own"),
@@ -86,6 +93,8 @@ export async function startSetting({ url }: BenchDatabase): Promise<Setting> {
     grpcJsEmpty: await peer("grpc-js-empty"),
     connectNodeEmpty: await peer("connect-node-empty"),
     fastify: await peer("fastify-pg", url),
+    fastifyTransactions: await peer("fastify-pg-production", url, "transactions"),
+    fastifyAutocommit: await peer("fastify-pg-production", url, "autocommit"),
     httpEmpty: await peer("http-empty"),
   };
   const rest = parts.move();

@@ -1,5 +1,8 @@
 import type { QueryResultRow } from "pg";
 
+/** The path under which the lists and blocks are. */
+export const base = "/api/v1/e-social/privacy-control";
+
 /** A page of blocks with their users, who may hide their pictures. */
 export const pageSql = `
   select b.id as record_id, (extract(epoch from b.created_at) * 1000000)::bigint as micros, u.id, u.user_name,
@@ -39,6 +42,7 @@ const envelope = <Data>(data: Data) =>
   }) as const;
 
 export const blockSchema = envelope(block);
+export const emptySchema = envelope({ type: "null" });
 export const listSchema = envelope({ type: "array", items: block });
 
 /** The documented envelope. */
@@ -60,6 +64,12 @@ export function toBlock(row: QueryResultRow) {
     },
     createdAt: seconds(Number(row.micros) / 1_000),
   };
+}
+
+/** The `Link` header that leads to the page after a row. */
+export function nextPage({ micros, record_id }: QueryResultRow, size: number): string {
+  const token = Buffer.from(`${micros},${record_id}`).toString("base64url");
+  return `<${base}/blocked?page_size=${size}&page_token=${token}>; rel="next"`;
 }
 
 function seconds(ms: number): string {

@@ -11,7 +11,7 @@ import type { Comparison, Contender } from "../harness/comparison.ts";
 import type { BenchDatabase } from "../harness/database.ts";
 import { grpcLoad, transactionLoad } from "../harness/loads.ts";
 import { type Call, packCalls } from "../load/exchanges.ts";
-import { blockStatements, type Role } from "../peers/block-statements.ts";
+import { blockStatements, type Role } from "../peers/recorded-statements.ts";
 import type { Setting } from "../setting.ts";
 
 const clients = 16;
@@ -86,13 +86,15 @@ export async function blockRows(
 
 /** The transaction of a block as pgbench runs it: random ones of some users block random users. */
 async function blockScript(url: string, firstWriter: number, count: number, users: number): Promise<string> {
-  const expressions: Record<Role, string> = {
+  const expressions: Partial<Record<Role, string>> = {
     actor: idSql(":actor"),
     target: idSql(":target"),
     pair: `(least(${idSql(":actor")}, ${idSql(":target")}) || ':' || greatest(${idSql(":actor")}, ${idSql(":target")}))`,
   };
   const statements = (await blockStatements(url)).map(({ text, roles }) =>
-    text.replaceAll(/\$(\d+)/g, (_, n) => expressions[roles[Number(n) - 1] as Role]).replaceAll(/\s+/g, " "),
+    text
+      .replaceAll(/\$(\d+)/g, (parameter, n) => expressions[roles[Number(n) - 1] as Role] ?? parameter)
+      .replaceAll(/\s+/g, " "),
   );
   return [
     `\\set actor random(${firstWriter}, ${firstWriter + count - 1})`,

@@ -24,9 +24,13 @@ const pageSize = 50;
 const maxReaders = 1_000;
 const writersAtOnce = 16;
 
-/** The REST calls, against the same written by hand for Fastify. */
+/**
+ * The REST calls, against the same written by hand for Fastify and pg: bare, and in production, which verifies tokens,
+ * validates and logs. Unblock and PATCH of the bare peer and of the one with autocommit are single statements; the
+ * others run every change in the same transaction as this service.
+ */
 export async function restRows(setting: Setting, client: pg.Client, size: Size): Promise<Comparison[]> {
-  const { ours, fastify, httpEmpty } = setting.servers;
+  const { ours, fastify, fastifyTransactions, fastifyAutocommit, httpEmpty } = setting.servers;
   const { firstWriter } = specialUsers(size);
   const { rows } = await client.query<{ id: string }>(
     `select blocker_id as id from blocks group by 1 having count(*) > ${pageSize + 10} limit ${maxReaders}`,
@@ -77,31 +81,47 @@ export async function restRows(setting: Setting, client: pg.Client, size: Size):
     connections: writersAtOnce,
     paired: false,
   });
-  const toFloor = await restLoads(setting, "floor", readers, {
+  const empty = await restLoads(setting, "empty", readers, {
     needle: '"success":true',
     connections: 64,
     paired: false,
   });
   const goal = { atLeast: 1 };
+  const bare = "bare Fastify + pg";
+  const production = "Fastify + pg in production";
+  const autocommit = `${production}, autocommit`;
+  const blockAndUnblock = (name: string, server: Server): Contender => ({
+    ...change(name, server),
+    prepare: unblockAll,
+  });
   const titled = (id: string, title: string) => ({ id, title, figure: "rate", unit: requests }) as const;
   return [
     {
       ...titled("rest-list", `GET /blocked?page_size=${pageSize}, 64 in flight`),
       ours: list("ours", ours),
       peers: [
-        { contender: list("Fastify + pg", fastify), goal },
-        { contender: toFloor("empty HTTP/1.1 server", httpEmpty) },
+        { contender: list(production, fastifyTransactions), goal },
+        { contender: list(bare, fastify) },
+        { contender: empty("empty HTTP/1.1 server", httpEmpty) },
       ],
     },
     {
       ...titled("rest-block", `POST block, DELETE unblock, ${writersAtOnce} in flight`),
-      ours: { ...change("ours", ours), prepare: unblockAll },
-      peers: [{ contender: { ...change("Fastify + pg", fastify), prepare: unblockAll }, goal }],
+      ours: blockAndUnblock("ours", ours),
+      peers: [
+        { contender: blockAndUnblock(production, fastifyTransactions), goal },
+        { contender: blockAndUnblock(autocommit, fastifyAutocommit) },
+        { contender: blockAndUnblock(bare, fastify) },
+      ],
     },
     {
       ...titled("rest-setting", `PATCH a setting, ${writersAtOnce} in flight`),
       ours: patch("ours", ours),
-      peers: [{ contender: patch("Fastify + pg", fastify), goal }],
+      peers: [
+        { contender: patch(production, fastifyTransactions), goal },
+        { contender: patch(autocommit, fastifyAutocommit) },
+        { contender: patch(bare, fastify) },
+      ],
     },
   ];
 }

@@ -1,0 +1,56 @@
+import type { UserId } from "../../../src/domain/ids.ts";
+import type { Audience, PrivacySetting } from "../../../src/domain/settings.ts";
+import type { Database } from "../../../src/store/database.ts";
+import { statementsOf } from "../../support/statements.ts";
+
+/** What a parameter of a recorded statement holds. `pair` is the name of the lock of two users. */
+export type Role = "actor" | "target" | "pair" | "setting" | "audience";
+
+/** A statement with the roles of its parameters, in their order. */
+export interface RecordedStatement {
+  readonly text: string;
+  readonly roles: readonly Role[];
+}
+
+const actor = "00000000-0000-4000-8000-00000000000a" as UserId;
+const target = "00000000-0000-4000-8000-00000000000b" as UserId;
+const setting: PrivacySetting = "last_seen";
+const audience: Audience = "none";
+const roles = new Map<unknown, Role>([
+  [actor, "actor"],
+  [target, "target"],
+  [setting, "setting"],
+  [audience, "audience"],
+]);
+
+/** The statements of the service's own transaction of a block, from begin to commit. */
+export function blockStatements(url: string): Promise<RecordedStatement[]> {
+  return recorded(url, ({ blocks }) => blocks.block(actor, target));
+}
+
+/** The statements of the service's own transaction of an unblock, from begin to commit. */
+export function unblockStatements(url: string): Promise<RecordedStatement[]> {
+  return recorded(url, ({ blocks }) => blocks.unblock(actor, target));
+}
+
+/** The statements of the service's own transaction of a changed setting, from begin to commit. */
+export function settingStatements(url: string): Promise<RecordedStatement[]> {
+  return recorded(url, ({ settings }) => settings.set(actor, setting, audience));
+}
+
+/** The name of the lock of two users: the lower id first. */
+export function pairName(a: string, b: string): string {
+  return a < b ? `${a}:${b}` : `${b}:${a}`;
+}
+
+async function recorded(
+  url: string,
+  run: (database: Database) => Promise<unknown>,
+): Promise<RecordedStatement[]> {
+  const sent = await statementsOf(url, (database) => run(database).catch(() => {}));
+  return sent.map(({ sql, parameters }) => ({
+    // The actor does not exist, so the recorded transaction was rolled back.
+    text: sql === "rollback" ? "commit" : sql,
+    roles: parameters.map((value) => roles.get(value) ?? "pair"),
+  }));
+}

@@ -1,0 +1,30 @@
+import type pg from "pg";
+import type { RecordedStatement, Role } from "./recorded-statements.ts";
+
+/** Runs a recorded transaction statement by statement and returns the last row that it gave. */
+export async function runTransaction(
+  pool: pg.Pool,
+  name: string,
+  statements: readonly RecordedStatement[],
+  values: Partial<Record<Role, string>>,
+): Promise<pg.QueryResultRow | undefined> {
+  const client = await pool.connect();
+  let failure: Error | undefined;
+  try {
+    let row: pg.QueryResultRow | undefined;
+    for (const [index, { text, roles }] of statements.entries()) {
+      const { rows } =
+        roles.length === 0
+          ? await client.query(text)
+          : await client.query({ name: `${name} ${index}`, text, values: roles.map((role) => values[role]) });
+      row = rows[0] ?? row;
+    }
+    return row;
+  } catch (error) {
+    failure = error as Error;
+    throw error;
+  } finally {
+    // A connection whose transaction failed is closed, which rolls the transaction back.
+    client.release(failure);
+  }
+}
