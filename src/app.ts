@@ -6,7 +6,6 @@ import { makeGates } from "./composition/gates.ts";
 import { Lifecycle } from "./composition/lifecycle.ts";
 import { prepare } from "./composition/prepare.ts";
 import { makeServices, serviceNames } from "./composition/services.ts";
-import { startYoung } from "./composition/young-heap.ts";
 import type { Config } from "./config.ts";
 import { healthService } from "./grpc/health.ts";
 import { reflectionServices } from "./grpc/reflection.ts";
@@ -60,7 +59,6 @@ export async function startApp(
   config: Config,
   { log, developmentSecret, furtherServices = [], open = openDatabase }: AppOptions,
 ): Promise<App> {
-  startYoung();
   await using parts = new AsyncDisposableStack();
   const metrics = new Metrics();
   const tracing = await openTracing(config, log);

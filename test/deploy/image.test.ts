@@ -23,6 +23,10 @@ describe("deploy/Dockerfile", () => {
     expect(image.user).to.match(/^[1-9]\d*:[1-9]\d*$/);
   });
 
+  it("starts the service as npm start does", () => {
+    expect(image.command.join(" ")).to.equal(manifest.scripts.start?.replace(/^exec /, ""));
+  });
+
   it("is the one that is deployed", () => {
     const { migrate, "privacy-control": service } = compose.services;
     const [migration] = object("Job").spec.template.spec.containers;
