@@ -9,14 +9,13 @@ import { makeServices, serviceNames } from "./composition/services.ts";
 import type { Config } from "./config.ts";
 import { healthService } from "./grpc/health.ts";
 import { reflectionServices } from "./grpc/reflection.ts";
-import { openAdminListener } from "./http/admin-listener.ts";
 import { Certificates } from "./http/certificates.ts";
-import { apiPages } from "./http/docs/pages.ts";
-import { openInternalListener } from "./http/internal-listener.ts";
 import { internalLimits, publicLimits } from "./http/listener-limits.ts";
-import { openPublicListener } from "./http/public-listener.ts";
+import { openAdminListener, openInternalListener, openPublicListener } from "./http/listeners.ts";
 import { Metrics } from "./metrics/metrics.ts";
 import { AdaptiveConcurrencyLimiter } from "./overload/adaptive-concurrency-limiter.ts";
+import { apiPage } from "./rest/docs/api-page.ts";
+import { renderFailure } from "./rest/envelopes.ts";
 import { createRestGateway } from "./rest/gateway.ts";
 import { openDatabase } from "./store/database.ts";
 import type { Tracing } from "./tracing/tracing.ts";
@@ -122,9 +121,11 @@ export async function startApp(
     host: config.host,
     port: config.httpPort,
     calls: publicCalls,
-    rest: await apiPages(rest.routes, ErrorReasonSchema, rest.handle),
+    rest: rest.handle,
     methodsAt: rest.methodsAt,
+    resources: await apiPage(rest.routes, ErrorReasonSchema),
     ready,
+    renderFailure,
     log,
     corsOrigins: config.corsOrigins,
     prefix: { basePath: config.publicBasePath, trustedProxies: config.rates.trustedProxies },
@@ -136,6 +137,7 @@ export async function startApp(
     host: config.host,
     port: config.grpcPort,
     calls: internalCalls,
+    renderFailure,
     log,
     limits: { ...internalLimits, keepAliveMs: config.keepAliveMs },
     tls: certificates && { certificates, demandsClients: certificates.demandsClients },
@@ -146,7 +148,13 @@ export async function startApp(
   metrics.showListeners({ public: publicListener, internal: internalListener });
   metrics.showConcurrencyLimits({ public: publicCalls.limiter, internal: internalCalls.limiter });
   metrics.showReadiness(ready);
-  const adminListener = await openAdminListener({ ...config.admin, render: metrics.render, ready, log });
+  const adminListener = await openAdminListener({
+    ...config.admin,
+    render: metrics.render,
+    ready,
+    renderFailure,
+    log,
+  });
   parts.move();
   database.watch((present) => {
     log.warn(present ? "the database is back" : "the database is away");

@@ -9,7 +9,7 @@ import { type CallTracer, httpKey, spanKey } from "./call-span.ts";
 import { isDisconnect } from "./client-disconnect.ts";
 import { cancellationOf, requestHeaderOf } from "./context.ts";
 import { reasonOf, toConnectError } from "./errors.ts";
-import { requestIdHeader, requestIdOf } from "./request-id.ts";
+import { requestIdHeader, requestIdOf } from "./request-headers.ts";
 
 /**
  * The reason with which our own wires end a call that went well. Sharing one object spares each call the making of

@@ -1,6 +1,6 @@
 import { PrivacyError } from "../domain/errors.ts";
 import { HealthState } from "../grpc/health.ts";
-import type { Listener } from "../http/listener.ts";
+import type { Listener } from "../http/listen.ts";
 
 /** How long calls that are cut off may take to say so. */
 const lastWordsMs = 500;

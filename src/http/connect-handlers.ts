@@ -11,7 +11,7 @@ import { peerKey } from "../call/rate-limits/client-address.ts";
 import { completeStatus, trailersOnly } from "../grpc/status.ts";
 import { copyHeaders } from "../grpc/unary-http.ts";
 import { isWebText, toBinaryRequest, toTextResponse } from "./grpc-web-text.ts";
-import { answerBroken, answerFailure, type HttpRequest, type HttpResponse } from "./plain-responses.ts";
+import type { HttpRequest, HttpResponse, PlainFailures } from "./plain-responses.ts";
 
 /** How a listener speaks to RPC clients. */
 export interface RpcOptions {
@@ -48,6 +48,12 @@ export function connectHandlers(
   return new Map(router.handlers.map((handler) => [handler.requestPath, handler]));
 }
 
+interface ServeOptions {
+  readonly calls: CallPipeline;
+  readonly failures: PlainFailures;
+  readonly log: Logger;
+}
+
 /**
  * Serves one request by a handler of Connect; the work of `connectNodeAdapter`, which would throw what goes wrong
  * here out of the process or print it to the console. Never throws or rejects.
@@ -56,7 +62,7 @@ export async function serveConnect(
   handler: UniversalHandler,
   request: HttpRequest,
   response: HttpResponse,
-  { calls, log }: { readonly calls: CallPipeline; readonly log: Logger },
+  { calls, failures, log }: ServeOptions,
 ): Promise<void> {
   try {
     const values = createContextValues().set(peerKey, () => request.socket?.remoteAddress);
@@ -66,13 +72,13 @@ export async function serveConnect(
       : await handler(asked);
     if (answer.status >= 400 && answer.body === undefined) {
       calls.refused("http", answer.status);
-      refuse(handler, answer.status, response);
+      refuse(handler, answer.status, response, failures);
     } else if (answer.trailer !== undefined) await respondGrpc(answer, answer.trailer, response);
     else await universalResponseToNodeResponse(answer, response);
   } catch (failure) {
     if (ConnectError.from(failure).code === Code.Aborted) return;
     log.error({ err: failure, path: handler.requestPath }, "an RPC could not be answered");
-    answerBroken(response);
+    failures.sendBroken(response);
   }
 }
 
@@ -105,10 +111,15 @@ async function respondGrpc(
 }
 
 /** Answers what Connect refuses before there is a call: a wrong method, media type or HTTP version. */
-function refuse(handler: UniversalHandler, status: number, response: HttpResponse): void {
-  answerFailure(response, status, {
-    ...(status === 405 ? { allow: handler.allowedMethods.join(", ") } : {}),
+function refuse(
+  handler: UniversalHandler,
+  status: number,
+  response: HttpResponse,
+  failures: PlainFailures,
+): void {
+  failures.send(response, status, [
+    ...(status === 405 ? [["allow", handler.allowedMethods.join(", ")] as const] : []),
     // A client that expects both directions at once of HTTP/1.1 would wait for ever.
-    ...(status === 505 ? { connection: "close" } : {}),
-  });
+    ...(status === 505 ? [["connection", "close"] as const] : []),
+  ]);
 }

@@ -1,6 +1,5 @@
 import { cors as rpcHeaders } from "@connectrpc/connect";
-import type { HeaderList } from "./default-headers.ts";
-import type { HttpRequest, HttpResponse } from "./plain-responses.ts";
+import type { HeaderList, HttpRequest, HttpResponse } from "./plain-responses.ts";
 
 /** The origins whose scripts may read answers; `*` for all. */
 export type AllowedOrigins = readonly string[] | "*";

@@ -1,15 +1,10 @@
 import { createServer, type IncomingMessage, type ServerResponse, STATUS_CODES } from "node:http";
 import type { Socket } from "node:net";
-import { errorReasonHeader, plainFailure } from "../rest/failure.ts";
-import type { Connection, Connections } from "./connections.ts";
-import type { HeaderList } from "./default-headers.ts";
-import { Http1Pipelines } from "./http1-pipelining.ts";
-import { useLingeringClose } from "./lingering-close.ts";
+import { type Connection, type Connections, sizeOfRequest } from "./connections.ts";
 import type { ListenerLimits } from "./listener-limits.ts";
-import { isAmbiguous } from "./normalize-request.ts";
-import { answerFailure, failureBody } from "./plain-responses.ts";
+import { isAmbiguous, toOriginForm } from "./normalize-request.ts";
+import type { HeaderList } from "./plain-responses.ts";
 import type { RequestRouter } from "./request-router.ts";
-import { toOriginForm } from "./target.ts";
 
 /** The HTTP/1.1 side of a listener. */
 export interface Http1 {
@@ -23,22 +18,31 @@ export interface Http1 {
   unanswered(): number;
 }
 
+const statusOfError: Record<string, number> = {
+  ERR_HTTP_REQUEST_TIMEOUT: 408,
+  HPE_HEADER_OVERFLOW: 431,
+  HPE_CHUNK_EXTENSIONS_OVERFLOW: 413,
+};
+
 /** Makes an HTTP/1.1 server that listens nowhere: connections are handed to it. */
 export function createHttp1(
-  front: Pick<RequestRouter, "handle" | "headersFor" | "refused">,
+  router: Pick<RequestRouter, "handle" | "headersFor" | "countRefusal" | "failures">,
   limits: ListenerLimits,
   connections: Connections,
 ): Http1 {
   let draining = false;
   let closingIdle = false;
-  const refuseRequest = (response: ServerResponse, status: number, headers: Record<string, string> = {}) => {
-    front.refused(status);
-    answerFailure(response, status, { ...Object.fromEntries(front.headersFor(response.req)), ...headers });
+  const { failures } = router;
+  const refuseRequest = (response: ServerResponse, status: number, headers: HeaderList = []) => {
+    router.countRefusal(status);
+    failures.send(response, status, [...router.headersFor(response.req), ...headers]);
   };
   const refuseConnection = (socket: Socket, status: number) => {
-    front.refused(status);
+    router.countRefusal(status);
     // The body of a request may be at fault whose headers are known.
-    refuse(status, socket, front.headersFor(pipelines.current(socket)?.req));
+    const headers = router.headersFor(pipelines.current(socket)?.req);
+    socket.write(failures.toHttp1(status, STATUS_CODES[status], headers));
+    socket.destroySoon();
   };
   /** The requests whose `Expect` asks for something that is not offered. */
   const unmet = new WeakSet<IncomingMessage>();
@@ -48,9 +52,9 @@ export function createHttp1(
     });
     if (draining && response === pipelines.last(request.socket)) response.setHeader("connection", "close");
     if (unmet.has(request)) return refuseRequest(response, 417);
-    if (isAmbiguous(request)) return refuseRequest(response, 400, { connection: "close" });
+    if (isAmbiguous(request)) return refuseRequest(response, 400, [["connection", "close"]]);
     toOriginForm(request);
-    front.handle(request, response);
+    router.handle(request, response);
   });
 
   const server = createServer(
@@ -82,7 +86,7 @@ export function createHttp1(
     // request that is complete and not answered yet.
     const isTaken = current !== undefined && (current.headersSent || current.req.complete);
     if (!socket.writable || error.code === "ECONNRESET" || isTaken) socket.destroy();
-    else refuseConnection(socket, statusOf[error.code ?? ""] ?? 400);
+    else refuseConnection(socket, statusOfError[error.code ?? ""] ?? 400);
   });
   // Node starts to enforce the timeouts when a server begins to listen, which this one never does.
   server.emit("listening");
@@ -109,23 +113,151 @@ export function createHttp1(
   };
 }
 
-const statusOf: Record<string, number> = {
-  ERR_HTTP_REQUEST_TIMEOUT: 408,
-  HPE_HEADER_OVERFLOW: 431,
-  HPE_CHUNK_EXTENSIONS_OVERFLOW: 413,
-};
+type Serve = (request: IncomingMessage, response: ServerResponse) => void;
 
-/** Answers what reaches no response of Node's, and closes the connection. */
-function refuse(status: number, socket: Socket, headers: HeaderList): void {
-  const body = failureBody(status);
-  const head = [
-    `HTTP/1.1 ${status} ${STATUS_CODES[status]}`,
-    ...headers.map(([name, value]) => `${name}: ${value}`),
-    "content-type: application/json; charset=utf-8",
-    `content-length: ${Buffer.byteLength(body)}`,
-    `${errorReasonHeader}: ${plainFailure(status).reason}`,
-    "connection: close",
-  ];
-  socket.write(`${head.join("\r\n")}\r\n\r\n${body}`);
-  socket.destroySoon();
+interface Waiting {
+  readonly request: IncomingMessage;
+  readonly response: ServerResponse;
+  readonly bytes: number;
+}
+
+/** One HTTP/1.1 connection. */
+interface Pipeline {
+  readonly connection: Connection;
+  /** The requests that are not answered yet, in the order in which they came. */
+  readonly waiting: Waiting[];
+  /** Whether the socket has the listener that `#pause` adds. */
+  hasResumeListener: boolean;
+}
+
+/**
+ * Serves the requests of a connection one after the other. Node would begin with all that a client sends without
+ * waiting for answers: changes would overtake each other (RFC 9112, 9.3.2), and one connection could ask for any
+ * number of calls at once.
+ *
+ * While a request waits behind another one, its connection is not read. At most one read (64 KiB) of a client that sends
+ * requests and reads no answers is kept in memory; the rest stays in the buffers of TCP.
+ */
+class Http1Pipelines {
+  readonly #serve: Serve;
+  readonly #most: number;
+  readonly #connections: Connections;
+  readonly #pipelines = new Map<Socket, Pipeline>();
+
+  /** A connection on which more than `most` requests wait, of one read, is destroyed. */
+  constructor(most: number, connections: Connections, serve: Serve) {
+    this.#most = most;
+    this.#connections = connections;
+    this.#serve = serve;
+  }
+
+  /** Begins the pipeline of a connection whose HTTP is spoken on `socket`. */
+  open(socket: Socket, connection: Connection): void {
+    const waiting: Waiting[] = [];
+    this.#pipelines.set(socket, { connection, waiting, hasResumeListener: false });
+    socket.once("close", () => this.#pipelines.delete(socket));
+    connection.measure = measuring(socket, waiting);
+  }
+
+  /** Serves a request when those before it on its connection are answered. */
+  readonly add = (request: IncomingMessage, response: ServerResponse): void => {
+    const { socket } = request;
+    const pipeline = this.#pipelines.get(socket);
+    if (pipeline === undefined || socket.destroyed) return;
+    const { connection, waiting } = pipeline;
+    const bytes = sizeOfRequest(request.rawHeaders, request.url);
+    this.#connections.countArrival(bytes);
+    const count = waiting.push({ request, response, bytes });
+    if (count > this.#most) socket.destroy();
+    else if (count > 1) this.#pause(socket, pipeline);
+    else {
+      connection.markBusy();
+      this.#serveFirst(socket, pipeline);
+    }
+  };
+
+  /** The response that is being made, or sent, on a connection. */
+  current(socket: Socket): ServerResponse | undefined {
+    return this.#pipelines.get(socket)?.waiting[0]?.response;
+  }
+
+  /** The last response that a connection is to get. */
+  last(socket: Socket): ServerResponse | undefined {
+    return this.#pipelines.get(socket)?.waiting.at(-1)?.response;
+  }
+
+  /** The connections that are open. */
+  get connections(): Iterable<Socket> {
+    return this.#pipelines.keys();
+  }
+
+  /** How many requests are not answered to their end. */
+  get unanswered(): number {
+    return [...this.#pipelines.values()].reduce((sum, { waiting }) => sum + waiting.length, 0);
+  }
+
+  #pause(socket: Socket, pipeline: Pipeline): void {
+    socket.pause();
+    if (pipeline.hasResumeListener) return;
+    pipeline.hasResumeListener = true;
+    // Node resumes a connection when a request ends whose body was not read. A closing connection is read to its end.
+    socket.on("resume", () => {
+      if (pipeline.waiting.length > 1 && socket.writable) socket.pause();
+    });
+  }
+
+  #serveFirst(socket: Socket, pipeline: Pipeline): void {
+    const { connection, waiting } = pipeline;
+    const [first] = waiting;
+    if (first === undefined) return;
+    const { request, response } = first;
+    response.once("close", () => {
+      waiting.shift();
+      if (waiting.length === 0) connection.markIdle();
+      // After a last answer nothing is served any more (RFC 9112, 9.6).
+      if (!socket.writable) return;
+      if (waiting.length === 1) socket.resume();
+      this.#serveFirst(socket, pipeline);
+    });
+    this.#serve(request, response);
+  }
+}
+
+/** Returns the function that counts the bytes of a connection. It keeps state between the sweeps that call it. */
+function measuring(socket: Socket, waiting: readonly Waiting[]): () => number {
+  let bytesRead = 0;
+  /** The bytes read before the body that is under way, undefined when none is. */
+  let beforeBody: number | undefined;
+  return () => {
+    beforeBody = waiting.at(-1)?.request.complete === false ? (beforeBody ?? bytesRead) : undefined;
+    ({ bytesRead } = socket);
+    const body = beforeBody === undefined ? 0 : bytesRead - beforeBody;
+    return waiting.reduce((sum, { bytes }) => sum + bytes, socket.writableLength + body);
+  };
+}
+
+/** For how long a client may go on sending after its last answer, in milliseconds. */
+const lingerMs = 1_000;
+/** How much it may send in that time, in bytes: what was under way when the answer was sent. */
+const lingerBytes = 256 * 1024;
+
+/**
+ * Has a connection close in stages (RFC 9112, 9.6): after the last answer it takes what the client still sends, unread,
+ * until the client closes too. Closed at once, it would be reset, and the client might never see the answer.
+ */
+function useLingeringClose(socket: Socket): void {
+  // The method by which Node closes a connection after a last answer.
+  socket.destroySoon = () => {
+    if (!socket.writable) return;
+    socket.end();
+    let left = lingerBytes;
+    // Nothing that comes now is a request.
+    socket.removeAllListeners("data").on("data", (chunk) => {
+      left -= chunk.length;
+      if (left < 0) socket.destroy();
+    });
+    socket.resume();
+    const timer = setTimeout(() => socket.destroy(), lingerMs);
+    socket.once("end", () => socket.destroy()).once("close", () => clearTimeout(timer));
+  };
 }

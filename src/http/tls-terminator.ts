@@ -1,7 +1,6 @@
 import type { Socket } from "node:net";
 import { createServer, type TLSSocket } from "node:tls";
-import type { TlsMaterial } from "./certificate-files.ts";
-import type { Certificates } from "./certificates.ts";
+import type { Certificates, TlsMaterial } from "./certificates.ts";
 import { detectProtocol, type OnProtocol } from "./detect-protocol.ts";
 import type { ListenerLimits } from "./listener-limits.ts";
 

@@ -1,12 +1,8 @@
-import type { IncomingMessage } from "node:http";
-import type { Http2ServerRequest } from "node:http2";
 import { ChunkBuffer } from "../call/chunk-buffer.ts";
 import { PrivacyError } from "../domain/errors.ts";
+import type { HttpRequest } from "../http/plain-responses.ts";
 import { parseJson } from "./json-text.ts";
 import { Refusal } from "./refusal.ts";
-
-/** A request of either version of HTTP. */
-export type HttpRequest = IncomingMessage | Http2ServerRequest;
 
 const utf8 = new TextDecoder("utf-8", { fatal: true });
 

@@ -7,23 +7,16 @@ import type { CallContext } from "../call/context.ts";
 import { toConnectError } from "../call/errors.ts";
 import { finished } from "../call/observe.ts";
 import type { CallPipeline } from "../call/pipeline.ts";
+import { pathPrefixHeader } from "../call/request-headers.ts";
 import type { UnaryEndpoint } from "../call/service.ts";
+import { breakOff, type HttpRequest, type HttpResponse } from "../http/plain-responses.ts";
 import { overloaded } from "../overload/adaptive-concurrency-limiter.ts";
-import { type HttpRequest, readJsonBody } from "./body.ts";
+import { readJsonBody } from "./body.ts";
 import { entityTag, namesTag } from "./entity-tag.ts";
 import { errorReasonHeader, failureOf } from "./failure.ts";
 import { allPages, completePageSize, type ListShape, nextTokenOf, setField } from "./list.ts";
-import { nextPageLink, pathPrefixHeader } from "./next-page.ts";
-import {
-  begin,
-  breakOff,
-  encode,
-  type HttpResponse,
-  send,
-  sendHead,
-  sendNotModified,
-  write,
-} from "./respond.ts";
+import { nextPageLink } from "./next-page.ts";
+import { begin, encode, send, sendHead, sendNotModified, write } from "./respond.ts";
 import type { Match } from "./route-table.ts";
 
 /** What all calls of a gateway share. */

@@ -1,5 +1,6 @@
 import { Envelope, type Reply } from "../../gen/nexgate/rest/v1/reply_pb.ts";
-import type { Failure } from "./failure.ts";
+import { isoSeconds } from "./codec.ts";
+import { errorReasonHeader, type Failure, plainFailure } from "./failure.ts";
 import { nameOf, phraseOf } from "./status.ts";
 
 /** One of the documented JSON structures around replies. `time` is the `action_time`. */
@@ -43,6 +44,16 @@ export const status: EnvelopeFormat = {
 /** The format that a method's option, or the lack of a method, asks for. */
 export function formatOf(reply: Reply | undefined): EnvelopeFormat {
   return reply?.envelope === Envelope.STATUS ? status : globe;
+}
+
+/** Renders a failure that is answered before the path of its request is known to belong to a method. */
+export function renderFailure(status: number) {
+  const failure = plainFailure(status);
+  return {
+    contentType: "application/json; charset=utf-8",
+    headers: [[errorReasonHeader, failure.reason]] as const,
+    body: globe.failure(failure, undefined, isoSeconds(Date.now())),
+  };
 }
 
 /** The `error` of the status envelope, as the settings document words it. */

@@ -1,11 +1,11 @@
 import type { Logger } from "pino";
 import type { CallPipeline } from "../call/pipeline.ts";
-import type { HttpRequest } from "./body.ts";
+import { breakOff, type HttpRequest, type HttpResponse } from "../http/plain-responses.ts";
 import { answerCall } from "./call.ts";
 import { isoSeconds } from "./codec.ts";
 import { formatOf } from "./envelopes.ts";
 import { errorReasonHeader, plainFailure } from "./failure.ts";
-import { breakOff, type HttpResponse, send, sendNoContent } from "./respond.ts";
+import { send, sendNoContent } from "./respond.ts";
 import { RouteTable } from "./route-table.ts";
 import { compileRoutes, type Route } from "./routes.ts";
 

@@ -2,9 +2,6 @@ import type { ListShape } from "./list.ts";
 import { pairsOf } from "./parameters.ts";
 import { fillTemplate, type Segment } from "./template.ts";
 
-/** The header in which the listener leaves the path prefix under which the client sees the service. */
-export const pathPrefixHeader = "x-forwarded-prefix";
-
 /** What a link to the next page repeats of the request for this one. */
 interface Page {
   /** The path prefix under which the client sees the service. */

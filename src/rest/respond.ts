@@ -1,11 +1,9 @@
 import type { ServerResponse } from "node:http";
-import { constants, type Http2ServerResponse, type ServerHttp2Stream } from "node:http2";
+import { constants, type ServerHttp2Stream } from "node:http2";
 import type { Writable } from "node:stream";
-import { type HttpRequest, hasNoBody } from "./body.ts";
+import { breakOff, type HttpRequest, type HttpResponse } from "../http/plain-responses.ts";
+import { hasNoBody } from "./body.ts";
 import { acceptsGzip, compress, compressInto, compressMinLength } from "./compression.ts";
-
-/** A response of either version of HTTP. */
-export type HttpResponse = ServerResponse | Http2ServerResponse;
 
 /** What an answer says beside its body. */
 export interface Head {
@@ -98,18 +96,6 @@ export async function write(body: Writable, text: string, signal: AbortSignal): 
     body.off("drain", resolve);
     signal.removeEventListener("abort", onAbort);
   });
-}
-
-/** Breaks off an answer so that nobody can take it for a whole one. */
-export function breakOff(response: HttpResponse): void {
-  if ("stream" in response) {
-    response.stream.close(constants.NGHTTP2_INTERNAL_ERROR);
-    return;
-  }
-  const { socket } = response;
-  // TLS sockets cannot be reset: there the missing last chunk tells (RFC 9112, 8).
-  if (socket === null || "encrypted" in socket) response.destroy();
-  else socket.resetAndDestroy();
 }
 
 /** Adds `Vary`: the answer depends on the `Accept-Encoding` of its request. */

@@ -3,7 +3,8 @@ import { pino } from "pino";
 import { PrivacyControlService } from "../../gen/nexgate/privacy/v1/privacy_control_service_pb.ts";
 import { CallPipeline } from "../../src/call/pipeline.ts";
 import { service } from "../../src/call/service.ts";
-import { openInternalListener } from "../../src/http/internal-listener.ts";
+import { openInternalListener } from "../../src/http/listeners.ts";
+import { renderFailure } from "../../src/rest/envelopes.ts";
 import { definitionOf } from "../support/grpc-client.ts";
 
 const starts: Record<string, () => Promise<number>> = {
@@ -16,7 +17,8 @@ async function startOurs(fastPath: boolean): Promise<number> {
   const log = pino({ level: "warn" });
   const services = [service(PrivacyControlService, { getPrivacySettings: () => ({}) })];
   const calls = new CallPipeline({ services, gate: async () => {}, log });
-  return (await openInternalListener({ host: "127.0.0.1", port: 0, calls, log, fastPath })).port;
+  return (await openInternalListener({ host: "127.0.0.1", port: 0, calls, renderFailure, log, fastPath }))
+    .port;
 }
 
 function startGrpcJs(): Promise<number> {

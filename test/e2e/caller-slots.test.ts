@@ -14,8 +14,9 @@ import { reasonOf } from "../../src/call/errors.ts";
 import { CallPipeline } from "../../src/call/pipeline.ts";
 import { service } from "../../src/call/service.ts";
 import type { UserId } from "../../src/domain/ids.ts";
-import type { Listener } from "../../src/http/listener.ts";
-import { openPublicListener } from "../../src/http/public-listener.ts";
+import type { Listener } from "../../src/http/listen.ts";
+import { openPublicListener } from "../../src/http/listeners.ts";
+import { renderFailure } from "../../src/rest/envelopes.ts";
 import { createRestGateway } from "../../src/rest/gateway.ts";
 
 const settings = "/users/me/privacy";
@@ -79,7 +80,16 @@ for (const fastPath of [true, false])
       });
       const rest = createRestGateway({ calls, log, maxBodyBytes: 1_024 });
       return openPublicListener({
-        ...{ host: "127.0.0.1", port: 0, calls, log, fastPath, rest: rest.handle, ready: () => true },
+        ...{
+          host: "127.0.0.1",
+          port: 0,
+          calls,
+          renderFailure,
+          log,
+          fastPath,
+          rest: rest.handle,
+          ready: () => true,
+        },
       });
     };
     before(async () => {

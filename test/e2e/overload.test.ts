@@ -18,10 +18,11 @@ import { reasonOf } from "../../src/call/errors.ts";
 import { CallPipeline } from "../../src/call/pipeline.ts";
 import { service } from "../../src/call/service.ts";
 import { HealthState, healthService } from "../../src/grpc/health.ts";
-import type { Listener } from "../../src/http/listener.ts";
-import { openPublicListener } from "../../src/http/public-listener.ts";
+import type { Listener } from "../../src/http/listen.ts";
+import { openPublicListener } from "../../src/http/listeners.ts";
 import { Metrics } from "../../src/metrics/metrics.ts";
 import { AdaptiveConcurrencyLimiter } from "../../src/overload/adaptive-concurrency-limiter.ts";
+import { renderFailure } from "../../src/rest/envelopes.ts";
 import { createRestGateway } from "../../src/rest/gateway.ts";
 import { openDatabase } from "../../src/store/database.ts";
 import { startService } from "../support/service.ts";
@@ -71,7 +72,7 @@ for (const fastPath of [true, false])
       const rest = createRestGateway({ calls, log, maxBodyBytes: 1_024 });
       const ready = () => true;
       listener = await openPublicListener({
-        ...{ host: "127.0.0.1", port: 0, calls, log, fastPath, ready },
+        ...{ host: "127.0.0.1", port: 0, calls, renderFailure, log, fastPath, ready },
         rest: rest.handle,
         methodsAt: rest.methodsAt,
       });
@@ -214,7 +215,7 @@ describe("a listener that was overloaded for a moment", () => {
     });
     const rest = createRestGateway({ calls, log, maxBodyBytes: 1_024 });
     const listener = await openPublicListener({
-      ...{ host: "127.0.0.1", port: 0, calls, log, rest: rest.handle, ready: () => true },
+      ...{ host: "127.0.0.1", port: 0, calls, renderFailure, log, rest: rest.handle, ready: () => true },
     });
     await using _ = { [Symbol.asyncDispose]: () => listener.close(0) };
     const call = async () => {

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pino } from "pino";
 import { Certificates } from "../../src/http/certificates.ts";
-import type { ListenTls } from "../../src/http/listener.ts";
+import type { ListenTls } from "../../src/http/listen.ts";
 import { findProgram, isNeeded } from "./programs.ts";
 
 /** A certificate in PEM, and where it lies. */

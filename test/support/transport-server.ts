@@ -9,10 +9,10 @@ import type { Authenticator } from "../../src/call/auth/authenticator.ts";
 import { CallPipeline } from "../../src/call/pipeline.ts";
 import { type Service, service } from "../../src/call/service.ts";
 import { PrivacyError } from "../../src/domain/errors.ts";
-import { openInternalListener } from "../../src/http/internal-listener.ts";
-import type { Listener, ListenTls } from "../../src/http/listener.ts";
+import type { Listener, ListenTls } from "../../src/http/listen.ts";
 import { internalLimits, type ListenerLimits, publicLimits } from "../../src/http/listener-limits.ts";
-import { openPublicListener } from "../../src/http/public-listener.ts";
+import { openInternalListener, openPublicListener } from "../../src/http/listeners.ts";
+import { renderFailure } from "../../src/rest/envelopes.ts";
 
 /** A line of the log. */
 type LogLine = Record<string, unknown> & { msg: string };
@@ -46,6 +46,7 @@ interface TestServerOptions {
   readonly ready?: () => boolean;
   readonly tls?: ListenTls;
   readonly rest?: PublicListenerOptions["rest"];
+  readonly resources?: PublicListenerOptions["resources"];
 }
 
 /** What a handler does is told by this header of the request. */
@@ -95,6 +96,7 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
     host: "127.0.0.1",
     port: 0,
     calls,
+    renderFailure,
     log,
     tls: options.tls,
     fastPath: options.fastPath ?? true,
@@ -106,6 +108,7 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
           ...common,
           limits: { ...publicLimits, ...options.limits },
           ready: options.ready ?? (() => true),
+          ...(options.resources && { resources: options.resources }),
           corsOrigins: ["https://app.example"],
           rest:
             options.rest ??

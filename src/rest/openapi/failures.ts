@@ -1,6 +1,6 @@
 import { create, type DescMessage, type Message } from "@bufbuild/protobuf";
 import { toConnectError } from "../../call/errors.ts";
-import { requestIdHeader } from "../../call/request-id.ts";
+import { requestIdHeader } from "../../call/request-headers.ts";
 import { check } from "../../call/validate.ts";
 import { type ErrorKind, type ErrorReason, errors, PrivacyError } from "../../domain/errors.ts";
 import { checkMediaType, parseBody } from "../body.ts";

@@ -7,7 +7,7 @@ import { expect } from "chai";
 import { ErrorReasonSchema } from "../../../gen/nexgate/privacy/v1/error_reason_pb.ts";
 import { PrivacyControlService } from "../../../gen/nexgate/privacy/v1/privacy_control_service_pb.ts";
 import { service } from "../../../src/call/service.ts";
-import { apiPages } from "../../../src/http/docs/pages.ts";
+import { apiPage } from "../../../src/rest/docs/api-page.ts";
 import { startTestServer, type TestServer } from "../../support/transport-server.ts";
 import { testGateway } from "../../unit/rest/servers.ts";
 
@@ -29,7 +29,8 @@ describe("the files of the API page", () => {
     const { routes, handle } = testGateway([service(PrivacyControlService, {})]).gateway;
     server = await startTestServer({
       face: "public",
-      rest: await apiPages(routes, ErrorReasonSchema, handle),
+      rest: handle,
+      resources: await apiPage(routes, ErrorReasonSchema),
     });
     url = server.listener.url;
   });

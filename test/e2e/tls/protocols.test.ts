@@ -9,7 +9,7 @@ import {
 } from "@connectrpc/connect-node";
 import { expect } from "chai";
 import { PrivacyControlService } from "../../../gen/nexgate/privacy/v1/privacy_control_service_pb.ts";
-import type { ListenTls } from "../../../src/http/listener.ts";
+import type { ListenTls } from "../../../src/http/listen.ts";
 import { canMakeCertificates, listenTls, makeAuthority } from "../../support/certificates.ts";
 import { exchange, openSession, openTcp, talk } from "../../support/raw-http.ts";
 import { startTestServer, type TestServer } from "../../support/transport-server.ts";

@@ -2,8 +2,9 @@ import { pino } from "pino";
 import { PrivacyControlService } from "../../../gen/nexgate/privacy/v1/privacy_control_service_pb.ts";
 import { CallPipeline } from "../../../src/call/pipeline.ts";
 import { service } from "../../../src/call/service.ts";
-import { openPublicListener } from "../../../src/http/public-listener.ts";
+import { openPublicListener } from "../../../src/http/listeners.ts";
 import { AdaptiveConcurrencyLimiter } from "../../../src/overload/adaptive-concurrency-limiter.ts";
+import { renderFailure } from "../../../src/rest/envelopes.ts";
 import { createRestGateway } from "../../../src/rest/gateway.ts";
 import { sleep } from "./load.ts";
 
@@ -34,7 +35,7 @@ const calls = new CallPipeline({
 });
 const rest = createRestGateway({ calls, log, maxBodyBytes: 1_024 });
 const { url } = await openPublicListener({
-  ...{ host: "127.0.0.1", port: 0, calls, log },
+  ...{ host: "127.0.0.1", port: 0, calls, renderFailure, log },
   rest: rest.handle,
   ready: () => true,
 });

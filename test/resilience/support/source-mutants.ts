@@ -31,7 +31,9 @@ const mutants = {
   },
   "no check of framing": {
     file: "src/http/http1.ts",
-    edits: [['if (isAmbiguous(request)) return refuseRequest(response, 400, { connection: "close" });', ""]],
+    edits: [
+      ['if (isAmbiguous(request)) return refuseRequest(response, 400, [["connection", "close"]]);', ""],
+    ],
   },
   "no guard of path parameters": {
     file: "src/rest/parameters.ts",

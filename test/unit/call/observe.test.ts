@@ -5,7 +5,7 @@ import { GraphService } from "../../../gen/nexgate/privacy/v1/graph_service_pb.t
 import { type CallTracer, httpKey } from "../../../src/call/call-span.ts";
 import { reasonOf } from "../../../src/call/errors.ts";
 import { finished, observing } from "../../../src/call/observe.ts";
-import { requestIdHeader } from "../../../src/call/request-id.ts";
+import { requestIdHeader } from "../../../src/call/request-headers.ts";
 import { PrivacyError } from "../../../src/domain/errors.ts";
 
 /** Starts a call whose end is watched. */

@@ -1,6 +1,6 @@
 import { expect } from "chai";
 import fc from "fast-check";
-import { authorityCheck } from "../../../src/http/authority.ts";
+import { authorityCheck } from "../../../src/http/normalize-request.ts";
 
 describe("the authority check", () => {
   for (const good of [

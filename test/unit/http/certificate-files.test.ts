@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "chai";
-import { checkTlsFiles, readTlsFiles, TlsError } from "../../../src/http/certificate-files.ts";
+import { checkTlsFiles, readTlsFiles, TlsError } from "../../../src/http/certificates.ts";
 import {
   canMakeCertificates,
   makeAuthority,

@@ -1,5 +1,5 @@
 import { expect } from "chai";
-import { clampTimeout } from "../../../src/http/deadlines.ts";
+import { clampTimeout } from "../../../src/http/normalize-request.ts";
 
 describe("deadlines", () => {
   const grpc: [given: string, kept: string][] = [

@@ -34,7 +34,7 @@ interface ListenOptions {
   readonly host: string;
   /** 0 for any free port. */
   readonly port: number;
-  readonly front: RequestRouter;
+  readonly router: RequestRouter;
   readonly limits: ListenerLimits;
   readonly log: Logger;
   /** What TLS is spoken with; undefined for plaintext. */
@@ -55,10 +55,10 @@ const keepAliveProbeMs = 60_000;
  * Opens a port that speaks HTTP/1.1 and HTTP/2; without TLS a connection's first bytes tell which, with TLS its
  * ALPN.
  */
-export async function listen({ host, port, front, limits, log, tls }: ListenOptions): Promise<Listener> {
+export async function listen({ host, port, router, limits, log, tls }: ListenOptions): Promise<Listener> {
   const connections = new Connections(limits, log);
-  const http1 = createHttp1(front, limits, connections);
-  const http2 = createHttp2(front, limits, connections);
+  const http1 = createHttp1(router, limits, connections);
+  const http2 = createHttp2(router, limits, connections);
   const undecided = new Set<Socket>();
   const begin =
     tls === undefined

@@ -3,6 +3,9 @@ import { randomUUID } from "node:crypto";
 /** The header that names a request, and the failed call in the log. */
 export const requestIdHeader = "x-request-id";
 
+/** The header in which a listener leaves the path prefix under which the client sees the service. */
+export const pathPrefixHeader = "x-forwarded-prefix";
+
 /** Up to 128 characters that need no care in a log, a URL or a header. */
 const wellFormed = /^[\w.:/+=@-]{1,128}$/;
 
