@@ -6,7 +6,7 @@ import { makeGates } from "./composition/gates.ts";
 import { Lifecycle } from "./composition/lifecycle.ts";
 import { prepare } from "./composition/prepare.ts";
 import { makeServices, serviceNames } from "./composition/services.ts";
-import type { Config } from "./config.ts";
+import type { Config } from "./config/config.ts";
 import { healthService } from "./grpc/health.ts";
 import { reflectionServices } from "./grpc/reflection.ts";
 import { Certificates } from "./http/certificates.ts";

@@ -2,8 +2,8 @@ import { readFileSync } from "node:fs";
 import { ConnectError } from "@connectrpc/connect";
 import { CommandError, runCommand } from "./command.ts";
 import { readCommandLine } from "./command-line.ts";
-import { ConfigError } from "./config/read.ts";
-import { internalUrl, type MintingConfig, readMintingConfig } from "./config.ts";
+import { internalUrl, readSigningConfig, type SigningConfig } from "./config/config.ts";
+import { ConfigError } from "./config/variables.ts";
 import { serviceToken } from "./development/mint.ts";
 import { configuredMinting } from "./development/minting.ts";
 import { explainFailure } from "./importer/explain.ts";
@@ -125,9 +125,9 @@ async function ownToken(): Promise<string> {
   return serviceToken("import", "graph.read graph.write", minting);
 }
 
-function mintingConfig(): MintingConfig {
+function mintingConfig(): SigningConfig {
   try {
-    return readMintingConfig(process.env);
+    return readSigningConfig(process.env);
   } catch (failure) {
     if (!(failure instanceof ConfigError)) throw failure;
     throw new CommandError(`${failure.message}\nOr give a service's token with --token-file.`);

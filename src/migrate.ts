@@ -1,6 +1,6 @@
 import { CommandError, runCommand } from "./command.ts";
 import { readCommandLine } from "./command-line.ts";
-import { readDatabaseConfig } from "./config.ts";
+import { readDatabaseConfig } from "./config/config.ts";
 import { type Database, openDatabase } from "./store/database.ts";
 
 const usage = `Usage:

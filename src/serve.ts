@@ -1,8 +1,8 @@
 import { type App, startApp } from "./app.ts";
 import { runCommand } from "./command.ts";
 import { assertPortsAvailable } from "./composition/ports.ts";
+import { effectiveVariables, likelyTypos, readConfig } from "./config/config.ts";
 import { ignoredValues } from "./config/tracing.ts";
-import { effectiveVariables, nearMisses, readConfig } from "./config.ts";
 import { developmentMinting } from "./development/minting.ts";
 import { startText } from "./development/start-text.ts";
 import { createLog } from "./log.ts";
@@ -11,7 +11,7 @@ import { stopOnSignal } from "./stop-on-signal.ts";
 await runCommand(async () => {
   const config = readConfig(process.env);
   const log = createLog(config.logLevel);
-  for (const miss of nearMisses(process.env)) log.warn(miss, "an environment variable is unknown");
+  for (const miss of likelyTypos(process.env)) log.warn(miss, "an environment variable is unknown");
   for (const ignored of ignoredValues(process.env))
     log.warn(ignored, "the value of an environment variable is not supported");
   log.info({ variables: effectiveVariables(process.env) }, "configuration");

@@ -4,7 +4,7 @@ import { PrivacyControlService } from "../gen/nexgate/privacy/v1/privacy_control
 import { scopeOf } from "./call/auth/authenticator.ts";
 import { CommandError, runCommand } from "./command.ts";
 import { readCommandLine } from "./command-line.ts";
-import { readDatabaseConfig, readMintingConfig } from "./config.ts";
+import { readDatabaseConfig, readSigningConfig } from "./config/config.ts";
 import { demoUsers } from "./development/demo-data.ts";
 import { serviceToken, userToken } from "./development/mint.ts";
 import { configuredMinting } from "./development/minting.ts";
@@ -54,7 +54,7 @@ await runCommand(async () => {
     throw new CommandError("--scope is for a token of a --service.");
   const hours = readHours(values.hours);
   const scopes = readScopes(scope ?? "");
-  const minting = configuredMinting(readMintingConfig(process.env), hours);
+  const minting = configuredMinting(readSigningConfig(process.env), hours);
   if (minting === undefined)
     throw new CommandError("JWKS_URL is set: whoever holds its private key mints the tokens.");
   const token =

@@ -6,7 +6,7 @@ import { callerSlots, type TakeSlots } from "../call/caller-slots.ts";
 import { callerLimits } from "../call/rate-limits/caller-limits.ts";
 import { clientAddress } from "../call/rate-limits/client-address.ts";
 import { limitedGate } from "../call/rate-limits/rate-limited-authenticator.ts";
-import type { Config } from "../config.ts";
+import type { Config } from "../config/config.ts";
 
 /**
  * How long a user who goes beyond a limit waits to hear so. Without it, refusing one user who calls again at each

@@ -1,4 +1,4 @@
-import { checked, httpUrl } from "./validators.ts";
+import { httpUrl, kind, type Values } from "./variables.ts";
 
 const samplers = [
   "always_on",
@@ -23,8 +23,8 @@ export interface TracingConfig {
  * refused. `parse` returns undefined for such a value; then `fallback` is used, as for an unset variable.
  */
 function lenient<const T extends string | number>(parse: (value: string) => T | undefined, fallback: T) {
-  const validator = checked<T>("any text", (value) => parse(value) ?? fallback, String);
-  return { spec: validator({ default: fallback as NoInfer<T & {}> }), parse, fallback };
+  const variable = kind<T>("any text", (value) => parse(value) ?? fallback, String);
+  return { variable: variable(fallback), parse, fallback };
 }
 
 /** Enumerations are read in any case. */
@@ -39,28 +39,37 @@ function ratio(value: string): number | undefined {
 }
 
 const lenientVariables = {
-  OTEL_SDK_DISABLED: lenient(oneOf("true", "false"), "false"),
-  OTEL_TRACES_EXPORTER: lenient(oneOf("otlp", "none"), "otlp"),
+  OTEL_SDK_DISABLED: lenient<"true" | "false">(oneOf("true", "false"), "false"),
+  OTEL_TRACES_EXPORTER: lenient<"otlp" | "none">(oneOf("otlp", "none"), "otlp"),
   OTEL_EXPORTER_OTLP_PROTOCOL: lenient(oneOf("http/protobuf"), "http/protobuf"),
   OTEL_EXPORTER_OTLP_TRACES_PROTOCOL: lenient(oneOf("http/protobuf"), "http/protobuf"),
-  OTEL_TRACES_SAMPLER: lenient(oneOf(...samplers), "parentbased_always_on"),
-  OTEL_TRACES_SAMPLER_ARG: lenient(ratio, 1),
+  OTEL_TRACES_SAMPLER: lenient<TracingConfig["sampler"]>(oneOf(...samplers), "parentbased_always_on"),
+  OTEL_TRACES_SAMPLER_ARG: lenient<number>(ratio, 1),
 };
 
 /** OpenTelemetry's own variables; those that are missing here are read by its libraries. */
 export const tracingVariables = {
-  OTEL_EXPORTER_OTLP_ENDPOINT: httpUrl({ default: undefined }),
-  OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: httpUrl({ default: undefined }),
-  OTEL_SDK_DISABLED: lenientVariables.OTEL_SDK_DISABLED.spec,
-  OTEL_TRACES_EXPORTER: lenientVariables.OTEL_TRACES_EXPORTER.spec,
-  OTEL_EXPORTER_OTLP_PROTOCOL: lenientVariables.OTEL_EXPORTER_OTLP_PROTOCOL.spec,
-  OTEL_EXPORTER_OTLP_TRACES_PROTOCOL: lenientVariables.OTEL_EXPORTER_OTLP_TRACES_PROTOCOL.spec,
-  OTEL_TRACES_SAMPLER: lenientVariables.OTEL_TRACES_SAMPLER.spec,
-  OTEL_TRACES_SAMPLER_ARG: lenientVariables.OTEL_TRACES_SAMPLER_ARG.spec,
+  OTEL_EXPORTER_OTLP_ENDPOINT: httpUrl(),
+  OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: httpUrl(),
+  OTEL_SDK_DISABLED: lenientVariables.OTEL_SDK_DISABLED.variable,
+  OTEL_TRACES_EXPORTER: lenientVariables.OTEL_TRACES_EXPORTER.variable,
+  OTEL_EXPORTER_OTLP_PROTOCOL: lenientVariables.OTEL_EXPORTER_OTLP_PROTOCOL.variable,
+  OTEL_EXPORTER_OTLP_TRACES_PROTOCOL: lenientVariables.OTEL_EXPORTER_OTLP_TRACES_PROTOCOL.variable,
+  OTEL_TRACES_SAMPLER: lenientVariables.OTEL_TRACES_SAMPLER.variable,
+  OTEL_TRACES_SAMPLER_ARG: lenientVariables.OTEL_TRACES_SAMPLER_ARG.variable,
 };
 
+/** Undefined when there is nowhere to send traces to, or nothing is to be sent. */
+export function tracingConfig(env: Values<typeof tracingVariables>): TracingConfig | undefined {
+  const base = env.OTEL_EXPORTER_OTLP_ENDPOINT?.href.replace(/\/?$/, "/v1/traces");
+  const url = env.OTEL_EXPORTER_OTLP_TRACES_ENDPOINT?.href ?? base;
+  if (url === undefined || env.OTEL_SDK_DISABLED === "true" || env.OTEL_TRACES_EXPORTER === "none")
+    return undefined;
+  return Object.freeze({ url, sampler: env.OTEL_TRACES_SAMPLER, ratio: env.OTEL_TRACES_SAMPLER_ARG });
+}
+
 /** A variable whose value is not supported, and the value that is used instead. */
-export interface IgnoredValue {
+interface IgnoredValue {
   readonly name: string;
   readonly value: string;
   readonly used: string;
@@ -72,22 +81,4 @@ export function ignoredValues(environment: NodeJS.ProcessEnv): IgnoredValue[] {
     const value = environment[name] ?? "";
     return value === "" || parse(value) !== undefined ? [] : [{ name, value, used: String(fallback) }];
   });
-}
-
-interface TracingEnvironment {
-  readonly OTEL_SDK_DISABLED: "true" | "false";
-  readonly OTEL_TRACES_EXPORTER: "otlp" | "none";
-  readonly OTEL_EXPORTER_OTLP_ENDPOINT: URL | undefined;
-  readonly OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: URL | undefined;
-  readonly OTEL_TRACES_SAMPLER: TracingConfig["sampler"];
-  readonly OTEL_TRACES_SAMPLER_ARG: number;
-}
-
-/** Undefined when there is nowhere to send traces to, or nothing is to be sent. */
-export function tracingConfig(env: TracingEnvironment): TracingConfig | undefined {
-  const base = env.OTEL_EXPORTER_OTLP_ENDPOINT?.href.replace(/\/?$/, "/v1/traces");
-  const url = env.OTEL_EXPORTER_OTLP_TRACES_ENDPOINT?.href ?? base;
-  if (url === undefined || env.OTEL_SDK_DISABLED === "true" || env.OTEL_TRACES_EXPORTER === "none")
-    return undefined;
-  return Object.freeze({ url, sampler: env.OTEL_TRACES_SAMPLER, ratio: env.OTEL_TRACES_SAMPLER_ARG });
 }

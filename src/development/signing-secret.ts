@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { existsSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { ConfigError } from "../config/read.ts";
+import { ConfigError } from "../config/variables.ts";
 import { makeDataDirectory } from "../store/data-directory.ts";
 import { lockDirectory } from "../store/directory-lock.ts";
 

@@ -1,6 +1,6 @@
 import { startApp } from "../../src/app.ts";
 import { service } from "../../src/call/service.ts";
-import { readConfig } from "../../src/config.ts";
+import { readConfig } from "../../src/config/config.ts";
 import { createLog } from "../../src/log.ts";
 import { emptyService } from "./empty-service.ts";
 import { announce } from "./peers/serve.ts";

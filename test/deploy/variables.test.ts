@@ -1,5 +1,5 @@
 import { expect } from "chai";
-import { variableNames } from "../../src/config.ts";
+import { variableNames } from "../../src/config/config.ts";
 import { compose, object } from "./files.ts";
 import { image } from "./image.ts";
 

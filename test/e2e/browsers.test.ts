@@ -1,5 +1,5 @@
 import { expect } from "chai";
-import type { CorsOrigins } from "../../src/config/browsers.ts";
+import type { CorsOrigins } from "../../src/config/security.ts";
 import { postgresUrl } from "../support/cluster.ts";
 import { exchange, openSession, talk } from "../support/raw-http.ts";
 import { startService, type TestService } from "../support/service.ts";

@@ -7,7 +7,7 @@ import { createClient } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
 import { expect } from "chai";
 import { GraphService } from "../../gen/nexgate/privacy/v1/graph_service_pb.ts";
-import { readMintingConfig } from "../../src/config.ts";
+import { readSigningConfig } from "../../src/config/config.ts";
 import { type Minting, serviceToken, userToken } from "../../src/development/mint.ts";
 import { configuredMinting } from "../../src/development/minting.ts";
 import type { UserId } from "../../src/domain/ids.ts";
@@ -64,7 +64,7 @@ describe("npm run import", function () {
   const run = (name: string, content: string | Uint8Array, ...args: string[]) =>
     command([write(name, content), "--url", url, ...args]);
 
-  const minting = () => configuredMinting(readMintingConfig({ DATA_DIR: folder }), 1) as Minting;
+  const minting = () => configuredMinting(readSigningConfig({ DATA_DIR: folder }), 1) as Minting;
   const scopes = "graph.read graph.write";
 
   async function graph(service = "tests") {

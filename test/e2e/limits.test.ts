@@ -11,7 +11,7 @@ import { RetryInfoSchema } from "../../gen/google/rpc/error_details_pb.ts";
 import { PrivacyControlService } from "../../gen/nexgate/privacy/v1/privacy_control_service_pb.ts";
 import { Audience, PrivacySetting } from "../../gen/nexgate/privacy/v1/resources_pb.ts";
 import { reasonOf } from "../../src/call/errors.ts";
-import { readConfig } from "../../src/config.ts";
+import { readConfig } from "../../src/config/config.ts";
 import { openDatabase } from "../../src/store/database.ts";
 import { postgresUrl } from "../support/cluster.ts";
 import { noInFlightLimits, noRates, startService, type TestService } from "../support/service.ts";

@@ -7,7 +7,7 @@ import { createGrpcTransport } from "@connectrpc/connect-node";
 import { pino } from "pino";
 import { GraphService } from "../../gen/nexgate/privacy/v1/graph_service_pb.ts";
 import { type App, startApp } from "../../src/app.ts";
-import type { Config } from "../../src/config.ts";
+import type { Config } from "../../src/config/config.ts";
 import { serviceToken, userToken } from "../../src/development/mint.ts";
 import type { UserId } from "../../src/domain/ids.ts";
 import { openDatabase } from "../../src/store/database.ts";

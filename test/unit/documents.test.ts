@@ -4,7 +4,7 @@ import { Code } from "@connectrpc/connect";
 import { expect } from "chai";
 import { ErrorReasonSchema } from "../../gen/nexgate/privacy/v1/error_reason_pb.ts";
 import { toConnectError } from "../../src/call/errors.ts";
-import { variableNames } from "../../src/config.ts";
+import { variableNames } from "../../src/config/config.ts";
 import { type ErrorReason, errors, PrivacyError } from "../../src/domain/errors.ts";
 import { statusOf } from "../../src/rest/status.ts";
 

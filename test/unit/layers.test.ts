@@ -17,13 +17,12 @@ const layers: Record<string, readonly string[]> = {
   "src/service": ["src/domain", "src/store", "src/call", "src/overload", "gen"],
   "src/importer": ["gen"],
   "src/config": [],
-  "src/development": ["src/config", "src/config.ts", "src/domain", "src/store"],
+  "src/development": ["src/config", "src/domain", "src/store"],
 };
 const roots = [
   "src/app.ts",
   "src/command-line.ts",
   "src/command.ts",
-  "src/config.ts",
   "src/import.ts",
   "src/log.ts",
   "src/main.ts",

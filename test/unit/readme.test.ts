@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { expect } from "chai";
-import { effectiveVariables, variableNames } from "../../src/config.ts";
+import { effectiveVariables, variableNames } from "../../src/config/config.ts";
 import { decisionTable } from "../../src/domain/access.ts";
 
 const configuration = readFileSync("docs/configuration.md", "utf8");

@@ -3,7 +3,7 @@ import { randomUUID } from "node:crypto";
 import { once } from "node:events";
 import { constants, setPriority } from "node:os";
 import pg from "pg";
-import { readConfig } from "../../../src/config.ts";
+import { readConfig } from "../../../src/config/config.ts";
 import { startThrowawayServer } from "../../support/throwaway-server.ts";
 import { startInstance } from "../support/instance.ts";
 import { openClient } from "../support/pair-client.ts";

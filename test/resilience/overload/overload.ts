@@ -1,7 +1,7 @@
 import { fork } from "node:child_process";
 import { once } from "node:events";
 import { readCommandLine } from "../../../src/command-line.ts";
-import { readConfig } from "../../../src/config.ts";
+import { readConfig } from "../../../src/config/config.ts";
 import { startThrowawayServer } from "../../support/throwaway-server.ts";
 import { type Figure, isBroken, lineOf } from "../support/report.ts";
 import type { LoadFindings, LoadJob } from "./load-process.ts";

@@ -1,6 +1,6 @@
 import { expect } from "chai";
-import { ConfigError } from "../../../src/config/read.ts";
-import { internalUrl, readMintingConfig } from "../../../src/config.ts";
+import { internalUrl, readSigningConfig } from "../../../src/config/config.ts";
+import { ConfigError } from "../../../src/config/variables.ts";
 
 describe("the configuration of commands", () => {
   const urls: [Record<string, string>, string][] = [
@@ -24,7 +24,7 @@ describe("the configuration of commands", () => {
 
   it("names a variable that is malformed", () => {
     expect(() => internalUrl({ GRPC_PORT: "none" })).to.throw(ConfigError, /^GRPC_PORT must be a port/);
-    expect(() => readMintingConfig({ JWT_SECRET: "short" })).to.throw(
+    expect(() => readSigningConfig({ JWT_SECRET: "short" })).to.throw(
       ConfigError,
       /^JWT_SECRET must be at least/,
     );
@@ -38,14 +38,14 @@ describe("the configuration of commands", () => {
       JWT_SECRET: secret,
       JWT_ISSUER: "accounts",
     };
-    const { production, jwt, database } = readMintingConfig(environment);
+    const { production, jwt, database } = readSigningConfig(environment);
     expect([production, jwt.secret, jwt.issuer, database.dataDir]).to.eql([
       true,
       secret,
       "accounts",
       ".data",
     ]);
-    expect(() => readMintingConfig({ NODE_ENV: "production" })).to.throw(
+    expect(() => readSigningConfig({ NODE_ENV: "production" })).to.throw(
       ConfigError,
       /JWT_ISSUER is missing/,
     );

@@ -1,5 +1,5 @@
 import { expect } from "chai";
-import { effectiveVariables, variableNames } from "../../../src/config.ts";
+import { effectiveVariables, variableNames } from "../../../src/config/config.ts";
 
 const secret = "canary-of-a-secret";
 

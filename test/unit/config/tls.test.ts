@@ -1,6 +1,6 @@
 import { expect } from "chai";
-import { ConfigError } from "../../../src/config/read.ts";
-import { readConfig } from "../../../src/config.ts";
+import { readConfig } from "../../../src/config/config.ts";
+import { ConfigError } from "../../../src/config/variables.ts";
 
 const production = {
   NODE_ENV: "production",

@@ -1,6 +1,6 @@
 import { expect } from "chai";
+import { effectiveVariables, readConfig } from "../../../src/config/config.ts";
 import { ignoredValues } from "../../../src/config/tracing.ts";
-import { effectiveVariables, readConfig } from "../../../src/config.ts";
 
 const endpoint = { OTEL_EXPORTER_OTLP_ENDPOINT: "http://collector:4318" };
 const tracing = (environment: Record<string, string>) => readConfig({ ...endpoint, ...environment }).tracing;

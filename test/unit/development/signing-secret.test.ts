@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { expect } from "chai";
-import { ConfigError } from "../../../src/config/read.ts";
+import { ConfigError } from "../../../src/config/variables.ts";
 import { developmentSecret } from "../../../src/development/signing-secret.ts";
 
 describe("the development secret", () => {

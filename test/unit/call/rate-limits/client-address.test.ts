@@ -2,7 +2,7 @@ import { createContextValues, type HandlerContext } from "@connectrpc/connect";
 import { expect } from "chai";
 import fc from "fast-check";
 import { clientAddress, peerKey } from "../../../../src/call/rate-limits/client-address.ts";
-import { readConfig } from "../../../../src/config.ts";
+import { readConfig } from "../../../../src/config/config.ts";
 
 function addressOf(proxies: string, peer: string | undefined, forwarded?: string): string {
   const { trustedProxies } = readConfig({ TRUSTED_PROXIES: proxies }).rates;

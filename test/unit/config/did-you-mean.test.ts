@@ -1,6 +1,6 @@
 import { expect } from "chai";
-import { ConfigError } from "../../../src/config/read.ts";
-import { nearMisses, readConfig, variableNames } from "../../../src/config.ts";
+import { likelyTypos, readConfig, variableNames } from "../../../src/config/config.ts";
+import { ConfigError } from "../../../src/config/variables.ts";
 
 /** What a container and a developer's shell really hold. */
 const ordinary = `
@@ -25,11 +25,11 @@ const ordinary = `
 describe("near misses of variables", () => {
   it("are not to be found in an ordinary environment, ours included", () => {
     const names = [...ordinary.trim().split(/\s+/), ...variableNames];
-    expect(nearMisses(Object.fromEntries(names.map((name) => [name, "x"])))).to.eql([]);
+    expect(likelyTypos(Object.fromEntries(names.map((name) => [name, "x"])))).to.eql([]);
   });
 
   it("are not what Kubernetes sets for services of such names", () => {
-    expect(nearMisses({ TLS_PORT: "tcp://10.0.0.7:443", GRPCPORT: "tcp://10.0.0.7:443" })).to.eql([]);
+    expect(likelyTypos({ TLS_PORT: "tcp://10.0.0.7:443", GRPCPORT: "tcp://10.0.0.7:443" })).to.eql([]);
   });
 
   const misses: [name: string, meant: string][] = [
@@ -53,7 +53,7 @@ describe("near misses of variables", () => {
   ];
   for (const [name, meant] of misses) {
     it(`are seen: ${name} for ${meant}`, () => {
-      expect(nearMisses({ [name]: "hunter2" })).to.eql([{ name, meant }]);
+      expect(likelyTypos({ [name]: "hunter2" })).to.eql([{ name, meant }]);
     });
   }
 

@@ -1,6 +1,6 @@
 import { expect } from "chai";
-import { ConfigError } from "../../src/config/read.ts";
-import { effectiveVariables, readConfig, readDatabaseConfig } from "../../src/config.ts";
+import { effectiveVariables, readConfig, readDatabaseConfig } from "../../../src/config/config.ts";
+import { ConfigError } from "../../../src/config/variables.ts";
 
 const secret = "x".repeat(32);
 const production = {
