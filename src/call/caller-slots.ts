@@ -1,16 +1,9 @@
 import type { HandlerContext } from "@connectrpc/connect";
+import type { InFlightConfig } from "../config/limits.ts";
 import { actorKey, principalKey } from "./auth/principal.ts";
 import { CallerConcurrency } from "./caller-concurrency.ts";
 import { cancellationOf } from "./context.ts";
 import { onEndKey } from "./observe.ts";
-
-/** How many calls of one caller may be in flight; 0 is any number. */
-export interface CallerMaximums {
-  /** Of one user, on every listener, whichever service makes the calls for the user. */
-  readonly perUser: number;
-  /** Of one service. */
-  readonly perService: number;
-}
 
 /** Takes the slots of a call, which are given back when it ends. Rejects with `RATE_LIMITED` when it gets none. */
 export type TakeSlots = (context: HandlerContext) => void | Promise<void>;
@@ -19,7 +12,10 @@ export type TakeSlots = (context: HandlerContext) => void | Promise<void>;
  * Makes what bounds the calls in flight of each caller, to be run when the caller is known. A call waits for a slot for up
  * to `waitMs` milliseconds, and for half of its deadline at most: a short burst of one client is queued, not refused.
  */
-export function callerSlots({ perUser, perService }: CallerMaximums, waitMs: number): TakeSlots {
+export function callerSlots(
+  { perUser, perService }: Pick<InFlightConfig, "perUser" | "perService">,
+  waitMs: number,
+): TakeSlots {
   const users = perUser === 0 ? undefined : new CallerConcurrency(perUser);
   const services = perService === 0 ? undefined : new CallerConcurrency(perService);
   return (context) => {

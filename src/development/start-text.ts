@@ -1,4 +1,5 @@
 import { styleText } from "node:util";
+import type { TlsConfig } from "../config/security.ts";
 import type { User } from "../domain/user.ts";
 import { demoActor, demoTargets, demoUsers } from "./demo-data.ts";
 import { type Minting, serviceToken, userToken } from "./mint.ts";
@@ -12,12 +13,6 @@ export interface Started {
   readonly database: string;
 }
 
-/** How the service speaks TLS, as far as its callers must know. */
-interface StartedTls {
-  readonly certFile: string;
-  readonly clientCaFile: string | undefined;
-}
-
 /** The scopes of the service that asks in the examples. */
 const serviceScopes = "graph.read graph.write users.act access.read";
 
@@ -26,7 +21,7 @@ const serviceScopes = "graph.read graph.write users.act access.read";
  * then each command can be, and in their order the last one is answered by DENY. But for the tokens every line fits a
  * terminal of 80 columns.
  */
-export async function startText(started: Started, minting: Minting, tls?: StartedTls): Promise<string> {
+export async function startText(started: Started, minting: Minting, tls?: TlsConfig): Promise<string> {
   const { publicUrl, internalUrl, adminUrl, database } = started;
   const { block, unblock, mute } = demoTargets;
   const token = await userToken(demoActor.id, minting);

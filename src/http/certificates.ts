@@ -2,14 +2,7 @@ import { createPrivateKey, X509Certificate } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { createSecureContext } from "node:tls";
 import type { Logger } from "pino";
-
-/** The PEM files by which listeners speak TLS. */
-export interface TlsFiles {
-  readonly certFile: string;
-  readonly keyFile: string;
-  /** Who signs the certificates of clients; undefined when none are demanded. */
-  readonly clientCaFile: string | undefined;
-}
+import type { TlsConfig } from "../config/security.ts";
 
 /** What the files hold. */
 export interface TlsMaterial {
@@ -28,7 +21,7 @@ export class TlsError extends Error {
 const pemCertificate = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g;
 
 /** Reads the files, unchecked. Throws a `TlsError`. */
-export async function readTlsFiles({ certFile, keyFile, clientCaFile }: TlsFiles): Promise<string[]> {
+export async function readTlsFiles({ certFile, keyFile, clientCaFile }: TlsConfig): Promise<string[]> {
   return Promise.all([
     read("TLS_CERT_FILE", certFile),
     read("TLS_KEY_FILE", keyFile),
@@ -114,7 +107,7 @@ interface CertificatesOptions {
  * is written anew as well as a directory that is swapped behind a link, as Kubernetes does, on any file system.
  */
 export class Certificates {
-  readonly #files: TlsFiles;
+  readonly #files: TlsConfig;
   readonly #log: Logger;
   readonly #listeners = new Set<(material: TlsMaterial) => void>();
   readonly #timer: NodeJS.Timeout;
@@ -125,13 +118,13 @@ export class Certificates {
   #looking: Promise<void> | undefined;
 
   /** Reads the files. Rejects with a `TlsError` when they cannot serve. */
-  static async open(files: TlsFiles, options: CertificatesOptions): Promise<Certificates> {
+  static async open(files: TlsConfig, options: CertificatesOptions): Promise<Certificates> {
     const held = await readTlsFiles(files);
     return new Certificates(files, held, checkTlsFiles(held, Date.now()), options);
   }
 
   private constructor(
-    files: TlsFiles,
+    files: TlsConfig,
     held: readonly string[],
     material: TlsMaterial,
     options: CertificatesOptions,

@@ -1,8 +1,6 @@
 import { cors as rpcHeaders } from "@connectrpc/connect";
+import type { CorsOrigins } from "../config/security.ts";
 import type { HeaderList, HttpRequest, HttpResponse } from "./plain-responses.ts";
-
-/** The origins whose scripts may read answers; `*` for all. */
-export type AllowedOrigins = readonly string[] | "*";
 
 /** The CORS headers: they let scripts of other origins use the service. */
 export interface Cors {
@@ -66,7 +64,7 @@ const exposedHeaders = [
 const maxAge = "600";
 
 /** What every answer says when answers depend on the origin: a cache must not give one origin's to another. */
-export function varyHeaders(origins: AllowedOrigins): HeaderList {
+export function varyHeaders(origins: CorsOrigins): HeaderList {
   return origins === "*" || origins.length === 0 ? [] : [["vary", "origin"]];
 }
 
@@ -74,7 +72,7 @@ export function varyHeaders(origins: AllowedOrigins): HeaderList {
  * The CORS protocol of the Fetch standard, closed when no origin is allowed: no header then tells of it. Credentials
  * are never allowed, tokens travel in a header that scripts set themselves.
  */
-export function cors(origins: AllowedOrigins): Cors {
+export function cors(origins: CorsOrigins): Cors {
   if (origins.length === 0) return noCors;
   const allowed = new Set(origins);
   const isOpen = origins === "*";

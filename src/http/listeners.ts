@@ -1,8 +1,9 @@
 import { BlockList } from "node:net";
 import type { Logger } from "pino";
 import type { CallPipeline } from "../call/pipeline.ts";
+import type { CorsOrigins } from "../config/security.ts";
 import { internalRpc, publicRpc } from "./connect-handlers.ts";
-import { type AllowedOrigins, cors, varyHeaders } from "./cors.ts";
+import { cors, varyHeaders } from "./cors.ts";
 import { type Listener, type ListenTls, listen } from "./listen.ts";
 import { adminLimits, internalLimits, type ListenerLimits, publicLimits } from "./listener-limits.ts";
 import { type PathPrefixOptions, pathPrefix } from "./normalize-request.ts";
@@ -43,7 +44,7 @@ interface PublicListenerOptions extends CallOptions {
   readonly resources?: Resources;
   readonly ready: Ready;
   /** The origins whose pages may use the port; none by default. */
-  readonly corsOrigins?: AllowedOrigins;
+  readonly corsOrigins?: CorsOrigins;
   /** Where clients see the port; at the root by default. */
   readonly prefix?: PathPrefixOptions;
 }

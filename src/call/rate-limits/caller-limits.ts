@@ -1,3 +1,4 @@
+import type { RateConfig } from "../../config/limits.ts";
 import { RateLimiter } from "./rate-limiter.ts";
 
 /** The limits of callers; one that is left out is off. */
@@ -10,16 +11,8 @@ export interface CallerLimits {
   readonly failedTokens?: RateLimiter | undefined;
 }
 
-/** How often a caller may call; 0 is no limit. */
-interface Rates {
-  readonly writesPerMinute: number;
-  readonly writesBurst: number;
-  readonly failedTokensPerMinute: number;
-  readonly serviceCallsPerMinute: number;
-}
-
 /** Makes the limits of callers. Where no burst is given, it is what a minute allows. */
-export function callerLimits(rates: Rates): CallerLimits {
+export function callerLimits(rates: Omit<RateConfig, "trustedProxies">): CallerLimits {
   const limiter = (name: string, perMinute: number, burst = perMinute) =>
     perMinute === 0 ? undefined : new RateLimiter({ name, perMinute, burst });
   return {
