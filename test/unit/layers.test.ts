@@ -70,6 +70,20 @@ describe("the layers of src", () => {
     expect(forbidden("src/service/a.ts", 'import { b } from "../store/b.ts";')).to.eql([]);
   });
 
+  it("are those that ARCHITECTURE.md shows", () => {
+    const rows = [
+      ...readFileSync("ARCHITECTURE.md", "utf8").matchAll(/^\| `(src\/\w+)` \| [^|]+ \| ([^|]+) \|$/gm),
+    ];
+    const shown = rows.map(([, layer, allowed = ""]) => [layer, allowed.split(", ").sort()]);
+    const names = (paths: readonly string[]) =>
+      paths.map((path) => path.replace("src/", "")).filter((name) => name !== "config.ts");
+    const real = Object.entries(layers).map(([layer, allowed]) => [
+      layer,
+      allowed.length === 0 ? ["nothing"] : names(allowed).sort(),
+    ]);
+    expect(shown).to.have.deep.members(real);
+  });
+
   it("read environment variables in config.ts and the commands only", () => {
     const readers = files.filter((file) => readFileSync(file, "utf8").includes("process.env"));
     expect(readers.filter((file) => !isRoot(file))).to.eql([]);
