@@ -8,7 +8,7 @@ const usage = `Usage:
 
 Makes the full size of a run, on servers of its own. The runs:
 ${Object.keys(runs).join(" ")}
-docs/trust.md tells what each must hold.
+docs/resilience.md says what each must hold.
 
 Options:
   --seed N        repeats what was drawn
