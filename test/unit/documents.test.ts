@@ -31,6 +31,13 @@ const isMediaType = (text: string) => text.startsWith("application/");
 /** A name of OpenTelemetry's. */
 const isProtocol = (text: string) => text === "http/protobuf";
 
+/** The fragment by which a heading is linked to. */
+const anchorOf = (heading: string) =>
+  heading
+    .toLowerCase()
+    .replace(/[^\w\s-]/g, "")
+    .replaceAll(" ", "-");
+
 describe("the documents", () => {
   const { scripts } = JSON.parse(readFileSync("package.json", "utf8"));
 
@@ -49,6 +56,22 @@ describe("the documents", () => {
     const links = found(/\]\(([^)#]+)[^)]*\)/g).filter(({ name }) => !name.startsWith("https:"));
     expect(links).to.have.length.above(10);
     expect(links.filter(({ document, name }) => !existsSync(join(dirname(document), name)))).to.eql([]);
+  });
+
+  it("link to headings that exist", () => {
+    const links = documents.flatMap(({ path, text }) =>
+      [...text.matchAll(/\]\(([^)#:]*)#([^)]+)\)/g)].map(([, target = "", heading]) => ({
+        document: path,
+        target: target === "" ? path : join(dirname(path), target),
+        heading,
+      })),
+    );
+    expect(links).to.have.length.above(5);
+    const broken = links.filter(({ target, heading = "" }) => {
+      const headings = [...readFileSync(target, "utf8").matchAll(/^#+ (.+)$/gm)].map(([, text = ""]) => text);
+      return !headings.map(anchorOf).includes(heading);
+    });
+    expect(broken).to.eql([]);
   });
 
   it("name files that exist, those of src by their floor too", () => {

@@ -1,10 +1,17 @@
 import { readFileSync } from "node:fs";
 import { expect } from "chai";
+import { parse } from "yaml";
 import { effectiveVariables, variableNames } from "../../src/config/config.ts";
 import { decisionTable } from "../../src/domain/access.ts";
 
 const configuration = readFileSync("docs/configuration.md", "utf8");
 const api = readFileSync("docs/api.md", "utf8");
+
+describe("README.md", () => {
+  it("is short enough to be read", () => {
+    expect(readFileSync("README.md", "utf8").trimEnd().split("\n")).to.have.length.at.most(120);
+  });
+});
 
 describe("docs/configuration.md", () => {
   const rows = [...configuration.matchAll(/^\| `([A-Z][A-Z_]+)` \| ([^|]*)\|/gm)].map(([, name, cell]) => ({
@@ -22,6 +29,18 @@ describe("docs/configuration.md", () => {
       value: value === "" ? null : value,
     }));
     expect(rows).to.have.deep.members(defaults);
+  });
+});
+
+describe("docs/operations.md", () => {
+  it("has an entry of the runbook for every alert, in their order", () => {
+    const { groups } = parse(readFileSync("deploy/prometheus/alerts.yaml", "utf8"));
+    const alerts = groups.flatMap(({ rules }: { rules: { alert: string }[] }) =>
+      rules.map(({ alert }) => alert),
+    );
+    const runbook = readFileSync("docs/operations.md", "utf8").split("\n## Runbook\n")[1] ?? "";
+    const entries = [...runbook.matchAll(/^\| `(\w+)` \| [^|]{20,} \| [^|]{20,} \|$/gm)];
+    expect(entries.map(([, alert]) => alert)).to.eql(alerts);
   });
 });
 
