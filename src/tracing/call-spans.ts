@@ -1,5 +1,7 @@
+import { AsyncLocalStorage } from "node:async_hooks";
 import {
   type Attributes,
+  type Link,
   ROOT_CONTEXT,
   type Span,
   SpanKind,
@@ -7,28 +9,21 @@ import {
   type Tracer,
 } from "@opentelemetry/api";
 import { W3CTraceContextPropagator } from "@opentelemetry/core";
-import type { ActiveSpans } from "./active.ts";
-import { serverAddress } from "./server-address.ts";
+import type { CallSpan, CallTracer, HttpFacts } from "../call/call-span.ts";
 
-/** What is told of a call when it begins. */
-interface Call {
-  readonly method: { readonly parent: { readonly typeName: string }; readonly name: string };
-  readonly protocolName: string;
-  readonly requestMethod: string;
-  /** Absolute, but for REST. */
-  readonly url: string;
-  readonly requestHeader: Headers;
+/** The calls for which a statement is sent. */
+export interface Active {
+  readonly parent: Span;
+  /** The calls beside the parent. */
+  readonly links: readonly Link[];
 }
 
-interface HttpFacts {
-  /** The template of the path. */
-  readonly route: string;
-  readonly scheme: string;
-  /** `Host` or `:authority`. */
-  readonly authority: string | undefined;
-  readonly httpVersion: string;
-  readonly status: number | undefined;
-}
+/** Carries the active calls to their statements. */
+export type ActiveSpans = AsyncLocalStorage<Active | undefined>;
+
+export const newActiveSpans = (): ActiveSpans => new AsyncLocalStorage();
+
+type Call = Parameters<CallTracer["start"]>[0];
 
 const propagator = new W3CTraceContextPropagator();
 const headerGetter = {
@@ -50,7 +45,7 @@ const faults = new Set([
 ]);
 
 /** Makes a server span for each call. Names and attributes say what was called, never by whom or about whom. */
-export class CallSpans {
+export class CallSpans implements CallTracer {
   readonly #tracer: Tracer;
   readonly #active: ActiveSpans;
 
@@ -59,17 +54,17 @@ export class CallSpans {
     this.#active = active;
   }
 
-  /** Begins the span of a call, a child of its `traceparent`; one that is malformed counts for none. */
+  /** Starts the span of a call, a child of its `traceparent`; a malformed one is ignored. */
   start(call: Call, http?: HttpFacts): CallSpan {
     const { protocolName, requestHeader } = call;
     const { name, attributes } = http === undefined ? rpcSpan(call) : httpSpan(call, http);
     const parent = propagator.extract(ROOT_CONTEXT, requestHeader, headerGetter);
     const span = this.#tracer.startSpan(name, { kind: SpanKind.SERVER, attributes }, parent);
-    return new CallSpan(span, protocolName, this.#active);
+    return new ServerSpan(span, protocolName, this.#active);
   }
 }
 
-class CallSpan {
+class ServerSpan implements CallSpan {
   readonly #span: Span;
   readonly #protocol: string;
   readonly #active: ActiveSpans;
@@ -109,13 +104,13 @@ class CallSpan {
   }
 }
 
-interface Begun {
+interface SpanStart {
   readonly name: string;
   readonly attributes: Attributes;
 }
 
 /** After OpenTelemetry's semantic conventions for servers of gRPC and Connect. */
-function rpcSpan({ method, protocolName, url }: Call): Begun {
+function rpcSpan({ method, protocolName, url }: Call): SpanStart {
   const name = `${method.parent.typeName}/${method.name}`;
   const attributes = {
     "rpc.system.name": systems[protocolName] ?? protocolName,
@@ -129,7 +124,7 @@ function rpcSpan({ method, protocolName, url }: Call): Begun {
  * After OpenTelemetry's semantic conventions for HTTP servers. The parameters in a path are users' ids: the path has
  * `REDACTED` in their place, and the query stays out, as do the addresses and the browsers of clients.
  */
-function httpSpan({ requestMethod }: Call, { route, scheme, authority, httpVersion }: HttpFacts): Begun {
+function httpSpan({ requestMethod }: Call, { route, scheme, authority, httpVersion }: HttpFacts): SpanStart {
   const attributes = {
     "http.request.method": requestMethod,
     "http.route": route,
@@ -145,4 +140,22 @@ function httpSpan({ requestMethod }: Call, { route, scheme, authority, httpVersi
 function statusCode(protocol: string, code: string): string {
   if (protocol === "connect") return code;
   return code === "canceled" ? "CANCELLED" : code.toUpperCase();
+}
+
+/** The longest name of a host (RFC 1035). */
+const maxHostLength = 253;
+const defaultPorts: Readonly<Record<string, number>> = {
+  "http:": 80,
+  "https:": 443,
+  "postgres:": 5432,
+  "postgresql:": 5432,
+};
+
+/** `server.address` and `server.port` of a URL; none when it names no host. */
+export function serverAddress(url: string): Attributes {
+  const parsed = URL.parse(url);
+  if (parsed === null || parsed.hostname === "" || parsed.hostname.length > maxHostLength) return {};
+  const port = parsed.port === "" ? defaultPorts[parsed.protocol] : Number(parsed.port);
+  const address = parsed.hostname.replace(/^\[(.*)\]$/, "$1");
+  return { "server.address": address, ...(port !== undefined && { "server.port": port }) };
 }

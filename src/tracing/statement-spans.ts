@@ -6,22 +6,18 @@ import {
   type Tracer,
   trace,
 } from "@opentelemetry/api";
-import type { Active, ActiveSpans } from "./active.ts";
+import type { StatementTracer } from "../store/executor.ts";
+import type { StatementKind } from "../store/statement-kind.ts";
+import { type Active, type ActiveSpans, serverAddress } from "./call-spans.ts";
 
 /** As many links as a span keeps. */
 const maxLinks = 128;
-
-/** What a statement does. */
-interface Statement {
-  readonly operation: string;
-  readonly tables: readonly string[];
-}
 
 /** An SQLSTATE, as opposed to a system error code (`EPIPE`). */
 const sqlState = /^(?:\d.|F0|HV|P0|XX)[\dA-Z]{3}$/;
 
 /** Makes a client span for each statement that is sent for a call. Its text and its values stay out. */
-export class StatementSpans {
+export class StatementSpans implements StatementTracer {
   readonly #tracer: Tracer;
   readonly #active: ActiveSpans;
   readonly #database: Attributes;
@@ -34,7 +30,7 @@ export class StatementSpans {
   }
 
   /** Runs a statement. It has a span only when it belongs to a call. */
-  async statement<T>({ operation, tables }: Statement, work: () => Promise<T>): Promise<T> {
+  async statement<T>({ operation, tables }: StatementKind, work: () => Promise<T>): Promise<T> {
     const active = this.#active.getStore();
     if (active === undefined) return work();
     const [table, ...more] = tables;
@@ -63,7 +59,7 @@ export class StatementSpans {
     }
   }
 
-  /** What a statement belongs to that would be sent now. */
+  /** The calls for which a statement would be sent now. */
   current(): Active | undefined {
     return this.#active.getStore();
   }
@@ -85,4 +81,26 @@ export class StatementSpans {
 function typeOf(failure: unknown): string {
   if (failure instanceof Error && "code" in failure && typeof failure.code === "string") return failure.code;
   return failure instanceof Error ? failure.name : "unknown";
+}
+
+/**
+ * The attributes of every statement's span that describe the database of a URL: its name and server, never its user.
+ * Without a URL, for the embedded database, only that it is a PostgreSQL.
+ */
+export function databaseAttributes(url: string | undefined): Attributes {
+  const system = { "db.system.name": "postgresql" };
+  const parsed = url === undefined ? null : URL.parse(url);
+  if (parsed === null) return system;
+  const name = decoded(parsed.pathname.slice(1));
+  const socket = parsed.searchParams.get("host");
+  const server = socket === null ? serverAddress(parsed.href) : { "server.address": socket };
+  return { ...system, ...(name !== "" && { "db.namespace": name }), ...server };
+}
+
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return "";
+  }
 }

@@ -6,7 +6,7 @@ import { expect } from "chai";
 import { AccessService, Interaction } from "../../gen/nexgate/privacy/v1/access_service_pb.ts";
 import { GraphService } from "../../gen/nexgate/privacy/v1/graph_service_pb.ts";
 import type { TracingConfig } from "../../src/config/tracing.ts";
-import { databaseAttributes } from "../../src/tracing/database.ts";
+import { databaseAttributes } from "../../src/tracing/statement-spans.ts";
 import { embedded, postgresql } from "../support/backends.ts";
 import { type OtlpReceiver, type ReceivedSpan, startOtlpReceiver } from "../support/otlp-receiver.ts";
 import { startService, type TestService } from "../support/service.ts";

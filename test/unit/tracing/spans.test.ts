@@ -8,11 +8,9 @@ import {
 import { expect } from "chai";
 import { GraphService } from "../../../gen/nexgate/privacy/v1/graph_service_pb.ts";
 import { Coalescer } from "../../../src/service/coalescer.ts";
-import { newActiveSpans } from "../../../src/tracing/active.ts";
-import { CallSpans } from "../../../src/tracing/call-spans.ts";
-import { databaseAttributes } from "../../../src/tracing/database.ts";
-import { samplerOf } from "../../../src/tracing/sampler.ts";
-import { StatementSpans } from "../../../src/tracing/statement-spans.ts";
+import { CallSpans, newActiveSpans } from "../../../src/tracing/call-spans.ts";
+import { databaseAttributes, StatementSpans } from "../../../src/tracing/statement-spans.ts";
+import { samplerOf } from "../../../src/tracing/tracing.ts";
 
 const select = { operation: "select", tables: [] };
 const database = databaseAttributes("postgres://reader:hunter2@db.example:6432/privacy?sslmode=disable");
@@ -185,7 +183,7 @@ describe("what spans say of a database", () => {
 describe("the spans of calls over HTTP", () => {
   const http = {
     route: "/users/{user_id}/settings/{name}",
-    scheme: "https",
+    scheme: "https" as const,
     authority: "api.example",
     httpVersion: "2.0",
     status: 200 as number | undefined,
