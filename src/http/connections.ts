@@ -123,7 +123,7 @@ export class Connections {
     const before = this.#arrivedBytes;
     this.#arrivedBytes += bytes;
     // The next periodic sweep may be too late for a flood.
-    const threshold = this.#limits.heldBytes / 4;
+    const threshold = this.#limits.requestMemoryBytes / 4;
     if (before <= threshold && this.#arrivedBytes > threshold) setImmediate(() => this.#sweep());
   }
 
@@ -159,7 +159,7 @@ export class Connections {
       sum += bytes;
       holding.push(connection);
     }
-    if (sum <= this.#limits.heldBytes) return;
+    if (sum <= this.#limits.requestMemoryBytes) return;
     // A call that waits for its answer is still as well: what it holds tells it from a client that takes nothing.
     const weight = ({ bytes, unchanged }: Connection) => bytes * (1 + unchanged);
     holding.sort((a, b) => weight(b) - weight(a));
@@ -167,7 +167,7 @@ export class Connections {
       socket.destroy();
       this.#count("memory");
       sum -= bytes;
-      if (sum <= this.#limits.heldBytes) return;
+      if (sum <= this.#limits.requestMemoryBytes) return;
     }
   }
 

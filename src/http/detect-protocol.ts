@@ -19,11 +19,11 @@ export function protocolOf(head: Buffer): Protocol | undefined {
 
 /**
  * Waits for the bytes that tell a connection's protocol, puts them back and calls `decided`. Destroys a connection
- * that sends nothing for `keepAliveMs`, or does not complete them within `sniffMs` of the first.
+ * that sends nothing for `keepAliveMs`, or does not complete them within `handshakeMs` of the first.
  */
 export function detectProtocol(
   socket: Socket,
-  { keepAliveMs, sniffMs }: Pick<ListenerLimits, "keepAliveMs" | "sniffMs">,
+  { keepAliveMs, handshakeMs }: Pick<ListenerLimits, "keepAliveMs" | "handshakeMs">,
   decided: OnProtocol,
 ): void {
   let head = Buffer.alloc(0);
@@ -38,7 +38,7 @@ export function detectProtocol(
     if (chunk === null) return;
     if (head.length === 0) {
       clearTimeout(timer);
-      timer = setTimeout(() => socket.destroy(), sniffMs);
+      timer = setTimeout(() => socket.destroy(), handshakeMs);
     }
     head = Buffer.concat([head, chunk]);
     const protocol = protocolOf(head);

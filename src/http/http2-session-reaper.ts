@@ -5,146 +5,122 @@ import { type Connection, type Connections, sizeOfRequest } from "./connections.
 import type { ListenerLimits } from "./listener-limits.ts";
 
 /** How long a client may leave a connection open after its session has ended, in milliseconds. */
-const lingerMs = 1_000;
+const closeTimeoutMs = 1_000;
 
-/** A stream that is open. Times are of `performance.now()`. */
-interface Open extends Placed {
+/** An open stream. Times are of `performance.now()`. */
+interface OpenStream extends Placed {
   readonly stream: ServerHttp2Stream;
   /** What the request takes in memory beside its body. */
-  readonly bytes: number;
-  /** Bytes that were read of the connection before the body, since a sweep found it incomplete. */
-  beforeBody: number | undefined;
+  readonly headerBytes: number;
+  /** The bytes that were read of the connection before the body, from the first sweep that found it incomplete. */
+  bytesBeforeBody: number | undefined;
   readonly since: number;
-  readonly mayStayOpen: boolean;
+  readonly isStreaming: boolean;
   /** The client has sent all of its request. */
-  complete: boolean;
-  /** The response was out at the last look. */
-  answered: boolean;
-  /** It was not the client who ended it. */
-  cut: boolean;
-  /** Bytes of the response that the client had not taken at the last look, and since when. */
-  untaken: number;
-  untakenSince: number;
+  isComplete: boolean;
+  /** The response was sent at the last sweep. */
+  isAnswered: boolean;
+  /** The reaper ended it. */
+  isReaped: boolean;
+  /** Bytes of the response that the client had not taken at the last sweep, and since when it has taken none. */
+  unflushedBytes: number;
+  stalledSince: number;
 }
 
-interface Session {
+interface OpenSession {
   readonly connection: Connection;
-  /** Speaks HTTP/2: the connection's own, or TLS on it. */
+  /** Speaks HTTP/2: the connection's own socket, or TLS on it. */
   readonly socket: Socket;
-  readonly streams: Roster<Open>;
-  /** Without a request, since the session began or its last stream ended. */
-  restingSince: number;
-  /** A stream was opened since the last look. */
-  used: boolean;
+  readonly streams: Roster<OpenStream>;
+  /** When the session began, or its last stream ended. */
+  idleSince: number;
+  /** A stream was opened since the last sweep. */
+  wasUsed: boolean;
   /**
    * `new`: nothing came yet. `settled`: the client's settings came, so it speaks HTTP/2. `requesting`: its first request
    * has begun. `served`: a request was complete.
    */
   stage: "new" | "settled" | "requesting" | "served";
-  closing: boolean;
-  /** When the session was first seen to have ended. */
+  /** GOAWAY was sent for being idle. */
+  isClosing: boolean;
+  /** When a sweep first found the session ended. */
   endedSince: number | undefined;
-  /** Streams that may stay open. */
-  long: number;
-  /** Pings and settings since the last look. */
+  streamingCalls: number;
+  /** Pings and settings since the last sweep. */
   controlFrames: number;
 }
 
 /**
- * Holds HTTP/2 sessions to the limits of time: Node knows none for them. One timer looks at all sessions of a
+ * Holds HTTP/2 sessions to the limits of time, of which Node has none for them. One timer sweeps all sessions of a
  * listener, so that a call costs no timer of its own.
  */
 export class Http2SessionReaper {
   readonly #limits: ListenerLimits;
   readonly #connections: Connections;
-  readonly #mayStayOpen: (path: string) => boolean;
-  readonly #sessions = new Map<Http2Session, Session>();
+  readonly #isStreaming: (path: string) => boolean;
+  readonly #sessions = new Map<Http2Session, OpenSession>();
   #timer: NodeJS.Timeout | undefined;
-  #draining = false;
+  #isDraining = false;
 
-  constructor(limits: ListenerLimits, connections: Connections, mayStayOpen: (path: string) => boolean) {
+  constructor(limits: ListenerLimits, connections: Connections, isStreaming: (path: string) => boolean) {
     this.#limits = limits;
     this.#connections = connections;
-    this.#mayStayOpen = mayStayOpen;
+    this.#isStreaming = isStreaming;
   }
 
   /** Begins to watch the session of a connection, spoken on a socket. */
   add(session: Http2Session, socket: Socket, connection: Connection): void {
-    const state: Session = {
+    const open: OpenSession = {
       connection,
       socket,
       streams: new Roster(),
-      restingSince: performance.now(),
-      used: false,
+      idleSince: performance.now(),
+      wasUsed: false,
       stage: "new",
-      closing: false,
+      isClosing: false,
       endedSince: undefined,
-      long: 0,
+      streamingCalls: 0,
       controlFrames: 0,
     };
-    this.#sessions.set(session, state);
+    this.#sessions.set(session, open);
     // A session that was ended before only waits for its client to close the connection.
     connection.close = () => (session.closed ? connection.socket.destroy() : session.destroy());
-    connection.measure = measuring(socket, state.streams, this.#limits.messageBytes);
-    // No limit of nghttp2 holds for a client that takes the acknowledgements.
-    const onControlFrame = () => {
-      if (++state.controlFrames > this.#limits.controlFrames)
-        session.destroy(undefined, constants.NGHTTP2_ENHANCE_YOUR_CALM);
-    };
+    connection.measure = bytesCounter(socket, open.streams, this.#limits.messageBytes);
     session.once("remoteSettings", () => {
-      if (state.stage === "new") state.stage = "settled";
+      if (open.stage === "new") open.stage = "settled";
     });
-    session.on("ping", onControlFrame).on("remoteSettings", onControlFrame);
-    session.once("close", () => {
-      this.#sessions.delete(session);
-      if (this.#sessions.size > 0) return;
-      clearInterval(this.#timer);
-      this.#timer = undefined;
-    });
+    this.#limitControlFrames(session, open);
+    session.once("close", () => this.#delete(session));
     this.#timer ??= setInterval(() => this.#sweep(performance.now()), this.#limits.sweepMs).unref();
-    if (this.#draining) session.close();
+    if (this.#isDraining) session.close();
   }
 
-  /** Begins to watch a stream. False when the session has too many of its kind: then it is reset. */
+  /** Begins to watch a stream. False when its session has too many streaming calls: then the stream is reset. */
   follow(stream: ServerHttp2Stream, headers: IncomingHttpHeaders, rawHeaders: readonly string[]): boolean {
     const session = stream.session === undefined ? undefined : this.#sessions.get(stream.session);
     if (session === undefined) return true;
-    const mayStayOpen = this.#mayStayOpen(headers[":path"] ?? "");
-    if (mayStayOpen && session.long === this.#limits.longStreams) {
+    const isStreaming = this.#isStreaming(headers[":path"] ?? "");
+    if (isStreaming && session.streamingCalls === this.#limits.streamingCalls) {
       stream.on("error", () => {}).close(constants.NGHTTP2_ENHANCE_YOUR_CALM);
       return false;
     }
-    session.used = true;
     const since = performance.now();
-    if (stream.endAfterHeaders) session.stage = "served";
-    else if (session.stage !== "requesting" && session.stage !== "served") {
-      session.stage = "requesting";
-      session.restingSince = since;
-    }
-    if (mayStayOpen) session.long++;
-    const bytes = sizeOfRequest(rawHeaders);
-    this.#connections.countArrival(bytes);
-    const open: Open = {
+    const open: OpenStream = {
       place: -1,
       stream,
-      bytes,
-      beforeBody: undefined,
+      headerBytes: sizeOfRequest(rawHeaders),
+      bytesBeforeBody: undefined,
       since,
-      mayStayOpen,
-      complete: stream.endAfterHeaders,
-      answered: false,
-      cut: false,
-      untaken: 0,
-      untakenSince: since,
+      isStreaming,
+      isComplete: stream.endAfterHeaders,
+      isAnswered: false,
+      isReaped: false,
+      unflushedBytes: 0,
+      stalledSince: since,
     };
-    session.streams.add(open);
-    if (session.streams.size === 1) session.connection.markBusy();
-    stream.on("close", () => {
-      session.streams.delete(open);
-      if (session.streams.size === 0) session.connection.markIdle();
-      if (mayStayOpen) session.long--;
-      if (!open.cut && stream.rstCode === constants.NGHTTP2_NO_ERROR) session.stage = "served";
-    });
+    this.#connections.countArrival(open.headerBytes);
+    countOpened(session, open);
+    stream.on("close", () => countClosed(session, open));
     return true;
   }
 
@@ -153,7 +129,7 @@ export class Http2SessionReaper {
    * safely repeat a later one elsewhere (RFC 9113, 6.8).
    */
   drain(): void {
-    this.#draining = true;
+    this.#isDraining = true;
     for (const session of this.#sessions.keys()) session.close();
   }
 
@@ -162,87 +138,132 @@ export class Http2SessionReaper {
     return [...this.#sessions.values()].reduce((sum, { streams }) => sum + streams.size, 0);
   }
 
+  /** No limit of nghttp2 holds for a client that takes the acknowledgements. */
+  #limitControlFrames(session: Http2Session, open: OpenSession): void {
+    const count = () => {
+      if (++open.controlFrames > this.#limits.controlFrames)
+        session.destroy(undefined, constants.NGHTTP2_ENHANCE_YOUR_CALM);
+    };
+    session.on("ping", count).on("remoteSettings", count);
+  }
+
+  #delete(session: Http2Session): void {
+    this.#sessions.delete(session);
+    if (this.#sessions.size > 0) return;
+    clearInterval(this.#timer);
+    this.#timer = undefined;
+  }
+
   #sweep(now: number): void {
-    for (const [session, state] of this.#sessions) {
-      for (const open of state.streams) this.#look(open.stream, open, now);
-      if (session.destroyed) this.#end(state, now);
-      else this.#rest(session, state, now);
-      state.controlFrames = 0;
+    for (const [session, open] of this.#sessions) {
+      for (const stream of open.streams) this.#enforceStream(stream, now);
+      if (session.destroyed) this.#enforceClose(open, now);
+      else this.#enforceIdle(session, open, now);
+      open.controlFrames = 0;
     }
   }
 
-  #look(stream: ServerHttp2Stream, open: Open, now: number): void {
+  #enforceStream(open: OpenStream, now: number): void {
+    const { stream } = open;
     if (stream.destroyed) return;
-    // What nobody has read would keep a stream, and its part of the session's memory, until the session ends.
-    if (stream.closed || open.answered) stream.removeAllListeners("data").resume();
+    // A body that nobody reads would keep its stream, and its part of the session's memory, until the session ends.
+    if (stream.closed || open.isAnswered) stream.removeAllListeners("data").resume();
     if (stream.closed) return;
-    const end = this.#endOf(stream, open, now);
-    if (end === undefined) return;
-    open.cut = true;
-    stream.close(end);
+    const code = this.#requestError(open, now) ?? this.#responseError(open, now);
+    if (code === undefined) return;
+    open.isReaped = true;
+    stream.close(code);
   }
 
-  /** The error code with which to reset a stream, undefined to let it be. */
-  #endOf(stream: ServerHttp2Stream, open: Open, now: number): number | undefined {
-    open.complete ||= stream.state.remoteClose === 1;
-    if (!open.complete) {
-      // An answer that did not wait for the request, a refusal say, makes the rest of it useless (RFC 9113, 8.1).
-      if (open.answered) return constants.NGHTTP2_NO_ERROR;
-      if (now - open.since >= this.#limits.requestMs && !open.mayStayOpen) return constants.NGHTTP2_CANCEL;
-    }
-    open.answered = stream.writableFinished;
-    if (stream.writableLength === 0 || stream.writableLength !== open.untaken) open.untakenSince = now;
-    open.untaken = stream.writableLength;
-    return now - open.untakenSince >= this.#limits.stalledResponseMs ? constants.NGHTTP2_CANCEL : undefined;
+  /** The error code with which to reset a stream for its request, undefined to let it be. */
+  #requestError(open: OpenStream, now: number): number | undefined {
+    if (updateComplete(open)) return undefined;
+    // An answer that did not wait for the request, a refusal say, makes the rest of it useless (RFC 9113, 8.1).
+    if (open.isAnswered) return constants.NGHTTP2_NO_ERROR;
+    const isLate = now - open.since >= this.#limits.requestMs && !open.isStreaming;
+    return isLate ? constants.NGHTTP2_CANCEL : undefined;
   }
 
-  #idleLimitMs({ stage }: Session): number {
-    const isIdle = stage === "settled" || stage === "served";
-    return isIdle ? this.#limits.keepAliveMs : this.#limits.firstRequestMs;
+  /** The error code with which to reset a stream for a response that its client does not take. */
+  #responseError(open: OpenStream, now: number): number | undefined {
+    const { writableFinished, writableLength } = open.stream;
+    open.isAnswered = writableFinished;
+    if (writableLength === 0 || writableLength !== open.unflushedBytes) open.stalledSince = now;
+    open.unflushedBytes = writableLength;
+    return now - open.stalledSince >= this.#limits.stalledResponseMs ? constants.NGHTTP2_CANCEL : undefined;
   }
 
-  #rest(session: Http2Session, state: Session, now: number): void {
-    const busy = state.used || state.streams.size > 0;
-    state.used = false;
-    if (busy) {
+  #enforceIdle(session: Http2Session, open: OpenSession, now: number): void {
+    const isBusy = open.wasUsed || open.streams.size > 0;
+    open.wasUsed = false;
+    if (isBusy) {
       // Requests that are never complete do not prolong the time for the first one.
-      if (state.stage === "served") state.restingSince = now;
-    } else if (state.closing) {
+      if (open.stage === "served") open.idleSince = now;
+    } else if (open.isClosing) {
       session.destroy();
-    } else if (now - state.restingSince >= this.#idleLimitMs(state)) {
-      state.closing = true;
+    } else if (now - open.idleSince >= this.#idleLimitMs(open)) {
+      open.isClosing = true;
       session.close();
     }
+  }
+
+  #idleLimitMs({ stage }: OpenSession): number {
+    const hasBegun = stage === "settled" || stage === "served";
+    return hasBegun ? this.#limits.keepAliveMs : this.#limits.firstRequestMs;
   }
 
   /**
    * Destroys the connection of a session that has ended. Node only ends it for writing where the session was closed
    * before, by either side, and a client may keep its own side open for ever.
    */
-  #end(state: Session, now: number): void {
-    state.endedSince ??= now;
-    const allowedMs = state.socket.writableFinished ? lingerMs : this.#limits.stalledResponseMs;
-    if (now - state.endedSince >= allowedMs) state.connection.socket.destroy();
+  #enforceClose(open: OpenSession, now: number): void {
+    open.endedSince ??= now;
+    const allowedMs = open.socket.writableFinished ? closeTimeoutMs : this.#limits.stalledResponseMs;
+    if (now - open.endedSince >= allowedMs) open.connection.socket.destroy();
   }
+}
+
+function countOpened(session: OpenSession, open: OpenStream): void {
+  session.wasUsed = true;
+  if (open.isComplete) session.stage = "served";
+  else if (session.stage !== "requesting" && session.stage !== "served") {
+    session.stage = "requesting";
+    session.idleSince = open.since;
+  }
+  if (open.isStreaming) session.streamingCalls++;
+  session.streams.add(open);
+  if (session.streams.size === 1) session.connection.markBusy();
+}
+
+function countClosed(session: OpenSession, open: OpenStream): void {
+  session.streams.delete(open);
+  if (session.streams.size === 0) session.connection.markIdle();
+  if (open.isStreaming) session.streamingCalls--;
+  if (!open.isReaped && open.stream.rstCode === constants.NGHTTP2_NO_ERROR) session.stage = "served";
+}
+
+/** Notes, and returns, whether the client has sent all of a request. */
+function updateComplete(open: OpenStream): boolean {
+  open.isComplete ||= open.stream.state.remoteClose === 1;
+  return open.isComplete;
 }
 
 /**
  * Returns the function that counts the bytes of a session. It keeps state between the sweeps that call it. A body has
  * `messageBytes` at most.
  */
-function measuring(socket: Socket, streams: Roster<Open>, messageBytes: number): () => number {
+function bytesCounter(socket: Socket, streams: Roster<OpenStream>, messageBytes: number): () => number {
   let bytesRead = 0;
   return () => {
     let sum = 0;
     let incomplete = 0;
     let beforeBodies = socket.bytesRead;
     for (const open of streams) {
-      sum += open.bytes + open.stream.writableLength;
-      open.complete ||= open.stream.state.remoteClose === 1;
-      if (open.complete || open.mayStayOpen) continue;
+      sum += open.headerBytes + open.stream.writableLength;
+      if (updateComplete(open) || open.isStreaming) continue;
       incomplete += 1;
-      open.beforeBody ??= bytesRead;
-      beforeBodies = Math.min(beforeBodies, open.beforeBody);
+      open.bytesBeforeBody ??= bytesRead;
+      beforeBodies = Math.min(beforeBodies, open.bytesBeforeBody);
     }
     ({ bytesRead } = socket);
     return sum + Math.min(bytesRead - beforeBodies, incomplete * messageBytes);

@@ -20,7 +20,7 @@ export interface Http2 {
 export function createHttp2(router: RequestRouter, limits: ListenerLimits, connections: Connections): Http2 {
   const reaper = new Http2SessionReaper(limits, connections, router.isStreaming);
   const options = {
-    maxSessionMemory: limits.sessionMegabytes,
+    maxSessionMemory: limits.sessionMemoryMegabytes,
     streamResetBurst: limits.resetBurst,
     streamResetRate: limits.resetRate,
     settings: {

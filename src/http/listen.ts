@@ -104,7 +104,7 @@ export async function listen({ host, port, router, limits, log, tls }: ListenOpt
           for (const socket of undecided) socket.destroy();
           http1.closeIdle();
         },
-        Math.min(limits.lingerMs, graceMs),
+        Math.min(limits.drainIdleMs, graceMs),
       );
       const grace = setTimeout(() => {
         for (const socket of connections.sockets) socket.destroy();

@@ -28,7 +28,7 @@ export function createTlsTerminator({ certificates, demandsClients, limits }: Ha
   const server = createServer({
     ...context(certificates.material),
     ALPNProtocols: ["h2", "http/1.1"],
-    handshakeTimeout: limits.sniffMs,
+    handshakeTimeout: limits.handshakeMs,
     requestCert: demandsClients,
     rejectUnauthorized: demandsClients,
   });

@@ -26,7 +26,7 @@ describe("a listener with TLS", () => {
     ca = authority.cert;
     tls = await listenTls(authority.sign("server"));
     for (const face of ["public", "internal"] as const)
-      servers[face] = await startTestServer({ face, tls, limits: { sniffMs: 300, keepAliveMs: 300 } });
+      servers[face] = await startTestServer({ face, tls, limits: { handshakeMs: 300, keepAliveMs: 300 } });
   });
   after(async () => {
     for (const server of Object.values(servers)) await server.stop();
@@ -134,7 +134,7 @@ describe("a listener with TLS", () => {
   });
 
   it("closes soon, although some have not begun, and lets a call finish", async () => {
-    const server = await startTestServer({ tls, limits: { lingerMs: 50 } });
+    const server = await startTestServer({ tls, limits: { drainIdleMs: 50 } });
     const { port, url } = server.listener;
     const { socket: mute } = await openTcp(port);
     const silent = await connected({ port });

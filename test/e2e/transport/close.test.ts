@@ -74,7 +74,7 @@ describe("a listener that closes", () => {
 
   it("closes soon what is idle", async () => {
     await server.stop();
-    server = await startTestServer({ limits: { lingerMs: 0 } });
+    server = await startTestServer({ limits: { drainIdleMs: 0 } });
     const untold = await openTcp(server.listener.port);
     const resting = await openTcp(server.listener.port);
     resting.socket.write("GET /x HTTP/1.1\r\nHost: h\r\n\r\n");
@@ -127,7 +127,7 @@ describe("a listener that closes", () => {
 
   it("is done at once when nobody is connected", async () => {
     await server.stop();
-    server = await startTestServer({ limits: { lingerMs: longGrace } });
+    server = await startTestServer({ limits: { drainIdleMs: longGrace } });
     await server.listener.close(longGrace);
   }).timeout(longGrace - 1_000);
 });

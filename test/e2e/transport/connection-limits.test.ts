@@ -123,7 +123,7 @@ describe("a listener's bounds of all its connections", () => {
 
     it("closes those that take no answers, and none that does", async () => {
       // Four times the answer and more, of which the kernel may take a part.
-      await start({ heldBytes: 60 * 1024 * 1024, sweepMs: 20 });
+      await start({ requestMemoryBytes: 60 * 1024 * 1024, sweepMs: 20 });
       for (let i = 0; i < 12; i++) {
         const { socket } = await connected();
         socket.pause();
@@ -137,13 +137,13 @@ describe("a listener's bounds of all its connections", () => {
     });
 
     it("closes sessions of HTTP/2 whose answers have no window to be sent in", async () => {
-      await start({ heldBytes: 4_500_000, sweepMs: 20 });
+      await start({ requestMemoryBytes: 4_500_000, sweepMs: 20 });
       await openWindowless();
       await until(() => server.listener.evictedConnections().memory === 3 && remaining() === 3);
     });
 
     it("would close none without the limit", async () => {
-      await start({ heldBytes: Number.POSITIVE_INFINITY, sweepMs: 20 });
+      await start({ requestMemoryBytes: Number.POSITIVE_INFINITY, sweepMs: 20 });
       await openWindowless();
       await until(() => held === 6 * 20);
       const other = await connected();
@@ -170,7 +170,7 @@ describe("a listener's bounds of all its connections", () => {
     }
 
     it("closes those that send a part of a body and wait", async () => {
-      await start({ heldBytes: 240_000, sweepMs: 20 });
+      await start({ requestMemoryBytes: 240_000, sweepMs: 20 });
       const part = "a".repeat(60_000);
       for (let i = 0; i < 6; i++) {
         const { socket } = await connected();
@@ -180,7 +180,7 @@ describe("a listener's bounds of all its connections", () => {
     });
 
     it("closes those that hold much and trickle, before one that holds little and waits for its answers", async () => {
-      await start({ heldBytes: 240_000, sweepMs: 20 });
+      await start({ requestMemoryBytes: 240_000, sweepMs: 20 });
       const honest = await connected();
       const askSoon = () => Promise.race([honest.ask("/soon"), honest.closed]);
       await askSoon();
@@ -201,7 +201,7 @@ describe("a listener's bounds of all its connections", () => {
     });
 
     it("closes sessions of HTTP/2 that send parts of bodies and wait", async () => {
-      await start({ heldBytes: 240_000, sweepMs: 20 });
+      await start({ requestMemoryBytes: 240_000, sweepMs: 20 });
       const settings = http2Frame(4, 0, 0, Buffer.alloc(0));
       const block = headerBlock([
         [":method", "POST"],

@@ -20,7 +20,7 @@ import {
 import { aUserId, startTestServer, type TestServer } from "../../support/transport-server.ts";
 
 const short = {
-  sniffMs: 150,
+  handshakeMs: 150,
   headersMs: 150,
   requestMs: 200,
   keepAliveMs: 100,
@@ -298,7 +298,7 @@ describe("trap 3, clients that take their time", () => {
   it("may not open any number of calls that can stay open", async () => {
     const health = new HealthState([]);
     const services = [healthService(health)];
-    const strict = await startTestServer({ limits: { longStreams: 2, sweepMs: 20 }, services });
+    const strict = await startTestServer({ limits: { streamingCalls: 2, sweepMs: 20 }, services });
     const session = openSession(strict.listener.url);
     const watch = () => {
       const stream = session.request({ ...grpcHeaders, ":path": "/grpc.health.v1.Health/Watch" });

@@ -199,7 +199,7 @@ for (const fastPath of [true, false]) {
 
       for (const type of ["application/grpc", "application/grpc+json", "application/grpc-web"]) {
         it(`that were refused do not use up the memory of the session, ${type}`, async () => {
-          const limits = { sweepMs: 20, sessionMegabytes: 1 };
+          const limits = { sweepMs: 20, sessionMemoryMegabytes: 1 };
           const server = await startTestServer({ face: "public", fastPath, limits });
           const session = openSession(server.listener.url);
           const path = "/nexgate.privacy.v1.PrivacyControlService/GetPrivacySettings";

@@ -46,13 +46,13 @@ const mutants = {
   "no time limits": {
     file: "src/http/listener-limits.ts",
     edits: [
-      ["sniffMs: 5_000", "sniffMs: 3_600_000"],
+      ["handshakeMs: 5_000", "handshakeMs: 3_600_000"],
       ["sweepMs: 500", "sweepMs: 3_600_000"],
     ],
   },
   "no bound of bytes": {
     file: "src/http/connections.ts",
-    edits: [["if (sum <= this.#limits.heldBytes) return;\n    holding", "return;\n    holding"]],
+    edits: [["if (sum <= this.#limits.requestMemoryBytes) return;\n    holding", "return;\n    holding"]],
   },
   "refusals at once": {
     file: "src/composition/gates.ts",
