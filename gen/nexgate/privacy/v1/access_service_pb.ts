@@ -21,7 +21,7 @@ export const file_nexgate_privacy_v1_access_service: GenFile = /*@__PURE__*/
  */
 export type CheckAccessRequest = Message<"nexgate.privacy.v1.CheckAccessRequest"> & {
   /**
-   * Who acts or looks. Exactly one must be set: a forgotten id must not become a stranger without blocks.
+   * Who acts or looks. Exactly one must be set, so that a forgotten id is an error and not a signed-out viewer.
    *
    * @generated from oneof nexgate.privacy.v1.CheckAccessRequest.viewer
    */
@@ -256,14 +256,14 @@ export const Interaction = {
   VIEW_PROFILE: 5,
 
   /**
-   * The viewer meets the owner's content in a feed, a search or a suggestion.
+   * The viewer sees the owner's content in a feed, a search or a suggestion.
    *
    * @generated from enum value: INTERACTION_VIEW_CONTENT = 6;
    */
   VIEW_CONTENT: 6,
 
   /**
-   * The viewer is told of something that the owner did.
+   * The viewer is notified of something that the owner did.
    *
    * @generated from enum value: INTERACTION_RECEIVE_NOTIFICATION = 7;
    */
@@ -319,7 +319,7 @@ export const InteractionSchema: GenEnum<Interaction> = /*@__PURE__*/
   enumDesc(file_nexgate_privacy_v1_access_service, 0);
 
 /**
- * What becomes of an interaction, from the weakest to the strongest.
+ * The effect of a decision on an interaction, from the weakest to the strongest.
  *
  * @generated from enum nexgate.privacy.v1.Effect
  */
@@ -332,7 +332,7 @@ export const Effect = {
   UNSPECIFIED: 0,
 
   /**
-   * Go on.
+   * Allowed.
    *
    * @generated from enum value: EFFECT_ALLOW = 1;
    */
@@ -353,7 +353,7 @@ export const Effect = {
   HIDE: 3,
 
   /**
-   * Refuse.
+   * Refused.
    *
    * @generated from enum value: EFFECT_DENY = 4;
    */
@@ -361,7 +361,7 @@ export const Effect = {
 } as const;
 
 /**
- * What becomes of an interaction, from the weakest to the strongest.
+ * The effect of a decision on an interaction, from the weakest to the strongest.
  *
  * @generated from enum nexgate.privacy.v1.Effect
  */
@@ -374,7 +374,8 @@ export const EffectSchema: GenEnum<Effect> = /*@__PURE__*/
   enumDesc(file_nexgate_privacy_v1_access_service, 1);
 
 /**
- * Why an effect is not a plain "allow". Of several causes of the same effect the first in this order is named.
+ * Why an effect is not a plain `EFFECT_ALLOW`. Of several causes of the same effect, the first in this order is
+ * answered.
  *
  * @generated from enum nexgate.privacy.v1.Cause
  */
@@ -437,7 +438,8 @@ export const Cause = {
 } as const;
 
 /**
- * Why an effect is not a plain "allow". Of several causes of the same effect the first in this order is named.
+ * Why an effect is not a plain `EFFECT_ALLOW`. Of several causes of the same effect, the first in this order is
+ * answered.
  *
  * @generated from enum nexgate.privacy.v1.Cause
  */

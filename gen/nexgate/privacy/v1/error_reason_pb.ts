@@ -90,7 +90,7 @@ export const ErrorReason = {
   USER_NOT_FOUND: 9,
 
   /**
-   * A block stands between the two users. `FAILED_PRECONDITION`.
+   * One of the two users blocks the other. `FAILED_PRECONDITION`.
    *
    * @generated from enum value: ERROR_REASON_FOLLOW_ACROSS_BLOCK = 10;
    */
@@ -146,7 +146,7 @@ export const ErrorReason = {
   UNSUPPORTED: 17,
 
   /**
-   * A part that the call needs, the database or the key server, does not answer. `UNAVAILABLE`; try again later.
+   * The database or the key server, which the call needs, does not answer. `UNAVAILABLE`; retry later.
    *
    * @generated from enum value: ERROR_REASON_UNAVAILABLE = 18;
    */
@@ -160,7 +160,7 @@ export const ErrorReason = {
   DEADLINE_EXCEEDED: 19,
 
   /**
-   * The caller went away. `CANCELLED`.
+   * The caller cancelled the call or disconnected. `CANCELLED`.
    *
    * @generated from enum value: ERROR_REASON_CANCELLED = 20;
    */
@@ -174,7 +174,7 @@ export const ErrorReason = {
   INTERNAL: 21,
 
   /**
-   * More than 1,000 users would stand on one exception list. `FAILED_PRECONDITION`.
+   * An exception list would have more than 1,000 users. `FAILED_PRECONDITION`.
    *
    * @generated from enum value: ERROR_REASON_TOO_MANY_EXCEPTIONS = 22;
    */
@@ -188,15 +188,15 @@ export const ErrorReason = {
   IMPORT_GAP: 23,
 
   /**
-   * The caller is over one of its limits. `RESOURCE_EXHAUSTED`, with `google.rpc.RetryInfo`.
+   * The caller has exceeded one of its limits. `RESOURCE_EXHAUSTED`, with `google.rpc.RetryInfo`.
    *
    * @generated from enum value: ERROR_REASON_RATE_LIMITED = 24;
    */
   RATE_LIMITED: 24,
 
   /**
-   * The service has more work than it can do in time. `RESOURCE_EXHAUSTED`, with `google.rpc.RetryInfo`; nothing was
-   * done, so that any call may be tried again.
+   * The service has more work than it can do in time. `RESOURCE_EXHAUSTED`, with `google.rpc.RetryInfo`. The call had
+   * no effect and can be retried.
    *
    * @generated from enum value: ERROR_REASON_OVERLOADED = 25;
    */

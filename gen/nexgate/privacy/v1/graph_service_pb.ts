@@ -40,7 +40,7 @@ export const UpsertUsersRequestSchema: GenMessage<UpsertUsersRequest> = /*@__PUR
   messageDesc(file_nexgate_privacy_v1_graph_service, 0);
 
 /**
- * Answers that the users are stored.
+ * Confirms that the users are stored.
  *
  * @generated from message nexgate.privacy.v1.UpsertUsersResponse
  */
@@ -118,7 +118,7 @@ export const DeleteUserRequestSchema: GenMessage<DeleteUserRequest> = /*@__PURE_
   messageDesc(file_nexgate_privacy_v1_graph_service, 4);
 
 /**
- * Answers that nothing about the user is stored.
+ * Confirms that nothing about the user is stored.
  *
  * @generated from message nexgate.privacy.v1.DeleteUserResponse
  */
@@ -161,7 +161,7 @@ export const FollowUserRequestSchema: GenMessage<FollowUserRequest> = /*@__PURE_
   messageDesc(file_nexgate_privacy_v1_graph_service, 6);
 
 /**
- * Answers that the follow is stored.
+ * Confirms that the follow is stored.
  *
  * @generated from message nexgate.privacy.v1.FollowUserResponse
  */
@@ -204,7 +204,7 @@ export const UnfollowUserRequestSchema: GenMessage<UnfollowUserRequest> = /*@__P
   messageDesc(file_nexgate_privacy_v1_graph_service, 8);
 
 /**
- * Answers that no such follow is stored.
+ * Confirms that there is no such follow.
  *
  * @generated from message nexgate.privacy.v1.UnfollowUserResponse
  */
@@ -247,7 +247,7 @@ export const GetRelationshipRequestSchema: GenMessage<GetRelationshipRequest> = 
   messageDesc(file_nexgate_privacy_v1_graph_service, 10);
 
 /**
- * What stands between a user and another, all false between a user and itself.
+ * The relationship of a user to another; all false between a user and itself.
  *
  * @generated from message nexgate.privacy.v1.GetRelationshipResponse
  */
@@ -317,8 +317,8 @@ export type ImportEdgesRequest = Message<"nexgate.privacy.v1.ImportEdgesRequest"
   importId: string;
 
   /**
-   * The number of the first record of this message in the import, from 0. Records that were stored before are passed
-   * over.
+   * The number of the first record of this message in the import, from 0. Records that were stored before are
+   * ignored.
    *
    * @generated from field: int64 first_record = 2;
    */
@@ -437,7 +437,7 @@ export const ImportedEdgeSchema: GenMessage<ImportedEdge> = /*@__PURE__*/
   messageDesc(file_nexgate_privacy_v1_graph_service, 14);
 
 /**
- * Tells what became of the records of a stream.
+ * Reports the outcome of the records of a stream.
  *
  * @generated from message nexgate.privacy.v1.ImportEdgesResponse
  */
@@ -527,7 +527,7 @@ export type ImportProgress = Message<"nexgate.privacy.v1.ImportProgress"> & {
   stored: bigint;
 
   /**
-   * Those that were there already.
+   * Those that existed already.
    *
    * @generated from field: int64 unchanged = 3;
    */
@@ -646,7 +646,7 @@ export const SkipReason = {
   UNKNOWN_USER: 3,
 
   /**
-   * A block stands between the two users of a follow.
+   * One of the two users of a follow blocks the other.
    *
    * @generated from enum value: SKIP_REASON_FOLLOW_ACROSS_BLOCK = 4;
    */
@@ -667,7 +667,7 @@ export const SkipReasonSchema: GenEnum<SkipReason> = /*@__PURE__*/
   enumDesc(file_nexgate_privacy_v1_graph_service, 0);
 
 /**
- * The facts that other services own: users and follows. Internal only.
+ * The data that other services own: users and follows. Internal only.
  *
  * Writes are idempotent: a repeated upsert, delete, follow or unfollow is OK and changes nothing.
  *
@@ -730,7 +730,7 @@ export const GraphService: GenService<{
     output: typeof UnfollowUserResponseSchema;
   },
   /**
-   * Returns every fact between two users. Not for showing to either: it tells who blocks and mutes whom.
+   * Returns the relationship of two users. Never to be shown to either: it contains who blocks and mutes whom.
    *
    * `NOT_FOUND` for an unknown user.
    *
@@ -743,10 +743,10 @@ export const GraphService: GenService<{
   },
   /**
    * Imports users, follows, blocks and mutes of another system, with their times. Each message is stored as a whole
-   * before the next one is read, together with how far the import has come: after a failure, ask `GetImport` and go
-   * on from there.
+   * before the next one is read, together with how far the import has come: after a failure, ask `GetImport` and
+   * continue from there.
    *
-   * What is stored already stays as it is. A record that cannot be stored is skipped and reported. An imported block
+   * Existing records stay as they are. A record that cannot be stored is skipped and reported. An imported block
    * removes the follows between the two; a follow across a block is skipped.
    *
    * `INVALID_ARGUMENT` for a malformed message, `FAILED_PRECONDITION` when records before it are missing.

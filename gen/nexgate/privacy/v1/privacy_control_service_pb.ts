@@ -41,7 +41,7 @@ export const BlockUserRequestSchema: GenMessage<BlockUserRequest> = /*@__PURE__*
   messageDesc(file_nexgate_privacy_v1_privacy_control_service, 0);
 
 /**
- * Answers a new block.
+ * Carries the new block.
  *
  * @generated from message nexgate.privacy.v1.BlockUserResponse
  */
@@ -83,7 +83,7 @@ export const UnblockUserRequestSchema: GenMessage<UnblockUserRequest> = /*@__PUR
   messageDesc(file_nexgate_privacy_v1_privacy_control_service, 2);
 
 /**
- * Answers that no block stands.
+ * Confirms that there is no such block.
  *
  * @generated from message nexgate.privacy.v1.UnblockUserResponse
  */
@@ -119,7 +119,7 @@ export const MuteUserRequestSchema: GenMessage<MuteUserRequest> = /*@__PURE__*/
   messageDesc(file_nexgate_privacy_v1_privacy_control_service, 4);
 
 /**
- * Answers a new mute.
+ * Carries the new mute.
  *
  * @generated from message nexgate.privacy.v1.MuteUserResponse
  */
@@ -161,7 +161,7 @@ export const UnmuteUserRequestSchema: GenMessage<UnmuteUserRequest> = /*@__PURE_
   messageDesc(file_nexgate_privacy_v1_privacy_control_service, 6);
 
 /**
- * Answers that no mute stands.
+ * Confirms that there is no such mute.
  *
  * @generated from message nexgate.privacy.v1.UnmuteUserResponse
  */
@@ -593,10 +593,11 @@ export const PrivacyControlService: GenService<{
     output: typeof ListPrivacyExceptionsResponseSchema;
   },
   /**
-   * Adds users to the exception list of a setting and removes others, all or none. Adding one that is there and
-   * removing one that is not change nothing. Users who are no contacts may be on the list, without effect.
+   * Adds users to the exception list of a setting and removes others, all or none. Adding a user who is on
+   * the list and removing one who is not change nothing. Users who are not contacts may be on the list, without effect.
    *
-   * `NOT_FOUND` when a user to add is unknown, `FAILED_PRECONDITION` when more than 1,000 would stand.
+   * `NOT_FOUND` when a user to add is unknown, `FAILED_PRECONDITION` when the list would have more than
+   * 1,000 users.
    *
    * @generated from rpc nexgate.privacy.v1.PrivacyControlService.UpdatePrivacyExceptions
    */

@@ -15,7 +15,7 @@ export const file_nexgate_rest_v1_documentation: GenFile = /*@__PURE__*/
   fileDesc("CiNuZXhnYXRlL3Jlc3QvdjEvZG9jdW1lbnRhdGlvbi5wcm90bxIPbmV4Z2F0ZS5yZXN0LnYxIk4KDURvY3VtZW50YXRpb24SDQoFZ3JvdXAYASABKAkSFQoNZXJyb3JfcmVhc29ucxgCIAMoCRIXCg9leGFtcGxlX3JlcXVlc3QYAyABKAkiKgoFR3JvdXASDAoEbmFtZRgBIAEoCRITCgtkZXNjcmlwdGlvbhgCIAEoCTpmCg1kb2N1bWVudGF0aW9uEh4uZ29vZ2xlLnByb3RvYnVmLk1ldGhvZE9wdGlvbnMY04YDIAEoCzIeLm5leGdhdGUucmVzdC52MS5Eb2N1bWVudGF0aW9uUg1kb2N1bWVudGF0aW9uOk8KBWdyb3VwEh8uZ29vZ2xlLnByb3RvYnVmLlNlcnZpY2VPcHRpb25zGNWGAyADKAsyFi5uZXhnYXRlLnJlc3QudjEuR3JvdXBSBWdyb3VwOjsKB2V4YW1wbGUSHy5nb29nbGUucHJvdG9idWYuTWVzc2FnZU9wdGlvbnMY1IYDIAMoCVIHZXhhbXBsZWIGcHJvdG8z", [file_google_protobuf_descriptor]);
 
 /**
- * What a description says of a method beside its rules, messages and comments.
+ * What a description says about a method beside its rules, messages and comments.
  *
  * @generated from message nexgate.rest.v1.Documentation
  */
@@ -28,14 +28,14 @@ export type Documentation = Message<"nexgate.rest.v1.Documentation"> & {
   group: string;
 
   /**
-   * The reasons of the failures that only some methods know; those that any call can meet need no mention.
+   * The reasons of the failures that are particular to this method; those that any call can have are added.
    *
    * @generated from field: repeated string error_reasons = 2;
    */
   errorReasons: string[];
 
   /**
-   * A request that goes well: its fields as JSON, wherever the rules bind them.
+   * A request that succeeds: its fields as JSON, wherever the rules bind them.
    *
    * @generated from field: string example_request = 3;
    */
@@ -63,7 +63,7 @@ export type Group = Message<"nexgate.rest.v1.Group"> & {
   name: string;
 
   /**
-   * What the methods under it are about.
+   * What its methods are about.
    *
    * @generated from field: string description = 2;
    */
@@ -78,7 +78,7 @@ export const GroupSchema: GenMessage<Group> = /*@__PURE__*/
   messageDesc(file_nexgate_rest_v1_documentation, 1);
 
 /**
- * What the published description of the REST API cannot tell from the definition of this method.
+ * What the published description of the REST API cannot derive from the definition of this method.
  *
  * @generated from extension: nexgate.rest.v1.Documentation documentation = 50003;
  */
