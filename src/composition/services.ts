@@ -3,6 +3,7 @@ import { AccessService } from "../../gen/nexgate/privacy/v1/access_service_pb.ts
 import { GraphService } from "../../gen/nexgate/privacy/v1/graph_service_pb.ts";
 import { PrivacyControlService } from "../../gen/nexgate/privacy/v1/privacy_control_service_pb.ts";
 import { type Service, service } from "../call/service.ts";
+import type { RelationshipFacts } from "../domain/access.ts";
 import type { Metrics } from "../metrics/metrics.ts";
 import { accessHandlers } from "../service/access.ts";
 import { blockHandlers } from "../service/blocks.ts";
@@ -12,7 +13,7 @@ import { graphHandlers } from "../service/graph.ts";
 import { muteHandlers } from "../service/mutes.ts";
 import { PageTokens } from "../service/page-tokens.ts";
 import { settingHandlers } from "../service/settings.ts";
-import type { PairFacts, PairQuestion } from "../store/access-facts.ts";
+import type { FactsQuery } from "../store/access.ts";
 import type { Database } from "../store/database.ts";
 import type { ImportName } from "../store/imports.ts";
 import type { Tracing } from "../tracing/tracing.ts";
@@ -53,8 +54,8 @@ export function makeServices({ database, signingKey, log, metrics, tracing, stop
   access: Service;
 } {
   const tokens = new PageTokens(signingKey);
-  const facts = new Coalescer<PairQuestion, PairFacts>(
-    (questions, signal) => database.accessFacts.read(questions, signal),
+  const facts = new Coalescer<FactsQuery, RelationshipFacts>(
+    (questions, signal) => database.relationshipFacts.read(questions, signal),
     checkLimits,
     { onSend: metrics.sentChecks, tracer: tracing?.statements },
   );

@@ -1,6 +1,7 @@
-import type { PrivacySetting } from "./settings.ts";
+import type { UserId } from "./ids.ts";
+import { type Audience, isInAudience, type PrivacySetting } from "./settings.ts";
 
-/** What a viewer may want of an owner. */
+/** The ways in which a viewer can deal with an owner. */
 export type Interaction =
   | "FOLLOW"
   | "SEND_MESSAGE"
@@ -15,11 +16,11 @@ export type Interaction =
   | "VIEW_READ_RECEIPTS"
   | "ADD_TO_GROUP";
 
-/** What becomes of an interaction, from the weakest to the strongest. */
+/** The possible answers, from the weakest to the strongest. */
 export const effects = ["ALLOW", "LIMIT", "HIDE", "DENY"] as const;
 export type Effect = (typeof effects)[number];
 
-/** Why, in the order in which equal effects are named. */
+/** Why, in the order in which causes of equal effects win. */
 export type Cause =
   | "SELF"
   | "BLOCKING"
@@ -30,19 +31,19 @@ export type Cause =
   | "UNKNOWN_USER";
 
 /** The effect of each fact on one interaction. */
-export interface Rule {
+export interface AccessRule {
   /** Either blocks the other. */
   readonly block: Effect;
   /** The viewer mutes the owner. */
   readonly mute: Effect;
-  /** The setting whose audience must hold the viewer, or the answer is DENY; null where none applies. */
+  /** The setting whose audience must hold the viewer, else the effect is DENY; null where none applies. */
   readonly audience: PrivacySetting | null;
   /** Nobody is signed in. */
   readonly signedOut: Effect;
 }
 
 /** The decision table. An owner's mute of the viewer has no column: it changes nothing that the viewer can observe. */
-export const decisionTable: Readonly<Record<Interaction, Rule>> = {
+export const decisionTable: Readonly<Record<Interaction, AccessRule>> = {
   FOLLOW: { block: "DENY", mute: "ALLOW", audience: null, signedOut: "DENY" },
   SEND_MESSAGE: { block: "DENY", mute: "ALLOW", audience: null, signedOut: "DENY" },
   MENTION: { block: "DENY", mute: "ALLOW", audience: null, signedOut: "DENY" },
@@ -57,52 +58,67 @@ export const decisionTable: Readonly<Record<Interaction, Rule>> = {
   ADD_TO_GROUP: { block: "DENY", mute: "ALLOW", audience: "groups", signedOut: "DENY" },
 };
 
-/** What is known of a viewer and an owner when an interaction is decided. */
-export interface AccessFacts {
-  /** Viewer and owner are the same user. */
-  readonly self: boolean;
-  readonly signedOut: boolean;
+/** What a viewer wants of an owner. */
+export interface AccessQuery {
+  /** Null when nobody is signed in. */
+  readonly viewer: UserId | null;
+  readonly owner: UserId;
+  readonly interaction: Interaction;
+}
+
+/** What is stored about a viewer and an owner, as far as a decision needs it, all of one moment. */
+export interface RelationshipFacts {
+  /** Both users exist; a viewer who is not signed in needs not. */
+  readonly known: boolean;
   /** The viewer blocks the owner. */
   readonly blocking: boolean;
   /** The owner blocks the viewer. */
   readonly blockedBy: boolean;
   /** The viewer mutes the owner. */
   readonly muting: boolean;
-  /** The owner's audience for the setting of the rule holds the viewer. */
-  readonly inAudience: boolean;
+  /** The owner's audience for the setting of the rule. */
+  readonly audience: Audience;
+  /** The owner follows the viewer. */
+  readonly contact: boolean;
+  /** The viewer is on the owner's exception list of the setting. */
+  readonly excepted: boolean;
 }
 
-/** What becomes of an interaction, and why; null for a plain ALLOW. */
+/** The answer to a query, and its cause; null for an ALLOW without one. */
 export interface Decision {
   readonly effect: Effect;
   readonly cause: Cause | null;
 }
 
-/** Decides an interaction between known users: the strongest effect wins, of equal ones the first cause. */
-export function decideAccess(interaction: Interaction, facts: AccessFacts): Decision {
-  if (facts.self) return { effect: "ALLOW", cause: "SELF" };
-  const rule = decisionTable[interaction];
+/** The decision when one of the users does not exist. */
+export const unknownUser: Decision = { effect: "DENY", cause: "UNKNOWN_USER" };
+const self: Decision = { effect: "ALLOW", cause: "SELF" };
+const plainAllow: Decision = { effect: "ALLOW", cause: null };
+
+/** Decides a query: the strongest effect wins, of equal ones the first cause. */
+export function decideAccess(query: AccessQuery, facts: RelationshipFacts): Decision {
+  if (!facts.known) return unknownUser;
+  if (query.viewer === query.owner) return self;
+  const rule = decisionTable[query.interaction];
   let decision = plainAllow;
-  for (const { cause, effectOn } of findings) {
-    const effect = effectOn(rule, facts);
+  for (const { cause, effectOf } of findings) {
+    const effect = effectOf(rule, facts, query);
     if (effects.indexOf(effect) > effects.indexOf(decision.effect)) decision = { effect, cause };
   }
   return decision;
 }
 
-const plainAllow: Decision = { effect: "ALLOW", cause: null };
-
-/** What each cause leads to when it applies, ALLOW when it does not; of equal effects the first counts. */
-const findings: readonly { readonly cause: Cause; effectOn(rule: Rule, facts: AccessFacts): Effect }[] = [
-  { cause: "BLOCKING", effectOn: (rule, { blocking }) => (blocking ? rule.block : "ALLOW") },
-  { cause: "BLOCKED_BY", effectOn: (rule, { blockedBy }) => (blockedBy ? rule.block : "ALLOW") },
+/** The effect of each cause where it applies, else ALLOW; of equal effects the first counts. */
+const findings: readonly {
+  readonly cause: Cause;
+  effectOf(rule: AccessRule, facts: RelationshipFacts, query: AccessQuery): Effect;
+}[] = [
+  { cause: "BLOCKING", effectOf: (rule, { blocking }) => (blocking ? rule.block : "ALLOW") },
+  { cause: "BLOCKED_BY", effectOf: (rule, { blockedBy }) => (blockedBy ? rule.block : "ALLOW") },
   {
     cause: "AUDIENCE",
-    effectOn: ({ audience }, { inAudience }) => (audience && !inAudience ? "DENY" : "ALLOW"),
+    effectOf: ({ audience }, facts) => (audience !== null && !isInAudience(facts) ? "DENY" : "ALLOW"),
   },
-  { cause: "MUTING", effectOn: (rule, { muting }) => (muting ? rule.mute : "ALLOW") },
-  { cause: "SIGNED_OUT", effectOn: (rule, { signedOut }) => (signedOut ? rule.signedOut : "ALLOW") },
+  { cause: "MUTING", effectOf: (rule, { muting }) => (muting ? rule.mute : "ALLOW") },
+  { cause: "SIGNED_OUT", effectOf: (rule, _, { viewer }) => (viewer === null ? rule.signedOut : "ALLOW") },
 ];
-
-/** The answer for users of whom one is unknown: nobody may do anything. */
-export const unknownUser: Decision = { effect: "DENY", cause: "UNKNOWN_USER" };

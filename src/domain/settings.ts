@@ -21,7 +21,8 @@ export function isInAudience(facts: { audience: Audience; contact: boolean; exce
       return facts.contact;
     case "contact_blacklist":
       return facts.contact && !facts.excepted;
-    case "none":
+    default:
+      // Also a word that is no audience: decisions fail closed.
       return false;
   }
 }

@@ -11,21 +11,20 @@ import { type Cancellation, cancellationOf } from "../call/context.ts";
 import * as access from "../domain/access.ts";
 import { PrivacyError } from "../domain/errors.ts";
 import type { UserId } from "../domain/ids.ts";
-import { isInAudience } from "../domain/settings.ts";
-import type { PairFacts, PairQuestion } from "../store/access-facts.ts";
+import type { FactsQuery } from "../store/access.ts";
 import type { Questions } from "./coalesced-statement.ts";
 import type { Coalescer } from "./coalescer.ts";
 import { toUserId } from "./convert.ts";
 
-/** A check that was read off its request, which is what is asked about its pair as well. */
-interface Check extends PairQuestion {
-  readonly interaction: access.Interaction;
-}
+/** A query of a request, and what its decision needs from the store. */
+interface Check extends access.AccessQuery, FactsQuery {}
 
 type Viewer = CheckAccessRequest["viewer"];
 
 /** Decides for other services what a viewer may do with regard to an owner. */
-export function accessHandlers(facts: Coalescer<PairQuestion, PairFacts>): ServiceImpl<typeof AccessService> {
+export function accessHandlers(
+  facts: Coalescer<FactsQuery, access.RelationshipFacts>,
+): ServiceImpl<typeof AccessService> {
   async function decide(checks: readonly Check[], gone: Cancellation): Promise<access.Decision[]> {
     const found = await facts.ask(checks, gone);
     return checks.map((check, i) => decision(check, found[i]));
@@ -82,11 +81,9 @@ function toViewer(viewer: Viewer): UserId | null {
   throw new PrivacyError("INVALID_REQUEST");
 }
 
-function decision({ viewer, owner, interaction }: Check, facts: PairFacts | undefined): access.Decision {
-  if (facts === undefined || !facts.known) return access.unknownUser;
-  const { blocking, blockedBy, muting } = facts;
-  const [self, signedOut, inAudience] = [viewer === owner, viewer === null, isInAudience(facts)];
-  return access.decideAccess(interaction, { self, signedOut, blocking, blockedBy, muting, inAudience });
+/** A missing answer of the store is the strictest decision. */
+function decision(check: Check, facts: access.RelationshipFacts | undefined): access.Decision {
+  return facts === undefined ? access.unknownUser : access.decideAccess(check, facts);
 }
 
 const interactionNames = new Map<Interaction, access.Interaction>(

@@ -1,5 +1,5 @@
 import { sql } from "kysely";
-import { AccessFacts } from "./access-facts.ts";
+import { RelationshipFactsReader } from "./access.ts";
 import type { Backend } from "./backend.ts";
 import { BlockRepository } from "./blocks.ts";
 import { ExceptionRepository } from "./exceptions.ts";
@@ -49,7 +49,7 @@ export interface Database {
   readonly mutes: MuteRepository;
   readonly settings: SettingsRepository;
   readonly exceptions: ExceptionRepository;
-  readonly accessFacts: AccessFacts;
+  readonly relationshipFacts: RelationshipFactsReader;
   readonly imports: ImportRepository;
   /** Returns the secret that signs page tokens, the same for all instances: 32 bytes. */
   signingKey(signal?: AbortSignal): Promise<Uint8Array>;
@@ -93,7 +93,7 @@ export function databaseOn(backend: Backend): Database {
     mutes: new MuteRepository(executor),
     settings: new SettingsRepository(executor),
     exceptions: new ExceptionRepository(executor),
-    accessFacts: new AccessFacts(backend.checks),
+    relationshipFacts: new RelationshipFactsReader(backend.checks),
     imports: new ImportRepository(executor),
     async signingKey(signal) {
       const [row] = await executor.read(sql<{ key: Uint8Array }>`select key from signing_keys`, signal);

@@ -46,7 +46,9 @@ for (const mode of ["session", "transaction"] as const) {
         patience: { burstMs: 60_000, standingMs: 60_000 },
       });
     const check = () =>
-      store.accessFacts.read([{ viewer: ann as UserId, owner: bob as UserId, mute: true, setting: null }]);
+      store.relationshipFacts.read([
+        { viewer: ann as UserId, owner: bob as UserId, mute: true, setting: null },
+      ]);
 
     it("is migrated, and warns of the settings that did not reach the server", async () => {
       await store.assertMigrated();

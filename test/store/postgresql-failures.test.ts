@@ -55,7 +55,7 @@ describe("a PostgreSQL server that fails", () => {
     const mutes = others.map((owner) => other.mutes.mute(owner, bob as UserId).catch(() => {}));
     await store().untilWaiting(lockWaiters);
     const question = { viewer: ann as UserId, owner: ann as UserId, mute: true, setting: null };
-    expect(await other.accessFacts.read([question])).to.have.length(1);
+    expect(await other.relationshipFacts.read([question])).to.have.length(1);
     await store().untilWaiting(lockWaiters);
     await store().admin.query("rollback");
     await Promise.all(mutes);

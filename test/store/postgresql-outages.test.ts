@@ -34,7 +34,9 @@ describe("a PostgreSQL server that is watched", () => {
   const mute = () => watched.mutes.mute(ann as UserId, bob as UserId);
   const block = () => watched.blocks.block(ann as UserId, bob as UserId);
   const check = () =>
-    watched.accessFacts.read([{ viewer: ann as UserId, owner: bob as UserId, mute: true, setting: null }]);
+    watched.relationshipFacts.read([
+      { viewer: ann as UserId, owner: bob as UserId, mute: true, setting: null },
+    ]);
 
   async function expectAway(): Promise<void> {
     await until(() => changes.length === 1);

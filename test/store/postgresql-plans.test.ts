@@ -3,7 +3,7 @@ import { expect } from "chai";
 import { sql } from "kysely";
 import type { UserId } from "../../src/domain/ids.ts";
 import type { ImportRecord } from "../../src/domain/imports.ts";
-import type { PairQuestion } from "../../src/store/access-facts.ts";
+import type { FactsQuery } from "../../src/store/access.ts";
 import type { Database } from "../../src/store/database.ts";
 import { loadData } from "../bench/data/load.ts";
 import type { Size } from "../bench/data/sizes.ts";
@@ -39,7 +39,7 @@ const owner = user(specialUsers(size).longest);
 const many = Array.from({ length: 1_000 }, (_, n) => user(n * 50));
 const position = { createdAt: 1_700_000_000_000_000n, id: randomUUID() };
 
-const questions = (count: number, asked: Partial<PairQuestion> = {}): PairQuestion[] =>
+const questions = (count: number, asked: Partial<FactsQuery> = {}): FactsQuery[] =>
   many
     .slice(0, count)
     .map((other) => ({ viewer: owner, owner: other, mute: true, setting: "groups", ...asked }));
@@ -51,16 +51,12 @@ const records = many.flatMap((other): ImportRecord[] =>
 );
 
 const operations: Record<string, (database: Database) => Promise<unknown>> = {
-  "a check": ({ accessFacts }) => accessFacts.read(questions(1)),
-  "a check of mutes": ({ accessFacts }) => accessFacts.read(questions(1, { setting: null })),
-  "a check of settings": ({ accessFacts }) => accessFacts.read(questions(1, { mute: false })),
-  "a check of blocks alone": ({ accessFacts }) =>
-    accessFacts.read(questions(1, { mute: false, setting: null })),
-  "a thousand checks": ({ accessFacts }) => accessFacts.read(questions(1_000)),
-  "checks of mutes": ({ accessFacts }) => accessFacts.read(questions(1_000, { setting: null })),
-  "checks of settings": ({ accessFacts }) => accessFacts.read(questions(1_000, { mute: false })),
-  "checks of blocks alone": ({ accessFacts }) =>
-    accessFacts.read(questions(1_000, { mute: false, setting: null })),
+  "a check": ({ relationshipFacts }) => relationshipFacts.read(questions(1)),
+  "a check of blocks alone": ({ relationshipFacts }) =>
+    relationshipFacts.read(questions(1, { mute: false, setting: null })),
+  "a thousand checks": ({ relationshipFacts }) => relationshipFacts.read(questions(1_000)),
+  "checks of blocks alone": ({ relationshipFacts }) =>
+    relationshipFacts.read(questions(1_000, { mute: false, setting: null })),
   "a block": ({ blocks }) => blocks.block(actor, target),
   "an unblock": ({ blocks }) => blocks.unblock(actor, target),
   "a mute": ({ mutes }) => mutes.mute(actor, target),

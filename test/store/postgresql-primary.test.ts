@@ -43,9 +43,11 @@ describe("a PostgreSQL server that is not the primary", function () {
     return other;
   }
   const check = (other: TestStore) =>
-    other.accessFacts.read([{ viewer: ann as UserId, owner: bob as UserId, mute: true, setting: null }]);
+    other.relationshipFacts.read([
+      { viewer: ann as UserId, owner: bob as UserId, mute: true, setting: null },
+    ]);
   const checks = (other: TestStore) =>
-    other.accessFacts.read(
+    other.relationshipFacts.read(
       Array.from({ length: 2 }, () => ({
         viewer: ann as UserId,
         owner: bob as UserId,

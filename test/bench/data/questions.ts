@@ -12,6 +12,7 @@ import {
   Interaction,
 } from "../../../gen/nexgate/privacy/v1/access_service_pb.ts";
 import * as access from "../../../src/domain/access.ts";
+import type { UserId } from "../../../src/domain/ids.ts";
 import type { Call } from "../load/exchanges.ts";
 import { idSql } from "./users.ts";
 
@@ -72,17 +73,12 @@ export async function candidates(
 }
 
 async function answered(client: pg.Client, questions: readonly Question[]): Promise<Check[]> {
-  const { rows } = await client.query(
+  const { rows } = await client.query<access.RelationshipFacts>(
     `select
       exists (select from blocks where blocker_id = viewer and blocked_id = owner) as "blocking",
       exists (select from blocks where blocker_id = owner and blocked_id = viewer) as "blockedBy",
       exists (select from mutes where muter_id = viewer and muted_id = owner) as "muting",
-      case coalesce(audience, 'all')
-        when 'all' then true
-        when 'contacts' then follows
-        when 'contact_blacklist' then follows and not excepted
-        else false
-      end as "inAudience"
+      true as "known", coalesce(audience, 'all') as "audience", follows as "contact", excepted
     from (
       select q.*, s.audience,
         exists (select from follows where follower_id = q.owner and followee_id = q.viewer) as follows,
@@ -102,11 +98,14 @@ async function answered(client: pg.Client, questions: readonly Question[]): Prom
   );
   return questions.map((question, i) => ({
     ...question,
-    decision: access.decideAccess(question.interaction, {
-      ...rows[i],
-      self: question.viewer === question.owner,
-      signedOut: false,
-    }),
+    decision: access.decideAccess(
+      {
+        viewer: question.viewer as UserId,
+        owner: question.owner as UserId,
+        interaction: question.interaction,
+      },
+      rows[i] as access.RelationshipFacts,
+    ),
   }));
 }
 

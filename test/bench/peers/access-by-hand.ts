@@ -11,7 +11,7 @@ export interface CheckRequest {
 export interface Facts {
   readonly known: boolean;
   readonly blocking: boolean;
-  readonly blocked_by: boolean;
+  readonly blockedBy: boolean;
   readonly muting?: boolean;
   readonly audience?: string | null;
   readonly contact?: boolean;
@@ -50,7 +50,7 @@ export function ruleOf(interaction: number) {
 const known = `
   exists (select from users where id = $1) and exists (select from users where id = $2) as known,
   exists (select from blocks where blocker_id = $1 and blocked_id = $2) as blocking,
-  exists (select from blocks where blocker_id = $2 and blocked_id = $1) as blocked_by`;
+  exists (select from blocks where blocker_id = $2 and blocked_id = $1) as "blockedBy"`;
 
 /** A statement for each kind of question, so that none reads what it does not need. */
 const statements = {
@@ -84,29 +84,13 @@ export async function readFacts(
   return rows[0];
 }
 
-const audiences = ["all", "contacts", "contact_blacklist", "none"];
-
-/** Reads the facts of one pair off the answer of the service's own statement: three digits for each. */
-export function factsAt(text: string, index: number): Facts {
-  const number = Number.parseInt(text.slice(index * 3 + 1, index * 3 + 3), 16);
-  return {
-    known: (number & 1) !== 0,
-    blocking: (number & 2) !== 0,
-    blocked_by: (number & 4) !== 0,
-    muting: (number & 8) !== 0,
-    contact: (number & 16) !== 0,
-    excepted: (number & 32) !== 0,
-    audience: audiences[number >> 6] ?? "none",
-  };
-}
-
 /** Decides on the facts. A cause of 0 is left out, as on the wire. */
 export function decide(viewer: string, owner: string, interaction: number, facts: Facts) {
   const { block, mute, setting } = ruleOf(interaction);
   if (!facts.known) return { effect: deny, cause: 7 };
   if (viewer === owner) return { effect: allow, cause: 1 };
   if (facts.blocking) return { effect: block, cause: 2 };
-  if (facts.blocked_by) return { effect: block, cause: 3 };
+  if (facts.blockedBy) return { effect: block, cause: 3 };
   if (setting !== undefined && !inAudience(facts)) return { effect: deny, cause: 4 };
   if (mute !== undefined && facts.muting) return { effect: mute, cause: 5 };
   return { effect: allow };

@@ -3,7 +3,7 @@ import pg from "pg";
 import { AccessService } from "../../../gen/nexgate/privacy/v1/access_service_pb.ts";
 import type { UserId } from "../../../src/domain/ids.ts";
 import { statementsOf } from "../../support/statements.ts";
-import { type CheckRequest, decide, type Facts, factsAt, readFacts, ruleOf } from "./access-by-hand.ts";
+import { type CheckRequest, decide, type Facts, readFacts, ruleOf } from "./access-by-hand.ts";
 import { filterByAny } from "./filter-by-any.ts";
 import { loadDefinition, serveGrpcJs } from "./grpc-js-server.ts";
 import { argument } from "./serve.ts";
@@ -21,41 +21,28 @@ interface FilterRequest {
 }
 
 const someone = "00000000-0000-4000-8000-000000000000" as UserId;
-const kinds = { none: 0, last_seen: 2, profile_picture: 4, status: 6, read_receipts: 8, groups: 10 };
-/** The number by which the service's statements know what is asked for. */
-const kindOf = ({ interaction }: CheckRequest) => {
-  const { mute, setting } = ruleOf(interaction);
-  return kinds[(setting ?? "none") as keyof typeof kinds] + (mute === undefined ? 0 : 1);
-};
 
-/** The service's statements for many questions, by whether they look for mutes and for settings. */
-const own = await Promise.all(
-  [0, 1, 2, 3].map(async (wanted) => {
-    const pair = { viewer: someone, owner: someone };
-    const question = {
-      ...pair,
-      mute: (wanted & 1) !== 0,
-      setting: (wanted & 2) !== 0 ? "groups" : null,
-    } as const;
-    const [statement] = await statementsOf(url, ({ accessFacts }) => accessFacts.read([question, question]));
-    if (statement === undefined) throw new Error("the service sent no statement");
-    return { name: `own ${wanted}`, text: statement.sql };
-  }),
-);
+/** The service's statement for many pairs. */
+const [{ sql: ownSql } = { sql: "" }] = await statementsOf(url, ({ relationshipFacts }) => {
+  const query = { viewer: someone, owner: someone, mute: true, setting: "groups" } as const;
+  return relationshipFacts.read([query, query]);
+});
+if (ownSql === "") throw new Error("the service sent no statement");
 
-/** Reads the facts of many pairs by the service's own statements. */
+/** Reads the facts of many pairs by the service's own statement. */
 async function readMany(checks: readonly CheckRequest[]): Promise<Facts[]> {
-  const kinds = Buffer.from(checks.map(kindOf));
-  const asked = kinds.reduce((all, kind) => all | kind, 0);
+  const rules = checks.map(({ interaction }) => ruleOf(interaction));
   const { rows } = await pool.query({
-    ...(own[(asked & 1) | (asked > 1 ? 2 : 0)] as pg.QueryConfig),
+    name: "own",
+    text: ownSql,
     values: [
-      kinds,
-      `{${checks.map(({ viewerId }) => viewerId).join(",")}}`,
-      `{${checks.map(({ ownerId }) => ownerId).join(",")}}`,
+      checks.map(({ viewerId }) => viewerId),
+      checks.map(({ ownerId }) => ownerId),
+      rules.map(({ mute }) => mute !== undefined),
+      rules.map(({ setting }) => setting ?? null),
     ],
   });
-  return checks.map((_, i) => factsAt(rows[0].facts, i));
+  return rows;
 }
 
 const decided = (check: CheckRequest, facts: Facts) =>

@@ -1,6 +1,6 @@
 import { expect } from "chai";
 import { describeAborts } from "./aborts.ts";
-import { describeAccessFacts } from "./access-facts.ts";
+import { describeAccess } from "./access.ts";
 import { describeBlocks } from "./blocks.ts";
 import { describeEdges } from "./edges.ts";
 import { describeErasure } from "./erasure.ts";
@@ -35,7 +35,7 @@ export function describeStore(open: () => TestStore): void {
   describeLists(open);
   describeSettings(open);
   describeExceptions(open);
-  describeAccessFacts(open);
+  describeAccess(open);
   describeImports(open);
   describeErasure(open);
   describeAborts(open);

@@ -1,6 +1,6 @@
 import { expect } from "chai";
 import {
-  type AccessFacts,
+  type AccessRule,
   type Cause,
   type Decision,
   decideAccess,
@@ -8,9 +8,10 @@ import {
   type Effect,
   effects,
   type Interaction,
-  type Rule,
+  type RelationshipFacts,
 } from "../../../src/domain/access.ts";
-import { type Audience, isInAudience, privacySettings } from "../../../src/domain/settings.ts";
+import type { UserId } from "../../../src/domain/ids.ts";
+import { type Audience, privacySettings } from "../../../src/domain/settings.ts";
 
 /** Who does what to whom: `me` looks, all others are looked at. */
 const blocks = ["me blocked", "blocker me", "me enemy", "enemy me", "me shunned", "me hermit", "recluse me"];
@@ -86,19 +87,22 @@ const causeOf: Record<string, Cause | null> = {
   ".": null,
 };
 
-function factsOf(viewer: string, owner: string): AccessFacts {
-  return {
-    self: viewer === owner,
-    signedOut: viewer === "nobody",
+function decide(viewer: string, owner: string, interaction: Interaction, more = {}): Decision {
+  const facts: RelationshipFacts = {
+    known: true,
     blocking: blocks.includes(`${viewer} ${owner}`),
     blockedBy: blocks.includes(`${owner} ${viewer}`),
     muting: mutes.includes(`${viewer} ${owner}`),
-    inAudience: isInAudience({
-      audience: audiences[owner] ?? "all",
-      contact: follows.includes(`${owner} ${viewer}`),
-      excepted: excepts.includes(`${owner} ${viewer}`),
-    }),
+    audience: audiences[owner] ?? "all",
+    contact: follows.includes(`${owner} ${viewer}`),
+    excepted: excepts.includes(`${owner} ${viewer}`),
+    ...more,
   };
+  const id = (name: string) => name as UserId;
+  return decideAccess(
+    { viewer: viewer === "nobody" ? null : id(viewer), owner: id(owner), interaction },
+    facts,
+  );
 }
 
 describe("decisions", () => {
@@ -117,21 +121,35 @@ describe("decisions", () => {
       const expected = cells.map(([effect = "", cause = ""]): Decision => {
         return { effect: effectOf[effect] as Effect, cause: causeOf[cause] as Cause | null };
       });
-      const facts = factsOf(viewer, owner);
-      expect(names.map((name) => decideAccess(columns[name] as Interaction, facts))).to.eql(expected);
+      expect(names.map((name) => decide(viewer, owner, columns[name] as Interaction))).to.eql(expected);
     });
   }
 
-  it("of oneself are ALLOW, whatever else is said", () => {
-    const facts = { ...factsOf("me", "enemy"), self: true, muting: true, inAudience: false };
-    for (const interaction of Object.keys(decisionTable) as Interaction[]) {
-      expect(decideAccess(interaction, facts)).to.eql({ effect: "ALLOW", cause: "SELF" });
-    }
+  const interactions = Object.keys(decisionTable) as Interaction[];
+  const worst = { blocking: true, blockedBy: true, muting: true, audience: "none" };
+
+  it("about oneself are ALLOW, whatever is stored", () => {
+    for (const interaction of interactions)
+      expect(decide("me", "me", interaction, worst)).to.eql({ effect: "ALLOW", cause: "SELF" });
+  });
+
+  it("about an unknown user are DENY, whatever is stored", () => {
+    for (const viewer of ["me", "friend", "nobody"])
+      for (const interaction of interactions)
+        expect(decide(viewer, "friend", interaction, { known: false })).to.eql({
+          effect: "DENY",
+          cause: "UNKNOWN_USER",
+        });
+  });
+
+  it("are DENY for an audience that is none of the defined ones", () => {
+    const facts = { audience: "everyone", contact: true };
+    expect(decide("me", "friend", "VIEW_STATUS", facts)).to.eql({ effect: "DENY", cause: "AUDIENCE" });
   });
 });
 
 describe("the decision table", () => {
-  const rules: [string, Rule][] = Object.entries(decisionTable);
+  const rules: [string, AccessRule][] = Object.entries(decisionTable);
 
   it("has an effect in every cell", () => {
     for (const [interaction, { block, mute, signedOut }] of rules) {

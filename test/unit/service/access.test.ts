@@ -7,16 +7,17 @@ import {
   FilterUsersRequestSchema,
   Interaction,
 } from "../../../gen/nexgate/privacy/v1/access_service_pb.ts";
+import type { RelationshipFacts } from "../../../src/domain/access.ts";
 import { accessHandlers } from "../../../src/service/access.ts";
 import { Coalescer, type ReadMany } from "../../../src/service/coalescer.ts";
-import type { PairFacts, PairQuestion } from "../../../src/store/access-facts.ts";
+import type { FactsQuery } from "../../../src/store/access.ts";
 
 const viewer = { case: "viewerId" as const, value: "a11ce000-0000-4000-8000-000000000001" };
 const ownerId = "b0b00000-0000-4000-8000-000000000002";
 const interaction = Interaction.VIEW_PROFILE;
 const check = { viewer, ownerId, interaction };
 
-const innocent: PairFacts = {
+const innocent: RelationshipFacts = {
   known: true,
   blocking: false,
   blockedBy: false,
@@ -27,7 +28,7 @@ const innocent: PairFacts = {
 };
 
 /** What each method makes of a database that answers so: its answer, or what it rejects with. */
-async function answers(read: ReadMany<PairQuestion, PairFacts>): Promise<unknown[]> {
+async function answers(read: ReadMany<FactsQuery, RelationshipFacts>): Promise<unknown[]> {
   const handlers = accessHandlers(
     new Coalescer(read, {
       statementSize: 10,
@@ -79,7 +80,7 @@ describe("decisions, when the database", () => {
   }
 
   it("is asked for no more than an interaction needs", async () => {
-    const asked: PairQuestion[] = [];
+    const asked: FactsQuery[] = [];
     const handlers = accessHandlers(
       new Coalescer(
         async (questions) => {

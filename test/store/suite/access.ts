@@ -1,12 +1,12 @@
 import { expect } from "chai";
 import { sql } from "kysely";
+import type { RelationshipFacts } from "../../../src/domain/access.ts";
 import type { UserId } from "../../../src/domain/ids.ts";
 import { audiences, privacySettings } from "../../../src/domain/settings.ts";
-import type { PairFacts, PairQuestion } from "../../../src/store/access-facts.ts";
-import { uuidArray } from "../../../src/store/uuid-array.ts";
+import { type FactsQuery, uuidArray } from "../../../src/store/access.ts";
 import { type TestStore, unknownId } from "./store.ts";
 
-const nothing: PairFacts = {
+const nothing: RelationshipFacts = {
   known: true,
   blocking: false,
   blockedBy: false,
@@ -17,7 +17,7 @@ const nothing: PairFacts = {
 };
 const unknown = { ...nothing, known: false };
 
-export function describeAccessFacts(store: () => TestStore): void {
+export function describeAccess(store: () => TestStore): void {
   describe("the facts of a pair", () => {
     let [viewer, owner]: UserId[] = [];
     beforeEach(async () => {
@@ -25,16 +25,16 @@ export function describeAccessFacts(store: () => TestStore): void {
     });
     const pair = () => ({ viewer: viewer as UserId, owner: owner as UserId });
 
-    const ask = (question: Partial<PairQuestion> = {}): PairQuestion => ({
+    const ask = (question: Partial<FactsQuery> = {}): FactsQuery => ({
       ...pair(),
       mute: true,
       setting: "groups",
       ...question,
     });
     const reversed = () => ask({ viewer: pair().owner, owner: pair().viewer });
-    const readTogether = (...questions: PairQuestion[]) => store().accessFacts.read(questions);
+    const readTogether = (...questions: FactsQuery[]) => store().relationshipFacts.read(questions);
     /** Asks together, and each alone, which is another statement. */
-    const read = async (...questions: PairQuestion[]) => {
+    const read = async (...questions: FactsQuery[]) => {
       const together = await readTogether(...questions);
       const twice = await readTogether(...questions, ...questions);
       expect(twice).to.eql([...together, ...together]);
@@ -151,7 +151,7 @@ export function describeAccessFacts(store: () => TestStore): void {
       await store().mutes.mute(viewer, owner);
       await store().follows.follow(owner, viewer);
       await store().settings.set(owner, "groups", "none");
-      const kinds: [Partial<PairQuestion>, Partial<PairFacts>][] = [
+      const kinds: [Partial<FactsQuery>, Partial<RelationshipFacts>][] = [
         [{ mute: false, setting: null }, {}],
         [{ mute: true, setting: null }, { muting: true }],
         [{ mute: false, setting: "groups" }, { audience: "none" }],
@@ -190,7 +190,7 @@ export function describeAccessFacts(store: () => TestStore): void {
     it("come in the order of the questions, as often as asked", async () => {
       const { viewer, owner } = pair();
       await store().blocks.block(viewer, owner);
-      const kinds: [PairQuestion, PairFacts][] = [
+      const kinds: [FactsQuery, RelationshipFacts][] = [
         [ask(), { ...nothing, blocking: true }],
         [ask({ owner: unknownId() }), unknown],
         [reversed(), { ...nothing, blockedBy: true }],
@@ -200,7 +200,7 @@ export function describeAccessFacts(store: () => TestStore): void {
         { length: 1_000 },
         (_, i) => kinds[((i * i + i) % 7) % kinds.length] ?? kinds[0],
       );
-      const found = await readTogether(...all.map((kind) => kind?.[0] as PairQuestion));
+      const found = await readTogether(...all.map((kind) => kind?.[0] as FactsQuery));
       expect(found).to.eql(all.map((kind) => kind?.[1]));
     });
 

@@ -1,10 +1,10 @@
 import { expect } from "chai";
-import { uuidArray } from "../../../src/store/uuid-array.ts";
+import { uuidArray } from "../../../src/store/access.ts";
 
 const id = "0a1b2c3d-4e5f-4a6b-8c7d-9e8f00112233";
 
-describe("an array of uuids", () => {
-  it("has those of its ids", () => {
+describe("a binary array of UUIDs", () => {
+  it("holds the bytes of each id, and nulls", () => {
     const hex = uuidArray([id, null]).toString("hex");
     expect(hex.slice(40)).to.equal(`00000010${id.replaceAll("-", "")}ffffffff`);
   });
@@ -21,7 +21,7 @@ describe("an array of uuids", () => {
     `${id.slice(1)}-`,
   ];
   for (const text of wrong) {
-    it(`has no place for ${JSON.stringify(text)}`, () => {
+    it(`refuses ${JSON.stringify(text)}`, () => {
       expect(() => uuidArray([id, text])).to.throw("an id is no UUID");
     });
   }
