@@ -98,7 +98,7 @@ export async function startApp(
     ...common,
     // Rejected before authentication, where a rejection costs least.
     services: [{ ...services.privacyControl, isOverloaded: () => database.isSaturated() }],
-    gate: gates.users,
+    ...gates.users,
     limiter: new AdaptiveConcurrencyLimiter(config.maxInFlight.publicCalls, log),
   });
   const files = internalServices.map(({ desc }) => desc.file);
@@ -109,7 +109,7 @@ export async function startApp(
       healthService(lifecycle.health),
       ...(config.reflection ? reflectionServices(files, stopping) : []),
     ],
-    gate: gates.services,
+    ...gates.services,
     // Apart from the public ones, which must not take the place of other services' decisions.
     limiter: new AdaptiveConcurrencyLimiter(config.maxInFlight.internalCalls, log),
   });

@@ -35,10 +35,37 @@ const reasonOfCode = new Map<Code, ErrorReason>([
   [Code.Unavailable, "UNAVAILABLE"],
 ]);
 
+const codeNames = new Map(
+  Object.values(Code)
+    .filter((code) => typeof code === "number")
+    .map((code) => [code, Code[code].replace(/(?<!^)(?=[A-Z])/g, "_").toLowerCase()]),
+);
+
+/** The name of a code, as the log and the metrics spell it: `not_found`. */
+export function codeName(code: Code): string {
+  return codeNames.get(code) ?? "unknown";
+}
+
+/** The codes by which Node says that a request was cut off. */
+const disconnects = new Set<unknown>(["ECONNRESET", "ERR_STREAM_PREMATURE_CLOSE"]);
+
+/** Whether a request or an answer was cut off because its client has disconnected. */
+export function isDisconnect(failure: unknown): boolean {
+  return failure instanceof Error && "code" in failure && disconnects.has(failure.code);
+}
+
+/**
+ * The failure to read a request: `CANCELLED` when its client has disconnected. Not to be used for a handler's failures:
+ * a connection to the database may break with the same code.
+ */
+export function readFailure(failure: unknown): unknown {
+  return isDisconnect(failure) ? new PrivacyError("CANCELLED", { cause: failure }) : failure;
+}
+
 const sendersFault = /^(?:parse binary: |received compressed envelope)/;
 
 /**
- * The one mapping from any failure to what goes on a wire. A `PrivacyError` keeps its reason and message; an error
+ * The one mapping from any failure to what a transport writes. A `PrivacyError` keeps its reason and message; an error
  * of Connect gets the reason of its code, if it has one; everything else becomes `INTERNAL` and says nothing of itself: its text is
  * in `cause`, for the log.
  */

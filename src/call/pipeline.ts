@@ -2,88 +2,119 @@ import {
   create,
   type DescMessage,
   type DescMethod,
-  type DescMethodUnary,
   type MessageInitShape,
   type MessageShape,
 } from "@bufbuild/protobuf";
 import {
+  type ConnectError,
   type ConnectRouter,
   createServiceImplSpec,
   type HandlerContext,
-  type Interceptor,
 } from "@connectrpc/connect";
 import { Roster } from "../collections/roster.ts";
-import { AdaptiveConcurrencyLimiter, overloaded } from "../overload/adaptive-concurrency-limiter.ts";
+import { AdaptiveConcurrencyLimiter } from "../overload/adaptive-concurrency-limiter.ts";
 import type { Authenticator } from "./auth/authenticator.ts";
-import { inSpan, spanKey } from "./call-span.ts";
 import type { TakeSlots } from "./caller-slots.ts";
 import { CallContext, type CallStart } from "./context.ts";
-import { toConnectError } from "./errors.ts";
-import { mapErrors } from "./map-errors.ts";
-import { type Abortable, type Observers, observing } from "./observe.ts";
+import { readFailure, toConnectError } from "./errors.ts";
+import { ObservedCall, type Observers } from "./observer.ts";
 import { peerKey } from "./rate-limits/client-address.ts";
-import { hold, holdKey } from "./rate-limits/tarpit.ts";
+import { delayRejection, type RateLimits, rejectionDelay } from "./rate-limits/rate-limits.ts";
 import { codeOfStatus } from "./refusals.ts";
 import type { Service, UnaryEndpoint } from "./service.ts";
-import { check, validate } from "./validate.ts";
+import { validate } from "./validate.ts";
 
-/** What a request spoke that reached no method: plain HTTP tells REST and Connect apart only by their paths. */
+/** The protocol of a request that reached no method: plain HTTP tells REST and Connect apart only by their paths. */
 export type RefusedProtocol = "grpc" | "grpc-web" | "http";
 
 /**
- * For how long the check of a token holds a slot, in milliseconds. One that takes longer waits for the key server, which
- * anyone can have it do by a token that names an unknown key.
+ * For how long authentication holds a slot of the limiter, in milliseconds. One that takes longer waits for the key
+ * server, which anyone can cause by a token that names an unknown key.
  */
-const tokenCheckMs = 100;
+const authenticationMs = 100;
 
-interface CallsOptions extends Observers {
+type Message = MessageShape<DescMessage>;
+
+/** Writes the answer of a call that has ended. */
+export type Write = () => void;
+
+/** What a transport does for one call. The pipeline calls these in their order. */
+export interface Transport {
+  readonly protocol: string;
+  /** Answers a call that is rejected since the service is overloaded, with as little work as possible. */
+  rejectOverloaded(): void;
+  /** What the headers say of the call. */
+  start(): CallStart;
+  /** The call begins. From now on the transport cancels it when its client disconnects. */
+  begin(context: CallContext): void;
+  /** Reads the request message. */
+  read(context: CallContext): Promise<Message>;
+  /** Replaces the handler of the method for this call, when it returns one. */
+  handler?(context: CallContext, message: Message): UnaryEndpoint["impl"] | undefined;
+  /** Prepares the reply. What this throws fails the call. */
+  reply(context: CallContext, message: Message): Write | Promise<Write>;
+  /** Prepares the failure, which was made of what was thrown. */
+  fail(context: CallContext, error: ConnectError, thrown: unknown): Write;
+}
+
+interface CallPipelineOptions extends Observers {
   readonly services: readonly Service[];
-  readonly gate: Authenticator;
+  readonly authenticate: Authenticator;
+  readonly rateLimits?: RateLimits;
   /** Bounds the calls in flight of each caller; unbounded by default. */
   readonly takeSlots?: TakeSlots;
-  /** Bounds the calls at work; unbounded by default. */
+  /** Bounds the calls in flight; unbounded by default. */
   readonly limiter?: AdaptiveConcurrencyLimiter;
-  /** Aborts the context of every call when the process has waited long enough for its end. */
+  /** Cancels every call when the process has waited long enough for its end. */
   readonly shutdownSignal?: AbortSignal;
 }
 
 /**
- * What every call passes through on its way to a handler, whatever its wire: log, gate, error mapping, validation.
- * REST and the gRPC fast path make calls here; Connect's adapter is given the same gate and interceptors.
+ * The way of every call, whatever its transport. The steps in their order:
+ *
+ * 1. `tryAdmit`: admission control rejects a call when the service is overloaded, before any other work.
+ * 2. `begin`: access log, metrics and trace begin.
+ * 3. `authenticate`: the token, the scope and the acting user; then the rate limits and the slots of the caller.
+ * 4. The transport reads the body.
+ * 5. `handle`: the message is validated, then the handler runs.
+ * 6. The transport prepares the reply or the failure.
+ * 7. Access log, metrics and trace end, with the outcome.
+ * 8. The transport writes.
+ *
+ * `run` does all of them, for REST and unary gRPC. Connect's adapter has a flow of its own and calls the single steps
+ * from it (src/http/connect-handlers.ts).
  */
 export class CallPipeline {
   readonly services: readonly Service[];
-  readonly interceptors: Interceptor[];
   readonly limiter: AdaptiveConcurrencyLimiter;
   readonly shutdownSignal: AbortSignal | undefined;
-  readonly #gate: Authenticator;
-  readonly #takeSlots: TakeSlots;
+  readonly #authenticator: Authenticator;
+  readonly #rateLimits: RateLimits | undefined;
+  readonly #takeSlots: TakeSlots | undefined;
   readonly #observers: Observers;
-  readonly #observe: (context: HandlerContext & Abortable) => void;
   readonly #unary = new Map<string, UnaryEndpoint>();
-  readonly #open: ReadonlySet<string>;
-  readonly #overloaded = new Map<string, () => boolean>();
-  /** The calls of our own wires that are under way: telling each costs less than an abort listener for each. */
+  readonly #withoutAuth: ReadonlySet<string>;
+  readonly #isOverloaded = new Map<string, () => boolean>();
+  /** The calls of `run` that are in flight: an abort listener for each would cost more. */
   readonly #running = new Roster<CallContext>();
 
-  constructor({ services, gate, takeSlots, limiter, shutdownSignal, ...observers }: CallsOptions) {
+  constructor(options: CallPipelineOptions) {
+    const { services, authenticate, rateLimits, takeSlots, limiter, shutdownSignal, ...observers } = options;
     this.services = services;
     this.limiter = limiter ?? new AdaptiveConcurrencyLimiter(0, observers.log);
     this.shutdownSignal = shutdownSignal;
     shutdownSignal?.addEventListener("abort", () => {
       for (const context of this.#running) context.cancel(shutdownSignal.reason);
     });
-    this.#gate = gate;
-    this.#takeSlots = takeSlots ?? (() => {});
+    this.#authenticator = authenticate;
+    this.#rateLimits = rateLimits;
+    this.#takeSlots = takeSlots;
     this.#observers = observers;
-    this.#observe = observing(observers);
-    const outermost = observers.tracer === undefined ? [] : [inSpan];
-    this.interceptors = [...outermost, this.limiter.interceptor, mapErrors, validate];
-    this.#open = new Set(
+    this.#withoutAuth = new Set(
       services.filter(({ requiresAuth }) => requiresAuth === false).map(({ desc }) => desc.typeName),
     );
     for (const { desc, impl, isOverloaded } of services) {
-      if (isOverloaded !== undefined) this.#overloaded.set(desc.typeName, isOverloaded);
+      if (isOverloaded !== undefined) this.#isOverloaded.set(desc.typeName, isOverloaded);
       for (const spec of Object.values(createServiceImplSpec(desc, impl).methods)) {
         if (spec.kind === "unary") this.#unary.set(`/${desc.typeName}/${spec.method.name}`, spec);
       }
@@ -100,91 +131,167 @@ export class CallPipeline {
     return this.#unary.values();
   }
 
-  /**
-   * Reserves a slot for a call of a method that arrives now. When no slot is free, counts the call as refused and returns
-   * true: then it must not be started. To be called once for each call.
-   */
-  refuseIfOverloaded(method: DescMethod, protocol: string): boolean {
-    const { typeName } = method.parent;
-    if (this.#open.has(typeName) || this.limiter.tryAcquire(this.#overloaded.get(typeName)?.())) return false;
-    // Not logged one by one: that would take time when there is none.
-    this.#observers.observer?.overloaded(method, protocol);
-    return true;
-  }
-
-  /** Starts a call: the context that its handler will get. */
-  start(method: DescMethodUnary, call: CallStart): CallContext {
-    const context = new CallContext(method, call, this.#running);
-    context.values.set(peerKey, call.peer);
-    if (this.shutdownSignal?.aborted) context.cancel(this.shutdownSignal.reason);
-    return context;
-  }
-
-  /** Admits a call that Connect has started, as its `requestGate`: refuses it when overloaded, or does as `admit`. */
-  readonly admitUnlessFull = (context: HandlerContext): void | Promise<void> => {
-    if (this.refuseIfOverloaded(context.method, context.protocolName)) throw toConnectError(overloaded());
-    return this.admit(context);
+  /** Registers the services with a router of Connect. */
+  readonly routes = (router: ConnectRouter): void => {
+    for (const { desc, impl } of this.services) router.service(desc, impl);
   };
-
-  /** Admits a started call that was not refused, now or later, or throws. Runs before the body is read. */
-  admit(context: HandlerContext): void | Promise<void> {
-    this.#observe(context as HandlerContext & Abortable);
-    if (this.#open.has(context.service.typeName)) return;
-    try {
-      const admitted = this.#gate(context);
-      if (admitted !== undefined) return this.#admitLater(context, admitted);
-      const slots = this.#takeSlots(context);
-      if (slots !== undefined) return slots.catch((failure) => this.#refuse(context, failure));
-    } catch (failure) {
-      return this.#refuse(context, failure);
-    }
-  }
 
   /** Counts a request that reached no method, by the status of its answer. */
   refused(protocol: RefusedProtocol, status: number): void {
     this.#observers.observer?.refused(protocol, codeOfStatus(status));
   }
 
+  /** Runs a unary call from its start to its end. Rejects only when the transport cannot write. */
+  run(endpoint: UnaryEndpoint, transport: Transport): void | Promise<void> {
+    if (!this.tryAdmit(endpoint.method, transport.protocol)) return transport.rejectOverloaded();
+    return this.#run(endpoint, transport);
+  }
+
+  async #run(endpoint: UnaryEndpoint, transport: Transport): Promise<void> {
+    const context = this.newContext(endpoint, transport.protocol, transport.start());
+    transport.begin(context);
+    const call = this.begin(context);
+    let write: Write;
+    try {
+      const authenticated = this.authenticate(call);
+      if (authenticated !== undefined) await authenticated;
+      // The message is passed on, not kept here: it would stay in memory for as long as the handler works.
+      const reply = await transport.read(context).then((message) => {
+        const handler = transport.handler?.(context, message);
+        return this.#handle(call, endpoint, message, handler);
+      });
+      write = await transport.reply(context, create(endpoint.method.output, reply));
+      if (context.aborted) call.fail(context.reason);
+    } catch (thrown) {
+      write = transport.fail(context, call.fail(readFailure(thrown)), thrown);
+    }
+    call.end();
+    context.end();
+    write();
+  }
+
   /**
-   * Runs an admitted call: what `interceptors` do for Connect's adapter, then the handler. `impl` may stand in for
-   * the handler.
+   * Reserves a slot of the limiter for a call of a method that arrives now. Returns false, and counts the call as
+   * rejected, when there is none: then it must not begin. To be called once for each call.
    */
-  invoke(
-    endpoint: UnaryEndpoint,
-    context: HandlerContext,
-    message: MessageShape<DescMessage>,
-    impl: UnaryEndpoint["impl"] = endpoint.impl,
-  ): Promise<MessageShape<DescMessage>> {
-    const span = context.values.get(spanKey);
-    if (span === undefined) return this.#handle(endpoint, impl, context, message);
-    return span.run(() => this.#handle(endpoint, impl, context, message));
+  tryAdmit(method: DescMethod, protocol: string): boolean {
+    const { typeName } = method.parent;
+    if (this.#withoutAuth.has(typeName)) return true;
+    if (this.limiter.tryAcquire(this.#isOverloaded.get(typeName)?.())) return true;
+    // Not logged one by one: an overloaded service has no time for it.
+    this.#observers.observer?.overloaded(method, protocol);
+    return false;
+  }
+
+  /** Makes the context of a call, which the shutdown cancels. */
+  newContext(endpoint: UnaryEndpoint, protocol: string, start: CallStart): CallContext {
+    const context = new CallContext(endpoint.method, protocol, start, this.#running);
+    context.values.set(peerKey, start.peer);
+    if (this.shutdownSignal?.aborted) context.cancel(this.shutdownSignal.reason);
+    return context;
+  }
+
+  /** Begins a call: whoever begins it must end it. */
+  begin(context: HandlerContext): ObservedCall {
+    return new ObservedCall(context, this.#observers);
+  }
+
+  /**
+   * Authenticates the caller, counts the call against the caller's rate limits, and takes the caller's slots. All by
+   * the headers alone, before the body is read. At once when the token is known, as it is in nearly every call.
+   */
+  authenticate(call: ObservedCall): void | Promise<void> {
+    const { context } = call;
+    if (this.#withoutAuth.has(context.service.typeName)) return;
+    try {
+      const authenticated = this.#authenticator(context);
+      if (authenticated !== undefined) return this.#authenticateLater(call, authenticated);
+    } catch (failure) {
+      return this.#rejectToken(context, failure);
+    }
+    try {
+      const slots = this.#limitCaller(call);
+      return slots?.catch((failure) => this.#reject(context, failure));
+    } catch (failure) {
+      return this.#reject(context, failure);
+    }
+  }
+
+  async #authenticateLater(call: ObservedCall, authenticated: Promise<void>): Promise<void> {
+    try {
+      await this.limiter.run(() => authenticated, authenticationMs);
+    } catch (failure) {
+      return this.#rejectToken(call.context, failure);
+    }
+    try {
+      await this.#limitCaller(call);
+    } catch (failure) {
+      await this.#reject(call.context, failure);
+    }
+  }
+
+  #limitCaller(call: ObservedCall): void | Promise<void> {
+    this.#rateLimits?.count(call.context);
+    return this.#takeSlots?.(call.context, (release) => call.onEnd(release));
+  }
+
+  #rejectToken(context: HandlerContext, failure: unknown): Promise<never> {
+    try {
+      this.#rateLimits?.countFailure(context, failure);
+    } catch (rateLimited) {
+      return this.#reject(context, rateLimited);
+    }
+    return this.#reject(context, failure);
+  }
+
+  /** Throws the failure of a caller, now or after a delay. A delayed rejection holds no slot. */
+  #reject(context: HandlerContext, failure: unknown): Promise<never> {
+    const ms = rejectionDelay(context);
+    const rejection = toConnectError(failure);
+    if (ms === 0) throw rejection;
+    return delayRejection(context, ms).then(() => {
+      throw rejection;
+    });
   }
 
   #handle(
-    { method: { input, output }, impl: handler }: UnaryEndpoint,
-    impl: UnaryEndpoint["impl"],
-    context: HandlerContext,
-    message: MessageShape<DescMessage>,
-  ): Promise<MessageShape<DescMessage>> {
-    const since = this.limiter.begin();
-    const begun = new Promise<MessageInitShape<DescMessage>>((resolve) => {
-      check(input, message);
-      resolve(impl(message, context));
-    });
-    // What stands in for a handler also waits for its client.
-    return this.#finish(output, begun, impl === handler ? since : undefined);
+    call: ObservedCall,
+    { method, impl }: UnaryEndpoint,
+    message: Message,
+    handler: UnaryEndpoint["impl"] | undefined,
+  ): Promise<MessageInitShape<DescMessage>> {
+    const run = handler ?? impl;
+    // What replaces a handler also waits for its client: its latency does not count.
+    return this.handle(call, method.input, message, () => run(message, call.context), handler === undefined);
   }
 
-  /** Apart from the beginning, of which nothing stays in memory while the answer is waited for. */
-  async #finish(
-    output: DescMessage,
-    begun: Promise<MessageInitShape<DescMessage>>,
-    since: number | undefined,
-  ): Promise<MessageShape<DescMessage>> {
+  /**
+   * Validates the message of a unary call and runs its handler, within the trace and a slot of the limiter. Rejects
+   * with a `ConnectError`.
+   */
+  handle<Reply>(
+    call: ObservedCall,
+    input: DescMessage,
+    message: Message,
+    handler: () => Reply | Promise<Reply>,
+    latencyCounts = true,
+  ): Promise<Reply> {
+    return call.run(() => {
+      const begunAt = this.limiter.begin();
+      const reply = new Promise<Reply>((resolve) => {
+        validate(input, message);
+        resolve(handler());
+      });
+      return this.#finish(reply, latencyCounts ? begunAt : undefined);
+    });
+  }
+
+  /** Apart from `handle`, of which nothing stays in memory while the reply is waited for. */
+  async #finish<Reply>(reply: Promise<Reply>, begunAt: number | undefined): Promise<Reply> {
     let answeredSince: number | undefined;
     try {
-      const answer = create(output, await begun);
-      answeredSince = since;
+      const answer = await reply;
+      answeredSince = begunAt;
       return answer;
     } catch (failure) {
       throw toConnectError(failure);
@@ -192,28 +299,4 @@ export class CallPipeline {
       this.limiter.release(answeredSince);
     }
   }
-
-  async #admitLater(context: HandlerContext, admitted: Promise<void>): Promise<void> {
-    try {
-      await this.limiter.run(() => admitted, tokenCheckMs);
-      await this.#takeSlots(context);
-    } catch (failure) {
-      await this.#refuse(context, failure);
-    }
-  }
-
-  /** Throws the failure of a gate, when it is to be told. What is held back takes nobody's place. */
-  #refuse(context: HandlerContext, failure: unknown): Promise<never> {
-    const ms = context.values.get(holdKey);
-    const refusal = toConnectError(failure);
-    if (ms === 0) throw refusal;
-    return hold(context, ms).then(() => {
-      throw refusal;
-    });
-  }
-
-  /** Registers the services with a router of Connect. */
-  readonly routes = (router: ConnectRouter): void => {
-    for (const { desc, impl } of this.services) router.service(desc, impl);
-  };
 }

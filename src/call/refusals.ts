@@ -1,5 +1,5 @@
 import { Code } from "@connectrpc/connect";
-import { codeName } from "./observe.ts";
+import { codeName } from "./errors.ts";
 
 const codes = new Map([
   [400, Code.InvalidArgument],

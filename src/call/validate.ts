@@ -1,7 +1,6 @@
 import type { DescField, DescMessage, MessageShape } from "@bufbuild/protobuf";
 import { type Path, pathToString } from "@bufbuild/protobuf/reflect";
 import { createValidator, type Violation } from "@bufbuild/protovalidate";
-import type { Interceptor } from "@connectrpc/connect";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { BadRequestSchema, ErrorInfoSchema } from "../../gen/google/rpc/error_details_pb.ts";
 import { errorDomain } from "./errors.ts";
@@ -14,12 +13,6 @@ function quickCheck(schema: DescMessage): QuickCheck | undefined {
   if (!quickChecks.has(schema)) quickChecks.set(schema, quickCheckOf(schema));
   return quickChecks.get(schema);
 }
-
-/** Holds every request message to the rules of its definition; names all violations at once (AIP-193). */
-export const validate: Interceptor = (next) => (request) => {
-  if (!request.stream) check(request.method.input, request.message);
-  return next(request);
-};
 
 /** Which rules of its definition a message breaks, for people to read; undefined when it keeps them all. */
 export function brokenRules<Desc extends DescMessage>(
@@ -40,8 +33,8 @@ export function fieldsAtFault<Desc extends DescMessage>(
   return new Set(violations.flatMap(({ field: [first] }) => (first?.kind === "field" ? [first] : [])));
 }
 
-/** Throws `INVALID_ARGUMENT` with `google.rpc.BadRequest` when a message breaks a rule. */
-export function check<Desc extends DescMessage>(schema: Desc, message: MessageShape<Desc>): void {
+/** Throws `INVALID_ARGUMENT` when a message breaks rules of its definition; names all violations (AIP-193). */
+export function validate<Desc extends DescMessage>(schema: Desc, message: MessageShape<Desc>): void {
   if (quickCheck(schema)?.(message) === true) return;
   const result = validator.validate(schema, message);
   if (result.kind === "valid") return;

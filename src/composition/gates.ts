@@ -3,19 +3,25 @@ import { type Authenticator, authenticateService, authenticateUser } from "../ca
 import { type RemoteKeys, remoteKeys } from "../call/auth/token-keys.ts";
 import { type TokenKeys, tokenVerifier } from "../call/auth/tokens.ts";
 import { callerSlots, type TakeSlots } from "../call/caller-slots.ts";
-import { callerLimits } from "../call/rate-limits/caller-limits.ts";
 import { clientAddress } from "../call/rate-limits/client-address.ts";
-import { limitedGate } from "../call/rate-limits/rate-limited-authenticator.ts";
+import { callerLimits, RateLimits } from "../call/rate-limits/rate-limits.ts";
 import type { Config } from "../config/config.ts";
 
 /**
- * How long a user who goes beyond a limit waits to hear so. Without it, refusing one user who calls again at each
- * answer takes all of the time of the process. A service is told at once: its connections carry other users' calls.
+ * How long the rejection of a user's call beyond a limit is delayed, in milliseconds. Without it, rejecting one user
+ * who calls again at each answer takes all of the time of the process. Those of a service are not: its connections
+ * carry other users' calls.
  */
-const refusalHoldMs = 500;
+const rejectionDelayMs = 500;
 
 /** How long a call waits when its caller has too many calls in flight, in milliseconds. */
 const slotWaitMs = 500;
+
+/** The steps of the call pipeline that depend on who may call a listener. */
+interface CallerSteps {
+  readonly authenticate: Authenticator;
+  readonly rateLimits: RateLimits;
+}
 
 interface GatesOptions {
   readonly log: Logger;
@@ -25,10 +31,10 @@ interface GatesOptions {
   readonly onKeys: (available: boolean) => void;
 }
 
-/** What lets calls in: users on the public listener, services on the internal one. */
+/** The callers of the two listeners: users on the public one, services on the internal one. */
 interface Gates {
-  readonly users: Authenticator;
-  readonly services: Authenticator;
+  readonly users: CallerSteps;
+  readonly services: CallerSteps;
   /** Bounds the calls in flight of each caller, on both listeners together. */
   readonly takeSlots: TakeSlots;
   /** Whether there are keys to verify tokens with: without, no call can be admitted. */
@@ -50,13 +56,17 @@ export function makeGates(config: Config, options: GatesOptions): Gates {
       "TRUSTED_PROXIES does not name a peer that sends X-Forwarded-For: all behind it share one limit",
     ),
   );
-  const limited = (gate: Authenticator, holdMs: number) =>
-    limitedGate(gate, { ...limits, addressOf, holdMs });
   const verifier = (own: string, other: string, subjectClaim: string) =>
     tokenVerifier(keys, { ...config.jwt, audience: own, otherAudience: other, subjectClaim });
   return {
-    users: limited(authenticateUser(verifier(audience, serviceAudience, userClaim)), refusalHoldMs),
-    services: limited(authenticateService(verifier(serviceAudience, audience, "sub")), 0),
+    users: {
+      authenticate: authenticateUser(verifier(audience, serviceAudience, userClaim)),
+      rateLimits: new RateLimits({ ...limits, addressOf, delayMs: rejectionDelayMs }),
+    },
+    services: {
+      authenticate: authenticateService(verifier(serviceAudience, audience, "sub")),
+      rateLimits: new RateLimits({ ...limits, addressOf }),
+    },
     takeSlots: callerSlots(config.maxInFlight, slotWaitMs),
     keysAvailable: () => remote?.available() ?? true,
     close: () => remote?.[Symbol.dispose](),

@@ -1,24 +1,24 @@
-/** So many tasks run before what they begin is let go on. */
-const together = 16;
+/** How many tasks run before the work that they begin goes on. */
+const batchSize = 16;
 
-let waiting: (() => void)[] = [];
+let deferred: (() => void)[] = [];
 
 /**
- * Runs a task when the event loop has dealt with all that it has read. A stream that is opened and reset by the same
- * bytes is gone by then, so that a flood of them costs next to nothing. All tasks of a turn share one immediate, but
- * not one moment: what the first of them do is known to the last, such as that there is room for no more.
+ * Runs a task after the event loop has handled all that it has read. A stream that is opened and reset by the same
+ * bytes is closed by then, so that a flood of them costs next to nothing. All tasks of a turn share one immediate, and
+ * run in batches: admission control sees the calls of one batch before the next begins.
  */
 export function deferToNextTurn(task: () => void): void {
-  if (waiting.push(task) > 1) return;
+  if (deferred.push(task) > 1) return;
   setImmediate(() => {
-    const turn = waiting;
-    waiting = [];
-    run(turn, 0);
+    const turn = deferred;
+    deferred = [];
+    runBatch(turn, 0);
   });
 }
 
-function run(tasks: readonly (() => void)[], from: number): void {
-  const to = Math.min(tasks.length, from + together);
+function runBatch(tasks: readonly (() => void)[], from: number): void {
+  const to = Math.min(tasks.length, from + batchSize);
   for (let i = from; i < to; i++) tasks[i]?.();
-  if (to < tasks.length) queueMicrotask(() => process.nextTick(run, tasks, to));
+  if (to < tasks.length) queueMicrotask(() => process.nextTick(runBatch, tasks, to));
 }

@@ -1,3 +1,4 @@
+import type { OutgoingHttpHeaders } from "node:http2";
 import type { ConnectError } from "@connectrpc/connect";
 import { setTrailerStatus } from "@connectrpc/connect/protocol-grpc";
 
@@ -37,4 +38,13 @@ export function trailersOnly(header: Headers | undefined, trailer: Headers): Hea
 
 function decodeOne(_encoded: string, hex: string): string {
   return String.fromCharCode(Number.parseInt(hex, 16));
+}
+
+/** Copies the headers that a handler set, if it did. */
+export function copyHeaders(from: Headers | undefined, to: OutgoingHttpHeaders): OutgoingHttpHeaders {
+  from?.forEach((value, name) => {
+    // The one header that may not be joined with commas (RFC 9110, 5.3).
+    to[name] = name === "set-cookie" ? from.getSetCookie() : value;
+  });
+  return to;
 }

@@ -1,4 +1,15 @@
-import { Code, ConnectError, createConnectRouter, createContextValues } from "@connectrpc/connect";
+import {
+  Code,
+  ConnectError,
+  createConnectRouter,
+  createContextKey,
+  createContextValues,
+  type HandlerContext,
+  type Interceptor,
+  type StreamRequest,
+  type StreamResponse,
+  type UnaryResponse,
+} from "@connectrpc/connect";
 import type { Compression, UniversalHandler, UniversalServerResponse } from "@connectrpc/connect/protocol";
 import {
   compressionGzip,
@@ -6,10 +17,12 @@ import {
   universalResponseToNodeResponse,
 } from "@connectrpc/connect-node";
 import type { Logger } from "pino";
+import { readFailure, toConnectError } from "../call/errors.ts";
+import type { ObservedCall } from "../call/observer.ts";
 import type { CallPipeline } from "../call/pipeline.ts";
 import { peerKey } from "../call/rate-limits/client-address.ts";
-import { completeStatus, trailersOnly } from "../grpc/status.ts";
-import { copyHeaders } from "../grpc/unary-http.ts";
+import { completeStatus, copyHeaders, trailersOnly } from "../grpc/status.ts";
+import { overloaded } from "../overload/adaptive-concurrency-limiter.ts";
 import { isWebText, toBinaryRequest, toTextResponse } from "./grpc-web-text.ts";
 import type { HttpRequest, HttpResponse, PlainFailures } from "./plain-responses.ts";
 
@@ -31,6 +44,9 @@ export const internalRpc = { acceptCompression: [compressionGzip], compressMinBy
 /** The RPC options of the listener for everyone. */
 export const publicRpc = { acceptCompression: [], compressMinBytes: 1024 };
 
+/** The call of a request that Connect serves; unset until the call has begun. */
+const callKey = createContextKey<ObservedCall | undefined>(undefined, { description: "call" });
+
 /** Builds the handlers that serve Connect, gRPC and gRPC-Web, by their path. */
 export function connectHandlers(
   calls: CallPipeline,
@@ -38,14 +54,89 @@ export function connectHandlers(
 ): ReadonlyMap<string, UniversalHandler> {
   const router = createConnectRouter({
     ...options,
-    // Connect drops unknown fields unless told. Here they are refused, as over REST.
+    // Connect drops unknown fields by default. Here they are refused, as over REST.
     jsonOptions: { ignoreUnknownFields: false },
-    interceptors: calls.interceptors,
-    requestGate: calls.admitUnlessFull,
+    requestGate: (context) => beforeBody(calls, context),
+    interceptors: [afterBody(calls)],
     ...(calls.shutdownSignal === undefined ? {} : { shutdownSignal: calls.shutdownSignal }),
   });
   calls.routes(router);
   return new Map(router.handlers.map((handler) => [handler.requestPath, handler]));
+}
+
+/** The steps of the call pipeline that come before the body is read. */
+async function beforeBody(calls: CallPipeline, context: HandlerContext): Promise<void> {
+  if (!calls.tryAdmit(context.method, context.protocolName)) throw toConnectError(overloaded());
+  const call = calls.begin(context);
+  context.values.set(callKey, call);
+  failWithSignal(call);
+  try {
+    await calls.authenticate(call);
+  } catch (failure) {
+    throw call.fail(failure);
+  }
+}
+
+/**
+ * Fails a call with the failure that aborts its signal. Connect aborts the signal with each failure before it writes
+ * that failure, also with those of which no interceptor learns: a malformed body, an unknown compression, a deadline.
+ */
+function failWithSignal(call: ObservedCall): void {
+  const { signal } = call.context;
+  const onAbort = () => {
+    const { reason } = signal;
+    // Connect aborts the signal of a call that went well, too: without a reason, as it does when the client is gone.
+    if (isAbortError(reason)) return;
+    const { code, rawMessage, details, metadata } = call.fail(readFailure(reason));
+    // Connect writes the very error that it raised.
+    if (reason instanceof ConnectError) Object.assign(reason, { code, rawMessage, details, metadata });
+  };
+  if (signal.aborted) onAbort();
+  else signal.addEventListener("abort", onAbort);
+}
+
+function isAbortError(reason: unknown): boolean {
+  return reason instanceof DOMException && reason.name === "AbortError";
+}
+
+/** The steps of the call pipeline that come after the body was read; of a stream, while it is. */
+function afterBody(calls: CallPipeline): Interceptor {
+  return (next) => async (request) => {
+    const call = request.contextValues.get(callKey);
+    if (call === undefined) throw new Error(`${request.method} is served without a call`);
+    try {
+      if (request.stream) return await runStream(call, next, request);
+      const response = await calls.handle(call, request.method.input, request.message, () => next(request));
+      // Afterwards Connect would fail the call without aborting the signal once more.
+      if (request.signal.aborted) throw request.signal.reason;
+      return response;
+    } catch (failure) {
+      throw call.fail(failure);
+    }
+  };
+}
+
+/** Runs the handler of a stream. It fails while its messages are read, after `next` has returned. */
+async function runStream(
+  call: ObservedCall,
+  next: Parameters<Interceptor>[0],
+  request: StreamRequest,
+): Promise<UnaryResponse | StreamResponse> {
+  const message = mapErrors(request.message, readFailure);
+  const response = await call.run(() => next({ ...request, message }));
+  if (!response.stream) return response;
+  return { ...response, message: mapErrors(response.message, (failure) => call.fail(failure)) };
+}
+
+async function* mapErrors<T>(
+  messages: AsyncIterable<T>,
+  map: (failure: unknown) => unknown,
+): AsyncIterable<T> {
+  try {
+    yield* messages;
+  } catch (failure) {
+    throw map(failure);
+  }
 }
 
 interface ServeOptions {
@@ -64,21 +155,46 @@ export async function serveConnect(
   response: HttpResponse,
   { calls, failures, log }: ServeOptions,
 ): Promise<void> {
+  const values = createContextValues().set(peerKey, () => request.socket?.remoteAddress);
   try {
-    const values = createContextValues().set(peerKey, () => request.socket?.remoteAddress);
     const asked = universalRequestFromNodeRequest(request, response, undefined, values);
-    const answer = isWebText(request.headers["content-type"])
-      ? toTextResponse(await handler(toBinaryRequest(asked)))
-      : await handler(asked);
+    const end = () => endCall(values.get(callKey), asked.signal);
+    const isText = isWebText(request.headers["content-type"]);
+    const answer = await handler(isText ? toBinaryRequest(asked) : asked);
     if (answer.status >= 400 && answer.body === undefined) {
       calls.refused("http", answer.status);
-      refuse(handler, answer.status, response, failures);
-    } else if (answer.trailer !== undefined) await respondGrpc(answer, answer.trailer, response);
-    else await universalResponseToNodeResponse(answer, response);
+      return refuse(handler, answer.status, response, failures);
+    }
+    // The reply of a unary call is there before any of it is written.
+    if (handler.method.methodKind === "unary") end();
+    const { trailer } = answer;
+    const observed = answer.body === undefined ? answer : { ...answer, body: endAfter(answer.body, end) };
+    const written = isText ? toTextResponse(observed) : observed;
+    if (trailer === undefined) await universalResponseToNodeResponse(written, response);
+    else await respondGrpc(written, trailer, response);
+    end();
   } catch (failure) {
+    values.get(callKey)?.fail(readFailure(failure));
     if (ConnectError.from(failure).code === Code.Aborted) return;
     log.error({ err: failure, path: handler.requestPath }, "an RPC could not be answered");
     failures.sendBroken(response);
+  } finally {
+    values.get(callKey)?.end();
+  }
+}
+
+/** Ends a call: as cancelled when the client has disconnected before. */
+function endCall(call: ObservedCall | undefined, { aborted, reason }: AbortSignal): void {
+  if (aborted && call?.hasFailed === false) call.fail(reason);
+  call?.end();
+}
+
+/** Passes on `throw` and `return`, by which Connect learns that the client has disconnected. */
+async function* endAfter(body: AsyncIterable<Uint8Array>, end: () => void): AsyncIterable<Uint8Array> {
+  try {
+    yield* body;
+  } finally {
+    end();
   }
 }
 

@@ -16,7 +16,7 @@ const starts: Record<string, () => Promise<number>> = {
 async function startOurs(fastPath: boolean): Promise<number> {
   const log = pino({ level: "warn" });
   const services = [service(PrivacyControlService, { getPrivacySettings: () => ({}) })];
-  const calls = new CallPipeline({ services, gate: async () => {}, log });
+  const calls = new CallPipeline({ services, authenticate: async () => {}, log });
   return (await openInternalListener({ host: "127.0.0.1", port: 0, calls, renderFailure, log, fastPath }))
     .port;
 }

@@ -70,7 +70,7 @@ for (const fastPath of [true, false])
             },
           }),
         ],
-        gate: async ({ requestHeader, values }) => {
+        authenticate: async ({ requestHeader, values }) => {
           await undefined;
           const id = (requestHeader.get("authorization") ?? "") as UserId;
           values.set(actorKey, { id, whenUnknown: "TOKEN_INVALID" });

@@ -44,7 +44,7 @@ for (const fastPath of [true, false])
     let held: PromiseWithResolvers<void>;
     let atWork: PromiseWithResolvers<void>;
     let metrics: Metrics;
-    let gated = 0;
+    let authenticated = 0;
     let full = false;
 
     before(async () => {
@@ -64,7 +64,7 @@ for (const fastPath of [true, false])
           service(GraphService, { upsertUsers: () => ({}) }, { isOverloaded: () => full }),
           healthService(new HealthState([])),
         ],
-        gate: async () => void gated++,
+        authenticate: async () => void authenticated++,
         log,
         observer: metrics.calls,
         limiter: new AdaptiveConcurrencyLimiter(1, log),
@@ -83,7 +83,7 @@ for (const fastPath of [true, false])
     async function fill(): Promise<{ answer: Promise<Response> }> {
       const answer = fetch(listener.url + settings);
       await atWork.promise;
-      gated = 0;
+      authenticated = 0;
       return { answer };
     }
     beforeEach(() => {
@@ -110,7 +110,7 @@ for (const fastPath of [true, false])
         expect(headers.get("x-error-reason")).to.equal("OVERLOADED");
         expect(headers.get("x-content-type-options")).to.equal("nosniff");
       }
-      expect(gated).to.equal(0);
+      expect(authenticated).to.equal(0);
     });
 
     for (const [name, transport] of transports)
@@ -187,9 +187,9 @@ for (const fastPath of [true, false])
         method: "PATCH",
         headers: { "content-type": "application/json", "content-length": 39 },
       });
-      gated = 0;
+      authenticated = 0;
       slow.write('{"setting":"groups",');
-      while (gated === 0) await new Promise(setImmediate);
+      while (authenticated === 0) await new Promise(setImmediate);
       expect((await fetch(listener.url + blocked)).status).to.equal(200);
       slow.end('     "value":"all"}');
       const [answer] = await once(slow, "response");
@@ -209,7 +209,7 @@ describe("a listener that was overloaded for a moment", () => {
           getPrivacySettings: () => sleep(workMs).then(() => ({ settings: {} })),
         }),
       ],
-      gate: async () => {},
+      authenticate: async () => {},
       log,
       limiter,
     });

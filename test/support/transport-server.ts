@@ -91,7 +91,7 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
   });
   const face = options.face ?? "internal";
   const services = [...(options.services ?? [privacyControl, graph]), ...(options.moreServices ?? [])];
-  const calls = new CallPipeline({ services, gate: fakeGate, log });
+  const calls = new CallPipeline({ services, authenticate: fakeAuthenticator, log });
   const common = {
     host: "127.0.0.1",
     port: 0,
@@ -129,7 +129,7 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
   };
 }
 
-const fakeGate: Authenticator = async ({ requestHeader }) => {
+const fakeAuthenticator: Authenticator = async ({ requestHeader }) => {
   const token = requestHeader.get("authorization");
   if (token === "slow") await new Promise(setImmediate);
   if (token === "expired") throw new PrivacyError("TOKEN_EXPIRED");

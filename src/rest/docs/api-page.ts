@@ -5,7 +5,7 @@ import { pipeline } from "node:stream/promises";
 import { promisify } from "node:util";
 import { gzip } from "node:zlib";
 import type { DescEnum } from "@bufbuild/protobuf";
-import { isDisconnect } from "../../call/client-disconnect.ts";
+import { isDisconnect } from "../../call/errors.ts";
 import { pathPrefixHeader } from "../../call/request-headers.ts";
 import type { HttpRequest, HttpResponse } from "../../http/plain-responses.ts";
 import { acceptsGzip } from "../compression.ts";

@@ -7,7 +7,7 @@ import {
   type Message,
 } from "@bufbuild/protobuf";
 import { example } from "../../../gen/nexgate/rest/v1/documentation_pb.ts";
-import { check } from "../../call/validate.ts";
+import { validate } from "../../call/validate.ts";
 import { fieldOf } from "../binding.ts";
 import { isJsonObject, type JsonObject, messageReader } from "../json-reader.ts";
 import type { Route } from "../routes.ts";
@@ -17,7 +17,7 @@ export function exampleRequest({ input }: { input: DescMessage }, json: string):
   const fields = parseObject(json === "" ? "{}" : json);
   const message = create(input);
   messageReader(input)(fields, "", message);
-  if (json !== "") check(input, message);
+  if (json !== "") validate(input, message);
   return fields;
 }
 
@@ -40,7 +40,7 @@ function examplesOf({ message: desc }: DescField): Message[] {
   return getOption(desc, example).map((json) => {
     const message = create(desc);
     messageReader(desc)(parseObject(json), "", message);
-    check(desc, message);
+    validate(desc, message);
     return message;
   });
 }

@@ -1,7 +1,7 @@
 import { create, type DescMessage, type Message } from "@bufbuild/protobuf";
 import { toConnectError } from "../../call/errors.ts";
 import { requestIdHeader } from "../../call/request-headers.ts";
-import { check } from "../../call/validate.ts";
+import { validate } from "../../call/validate.ts";
 import { type ErrorKind, type ErrorReason, errors, PrivacyError } from "../../domain/errors.ts";
 import { checkMediaType, parseBody } from "../body.ts";
 import { retryable } from "../call.ts";
@@ -47,7 +47,7 @@ export function failuresOf(route: Route, reasons: readonly string[], time: strin
     .filter(([, [kind]]) => !methodKinds.has(kind) && !absentKinds.has(kind))
     .map(([reason]) => [reason, new PrivacyError(reason as ErrorReason)] as const);
   const requestFaults = [
-    ["INVALID_REQUEST", thrownBy(() => check(input, misfitting(input)))],
+    ["INVALID_REQUEST", thrownBy(() => validate(input, misfitting(input)))],
     ["INVALID_REQUEST.unknown", thrownBy(() => route.binding.readQuery("unknown=1", create(input)))],
     ["INVALID_REQUEST.malformed", thrownBy(() => route.rule.body && parseBody(Buffer.from("{")))],
   ] as const;

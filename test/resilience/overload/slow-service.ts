@@ -29,7 +29,7 @@ const calls = new CallPipeline({
   services: [
     service(PrivacyControlService, { getPrivacySettings: () => work().then(() => ({ settings: {} })) }),
   ],
-  gate: async () => {},
+  authenticate: async () => {},
   log,
   limiter: new AdaptiveConcurrencyLimiter(Number(maxCallsInFlight), log),
 });

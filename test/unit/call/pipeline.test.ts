@@ -1,7 +1,6 @@
 import { expect } from "chai";
 import { pino } from "pino";
 import { PrivacyControlService } from "../../../gen/nexgate/privacy/v1/privacy_control_service_pb.ts";
-import { finished } from "../../../src/call/observe.ts";
 import { CallPipeline } from "../../../src/call/pipeline.ts";
 import { service } from "../../../src/call/service.ts";
 import { AdaptiveConcurrencyLimiter } from "../../../src/overload/adaptive-concurrency-limiter.ts";
@@ -13,24 +12,19 @@ describe("the admission of a call", () => {
     const keys = Promise.withResolvers<void>();
     const calls = new CallPipeline({
       services: [service(PrivacyControlService, {})],
-      gate: () => keys.promise,
+      authenticate: () => keys.promise,
       limiter,
       log,
     });
     const method = PrivacyControlService.method.getPrivacySettings;
-    expect(calls.refuseIfOverloaded(method, "rest")).to.equal(false);
-    const context = calls.start(method, {
-      protocolName: "rest",
-      requestMethod: "GET",
-      url: "/",
-      requestHeader: {},
-      peer: () => undefined,
-    });
-    const admitted = calls.admit(context);
-    expect(calls.refuseIfOverloaded(method, "rest")).to.equal(true);
-    while (calls.refuseIfOverloaded(method, "rest")) await new Promise(setImmediate);
+    expect(calls.tryAdmit(method, "rest")).to.equal(true);
+    const start = { requestMethod: "GET", url: "/", requestHeader: {}, peer: () => undefined };
+    const call = calls.begin(calls.newContext({ kind: "unary", method, impl: () => ({}) }, "rest", start));
+    const authenticated = calls.authenticate(call);
+    expect(calls.tryAdmit(method, "rest")).to.equal(false);
+    while (!calls.tryAdmit(method, "rest")) await new Promise(setImmediate);
     keys.resolve();
-    await admitted;
-    context.abort(finished);
+    await authenticated;
+    call.end();
   });
 });

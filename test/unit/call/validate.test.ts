@@ -1,18 +1,15 @@
 import { create } from "@bufbuild/protobuf";
-import { ConnectError, type Interceptor } from "@connectrpc/connect";
+import { ConnectError } from "@connectrpc/connect";
 import { expect } from "chai";
 import { BadRequestSchema } from "../../../gen/google/rpc/error_details_pb.ts";
 import {
-  AccessService,
   BatchCheckAccessRequestSchema,
   CheckAccessRequestSchema,
 } from "../../../gen/nexgate/privacy/v1/access_service_pb.ts";
 import { validate } from "../../../src/call/validate.ts";
 
-type AnyRequest = Parameters<ReturnType<Interceptor>>[0];
-
 describe("validation", () => {
-  it("names every field at fault: as JSON spells it to people, as the definition does to programs", async () => {
+  it("names every field at fault: as JSON spells it to people, as the definition does to programs", () => {
     const check = (fields: object) => create(CheckAccessRequestSchema, fields);
     const message = create(BatchCheckAccessRequestSchema, {
       checks: [
@@ -20,14 +17,9 @@ describe("validation", () => {
         check({ interaction: 1 }),
       ],
     });
-    const request = {
-      stream: false,
-      method: AccessService.method.batchCheckAccess,
-      message,
-    } as unknown as AnyRequest;
     let error: ConnectError | undefined;
     try {
-      await validate(async () => expect.fail("it was let through"))(request);
+      validate(BatchCheckAccessRequestSchema, message);
     } catch (failure) {
       error = ConnectError.from(failure);
     }

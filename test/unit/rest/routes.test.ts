@@ -48,7 +48,7 @@ function compile(...methods: MethodSpec[]) {
     new CallPipeline({
       services: [service(desc, {})],
       log: pino({ level: "silent" }),
-      gate: async () => {},
+      authenticate: async () => {},
     }),
   );
 }
@@ -198,7 +198,7 @@ describe("the compilation of rules", () => {
     const calls = new CallPipeline({
       services: [service(PrivacyControlService, {})],
       log: pino({ level: "silent" }),
-      gate: async () => {},
+      authenticate: async () => {},
     });
     expect(compileRoutes(calls).map(({ rule }) => `${rule.verb} ${rule.template}`)).to.include.members([
       "POST /api/v1/e-social/privacy-control/block/{user_id}",

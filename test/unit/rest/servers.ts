@@ -20,11 +20,11 @@ export interface TestGateway {
 interface TestGatewayOptions {
   readonly maxBodyBytes?: number;
   readonly pageDeadlineMs?: number;
-  /** Called in the turn in which a call gets past the gate. */
+  /** Called in the turn in which a call gets past authentication. */
   readonly onAdmitted?: () => void;
 }
 
-/** A gateway whose gate wants `authorization: good`. */
+/** A gateway whose authenticator wants `authorization: good`. */
 export function testGateway(
   services: readonly Service[],
   { onAdmitted = () => {}, ...options }: TestGatewayOptions = {},
@@ -36,7 +36,7 @@ export function testGateway(
     services,
     log,
     shutdownSignal: shutdown.signal,
-    gate: async ({ requestHeader }) => {
+    authenticate: async ({ requestHeader }) => {
       const token = requestHeader.get("authorization");
       if (token === null) throw new PrivacyError("TOKEN_REQUIRED");
       if (token !== "good") throw new PrivacyError("TOKEN_INVALID");

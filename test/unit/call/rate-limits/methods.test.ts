@@ -4,7 +4,7 @@ import { http } from "../../../../gen/google/api/annotations_pb.ts";
 import { AccessService } from "../../../../gen/nexgate/privacy/v1/access_service_pb.ts";
 import { GraphService } from "../../../../gen/nexgate/privacy/v1/graph_service_pb.ts";
 import { PrivacyControlService } from "../../../../gen/nexgate/privacy/v1/privacy_control_service_pb.ts";
-import { changesSomething } from "../../../../src/call/rate-limits/rate-limited-authenticator.ts";
+import { changesSomething } from "../../../../src/call/rate-limits/rate-limits.ts";
 
 describe("the methods", () => {
   for (const service of [PrivacyControlService, GraphService, AccessService])

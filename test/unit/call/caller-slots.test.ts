@@ -1,5 +1,5 @@
 import { expect } from "chai";
-import { CallerConcurrency } from "../../../src/call/caller-concurrency.ts";
+import { CallerConcurrency } from "../../../src/call/caller-slots.ts";
 import { PrivacyError } from "../../../src/domain/errors.ts";
 
 const long = 60_000;
