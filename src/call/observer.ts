@@ -29,7 +29,7 @@ export interface CallTracer {
 }
 
 /** The span of a call in flight. */
-interface CallSpan {
+export interface CallSpan {
   readonly traceId: string;
   /** Runs a part of the call: the statements that it sends become part of the trace. */
   run<T>(work: () => T): T;

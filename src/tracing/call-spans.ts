@@ -9,7 +9,7 @@ import {
   type Tracer,
 } from "@opentelemetry/api";
 import { W3CTraceContextPropagator } from "@opentelemetry/core";
-import type { CallSpan, CallTracer, HttpFacts } from "../call/call-span.ts";
+import type { CallSpan, CallTracer, HttpFacts } from "../call/observer.ts";
 
 /** The calls for which a statement is sent. */
 export interface Active {
