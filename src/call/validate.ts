@@ -4,15 +4,8 @@ import { createValidator, type Violation } from "@bufbuild/protovalidate";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { BadRequestSchema, ErrorInfoSchema } from "../../gen/google/rpc/error_details_pb.ts";
 import { errorDomain } from "./errors.ts";
-import { type QuickCheck, quickCheckOf } from "./quick-check.ts";
 
 const validator = createValidator();
-const quickChecks = new Map<DescMessage, QuickCheck | undefined>();
-
-function quickCheck(schema: DescMessage): QuickCheck | undefined {
-  if (!quickChecks.has(schema)) quickChecks.set(schema, quickCheckOf(schema));
-  return quickChecks.get(schema);
-}
 
 /** Which rules of its definition a message breaks, for people to read; undefined when it keeps them all. */
 export function brokenRules<Desc extends DescMessage>(
@@ -35,7 +28,6 @@ export function fieldsAtFault<Desc extends DescMessage>(
 
 /** Throws `INVALID_ARGUMENT` when a message breaks rules of its definition; names all violations (AIP-193). */
 export function validate<Desc extends DescMessage>(schema: Desc, message: MessageShape<Desc>): void {
-  if (quickCheck(schema)?.(message) === true) return;
   const result = validator.validate(schema, message);
   if (result.kind === "valid") return;
   if (result.kind === "error") throw result.error;
