@@ -1,18 +1,23 @@
 import { readCommandLine } from "../../src/command-line.ts";
-import { runs, teeth } from "./runs.ts";
+import { mutantNames, runs } from "./runs.ts";
 import { newSeed } from "./support/random.ts";
 import { isBroken, lineOf } from "./support/report.ts";
 
+const listed = Object.entries(runs)
+  .map(([name, { unit, usual }]) => `  ${name.padEnd(13)} ${usual} ${unit}`)
+  .join("\n");
 const usage = `Usage:
   npm run test:RUN -- [options]
+  node test/resilience/main.ts RUN... [options]
 
-Makes the full size of a run, on servers of its own. The runs:
-${Object.keys(runs).join(" ")}
-docs/resilience.md says what each must hold.
+Makes runs in their full size, each on servers of its own. docs/resilience.md says what
+each must show. The runs, and their sizes:
+${listed}
 
 Options:
   --seed N        repeats what was drawn
-  --size N        instead of the run's own size
+  --size N        another size, in the unit of the run; also --count or --seconds
+  --width N       overload alone: the calls at once at which the service is at its best
   --mutant NAME   takes a protection out of the service: the run must fail
   --help          shows this
 `;
@@ -21,33 +26,42 @@ const { values, positionals } = readCommandLine(usage, {
   allowPositionals: true,
   options: {
     seed: { type: "string", default: String(newSeed()) },
-    /** Instead of the run's own size. */
     size: { type: "string" },
+    count: { type: "string" },
+    seconds: { type: "string" },
+    width: { type: "string" },
     mutant: { type: "string" },
   },
 });
-const [name = ""] = positionals;
-const run = runs[name];
-if (run === undefined) throw new Error(`There is no run ${name}: only ${Object.keys(runs).join(", ")}`);
 const { mutant } = values;
-const mutants = teeth[name] ?? [];
-// Without a mutant a run is kept, which would look as if it had no teeth.
-if (mutant !== undefined && !mutants.includes(mutant))
-  throw new Error(`${name} has no mutant ${mutant}: only ${mutants.join(", ")}`);
+const unknown = positionals.filter((name) => !(name in runs));
+if (unknown.length > 0 || positionals.length === 0)
+  throw new Error(`There is no run ${unknown[0] ?? ""}: only ${Object.keys(runs).join(", ")}`);
+// A run keeps its promise on a mutant that is not its own, which would look as if it could not fail.
+const chosen = positionals.filter((name) => mutant === undefined || mutantNames(name).includes(mutant));
+if (chosen.length === 0)
+  throw new Error(
+    `${positionals} has no mutant ${mutant}: only ${positionals.flatMap(mutantNames).join(", ")}`,
+  );
 
 const seed = Number(values.seed);
 console.log(lineOf({ name: "seed", value: seed }));
-const begin = performance.now();
-const { figures, notes = [] } = await run({
-  seed,
-  mutant,
-  size: values.size === undefined ? undefined : Number(values.size),
-});
-for (const figure of figures) console.log(lineOf(figure));
-for (const note of notes.slice(0, 3)) console.log(note);
-console.log(lineOf({ name: "seconds", value: (performance.now() - begin) / 1_000 }));
-const broken = figures.filter(isBroken);
-console.log(
-  `verdict: ${broken.length === 0 ? "kept" : `BROKEN: ${broken.map(({ name }) => name).join(", ")}`}`,
-);
-process.exitCode = broken.length === 0 ? 0 : 1;
+for (const name of chosen) {
+  const run = runs[name] as (typeof runs)[string];
+  if (chosen.length > 1) console.log(`\n${name}`);
+  const begin = performance.now();
+  const { figures, notes = [] } = await run.make({
+    seed,
+    size: Number(values.size ?? values.count ?? values.seconds ?? run.usual),
+    width: values.width === undefined ? undefined : Number(values.width),
+    mutant,
+  });
+  for (const figure of figures) console.log(lineOf(figure));
+  for (const note of notes) console.log(note);
+  console.log(lineOf({ name: "seconds", value: (performance.now() - begin) / 1_000 }));
+  const broken = new Set(figures.filter(isBroken).map(({ name }) => name));
+  console.log(`verdict: ${broken.size === 0 ? "kept" : `BROKEN: ${[...broken].join(", ")}`}`);
+  if (broken.size > 0) process.exitCode = 1;
+}
+// Connections of clients that nobody closed would keep the process.
+process.exit();

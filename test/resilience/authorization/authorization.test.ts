@@ -1,27 +1,27 @@
 import { expect } from "chai";
 import { postgresUrl } from "../../support/cluster.ts";
-import { startInstance } from "../support/hostile-instance.ts";
+import { startInstance } from "../support/instance.ts";
 import { methods, nameOf, requiredScopes } from "../support/methods.ts";
 import { tryEverything } from "./authorization.ts";
 
-describe("who may do what", function () {
+describe("authorization", function () {
   this.timeout(180_000);
 
-  it("is written down for every method, and for none that is not there", () => {
+  it("is listed for every method, and for no other", () => {
     expect(methods.map(nameOf)).to.have.members(Object.keys(requiredScopes));
   });
 
-  it("is kept by every route and RPC, on both listeners, in every protocol", async () => {
-    await using instance = await startInstance({ databaseUrl: await postgresUrl() });
+  it("is enforced by every route and RPC, on both listeners, in every protocol", async () => {
+    await using instance = await startInstance({ database: await postgresUrl() });
     const { calls, unexpected } = await tryEverything(instance);
     expect(unexpected).to.eql([]);
     expect(calls).to.be.above(1_500);
     expect(instance.faults).to.eql([]);
   });
 
-  it("would not be kept without the check of scopes", async () => {
+  it("is not enforced by the mutant without the check of scopes", async () => {
     const databaseUrl = await postgresUrl();
-    await using instance = await startInstance({ databaseUrl, mutant: "no scope check" });
+    await using instance = await startInstance({ database: databaseUrl, mutant: "no scope check" });
     const { unexpected } = await tryEverything(instance);
     // What they are answered depends on what those before them have changed.
     for (const line of unexpected) expect(line).to.match(/^a service without .*, not PermissionDenied$/);

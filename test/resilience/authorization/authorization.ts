@@ -9,7 +9,7 @@ import {
 import { PrivacyControlService } from "../../../gen/nexgate/privacy/v1/privacy_control_service_pb.ts";
 import { type PrivacySetting, PrivacySettingSchema } from "../../../gen/nexgate/privacy/v1/resources_pb.ts";
 import { callersOf } from "../support/callers.ts";
-import type { Instance } from "../support/hostile-instance.ts";
+import type { Instance } from "../support/instance.ts";
 import { restRequests } from "../support/method-requests.ts";
 import { followerOf, methods, nameOf, requestOf, requiredScopes } from "../support/methods.ts";
 import { register } from "../support/users.ts";

@@ -4,8 +4,8 @@ import { startThrowawayServer, type ThrowawayServer } from "../../support/throwa
 import { type Progress, type RaceOutcome, race } from "../race/race.ts";
 import { countAcross } from "../support/across.ts";
 import { type Instance, startInstance } from "../support/instance.ts";
-import type { Mutant } from "../support/mutants.ts";
-import type { Figure } from "../support/report.ts";
+import type { MutantName } from "../support/mutants.ts";
+import { type Figure, figuresOf } from "../support/report.ts";
 import { connectingAs, connectionsGone, cutConnection, killServer } from "../support/server-faults.ts";
 import { withoutPairLock } from "../support/unlocked.ts";
 
@@ -20,7 +20,7 @@ export interface ChaosOptions {
   /** Waits for the moment of the next kill. */
   readonly nextKill: (progress: Progress) => Promise<unknown>;
   /** Instead of the service as it is. */
-  readonly mutant?: Mutant | "unlocked" | undefined;
+  readonly mutant?: MutantName | "unlocked" | undefined;
 }
 
 export interface ChaosOutcome extends RaceOutcome {
@@ -129,7 +129,7 @@ async function onPostgresql(
   return { ...outcome, across: outcome.across + (await look()) };
 }
 
-function serviceMutant({ mutant }: ChaosOptions): Mutant | undefined {
+function serviceMutant({ mutant }: ChaosOptions): MutantName | undefined {
   return mutant === "unlocked" ? undefined : mutant;
 }
 
@@ -150,11 +150,7 @@ async function chaos(options: ChaosOptions, { instances, kill, look }: Stage): P
 /** What is promised of a run of this kind. */
 export function chaosFigures(name: string, outcome: ChaosOutcome, slowestMs: number): Figure[] {
   const { operations, lost, pairs, violations, across, readyMs, seconds } = outcome;
-  const figure = (what: string, value: number, promise: Partial<Figure> = {}) => ({
-    name: `${name}: ${what}`,
-    value,
-    ...promise,
-  });
+  const figure = figuresOf(name);
   return [
     figure("operations answered", operations),
     figure("of unknown outcome", lost),

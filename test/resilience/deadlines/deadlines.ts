@@ -5,7 +5,7 @@ import pg from "pg";
 import { startThrowawayServer } from "../../support/throwaway-server.ts";
 import { type BareCall, openBareClient } from "../support/bare-client.ts";
 import { startInstance } from "../support/instance.ts";
-import type { Mutant } from "../support/mutants.ts";
+import type { MutantName } from "../support/mutants.ts";
 import { openClient } from "../support/pair-client.ts";
 import type { Figure } from "../support/report.ts";
 
@@ -22,7 +22,7 @@ export interface DeadlineOptions {
   readonly calls: number;
   /** How many of them are under way at once. */
   readonly atOnce: number;
-  readonly mutant?: Mutant | undefined;
+  readonly mutant?: MutantName | undefined;
 }
 
 /** What callers of a locked row saw, and what they left behind. */

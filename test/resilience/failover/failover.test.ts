@@ -2,7 +2,7 @@ import { expect } from "chai";
 import { programOrSkip } from "../../support/programs.ts";
 import { canStartServer } from "../../support/throwaway-server.ts";
 import { newSeed } from "../support/random.ts";
-import { isBroken, lineOf } from "../support/report.ts";
+import { brokenLines } from "../support/report.ts";
 import { failoverFigures, fates, openFailover, runFailover } from "./failover.ts";
 
 /** The machine has other tests to run: the full form holds the figures themselves. */
@@ -19,10 +19,10 @@ describe("a failover of the database", function () {
   });
 
   for (const [name, fate] of Object.entries(fates).filter(([, { inShort }]) => inShort)) {
-    it(`ends with right answers, though the old primary is ${name}`, async () => {
+    it(`is followed by right answers, with the old primary ${name}`, async () => {
       await using stage = await openFailover(haproxy);
       const figures = failoverFigures(name, await runFailover(stage, fate, options), fate.answers, slack);
-      expect(figures.filter(isBroken).map(lineOf)).to.eql([]);
+      expect(brokenLines({ figures })).to.eql([]);
     });
   }
 });

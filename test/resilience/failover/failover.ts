@@ -8,9 +8,9 @@ import { type HaProxy, startHaProxy } from "../../support/haproxy.ts";
 import { startThrowawayServer, type ThrowawayServer } from "../../support/throwaway-server.ts";
 import { type Instance, startInstance } from "../support/instance.ts";
 import { type Call, startMixedLoad } from "../support/mixed-load.ts";
-import type { Mutant } from "../support/mutants.ts";
+import type { MutantName } from "../support/mutants.ts";
 import { openClient } from "../support/pair-client.ts";
-import type { Figure } from "../support/report.ts";
+import { type Figure, figuresOf } from "../support/report.ts";
 import { freezeServer, killServer } from "../support/server-faults.ts";
 
 /** The service must be available, with right answers, within this time after the new primary's first answer. */
@@ -64,7 +64,7 @@ interface FailoverStage extends AsyncDisposable {
   readonly instance: Instance;
 }
 
-export async function openFailover(haproxy: string, mutant?: Mutant): Promise<FailoverStage> {
+export async function openFailover(haproxy: string, mutant?: MutantName): Promise<FailoverStage> {
   await using parts = new AsyncDisposableStack();
   const primary = await startThrowawayServer();
   parts.defer(() => primary.stop());
@@ -140,11 +140,7 @@ export function failoverFigures(name: string, failover: Failover, answers: boole
   const { served, calls, wronglyAllowed, denied } = failover;
   const failed = calls.filter(({ began, outcome }) => began > served && outcome !== "answered");
   const lastMs = (times: readonly number[]) => Math.max(0, ...times.map((time) => time - served));
-  const figure = (what: string, value: number, promise: Partial<Figure> = {}) => ({
-    name: `${name}: ${what}`,
-    value,
-    ...promise,
-  });
+  const figure = figuresOf(name);
   return [
     figure("calls", calls.length, { atLeast: 100 }),
     figure("allowed across an earlier block", calls.filter(({ outcome }) => outcome === "wrong").length, {

@@ -6,20 +6,11 @@ import pg from "pg";
 import { readConfig } from "../../../src/config/config.ts";
 import { startThrowawayServer } from "../../support/throwaway-server.ts";
 import { startInstance } from "../support/instance.ts";
+import type { MutantName } from "../support/mutants.ts";
 import { openClient } from "../support/pair-client.ts";
 import { type Figure, percentile } from "../support/report.ts";
 import type { FlooderReport, FlooderSettings } from "./flooder.ts";
 import { type Heard, openNeighbours } from "./neighbours.ts";
-
-/** The instance without one of its protections. */
-const fairnessMutants = {
-  /** No limits of callers. */
-  unlimited: { limitsCallers: false },
-  /** Who goes beyond the limits is told so at once. */
-  prompt: { sourceMutant: "refusals at once" },
-  /** No limit of one user's calls in flight. */
-  wide: { maxInFlightPerUser: 0 },
-} as const;
 
 export interface FairnessOptions {
   readonly seed: number;
@@ -32,7 +23,7 @@ export interface FairnessOptions {
   readonly connections: number;
   /** Goes on with further windows until the user was refused: a busy machine may need them. */
   readonly untilRefused?: boolean;
-  readonly mutant?: keyof typeof fairnessMutants | undefined;
+  readonly mutant?: MutantName | undefined;
 }
 
 interface Fairness {
@@ -57,13 +48,7 @@ export async function runFairness(options: FairnessOptions): Promise<Fairness> {
   await using parts = new AsyncDisposableStack();
   const server = await startThrowawayServer();
   parts.defer(() => server.stop());
-  const instance = parts.use(
-    await startInstance({
-      database: server.url,
-      limitsCallers: true,
-      ...(mutant && fairnessMutants[mutant]),
-    }),
-  );
+  const instance = parts.use(await startInstance({ database: server.url, limitsCallers: true, mutant }));
   const ids = (count: number) => Array.from({ length: count }, () => randomUUID());
   const [users, others, targets, [greedy]] = [ids(neighbourCount), ids(otherCount), ids(100), ids(1)];
   const client = openClient(instance);

@@ -2,18 +2,17 @@ import { randomUUID } from "node:crypto";
 import type { Socket } from "node:net";
 import { headerBlock, http2Frame, preface } from "../../support/raw-http.ts";
 import { openAsking } from "../support/ask.ts";
-import { type Instance, startInstance } from "../support/hostile-instance.ts";
-import { Problems, type Report } from "../support/hostile-report.ts";
-import type { MutantName } from "../support/source-mutants.ts";
+import { type Instance, startInstance } from "../support/instance.ts";
+import type { MutantName } from "../support/mutants.ts";
+import { type Figure, Problems, type Report } from "../support/report.ts";
 import { register } from "../support/users.ts";
 import { type Attacker, attack } from "./attacker.ts";
 
 interface MemoryRunOptions {
   readonly databaseUrl: string | undefined;
-  readonly mutant?: MutantName;
+  readonly mutant?: MutantName | undefined;
   /** Connections of each kind. */
   readonly connections: number;
-  readonly kinds: readonly (keyof typeof kinds)[];
 }
 
 /** How many times in turn the memory must be found no larger before it counts as settled. */
@@ -49,13 +48,11 @@ const kinds = {
 };
 
 /** Holds connections that send requests and take no answers, and watches the memory of the service. */
-export async function memoryRun(options: MemoryRunOptions): Promise<Report> {
-  const { databaseUrl, mutant, connections } = options;
+export async function memoryRun({ databaseUrl, mutant, connections }: MemoryRunOptions): Promise<Report> {
   const problems = new Problems();
-  const figures: Record<string, number> = { "connections of each kind": connections };
-  for (const kind of options.kinds) {
-    const { bytes, most } = kinds[kind];
-    await using instance = await startInstance({ databaseUrl, mutant });
+  const figures: Figure[] = [{ name: "connections of each kind", value: connections }];
+  for (const [kind, { bytes, most }] of Object.entries(kinds)) {
+    await using instance = await startInstance({ database: databaseUrl, mutant });
     const user = randomUUID();
     await register(instance.internalUrl, await instance.serviceToken(), [user]);
     const before = await settled(instance, user, problems);
@@ -65,13 +62,13 @@ export async function memoryRun(options: MemoryRunOptions): Promise<Report> {
       attackers.push(await attack(kind, port, (socket) => sendUnread(socket, bytes)));
     const after = await settled(instance, user, problems);
     for (const { socket } of attackers) socket.destroy();
-    const added = Math.round(after - before);
-    figures[`memory before, MB: ${kind}`] = Math.round(before);
-    figures[`memory added, MB: ${kind}`] = added;
-    if (added > most) problems.add("memory", `${added} MB more by ${kind}`);
+    figures.push(
+      { name: `memory before, MB: ${kind}`, value: before },
+      { name: `memory added, MB: ${kind}`, value: after - before, atMost: most },
+    );
     if (instance.ended() !== undefined) problems.add("the service ended", `${instance.ended()}, ${kind}`);
   }
-  return { figures, problems: problems.list() };
+  return problems.report(figures);
 }
 
 function sendUnread(socket: Socket, bytes: Buffer): void {

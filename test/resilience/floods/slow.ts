@@ -2,7 +2,10 @@ import type { Socket } from "node:net";
 import { headerBlock, http2Frame, preface } from "../../support/raw-http.ts";
 import { trickle } from "./attacker.ts";
 
-/** A way to hold a connection without doing anything, and how many of a thousand connections do it. */
+/** Slow connections to one listener, in full size. */
+export const slowConnections = 3_100;
+
+/** A way to keep a connection open without doing anything, and how many of the slow connections do it. */
 export interface SlowKind {
   readonly kind: string;
   readonly share: number;
@@ -18,8 +21,8 @@ const byte = () => Buffer.from("a");
 const longMessage = Buffer.from([0, 0, 0, 0xea, 0x60]);
 
 /**
- * Who holds connections: 2,000 idle, 500 half-headed, 500 stalled and 100 trickling, to one listener, in full size.
- * None of them ever completes a request: who has got an answer may rest, as clients of gRPC do.
+ * The kinds of slow connections: 2,000 idle, 500 with half a header, 500 stalled and 100 trickling, to one listener, in
+ * full size. None of them ever completes a request: a client that got an answer may stay idle, as clients of gRPC do.
  */
 export function slowKinds(token: string, user: string): SlowKind[] {
   const block = headerBlock([

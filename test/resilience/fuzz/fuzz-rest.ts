@@ -1,10 +1,10 @@
 import { randomUUID } from "node:crypto";
 import fc from "fast-check";
 import { startCanary } from "../support/canary.ts";
-import { startInstance } from "../support/hostile-instance.ts";
-import { Problems, type Report } from "../support/hostile-report.ts";
 import { Http1Connection } from "../support/http1-client.ts";
-import type { MutantName } from "../support/source-mutants.ts";
+import { startInstance } from "../support/instance.ts";
+import type { MutantName } from "../support/mutants.ts";
+import { Problems, type Report } from "../support/report.ts";
 import { register } from "../support/users.ts";
 import { type BrokenRequest, brokenRequests } from "./broken-requests.ts";
 import { faultOf } from "./check-answer.ts";
@@ -12,7 +12,7 @@ import { bytesOf, type FuzzedRequest, fuzzedRequests } from "./rest-requests.ts"
 
 export interface FuzzOptions {
   readonly databaseUrl: string | undefined;
-  readonly mutant?: MutantName;
+  readonly mutant?: MutantName | undefined;
   readonly seed: number;
   /** How many requests are made up. */
   readonly count: number;
@@ -41,7 +41,7 @@ export async function fuzzRest({
   untilProblem,
 }: FuzzOptions): Promise<Report> {
   const problems = new Problems();
-  await using instance = await startInstance({ databaseUrl, mutant });
+  await using instance = await startInstance({ database: databaseUrl, mutant });
   const users = Array.from({ length: 8 }, () => randomUUID());
   await register(instance.internalUrl, await instance.serviceToken(), users);
   const good = await Promise.all(users.slice(0, -1).map((id) => instance.userToken(id)));
@@ -85,20 +85,18 @@ export async function fuzzRest({
   await Promise.all(Array.from({ length: clients }, client));
 
   const { calls, failures, slowest } = await canary.stop();
-  if (slowest > slowMs) problems.add("the canary waited", `${Math.round(slowest)} ms`);
   for (const failure of failures) problems.add("the canary failed", failure);
   for (const fault of instance.faults) problems.add("a fault in the log", fault.slice(0, 500));
   if (instance.ended() !== undefined) problems.add("the service ended", String(instance.ended()));
   const byStatus = [...statuses].sort(([a], [b]) => a - b).map(([status, times]) => `${status}: ${times}`);
-  return {
-    figures: {
-      requests: sent,
-      answers: byStatus.join(", "),
-      "canary calls": calls,
-      "slowest of the canary, ms": Math.round(slowest),
-    },
-    problems: problems.list(),
-  };
+  return problems.report(
+    [
+      { name: "requests", value: sent },
+      { name: "canary calls", value: calls },
+      { name: "slowest of the canary, ms", value: slowest, atMost: slowMs },
+    ],
+    [`answers by status: ${byStatus.join(", ")}`],
+  );
 }
 
 /** Sends a request and checks its answer; returns the connection when it can be used again. */

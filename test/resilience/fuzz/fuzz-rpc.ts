@@ -3,8 +3,8 @@ import type { ClientHttp2Session } from "node:http2";
 import fc from "fast-check";
 import { openSession } from "../../support/raw-http.ts";
 import { startCanary } from "../support/canary.ts";
-import { startInstance } from "../support/hostile-instance.ts";
-import { Problems, type Report } from "../support/hostile-report.ts";
+import { startInstance } from "../support/instance.ts";
+import { Problems, type Report } from "../support/report.ts";
 import { register } from "../support/users.ts";
 import type { FuzzOptions } from "./fuzz-rest.ts";
 import { breakFrames } from "./http2-frames.ts";
@@ -25,7 +25,7 @@ const frameShare = 20;
 export async function fuzzRpc(options: FuzzOptions): Promise<Report> {
   const { databaseUrl, mutant, seed, count, slowMs, untilProblem } = options;
   const problems = new Problems();
-  await using instance = await startInstance({ databaseUrl, mutant });
+  await using instance = await startInstance({ database: databaseUrl, mutant });
   const targets = Array.from({ length: 6 }, () => randomUUID());
   const actors = Array.from({ length: 12 }, () => randomUUID());
   const canaryUser = randomUUID();
@@ -77,18 +77,16 @@ export async function fuzzRpc(options: FuzzOptions): Promise<Report> {
   for (const session of [...pools.public, ...pools.internal]) session?.destroy();
 
   const { calls, failures, slowest } = await canary.stop();
-  if (slowest > slowMs) problems.add("the canary waited", `${Math.round(slowest)} ms`);
   for (const failure of failures) problems.add("the canary failed", failure);
   for (const fault of instance.faults) problems.add("a fault in the log", fault.slice(0, 800));
   if (instance.ended() !== undefined) problems.add("the service ended", String(instance.ended()));
   const counted = [...outcomes].sort(([, a], [, b]) => b - a).map(([name, times]) => `${name}: ${times}`);
-  return {
-    figures: {
-      calls: sent,
-      outcomes: counted.join(", "),
-      "canary calls": calls,
-      "slowest of the canary, ms": Math.round(slowest),
-    },
-    problems: problems.list(),
-  };
+  return problems.report(
+    [
+      { name: "calls", value: sent },
+      { name: "canary calls", value: calls },
+      { name: "slowest of the canary, ms", value: slowest, atMost: slowMs },
+    ],
+    [`outcomes: ${counted.join(", ")}`],
+  );
 }

@@ -4,14 +4,14 @@ import { expect } from "chai";
 import fc from "fast-check";
 import { postgresUrl } from "../../support/cluster.ts";
 import { isNeeded } from "../../support/programs.ts";
-import { type Instance, startInstance } from "../support/hostile-instance.ts";
+import { type Instance, startInstance } from "../support/instance.ts";
 import { methods, nameOf, requestOf } from "../support/methods.ts";
 import { register } from "../support/users.ts";
 import { byGrpcio, byGrpcJs, type MakeCalls, type PeerCall } from "./peers.ts";
 
 const unary = methods.filter(({ methodKind }) => methodKind === "unary");
 
-describe("implementations of gRPC", function () {
+describe("two implementations of gRPC", function () {
   this.timeout(180_000);
   let instance: Instance;
   let grpcio: MakeCalls;
@@ -20,12 +20,12 @@ describe("implementations of gRPC", function () {
     const found = isNeeded("python3-grpcio", await byGrpcio());
     if (found === undefined) return this.skip();
     grpcio = found;
-    instance = await startInstance({ databaseUrl: await postgresUrl() });
+    instance = await startInstance({ database: await postgresUrl() });
     await register(instance.internalUrl, await instance.serviceToken(), [user, target]);
   });
   after(() => instance?.[Symbol.asyncDispose]());
 
-  it("see the same codes, on both listeners", async () => {
+  it("receive the same codes, on both listeners", async () => {
     const good = { authorization: `Bearer ${await instance.serviceToken()}`, "x-acting-user": user };
     const asUser = { authorization: `Bearer ${await instance.userToken(user)}` };
     for (const [url, metadata] of [

@@ -11,11 +11,11 @@ import { reasonOf } from "../../../src/call/errors.ts";
 import { startFreezingProxy } from "../../support/freezing-proxy.ts";
 import { startThrowawayServer, type ThrowawayServer } from "../../support/throwaway-server.ts";
 import { type Instance, startInstance } from "../support/instance.ts";
+import type { MutantName } from "../support/mutants.ts";
 import { type Namespace, openNamespace } from "../support/namespace.ts";
 import type { Target } from "../support/pair-client.ts";
 import { type Random, randomOf } from "../support/random.ts";
-import type { Figure } from "../support/report.ts";
-import type { MutantName } from "../support/source-mutants.ts";
+import { type Figure, figuresOf } from "../support/report.ts";
 
 export interface LostPacketsOptions {
   readonly seed: number;
@@ -103,11 +103,7 @@ export function losePackets(options: LostPacketsOptions, [leastMs, mostMs] = [3_
 
 /** The promises that a run of this kind must keep. */
 export function lostPacketsFigures(name: string, outcome: LostPacketsOutcome): Figure[] {
-  const figure = (what: string, value: number, promise: Partial<Figure> = {}) => ({
-    name: `${name}: ${what}`,
-    value,
-    ...promise,
-  });
+  const figure = figuresOf(name);
   return [
     figure("faults", outcome.faults),
     figure("changes acknowledged", outcome.acknowledged, { atLeast: 1 }),
@@ -131,7 +127,7 @@ async function onPostgresql(
   const server = await startThrowawayServer();
   parts.defer(() => server.stop());
   const start: Start = async (database, namespace) =>
-    parts.use(await startInstance({ database, namespace, sourceMutant: options.mutant }));
+    parts.use(await startInstance({ database, namespace, mutant: options.mutant }));
   const { instances, fault } = await prepare(server, start, parts);
   const clients = instances.map(openThingClient);
   parts.defer(() => {
@@ -238,9 +234,9 @@ interface Thing {
 
 type ThingClient = ReturnType<typeof openThingClient>;
 
-function openThingClient({ url, token }: Target) {
-  const sessionManager = new Http2SessionManager(url);
-  const transport = createGrpcTransport({ baseUrl: url, sessionManager });
+function openThingClient({ internalUrl, token }: Target) {
+  const sessionManager = new Http2SessionManager(internalUrl);
+  const transport = createGrpcTransport({ baseUrl: internalUrl, sessionManager });
   // The server must enforce the deadline: it may learn too late of a call that its client ended.
   const options = (actor?: string) => ({
     headers: {

@@ -3,8 +3,8 @@ import { type FreezingProxy, startFreezingProxy } from "../../support/freezing-p
 import { startThrowawayServer, type ThrowawayServer } from "../../support/throwaway-server.ts";
 import { type Instance, startInstance } from "../support/instance.ts";
 import { type Call, startMixedLoad } from "../support/mixed-load.ts";
-import type { Mutant } from "../support/mutants.ts";
-import { type Figure, percentile } from "../support/report.ts";
+import type { MutantName } from "../support/mutants.ts";
+import { type Figure, figuresOf, percentile } from "../support/report.ts";
 import { type Fault, readyFaults } from "./faults.ts";
 
 /** As the README promises. */
@@ -28,7 +28,7 @@ interface OutageStage extends AsyncDisposable {
   readonly instance: Instance;
 }
 
-export async function openStage(mutant?: Mutant): Promise<OutageStage> {
+export async function openStage(mutant?: MutantName): Promise<OutageStage> {
   await using parts = new AsyncDisposableStack();
   const server = await startThrowawayServer();
   parts.defer(() => server.stop());
@@ -113,11 +113,7 @@ export function outageFigures(name: string, outage: Outage, slack = 1): Figure[]
   const failedAfter = calls.filter((call) => call.began > over && call.outcome !== "answered");
   const backMs = Math.max(0, ...failedAfter.map((call) => call.began - over));
   const took = during.map((call) => call.ended - Math.max(call.began, found));
-  const figure = (what: string, value: number, promise: Partial<Figure> = {}) => ({
-    name: `${name}: ${what}`,
-    value,
-    ...promise,
-  });
+  const figure = figuresOf(name);
   return [
     figure("calls meanwhile", during.length, { atLeast: 10 }),
     readyFaults.has(name)

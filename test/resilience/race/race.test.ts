@@ -30,7 +30,10 @@ describe("follow against block, on two instances at once", function () {
   async function startInstances(url: string): Promise<Target[]> {
     for (let i = 0; i < 2; i++) services.push(await startService(url));
     return Promise.all(
-      services.map(async (service) => ({ url: service.internalUrl, token: await service.serviceToken() })),
+      services.map(async (service) => ({
+        internalUrl: service.internalUrl,
+        token: await service.serviceToken(),
+      })),
     );
   }
 
@@ -51,9 +54,10 @@ describe("follow against block, on two instances at once", function () {
     expect(await countAcross(databaseUrl), `seed ${seed}: follows across a block`).to.equal(0);
   }
 
-  it("is linearizable for every pair, and leaves no follow across a block", () => expectNoViolation({}));
+  it("is linearizable for every pair, and leaves no follow between users who block each other", () =>
+    expectNoViolation({}));
 
-  it("is so while connections to the database are cut", () => {
+  it("stays linearizable while connections to the database are cut", () => {
     const disturb = async (progress: Progress) => {
       while (!progress.enough()) {
         await progress.after(40);
@@ -63,7 +67,7 @@ describe("follow against block, on two instances at once", function () {
     return expectNoViolation({ operations: 3_000, users: 6, disturb });
   });
 
-  it("would not be so without the lock", async () => {
+  it("is not linearizable without the lock", async () => {
     await (await startService(databaseUrl)).stop(0);
     const url = await withoutPairLock(databaseUrl);
     const instances = await startInstances(url);

@@ -1,7 +1,7 @@
 import { expect } from "chai";
 import { canStartServer } from "../../support/throwaway-server.ts";
 import { newSeed } from "../support/random.ts";
-import { isBroken, lineOf } from "../support/report.ts";
+import { brokenLines, brokenNames } from "../support/report.ts";
 import { leakFigures, runSoak } from "./soak.ts";
 
 const size = { seed: newSeed(), callers: 12, calibrateMs: 1_000, samples: 12, sampleMs: 0, sampleCalls: 300 };
@@ -13,13 +13,13 @@ describe("a steady load", function () {
     if (!canStartServer()) this.skip();
   });
 
-  it("leaves nothing behind", async () => {
+  it("leaks no memory and no files", async () => {
     const figures = leakFigures(await runSoak(size));
-    expect(figures.filter(isBroken).map(lineOf)).to.eql([]);
+    expect(brokenLines({ figures })).to.eql([]);
   });
 
-  it("would leave 1 KB a call behind if something kept it", async () => {
+  it("is found to leak by the mutant that keeps 1 KB a call", async () => {
     const figures = leakFigures(await runSoak({ ...size, mutant: "leaky" }));
-    expect(figures.filter(isBroken).map(({ name }) => name)).to.eql(["heap after collection, bytes a call"]);
+    expect(brokenNames(figures)).to.eql(["heap after collection, bytes a call"]);
   });
 });

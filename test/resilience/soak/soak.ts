@@ -1,9 +1,8 @@
 import { setTimeout } from "node:timers/promises";
-import { fileURLToPath } from "node:url";
 import { startThrowawayServer } from "../../support/throwaway-server.ts";
 import { startInstance } from "../support/instance.ts";
 import { startMixedLoad } from "../support/mixed-load.ts";
-import type { Mutant } from "../support/mutants.ts";
+import type { MutantName } from "../support/mutants.ts";
 import { type Figure, percentile } from "../support/report.ts";
 import type { VitalSigns } from "../support/vital-signs.ts";
 
@@ -21,7 +20,7 @@ export interface SoakOptions {
   readonly sampleMs: number;
   /** How many calls must be answered between two samples at least: what a start leaves behind counts for little then. */
   readonly sampleCalls?: number;
-  readonly mutant?: Mutant | undefined;
+  readonly mutant?: MutantName | undefined;
 }
 
 /** What an instance was like over time. */
@@ -39,9 +38,14 @@ export async function runSoak(options: SoakOptions): Promise<Soak> {
   await using parts = new AsyncDisposableStack();
   const server = await startThrowawayServer();
   parts.defer(() => server.stop());
-  const signsModule = fileURLToPath(new URL("../support/vital-signs.ts", import.meta.url));
-  const nodeOptions = ["--expose-gc", "--import", signsModule];
-  const instance = parts.use(await startInstance({ database: server.url, mutant, nodeOptions }));
+  const instance = parts.use(
+    await startInstance({
+      database: server.url,
+      mutant,
+      nodeOptions: ["--expose-gc"],
+      preload: "vital-signs.ts",
+    }),
+  );
 
   const all = await startMixedLoad(instance, { seed, callers, rate: Number.POSITIVE_INFINITY });
   await setTimeout(calibrateMs);
@@ -54,7 +58,7 @@ export async function runSoak(options: SoakOptions): Promise<Soak> {
   const begin = performance.now();
   for (let i = 0; i < samples; i++) {
     await Promise.all([setTimeout(sampleMs), load.answered(sampleCalls)]);
-    const sign = (await instance.ask()) as VitalSigns;
+    const sign = (await instance.ask("vital signs")) as VitalSigns;
     if (i < samples / 5) continue;
     signs.push({ ...sign, minutes: (performance.now() - begin) / 60_000, calls: load.calls.length });
   }

@@ -19,10 +19,10 @@ export interface Write {
   readonly target: string;
 }
 
-/** What a lane sends, as one user. */
+/** How a client calls, as one user. */
 export interface Dialect {
   readonly name: string;
-  readonly face: "public" | "internal";
+  readonly listener: "public" | "internal";
   readonly http: 1 | 2;
   readonly writes: Write["kind"];
   write(owner: string, target: string): Call;
@@ -62,13 +62,13 @@ const restCalls = {
   read: () => rest("GET", "/users/me/privacy"),
 } as const;
 
-/** Every face of the service, over both versions of HTTP as far as they speak it. */
+/** Every protocol of the service, over the versions of HTTP on which it is served. */
 export const dialects: readonly Dialect[] = [
-  { name: "REST, HTTP/1.1", face: "public", http: 1, ...restCalls },
-  { name: "REST, HTTP/2", face: "public", http: 2, ...restCalls },
+  { name: "REST, HTTP/1.1", listener: "public", http: 1, ...restCalls },
+  { name: "REST, HTTP/2", listener: "public", http: 2, ...restCalls },
   {
     name: "Connect, HTTP/1.1",
-    face: "internal",
+    listener: "internal",
     http: 1,
     writes: "follow",
     write: (owner, target) => connect(followUser, { followerId: owner, followeeId: target }),
@@ -76,7 +76,7 @@ export const dialects: readonly Dialect[] = [
   },
   {
     name: "Connect, HTTP/2",
-    face: "public",
+    listener: "public",
     http: 2,
     writes: "mute",
     write: (_owner, target) => connect(muteUser, { userId: target }),
@@ -84,7 +84,7 @@ export const dialects: readonly Dialect[] = [
   },
   {
     name: "gRPC",
-    face: "internal",
+    listener: "internal",
     http: 2,
     writes: "follow",
     write: (owner, target) => grpc(followUser, { followerId: owner, followeeId: target }),

@@ -4,7 +4,7 @@ import { type Connection, type Outcome, openHttp1, openHttp2 } from "./connectio
 /** The service as its clients know it. */
 export interface Target {
   readonly url: Record<"public" | "internal", string>;
-  readonly token: (face: "public" | "internal", user: string) => Promise<string>;
+  readonly token: (listener: "public" | "internal", user: string) => Promise<string>;
   readonly ca: string | undefined;
 }
 
@@ -18,16 +18,16 @@ export interface Tally {
   readonly written: Write[];
 }
 
-/** Between two calls of a lane, in milliseconds. */
+/** Between two calls of a client, in milliseconds. */
 const paceMs = 20;
-/** Of a lane over HTTP/2. All lanes together have no more under way than the service has connections to the database. */
+/** Of a client over HTTP/2. All clients together have no more in flight than the service has connections to the database. */
 const maxInFlight = 2;
 
 /**
  * Calls at a steady pace over one connection, one read for each write, as one user. It goes on until the service
  * ends the connection and `mayConnect` forbids another one.
  */
-export async function runLane(
+export async function callSteadily(
   dialect: Dialect,
   owner: string,
   targets: readonly string[],
@@ -35,8 +35,8 @@ export async function runLane(
   mayConnect: () => boolean,
   tally: Tally,
 ): Promise<void> {
-  const authorization = await token(dialect.face, owner);
-  const open = () => (dialect.http === 1 ? openHttp1 : openHttp2)(url[dialect.face], ca);
+  const authorization = await token(dialect.listener, owner);
+  const open = () => (dialect.http === 1 ? openHttp1 : openHttp2)(url[dialect.listener], ca);
   const running = new Set<Promise<void>>();
   let connection = open();
   for (let count = 0; ; count++) {
@@ -44,7 +44,7 @@ export async function runLane(
     while (running.size >= (dialect.http === 1 ? 1 : maxInFlight)) await Promise.race(running);
     if (!connection.isOpen() && count > 0) {
       if (!mayConnect()) break;
-      // An agent of HTTP/1.1 connects by itself.
+      // An agent of HTTP/1.1 connects when it is used.
       if (dialect.http === 2) connection = open();
     }
     const target = targets[count >> 1];

@@ -2,89 +2,121 @@ import { randomUUID } from "node:crypto";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { serviceToken, userToken } from "../../../src/development/mint.ts";
+import { setTimeout } from "node:timers/promises";
 import { parseUserId, type UserId } from "../../../src/domain/ids.ts";
 import { openDatabase } from "../../../src/store/database.ts";
-import type { TestCertificate } from "../../support/certificates.ts";
-import { type RunningScript, runFile } from "../../support/process.ts";
+import { canMakeCertificates, makeAuthority, type TestCertificate } from "../../support/certificates.ts";
+import { startInstance } from "../support/instance.ts";
+import type { MutantName } from "../support/mutants.ts";
+import type { Figure } from "../support/report.ts";
 import { dialects, type Write } from "./calls.ts";
 import { openHttp1 } from "./connections.ts";
-import { runLane, type Tally, type Target } from "./load.ts";
+import { callSteadily, type Tally, type Target } from "./load.ts";
 
-/** Under what a process is stopped. */
+/** How a process is run and stopped. */
 export interface StopOptions {
   /** Undefined for an embedded database. */
   readonly databaseUrl: string | undefined;
   readonly drainDelayMs: number;
-  /** The certificate of the service and who signed it; undefined for plaintext. */
+  /** The certificate of the service and the authority that signed it; undefined for plaintext. */
   readonly tls: { readonly server: TestCertificate; readonly ca: string } | undefined;
-  /** `exit`: the service ends at once when it is told to stop. */
-  readonly mutant?: "exit" | undefined;
+  readonly mutant?: MutantName | undefined;
 }
 
-/** What was seen of it. */
-export interface StopOutcome extends Tally {
-  /** Acknowledged writes that the database does not know. */
+/** What clients saw, and what the process left. */
+interface StopOutcome extends Tally {
+  /** Acknowledged writes that the database does not have. */
   readonly missing: readonly Write[];
   readonly inFlightAtSignal: number;
   readonly exitCode: number | null;
   /** From the signal to the end of the process. */
   readonly endedAfterMs: number;
-  /** Whether `/readyz` said that the service stops. */
-  readonly wasRetired: boolean;
+  /** Whether `/readyz` answered 503 before the process ended. */
+  readonly wasUnready: boolean;
 }
 
-const lanesOfEach = 2;
+const clientsOfEach = 2;
 const targetCount = 400;
-const minting = {
-  secret: "the secret that signs tokens in tests",
-  issuer: "test",
-  audience: "users",
-  serviceAudience: "services",
-  hours: 1,
-};
 /** Calls that are answered before the signal: a second of load. */
 const callsBefore = 500;
-/** A balancer looks as often, in milliseconds. */
-const lookMs = 20;
+/** How often a balancer probes, in milliseconds. */
+const probeMs = 20;
+const delayMs = 300;
 const newId = () => parseUserId(randomUUID()) as UserId;
 
-/** Starts the service as a process of its own, loads it with calls of every kind, and stops it amid them. */
+/** So many ways to stop a process: with and without TLS and a delay, in all combinations, on one database. */
+export function waysToStop(stops: number, databaseUrl: string | undefined): StopOptions[] {
+  const authority = canMakeCertificates ? makeAuthority("An authority") : undefined;
+  const tls = authority && { server: authority.sign("server"), ca: authority.cert };
+  return Array.from({ length: stops }, (_, stop) => ({
+    databaseUrl,
+    drainDelayMs: stop % 2 === 0 ? 0 : delayMs,
+    tls: (stop >> 1) % 2 === 0 ? tls : undefined,
+  }));
+}
+
+/** Starts the service as a process of its own, loads it with calls of every kind, and stops it during them. */
 export async function stopUnderLoad(options: StopOptions): Promise<StopOutcome> {
-  await using opened = new AsyncDisposableStack();
+  await using parts = new AsyncDisposableStack();
   const dataDir = mkdtempSync(join(tmpdir(), "privacy-control-"));
-  opened.defer(() => rmSync(dataDir, { recursive: true, force: true }));
-  const owners = dialects.flatMap(() => Array.from({ length: lanesOfEach }, newId));
+  parts.defer(() => rmSync(dataDir, { recursive: true, force: true }));
+  const owners = dialects.flatMap(() => Array.from({ length: clientsOfEach }, newId));
   const targets = Array.from({ length: targetCount }, newId);
   await withDatabase(options, dataDir, async (database) => {
     await database.migrate();
     await database.users.upsert([...owners, ...targets].map(newUser));
   });
 
-  const seam = new URL("./exit-at-once.ts", import.meta.url).href;
-  const nodeOptions = options.mutant === "exit" ? ["--import", seam] : [];
-  const service = runFile("src/main.ts", environmentOf(options, dataDir), nodeOptions);
-  opened.defer(async () => void (await service.stop("SIGKILL")));
-  const target = await targetOf(service, options);
+  const instance = parts.use(
+    await startInstance({
+      database: options.databaseUrl ?? dataDir,
+      environment: { DRAIN_DELAY_MS: String(options.drainDelayMs) },
+      tls: options.tls,
+      mutant: options.mutant,
+    }),
+  );
+  const target: Target = {
+    url: { public: instance.publicUrl, internal: instance.internalUrl },
+    token: async (listener, user) =>
+      `Bearer ${listener === "internal" ? instance.token : await instance.userToken(user)}`,
+    ca: options.tls?.ca,
+  };
   const tally: Tally = { sent: 0, answered: 0, refused: 0, lost: [], written: [] };
-  let isRetired = false;
-  const balancer = watchReadiness(target, () => {
-    isRetired = true;
+  let mayConnect = true;
+  const balancer = untilNotReady(target).finally(() => {
+    mayConnect = false;
   });
-  const lanes = owners.map((owner, index) => {
+  const clients = owners.map((owner, index) => {
     const dialect = dialects[index % dialects.length] as (typeof dialects)[number];
-    return runLane(dialect, owner, targets, target, () => !isRetired, tally);
+    return callSteadily(dialect, owner, targets, target, () => mayConnect, tally);
   });
-  while (tally.answered < callsBefore) await new Promise((resolve) => setTimeout(resolve, 10));
+  while (tally.answered < callsBefore) await setTimeout(10);
   const inFlightAtSignal = tally.sent - tally.answered - tally.refused - tally.lost.length;
   const signalledAt = performance.now();
-  service.child.kill("SIGTERM");
-  const exitCode = await service.exited;
+  const exitCode = await instance.stop();
   const endedAfterMs = Math.round(performance.now() - signalledAt);
-  await Promise.all(lanes);
-  const wasRetired = await balancer;
+  await Promise.all(clients);
+  const wasUnready = await balancer;
   const missing = await withDatabase(options, dataDir, (database) => missingFrom(database, tally.written));
-  return { ...tally, missing, inFlightAtSignal, exitCode, endedAfterMs, wasRetired };
+  return { ...tally, missing, inFlightAtSignal, exitCode, endedAfterMs, wasUnready };
+}
+
+/** What is promised of a process that is stopped under load. */
+export function stopFigures(outcome: StopOutcome, { drainDelayMs }: StopOptions): Figure[] {
+  const { sent, answered, refused, lost, written, missing, exitCode } = outcome;
+  return [
+    { name: "calls", value: sent },
+    { name: "in flight at the signal", value: outcome.inFlightAtSignal },
+    { name: "calls lost", value: lost.length, atMost: 0 },
+    { name: "neither answered nor refused", value: sent - answered - refused, atMost: 0 },
+    { name: "acknowledged writes", value: written.length, atLeast: 101 },
+    { name: "acknowledged writes missing", value: missing.length, atMost: 0 },
+    { name: "exit code", value: exitCode ?? Number.NaN, atLeast: 0, atMost: 0 },
+    { name: "ended after, ms", value: outcome.endedAfterMs, atMost: 10_000 },
+    ...(drainDelayMs === 0
+      ? []
+      : [{ name: "balancers saw it unready", value: Number(outcome.wasUnready), atLeast: 1 }]),
+  ];
 }
 
 type OpenDatabase = Awaited<ReturnType<typeof openDatabase>>;
@@ -111,49 +143,15 @@ const newUser = (id: UserId) => ({
   isVerified: false,
 });
 
-function environmentOf({ databaseUrl, drainDelayMs, tls }: StopOptions, dataDir: string) {
-  return {
-    DATA_DIR: dataDir,
-    HTTP_PORT: "0",
-    GRPC_PORT: "0",
-    ADMIN_PORT: "0",
-    RATE_WRITES_PER_MINUTE: "0",
-    // A call that is refused because the machine is slow would count as lost.
-    MAX_CALLS_IN_FLIGHT: "0",
-    MAX_SERVICE_CALLS_IN_FLIGHT: "0",
-    MAX_CALLS_IN_FLIGHT_PER_USER: "0",
-    JWT_SECRET: minting.secret,
-    JWT_ISSUER: minting.issuer,
-    JWT_AUDIENCE: minting.audience,
-    JWT_SERVICE_AUDIENCE: minting.serviceAudience,
-    DRAIN_DELAY_MS: String(drainDelayMs),
-    ...(databaseUrl === undefined ? {} : { DATABASE_URL: databaseUrl }),
-    ...(tls === undefined ? {} : { TLS_CERT_FILE: tls.server.certFile, TLS_KEY_FILE: tls.server.keyFile }),
-  };
-}
-
-async function targetOf(service: RunningScript, { tls }: StopOptions): Promise<Target> {
-  const [line = "{}"] = /\{.*"listening".*\}/.exec(await service.sees(/"listening"/)) ?? [];
-  const { publicUrl, internalUrl } = JSON.parse(line);
-  const forServices = `Bearer ${await serviceToken("load", "access.read graph.read graph.write", minting)}`;
-  return {
-    url: { public: publicUrl, internal: internalUrl },
-    token: async (face, user) =>
-      face === "internal" ? forServices : `Bearer ${await userToken(user as UserId, minting)}`,
-    ca: tls?.ca,
-  };
-}
-
-/** Looks at `/readyz` as a balancer does until it says no. Resolves to whether it did: it may be gone instead. */
-async function watchReadiness({ url, ca }: Target, retired: () => void): Promise<boolean> {
+/** Probes `/readyz` as a balancer does until it is not 200. Resolves to whether it was 503: the process may have ended. */
+async function untilNotReady({ url, ca }: Target): Promise<boolean> {
   const connection = openHttp1(url.public, ca);
-  const look = { method: "GET", path: "/readyz", headers: {}, body: new Uint8Array() };
-  let outcome = await connection.send(look);
+  const probe = { method: "GET", path: "/readyz", headers: {}, body: new Uint8Array() };
+  let outcome = await connection.send(probe);
   while (outcome === "answered") {
-    await new Promise((resolve) => setTimeout(resolve, lookMs));
-    outcome = await connection.send(look);
+    await setTimeout(probeMs);
+    outcome = await connection.send(probe);
   }
-  retired();
   connection.close();
   return typeof outcome === "object" && outcome.lost === "status 503";
 }

@@ -1,7 +1,7 @@
 import type { ClientHttp2Session } from "node:http2";
 import { PrivacyControlService } from "../../../gen/nexgate/privacy/v1/privacy_control_service_pb.ts";
 import { exchange, frame, openSession, trailersOf } from "../../support/raw-http.ts";
-import type { Instance } from "./hostile-instance.ts";
+import type { Instance } from "./instance.ts";
 
 /** Asks a listener for the settings of a user, with any token; resolves to what an answer says of it. */
 export interface Asking extends Disposable {

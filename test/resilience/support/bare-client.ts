@@ -29,8 +29,8 @@ const changes = {
   mute: { method: PrivacyControlService.method.muteUser, schema: MuteUserRequestSchema },
 };
 
-export async function openBareClient({ url, token }: Target): Promise<BareClient> {
-  const client = await GrpcClient.open(url, token, 1);
+export async function openBareClient({ internalUrl, token }: Target): Promise<BareClient> {
+  const client = await GrpcClient.open(internalUrl, token, 1);
   return {
     prepare(change, user, other, timeoutMs) {
       const { method, schema } = changes[change];

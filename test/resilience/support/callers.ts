@@ -1,6 +1,6 @@
 import { userToken } from "../../../src/development/mint.ts";
 import type { UserId } from "../../../src/domain/ids.ts";
-import { type Instance, minting } from "./hostile-instance.ts";
+import { type Instance, minting } from "./instance.ts";
 
 /** Who calls: the headers that say so, and what each listener must answer to a method that it serves. */
 export interface Caller {

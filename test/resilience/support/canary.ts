@@ -1,6 +1,6 @@
 import { once } from "node:events";
 import { Worker } from "node:worker_threads";
-import type { Instance } from "./hostile-instance.ts";
+import type { Instance } from "./instance.ts";
 
 /** A client that only wants to be served, while others misbehave. */
 export interface Canary {

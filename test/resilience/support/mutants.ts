@@ -1,87 +1,276 @@
-import type { Backend } from "../../../src/store/backend.ts";
-import { type Database, type DatabaseOptions, databaseOn } from "../../../src/store/database.ts";
-import { openEmbedded } from "../../../src/store/embedded.ts";
-import type { SqlExecutor } from "../../../src/store/executor.ts";
-import { PooledConnection } from "../../../src/store/pooled-connection.ts";
-import { openPostgresql } from "../../../src/store/postgresql.ts";
+import { Code, ConnectError } from "@connectrpc/connect";
 
-/**
- * The store with one protection taken out. Each run has to fail on the mutant that it is meant for, or it proves
- * nothing.
- */
-export const mutants = {
-  /** Answers a transaction before it is committed. */
-  early: (options) => opened(options, (executor) => ({ ...executor, transaction: early(executor) })),
-
-  /** Leaves the statements of callers who have gone to themselves. */
-  uncancelled: (options) =>
-    opened(options, (executor) => ({
-      read: (statement, signal) => abandoned(executor.read(statement), signal),
-      transaction: (work, signal) => abandoned(executor.transaction(work), signal),
-    })),
-
-  /** Waits for as long as the database takes. */
-  patient: async (options) => {
-    const url = new URL(options.url ?? "");
-    for (const name of ["lock_timeout", "statement_timeout", "query_timeout"])
-      url.searchParams.set(name, "3600000");
-    const database = await opened({ ...options, url: url.href }, (executor) => executor);
-    return { ...database, watch: () => {} };
-  },
-
-  /** Keeps the connections to a server that was replaced. */
-  stale: (options) => {
-    PooledConnection.prototype.close = () => {};
-    return opened(options, (executor) => executor);
-  },
-
-  /** Keeps 1 KB of every call. */
-  leaky: (options) => {
-    const kept: unknown[] = [];
-    const leak = () => kept.push(new Array(128).fill(0));
-    return opened(options, (executor) => ({
-      read: (statement, signal) => {
-        leak();
-        return executor.read(statement, signal);
-      },
-      transaction: (work, signal) => {
-        leak();
-        return executor.transaction(work, signal);
-      },
-    }));
-  },
-} satisfies Record<string, (options: DatabaseOptions) => Promise<Database>>;
-
-export type Mutant = keyof typeof mutants;
-
-type Statements = Pick<SqlExecutor, "read" | "transaction">;
-
-/** The store whose statements pass what `alter` makes of them. */
-async function opened(
-  { url, dataDir = "", log = () => {} }: DatabaseOptions,
-  alter: (executor: Statements) => Statements,
-): Promise<Database> {
-  const backend = url === undefined ? await openEmbedded(dataDir, log) : await openPostgresql(url, log);
-  const altered = (executor: SqlExecutor) =>
-    alter({
-      read: (statement, signal) => executor.read(statement, signal),
-      transaction: (work, signal) => executor.transaction(work, signal),
-    }) as SqlExecutor;
-  const { executor, checks } = backend;
-  return databaseOn({ ...backend, executor: altered(executor), checks: altered(checks) } satisfies Backend);
+/** A change of what one module exports. */
+interface Replacement {
+  /** A path from the root of the project, or the name of a package. */
+  readonly module: string;
+  /** Makes each export that is replaced out of the original. */
+  readonly exports: Readonly<Record<string, (original: never) => unknown>>;
 }
 
-function early(executor: Statements): SqlExecutor["transaction"] {
-  return (work, signal) => {
-    const { promise, resolve, reject } = Promise.withResolvers<Awaited<ReturnType<typeof work>>>();
-    const answering = async (run: Parameters<typeof work>[0]) => {
-      const result = await work(run);
-      resolve(result);
-      return result;
+/** The service without one of its protections. */
+interface Mutant {
+  readonly replacements?: readonly Replacement[];
+  readonly environment?: Readonly<Record<string, string>>;
+}
+
+type Exports<Module> = { readonly [Name in keyof Module]?: (original: Module[Name]) => Module[Name] };
+
+/** Held to the types of the module, so that a mutant cannot outlive what it replaces. */
+function replace<Module>(module: string, exports: Exports<Module>): Replacement {
+  return { module, exports: exports as Replacement["exports"] };
+}
+
+type Executor = typeof import("../../../src/store/executor.ts");
+type Transaction = InstanceType<Executor["SqlExecutor"]>["transaction"];
+type Limits = typeof import("../../../src/http/listener-limits.ts");
+
+const executorPath = "src/store/executor.ts";
+
+/** Replaces the class that runs statements by one derived from it. */
+const executor = (SqlExecutor: (original: Executor["SqlExecutor"]) => Executor["SqlExecutor"]): Mutant => ({
+  replacements: [replace<Executor>(executorPath, { SqlExecutor })],
+});
+
+const listenerLimits = (changed: Partial<Limits["publicLimits"]>): Mutant => {
+  const change = (limits: Limits["publicLimits"]) => ({ ...limits, ...changed });
+  const exports = { publicLimits: change, internalLimits: change };
+  return { replacements: [replace<Limits>("src/http/listener-limits.ts", exports)] };
+};
+
+/**
+ * Every run must fail on a mutant of its own, or it proves nothing. A mutant exists in the process of a test alone, into
+ * which `inject-mutant.ts` brings it. This module loads nothing of the service itself: what is loaded before the
+ * injection stays as it is.
+ */
+export const mutants = {
+  "no scope check": {
+    replacements: [
+      replace<typeof import("../../../src/call/auth/tokens.ts")>("src/call/auth/tokens.ts", {
+        tokenVerifier: (original) => (keys, rules, options) => {
+          const verify = original(keys, rules, options);
+          const scopes = Object.assign(new Set<string>(), { has: () => true });
+          return (authorization) => {
+            const claims = verify(authorization);
+            if (!(claims instanceof Promise)) return { ...claims, scopes };
+            return claims.then((verified) => ({ ...verified, scopes }));
+          };
+        },
+      }),
+    ],
+  },
+  "any algorithm": {
+    replacements: [
+      replace<typeof import("jose")>("jose", {
+        jwtVerify: (original) =>
+          ((token: string, key: Uint8Array, options: object) =>
+            original(token, key, { ...options, algorithms: undefined } as object)) as never,
+      }),
+    ],
+  },
+  "keys of any age": {
+    replacements: [
+      replace<typeof import("../../../src/call/auth/token-keys.ts")>("src/call/auth/token-keys.ts", {
+        remoteKeys: (original) => (url, options) => original(url, { ...options, now: () => 0 }),
+      }),
+    ],
+  },
+  "no check of authorities": {
+    replacements: [
+      replace<typeof import("../../../src/http/authority.ts")>("src/http/authority.ts", {
+        authorityCheck: () => () => () => true,
+      }),
+    ],
+  },
+  "no check of framing": {
+    replacements: [
+      replace<typeof import("../../../src/http/normalize-request.ts")>("src/http/normalize-request.ts", {
+        isAmbiguous: () => () => false,
+      }),
+    ],
+  },
+  "no guard of path parameters": {
+    replacements: [
+      replace<typeof import("../../../src/rest/parameters.ts")>("src/rest/parameters.ts", {
+        pathReader: (original) => (fields) => {
+          const read = original(fields);
+          return (segments, into) => {
+            for (const segment of segments) decodeURIComponent(segment);
+            return read(segments, into);
+          };
+        },
+      }),
+    ],
+  },
+  /** What the sender did wrong counts as the service's own fault, as Connect has it. */
+  "no blame of senders": {
+    replacements: [
+      replace<typeof import("../../../src/call/errors.ts")>("src/call/errors.ts", {
+        toConnectError: (original) => (failure) => {
+          const isInternal = failure instanceof ConnectError && failure.code === Code.Internal;
+          return original(isInternal && failure.details.length === 0 ? new Error(failure.message) : failure);
+        },
+      }),
+    ],
+  },
+  "no time limits": listenerLimits({ handshakeMs: 3_600_000, sweepMs: 3_600_000 }),
+  "no bound of bytes": listenerLimits({ requestMemoryBytes: Number.POSITIVE_INFINITY }),
+  /** Looks whether the target blocks anyone, and takes longer when it does; the answers are the same. */
+  "an early return for who is blocked": {
+    replacements: [
+      replace<typeof import("../../../src/store/database.ts")>("src/store/database.ts", {
+        openDatabase: (original) => async (options) => {
+          const database = await original(options);
+          const { blocks } = database;
+          const unblock = blocks.unblock.bind(blocks);
+          const slowly: typeof unblock = async (actor, target, ...rest) => {
+            if ((await blocks.list(target, 1)).length === 0)
+              for (let i = 0; i < 20; i++) await blocks.list(actor, 1);
+            return unblock(actor, target, ...rest);
+          };
+          Object.assign(blocks, { unblock: slowly });
+          return database;
+        },
+      }),
+    ],
+  },
+
+  /** No limits of callers. */
+  unlimited: {
+    environment: { RATE_WRITES_PER_MINUTE: "0", MAX_CALLS_IN_FLIGHT: "0", MAX_CALLS_IN_FLIGHT_PER_USER: "0" },
+  },
+  /** No limit of one user's calls in flight. */
+  wide: { environment: { MAX_CALLS_IN_FLIGHT_PER_USER: "0" } },
+  /** A caller beyond a limit is refused without delay. */
+  prompt: {
+    replacements: [
+      replace<typeof import("../../../src/call/rate-limits/rate-limited-authenticator.ts")>(
+        "src/call/rate-limits/rate-limited-authenticator.ts",
+        { limitedGate: (original) => (gate, limits) => original(gate, { ...limits, holdMs: 0 }) },
+      ),
+    ],
+  },
+  /** Everything is taken, however much there is. */
+  unbounded: {
+    environment: { MAX_CALLS_IN_FLIGHT: "0", MAX_SERVICE_CALLS_IN_FLIGHT: "0" },
+    replacements: [
+      replace<typeof import("../../../src/service/coalescer.ts")>("src/service/coalescer.ts", {
+        Coalescer: (original) =>
+          class<Question, Fact> extends original<Question, Fact> {
+            override get full(): boolean {
+              return false;
+            }
+          },
+      }),
+    ],
+  },
+  /** The service ends at once when it is stopped. */
+  exit: {
+    replacements: [
+      replace<typeof import("../../../src/stop-on-signal.ts")>("src/stop-on-signal.ts", {
+        stopOnSignal: () => () => {
+          process.once("SIGTERM", () => process.exit());
+          return () => {};
+        },
+      }),
+    ],
+  },
+
+  /** Answers a transaction before it is committed. */
+  early: executor(
+    (original) =>
+      class extends original {
+        override transaction: Transaction = (work, ...rest) => {
+          const { promise, resolve, reject } = Promise.withResolvers<Awaited<ReturnType<typeof work>>>();
+          const answering = async (run: Parameters<typeof work>[0]) => {
+            const result = await work(run);
+            resolve(result);
+            return result;
+          };
+          super.transaction(answering, ...rest).catch(reject);
+          return promise;
+        };
+      },
+  ),
+  /** Leaves the statements of callers who no longer wait under way. */
+  uncancelled: executor(
+    (original) =>
+      class extends original {
+        override read: InstanceType<typeof original>["read"] = (statement, signal) =>
+          abandoned(super.read(statement), signal);
+        override transaction: Transaction = (work, signal, ...rest) =>
+          abandoned(super.transaction(work, undefined, ...rest), signal);
+      },
+  ),
+  /** Commits without asking whether the caller still waits. */
+  "a commit for nobody": executor(
+    (original) =>
+      class extends original {
+        override transaction: Transaction = (work, signal, ...rest) => {
+          if (signal !== undefined) Object.defineProperty(signal, "throwIfAborted", { value: () => {} });
+          return super.transaction(work, signal, ...rest);
+        };
+      },
+  ),
+  /** A late statement takes effect by itself. */
+  "changes outside of transactions": {
+    replacements: [
+      replace<typeof import("../../../src/store/statement.ts")>("src/store/statement.ts", {
+        queryTemplate: (original) => (build) => {
+          const make = original(build);
+          return (...values) => {
+            const query = make(...values);
+            return query.sql.startsWith("begin ") ? { ...query, sql: "select 1" } : query;
+          };
+        },
+      }),
+    ],
+  },
+  /** Waits for as long as the database takes. */
+  patient: {
+    replacements: [
+      replace<typeof import("../../../src/store/database.ts")>("src/store/database.ts", {
+        openDatabase: (original) => async (options) => {
+          const url = new URL(options.url ?? "");
+          for (const name of ["lock_timeout", "statement_timeout", "query_timeout"])
+            url.searchParams.set(name, "3600000");
+          return { ...(await original({ ...options, url: url.href })), watch: () => {} };
+        },
+      }),
+    ],
+  },
+  /** Keeps the connections to a server that was replaced. */
+  stale: {
+    replacements: [
+      replace<typeof import("../../../src/store/pooled-connection.ts")>("src/store/pooled-connection.ts", {
+        PooledConnection: (original) =>
+          class extends original {
+            override close = () => {};
+          },
+      }),
+    ],
+  },
+  /** Keeps 1 KB of every call. */
+  leaky: executor((original) => {
+    const kept: unknown[] = [];
+    const leak = () => kept.push(new Array(128).fill(0));
+    return class extends original {
+      override read: InstanceType<typeof original>["read"] = (...args) => {
+        leak();
+        return super.read(...args);
+      };
+      override transaction: Transaction = (...args) => {
+        leak();
+        return super.transaction(...args);
+      };
     };
-    executor.transaction(answering, signal).catch(reject);
-    return promise;
-  };
+  }),
+} satisfies Record<string, Mutant>;
+
+export type MutantName = keyof typeof mutants;
+
+export function mutantOf(name: MutantName): Mutant {
+  return mutants[name];
 }
 
 function abandoned<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {

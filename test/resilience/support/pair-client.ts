@@ -13,7 +13,7 @@ import { type Action, facts, readResult } from "./pair-model.ts";
 
 /** Where an instance of the service listens, and a token of a service for it. */
 export interface Target {
-  readonly url: string;
+  readonly internalUrl: string;
   readonly token: string;
 }
 
@@ -34,9 +34,9 @@ const unknownOutcomes = new Set([Code.Unavailable, Code.DeadlineExceeded]);
 /** No call takes as long; a run must end, whatever becomes of its calls. */
 const patienceMs = 20_000;
 
-export function openClient({ url, token }: Target): PairClient {
-  const sessionManager = new Http2SessionManager(url);
-  const transport = createGrpcTransport({ baseUrl: url, sessionManager });
+export function openClient({ internalUrl, token }: Target): PairClient {
+  const sessionManager = new Http2SessionManager(internalUrl);
+  const transport = createGrpcTransport({ baseUrl: internalUrl, sessionManager });
   const graph = createClient(GraphService, transport);
   const access = createClient(AccessService, transport);
   const control = createClient(PrivacyControlService, transport);

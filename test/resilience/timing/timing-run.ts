@@ -1,16 +1,16 @@
 import { randomUUID } from "node:crypto";
 import { openSession } from "../../support/raw-http.ts";
-import { type Instance, startInstance } from "../support/hostile-instance.ts";
-import { Problems, type Report } from "../support/hostile-report.ts";
+import { type Instance, startInstance } from "../support/instance.ts";
+import type { MutantName } from "../support/mutants.ts";
 import { randomOf } from "../support/random.ts";
-import type { MutantName } from "../support/source-mutants.ts";
+import { Problems, type Report } from "../support/report.ts";
 import { register } from "../support/users.ts";
 import { auc } from "./auc.ts";
 import { facesOf, type MakeCall, type TargetCall, targetCalls } from "./target-calls.ts";
 
 interface TimingRunOptions {
   readonly databaseUrl: string | undefined;
-  readonly mutant?: MutantName;
+  readonly mutant?: MutantName | undefined;
   readonly seed: number;
   readonly samples: number;
   /** The best that a classifier may do. */
@@ -35,7 +35,7 @@ export async function timingRun(options: TimingRunOptions): Promise<Report> {
   const { databaseUrl, mutant, seed, samples, most } = options;
   const problems = new Problems();
   const random = randomOf(seed);
-  await using instance = await startInstance({ databaseUrl, mutant });
+  await using instance = await startInstance({ database: databaseUrl, mutant });
   const session = openSession(instance.publicUrl);
   using closing = new DisposableStack();
   closing.defer(() => session.destroy());
@@ -64,12 +64,13 @@ export async function timingRun(options: TimingRunOptions): Promise<Report> {
     }
   }
 
-  const areas = [...times].map(([name, { blocking, other }]) => [name, auc(blocking, other)] as const);
-  for (const [name, area] of areas)
-    if (area > most) problems.add("told apart", `${name}: ${area.toFixed(3)}`);
+  const areas = [...times].map(([name, { blocking, other }]) => ({
+    name: `AUC, ${name}`,
+    value: auc(blocking, other),
+    atMost: most,
+  }));
   for (const fault of instance.faults) problems.add("a fault in the log", fault.slice(0, 500));
-  const figures = Object.fromEntries(areas.map(([name, area]) => [`AUC, ${name}`, area.toFixed(3)]));
-  return { figures: { samples: taken, ...figures }, problems: problems.list() };
+  return problems.report([{ name: "samples", value: taken }, ...areas]);
 }
 
 async function makeCallers(instance: Instance, make: MakeCall): Promise<Caller[]> {

@@ -1,5 +1,6 @@
 import { expect } from "chai";
 import { postgresUrl } from "../../support/cluster.ts";
+import { brokenLines, brokenNames } from "../support/report.ts";
 import { auc } from "./auc.ts";
 import { timingRun } from "./timing-run.ts";
 
@@ -7,18 +8,18 @@ import { timingRun } from "./timing-run.ts";
 const few = { samples: 2_400, most: 0.7 };
 const seed = Number(process.env.PROPERTY_SEED ?? 1);
 
-describe("the time of an answer", function () {
+describe("response time", function () {
   this.timeout(180_000);
 
-  it("does not tell who blocks whom", async () => {
-    const { problems } = await timingRun({ databaseUrl: await postgresUrl(), seed, ...few });
-    expect(problems).to.eql([]);
+  it("does not disclose who blocks whom", async () => {
+    const report = await timingRun({ databaseUrl: await postgresUrl(), seed, ...few });
+    expect(brokenLines(report)).to.eql([]);
   });
 
-  it("would tell it by an early return", async () => {
+  it("discloses it on the mutant with an early return", async () => {
     const mutant = "an early return for who is blocked";
-    const { problems } = await timingRun({ databaseUrl: await postgresUrl(), seed, ...few, mutant });
-    expect(problems.join("\n")).to.match(/told apart.*unblockUser/);
+    const { figures } = await timingRun({ databaseUrl: await postgresUrl(), seed, ...few, mutant });
+    expect(brokenNames(figures).join("\n")).to.match(/AUC.*unblockUser/);
   });
 
   it("is judged by the area under the curve", () => {

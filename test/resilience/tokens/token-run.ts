@@ -1,8 +1,8 @@
 import { randomUUID } from "node:crypto";
 import { type Asking, openAsking } from "../support/ask.ts";
-import { minting, startInstance } from "../support/hostile-instance.ts";
-import { Problems, type Report } from "../support/hostile-report.ts";
-import type { MutantName } from "../support/source-mutants.ts";
+import { minting, startInstance } from "../support/instance.ts";
+import type { MutantName } from "../support/mutants.ts";
+import { Problems, type Report } from "../support/report.ts";
 import { register } from "../support/users.ts";
 import { badSubjects } from "./bad-claims.ts";
 import { type Claims, hostileTokens } from "./hostile-tokens.ts";
@@ -12,11 +12,13 @@ import { type Signer, token } from "./sign.ts";
 
 interface TokenRunOptions {
   readonly databaseUrl: string | undefined;
-  readonly mutant?: MutantName;
+  readonly mutant?: MutantName | undefined;
   /** How many key ids that nobody knows are tried. */
   readonly keyIds: number;
 }
 
+/** Of both listeners, with a secret and with published keys. */
+const leastTokens = 4 * 60;
 const unauthenticated = 16;
 const unavailable = 14;
 /** How often a call is made that says nothing of its token: it found no database in time. */
@@ -83,7 +85,7 @@ export async function tokenRun({ databaseUrl, mutant, keyIds }: TokenRunOptions)
   }
 
   {
-    await using instance = await startInstance({ databaseUrl, mutant });
+    await using instance = await startInstance({ database: databaseUrl, mutant });
     await register(instance.internalUrl, await instance.serviceToken(), [user]);
     using ask = openAsking(instance);
     await tryAll(ask, minting.secret);
@@ -93,10 +95,15 @@ export async function tokenRun({ databaseUrl, mutant, keyIds }: TokenRunOptions)
   const key = await newKey("a", "ES256");
   await using server = await startKeyServer([key, await newKey("r", "RS256")]);
   const environment = { JWKS_URL: server.url };
-  await using instance = await startInstance({ databaseUrl, mutant, environment, clock: true });
+  await using instance = await startInstance({
+    database: databaseUrl,
+    mutant,
+    environment,
+    preload: "clock.ts",
+  });
   using ask = openAsking(instance);
   await tryAll(ask, key);
   const figures = await outage({ instance, ask, server, key, claims: claims.public, keyIds, problems });
   if (instance.ended() !== undefined) problems.add("the service ended", String(instance.ended()));
-  return { figures: { "hostile tokens": tokens, ...figures }, problems: problems.list() };
+  return problems.report([{ name: "hostile tokens", value: tokens, atLeast: leastTokens }, ...figures]);
 }
