@@ -4,7 +4,8 @@ import { expect } from "chai";
 import { HealthCheckRequestSchema } from "../../gen/grpc/health/v1/health_pb.ts";
 import { ServerReflectionRequestSchema } from "../../gen/grpc/reflection/v1/reflection_pb.ts";
 import { ImportEdgesRequestSchema } from "../../gen/nexgate/privacy/v1/graph_service_pb.ts";
-import { frame, openSession } from "../support/raw-http.ts";
+import { lengthPrefixed } from "../support/frames.ts";
+import { openSession } from "../support/raw-http.ts";
 import { scrape } from "../support/scrape.ts";
 import { startService, type TestService } from "../support/service.ts";
 
@@ -40,7 +41,7 @@ describe("a client that goes away in the middle of a stream", () => {
         authorization: `Bearer ${await service.serviceToken()}`,
       });
       stream.on("error", () => {});
-      stream.write(frame(Buffer.from(message)));
+      stream.write(lengthPrefixed(Buffer.from(message)));
       const inFlight = async (count: number) => {
         while ((await scrape(service.adminUrl)).value("privacy_control_calls_in_flight") !== count);
       };

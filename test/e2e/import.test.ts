@@ -12,7 +12,8 @@ import { UserSchema } from "../../gen/nexgate/privacy/v1/resources_pb.ts";
 import { reasonOf } from "../../src/call/errors.ts";
 import { openDatabase } from "../../src/store/database.ts";
 import type { ImportRepository } from "../../src/store/imports.ts";
-import { exchange, frame, openSession } from "../support/raw-http.ts";
+import { lengthPrefixed } from "../support/frames.ts";
+import { exchange, openSession } from "../support/raw-http.ts";
 import { startService, type TestService } from "../support/service.ts";
 
 type Message = MessageInitShape<typeof ImportEdgesRequestSchema>;
@@ -250,7 +251,7 @@ describe("an import over gRPC", () => {
         te: "trailers",
         authorization: `Bearer ${await service.serviceToken()}`,
       },
-      chunks: [frame(Buffer.from([0xff, 0xff]))],
+      chunks: [lengthPrefixed(Buffer.from([0xff, 0xff]))],
     });
     session.close();
     expect({ ...answer.headers, ...answer.trailers }["grpc-status"]).to.equal(String(Code.InvalidArgument));

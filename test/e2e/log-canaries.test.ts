@@ -15,9 +15,10 @@ import { PrivacyControlService } from "../../gen/nexgate/privacy/v1/privacy_cont
 import { serviceToken, userToken } from "../../src/development/mint.ts";
 import type { UserId } from "../../src/domain/ids.ts";
 import { postgresUrl } from "../support/cluster.ts";
+import { lengthPrefixed } from "../support/frames.ts";
 import { type FreezingProxy, startFreezingProxy } from "../support/freezing-proxy.ts";
 import { type RunningScript, runScript } from "../support/process.ts";
-import { exchange, frame, openSession } from "../support/raw-http.ts";
+import { exchange, openSession } from "../support/raw-http.ts";
 
 /** Everything that must not be in the log. */
 const canaries = new Set<string>();
@@ -201,7 +202,7 @@ describe("the log of a service at its most talkative", function () {
     const headers = { ":path": path, authorization, te: "trailers" };
     for (const type of ["application/grpc", "application/grpc-web+proto"]) {
       calls += 1;
-      const chunks = [frame(Buffer.from(canary()))];
+      const chunks = [lengthPrefixed(Buffer.from(canary()))];
       await exchange(session, { headers: { ...headers, "content-type": type }, chunks });
     }
     session.close();

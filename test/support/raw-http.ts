@@ -73,14 +73,6 @@ function comparable(headers: IncomingHttpHeaders): Record<string, unknown> {
   return { ...rest, ...(requestId === undefined ? {} : { "x-request-id": "an id" }) };
 }
 
-/** A gRPC frame. `length` may lie. */
-export function frame(payload: Uint8Array, { flags = 0, length = payload.length } = {}): Buffer {
-  const head = Buffer.alloc(5);
-  head[0] = flags;
-  head.writeUInt32BE(length >>> 0, 1);
-  return Buffer.concat([head, payload]);
-}
-
 /** Opens a bare TCP connection; `received` grows with what comes. */
 export async function openTcp(port: number): Promise<{ socket: Socket; received: () => string }> {
   const socket = connectTcp(port, "127.0.0.1");
@@ -98,25 +90,6 @@ export async function talk(port: number, text: string): Promise<string> {
   socket.write(text, "latin1");
   await closed;
   return received();
-}
-
-/** The preface of HTTP/2 (RFC 9113, 3.4). */
-export const preface = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
-
-/** One HTTP/2 frame (RFC 9113, 4.1). */
-export function http2Frame(type: number, flags: number, streamId: number, payload: Uint8Array): Buffer {
-  const head = Buffer.alloc(9);
-  head.writeUIntBE(payload.length, 0, 3);
-  head[3] = type;
-  head[4] = flags;
-  head.writeUInt32BE(streamId, 5);
-  return Buffer.concat([head, payload]);
-}
-
-/** A header block of literals without indexing or Huffman coding (RFC 7541, 6.2.2), up to 126 bytes each. */
-export function headerBlock(headers: readonly (readonly [string, string])[]): Buffer {
-  const text = (value: string) => Buffer.concat([Buffer.from([value.length]), Buffer.from(value, "latin1")]);
-  return Buffer.concat(headers.flatMap(([name, value]) => [Buffer.from([0]), text(name), text(value)]));
 }
 
 /** A protobuf field that no message here has, of so many bytes in all, 6 at least. */

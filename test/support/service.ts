@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { BlockList } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type CallOptions, Code, ConnectError, createClient, type Interceptor } from "@connectrpc/connect";
+import { type CallOptions, createClient } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
 import { pino } from "pino";
 import { GraphService } from "../../gen/nexgate/privacy/v1/graph_service_pb.ts";
@@ -13,6 +13,7 @@ import type { UserId } from "../../src/domain/ids.ts";
 import { openDatabase } from "../../src/store/database.ts";
 import { newDataDirectory } from "./data-directory.ts";
 import { type Conformance, publishedConformance, type RestAnswer } from "./openapi.ts";
+import { repeatedUpserts } from "./repeated-upserts.ts";
 
 const minting = {
   secret: "the secret that signs tokens in tests",
@@ -39,21 +40,6 @@ export const noInFlightLimits: Config["maxInFlight"] = {
 };
 
 const allScopes = "access.read graph.read graph.write users.act";
-
-/** Attempts to store users: a busy machine may be slow to open the first connections to the database. */
-const mostTries = 10;
-
-/** Retries a call while it is UNAVAILABLE: tests use `UpsertUsers` only to prepare their users. */
-const repeatedUpserts: Interceptor = (next) => async (request) => {
-  for (let tries = 1; ; tries++) {
-    try {
-      return await next(request);
-    } catch (failure) {
-      const isOver = request.method !== GraphService.method.upsertUsers || tries === mostTries;
-      if (isOver || ConnectError.from(failure).code !== Code.Unavailable) throw failure;
-    }
-  }
-};
 
 /** A service on free ports, and what a test needs to talk to it. */
 export interface TestService extends App {

@@ -1,5 +1,5 @@
-import { dataFrames, singleHeader } from "./frames.ts";
-import type { Exchange } from "./grpc-session.ts";
+import { dataFrames, headerBlock, lengthPrefixed } from "../../support/frames.ts";
+import type { GrpcRequest } from "../../support/grpc-session.ts";
 
 /** A request message and the message that must come back; undefined when any will do. */
 export interface Call {
@@ -7,6 +7,11 @@ export interface Call {
   readonly actor?: string;
   readonly request: Uint8Array;
   readonly reply: Uint8Array | undefined;
+}
+
+/** A request as it is sent, and the whole body of the right answer; undefined when any message will do. */
+export interface Exchange extends GrpcRequest {
+  readonly expected: Buffer | undefined;
 }
 
 /** The longest body that the flow control of one stream lets through at once (RFC 9113, 6.9.2). */
@@ -37,19 +42,14 @@ export function unpackExchanges(packed: Buffer): Exchange[] {
   };
   while (at < packed.length) {
     const actor = take(take(4).readUInt32BE()).toString();
-    const body = envelope(take(take(4).readUInt32BE()));
+    const body = lengthPrefixed(take(take(4).readUInt32BE()));
     if (body.length > maxBodyBytes) throw new Error("a request is longer than the window of a stream");
     const size = take(4).readUInt32BE();
-    const expected = size === anyReply ? undefined : envelope(take(size));
-    const header = actor === "" ? Buffer.alloc(0) : singleHeader("x-acting-user", actor);
-    exchanges.push({ header, frames: dataFrames(body), expected });
+    const expected = size === anyReply ? undefined : lengthPrefixed(take(size));
+    const after = actor === "" ? {} : { after: headerBlock([["x-acting-user", actor]]) };
+    exchanges.push({ ...after, frames: dataFrames(body), expected });
   }
   return exchanges;
-}
-
-/** A message as gRPC frames it, without compression. */
-export function envelope(message: Uint8Array): Buffer {
-  return Buffer.concat([Buffer.of(0), sizeOf(message.length), message]);
 }
 
 function sizeOf(bytes: number): Buffer {

@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
-import { unpackExchanges } from "./exchanges.ts";
-import { requestHead } from "./frames.ts";
-import { GrpcSession } from "./grpc-session.ts";
+import { requestHead } from "../../support/frames.ts";
+import { type GrpcAnswer, GrpcSession } from "../../support/grpc-session.ts";
+import { type Exchange, unpackExchanges } from "./exchanges.ts";
 import type { GrpcJob, LoadResult } from "./job.ts";
 
 /** How long calls may take to finish when the time is over. */
@@ -32,26 +32,28 @@ export async function runGrpcLoad(job: GrpcJob): Promise<LoadResult> {
   let until = from + job.ms;
   const cpuAtStart = process.cpuUsage();
   const sessions: GrpcSession[] = [];
+  const onAnswer = (session: GrpcSession, exchange: Exchange, answer: GrpcAnswer) => {
+    const now = performance.now();
+    const problem = problemOf(exchange, answer);
+    total += 1;
+    if (problem !== undefined) {
+      wrong += 1;
+      example ??= problem;
+      // A server that refuses everything at once would be asked for ever.
+      if (wrong > 1_000) until = now;
+    }
+    if (now >= from && now <= until) latencies[measured++ % maxSamples] = now - answer.sentAt;
+    start(session);
+  };
   const start = (session: GrpcSession) => {
     const isOver = performance.now() >= until || (job.once && next >= exchanges.length);
     const exchange = exchanges[next++ % exchanges.length];
-    if (!isOver && exchange !== undefined) session.call(exchange);
+    if (!isOver && exchange !== undefined)
+      session.call(exchange, (answer) => onAnswer(session, exchange, answer));
     else if (sessions.every(({ inFlight }) => inFlight === 0)) onIdle();
   };
   for (let index = 0; index < job.sessions; index++) {
-    const session: GrpcSession = new GrpcSession(url, head, (sentAt, problem) => {
-      const now = performance.now();
-      total += 1;
-      if (problem !== undefined) {
-        wrong += 1;
-        example ??= problem;
-        // A server that refuses everything at once would be asked for ever.
-        if (wrong > 1_000) until = now;
-      }
-      if (now >= from && now <= until) latencies[measured++ % maxSamples] = now - sentAt;
-      start(session);
-    });
-    sessions.push(session);
+    sessions.push(new GrpcSession(url, head));
   }
   for (const session of sessions) for (let open = 0; open < job.streams; open++) start(session);
 
@@ -79,6 +81,14 @@ export async function runGrpcLoad(job: GrpcJob): Promise<LoadResult> {
     example,
     generatorShare: (user + system) / 1_000 / (endedAt - startedAt),
   };
+}
+
+/** What is wrong with an answer. One has a message if and only if the call went well. */
+function problemOf({ expected }: Exchange, { reply, failure }: GrpcAnswer): string | undefined {
+  if (failure !== undefined) return failure;
+  if (reply === undefined) return "the call failed";
+  if (expected === undefined || expected.equals(reply)) return undefined;
+  return `${reply.subarray(0, 40).toString("hex")} instead of ${expected.subarray(0, 40).toString("hex")}`;
 }
 
 if (import.meta.main) {

@@ -1,16 +1,17 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { lengthPrefixed } from "../../support/frames.ts";
 import { emptyPath } from "../empty-service.ts";
 import type { Comparison, Contender } from "../harness/comparison.ts";
 import { repeatLoad } from "../harness/loads.ts";
 import type { Server } from "../harness/processes.ts";
-import { envelope } from "../load/exchanges.ts";
+
 import type { Setting } from "../setting.ts";
 
 /** A method without work: what the way of a call costs. */
 export function emptyRows({ folder, servers, serviceToken }: Setting): Comparison[] {
   const bodyFile = join(folder, "empty-message");
-  writeFileSync(bodyFile, envelope(new Uint8Array()));
+  writeFileSync(bodyFile, lengthPrefixed(new Uint8Array()));
   const contender = (name: string, server: Server): Contender => ({
     name,
     server,

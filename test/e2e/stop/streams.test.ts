@@ -9,7 +9,8 @@ import {
 } from "../../../gen/grpc/health/v1/health_pb.ts";
 import { ServerReflection } from "../../../gen/grpc/reflection/v1/reflection_pb.ts";
 import { postgresUrl } from "../../support/cluster.ts";
-import { frame, openSession } from "../../support/raw-http.ts";
+import { lengthPrefixed } from "../../support/frames.ts";
+import { openSession } from "../../support/raw-http.ts";
 import { startService, type TestService } from "../../support/service.ts";
 
 describe("a service that stops", function () {
@@ -95,7 +96,7 @@ describe("a service that stops", function () {
     });
     stream.on("error", () => {});
     // Never to be completed.
-    stream.write(frame(Buffer.alloc(10)).subarray(0, 8));
+    stream.write(lengthPrefixed(Buffer.alloc(10)).subarray(0, 8));
     await new Promise((resolve) => session.ping(resolve));
     const closed = new Promise((resolve) => stream.once("close", resolve));
     expect(await stop(200)).to.equal(1);

@@ -7,8 +7,9 @@ import { create, toBinary } from "@bufbuild/protobuf";
 import { expect } from "chai";
 import { GetUserRequestSchema } from "../../../gen/nexgate/privacy/v1/graph_service_pb.ts";
 import { byGrpcio, byGrpcJs, type MakeCalls } from "../../resilience/fuzz/peers.ts";
+import { lengthPrefixed } from "../../support/frames.ts";
 import { isNeeded } from "../../support/programs.ts";
-import { exchange, frame, openSession, talk } from "../../support/raw-http.ts";
+import { exchange, openSession, talk } from "../../support/raw-http.ts";
 import { aUserId, startTestServer, type TestServer } from "../../support/transport-server.ts";
 
 const path = "/nexgate.privacy.v1.GraphService/GetUser";
@@ -46,7 +47,7 @@ for (const fastPath of [true, false]) {
             "content-type": type,
             authorization: "t",
           };
-          const chunks = [type === "application/grpc" ? frame(message) : message];
+          const chunks = [type === "application/grpc" ? lengthPrefixed(message) : message];
           const answer = await exchange(session, { headers, chunks });
           expect([answer.headers[":status"], answer.reset]).to.eql([200, 0]);
           if (type === "application/grpc") expect(answer.trailers["grpc-status"]).to.equal("0");

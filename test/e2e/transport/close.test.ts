@@ -4,7 +4,8 @@ import { connect as connectTcp } from "node:net";
 import { create, toBinary } from "@bufbuild/protobuf";
 import { expect } from "chai";
 import { GetUserRequestSchema } from "../../../gen/nexgate/privacy/v1/graph_service_pb.ts";
-import { exchange, frame, openSession, openTcp, preface } from "../../support/raw-http.ts";
+import { lengthPrefixed, preface } from "../../support/frames.ts";
+import { exchange, openSession, openTcp } from "../../support/raw-http.ts";
 import { aUserId, doHeader, startTestServer, type TestServer } from "../../support/transport-server.ts";
 
 const path = "/nexgate.privacy.v1.GraphService/GetUser";
@@ -23,7 +24,7 @@ describe("a listener that closes", () => {
     const session = openSession(server.listener.url);
     const away = once(session, "goaway");
     const handling = server.seen.next();
-    const answer = exchange(session, { headers: held, chunks: [frame(message)] });
+    const answer = exchange(session, { headers: held, chunks: [lengthPrefixed(message)] });
     await handling;
     const closing = server.listener.close(longGrace);
     await away;
@@ -64,9 +65,9 @@ describe("a listener that closes", () => {
   it("refuses a stream of which it knew nothing at its GOAWAY, so that it may be repeated", async () => {
     const session = openSession(server.listener.url);
     const headers = { ...held, [doHeader]: "" };
-    await exchange(session, { headers, chunks: [frame(message)] });
+    await exchange(session, { headers, chunks: [lengthPrefixed(message)] });
     const closing = server.listener.close(longGrace);
-    const crossing = await exchange(session, { headers, chunks: [frame(message)] });
+    const crossing = await exchange(session, { headers, chunks: [lengthPrefixed(message)] });
     expect(crossing).to.deep.include({ reset: constants.NGHTTP2_REFUSED_STREAM, trailers: {} });
     expect(server.seen.contexts).to.have.length(1);
     await closing;
@@ -80,7 +81,7 @@ describe("a listener that closes", () => {
     resting.socket.write("GET /x HTTP/1.1\r\nHost: h\r\n\r\n");
     while (!resting.received().includes("\r\n\r\n")) await once(resting.socket, "data");
     const session = openSession(server.listener.url);
-    await exchange(session, { headers: { ...held, [doHeader]: "" }, chunks: [frame(message)] });
+    await exchange(session, { headers: { ...held, [doHeader]: "" }, chunks: [lengthPrefixed(message)] });
     const closed = [once(untold.socket, "close"), once(resting.socket, "close"), once(session, "close")];
     await server.listener.close(longGrace);
     await Promise.all(closed);
@@ -97,7 +98,7 @@ describe("a listener that closes", () => {
   it("destroys what is stuck when its grace is over, and aborts the calls", async () => {
     const session = openSession(server.listener.url);
     const overHttp2 = server.seen.next();
-    const answer = exchange(session, { headers: held, chunks: [frame(message)] });
+    const answer = exchange(session, { headers: held, chunks: [lengthPrefixed(message)] });
     const { signal } = await overHttp2;
     const { socket } = await openTcp(server.listener.port);
     const overHttp1 = server.seen.next();
@@ -115,7 +116,7 @@ describe("a listener that closes", () => {
   it("may be told to hurry", async () => {
     const session = openSession(server.listener.url);
     const handling = server.seen.next();
-    const answer = exchange(session, { headers: held, chunks: [frame(message)] });
+    const answer = exchange(session, { headers: held, chunks: [lengthPrefixed(message)] });
     await handling;
     const patient = server.listener.close(longGrace);
     await server.listener.close(0);

@@ -3,7 +3,8 @@ import { connect, type Socket } from "node:net";
 import { setTimeout } from "node:timers/promises";
 import { expect } from "chai";
 import type { ListenerLimits } from "../../../src/http/listener-limits.ts";
-import { headerBlock, http2Frame, openSession, openTcp, preface } from "../../support/raw-http.ts";
+import { headerBlock, http2Frame, preface } from "../../support/frames.ts";
+import { openSession, openTcp } from "../../support/raw-http.ts";
 import { startTestServer, type TestServer } from "../../support/transport-server.ts";
 
 const largeAnswer = Buffer.alloc(16 * 1024 * 1024, "a");

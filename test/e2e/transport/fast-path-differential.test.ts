@@ -5,20 +5,14 @@ import { expect } from "chai";
 import fc from "fast-check";
 import { GetUserRequestSchema } from "../../../gen/nexgate/privacy/v1/graph_service_pb.ts";
 import { canMakeCertificates, listenTls, makeAuthority } from "../../support/certificates.ts";
-import {
-  type Answer,
-  exchange,
-  frame,
-  openSession,
-  type RawRequest,
-  unknownField,
-} from "../../support/raw-http.ts";
+import { lengthPrefixed } from "../../support/frames.ts";
+import { type Answer, exchange, openSession, type RawRequest, unknownField } from "../../support/raw-http.ts";
 import { aUserId, doHeader, startTestServer, type TestServer } from "../../support/transport-server.ts";
 
 const readMaxBytes = 4_096;
 const getUserPath = "/nexgate.privacy.v1.GraphService/GetUser";
 const message = toBinary(GetUserRequestSchema, create(GetUserRequestSchema, { userId: aUserId }));
-const good = frame(message);
+const good = lengthPrefixed(message);
 
 const base = { ":path": getUserPath, "content-type": "application/grpc", te: "trailers", authorization: "t" };
 
@@ -43,12 +37,18 @@ const cases: Case[] = [
     "a good message and more of an open request",
     open(good.subarray(0, 10), good.subarray(10), Buffer.alloc(100)),
   ],
-  ["a message too large of an open request", open(frame(Buffer.alloc(0), { length: readMaxBytes + 1 }))],
+  [
+    "a message too large of an open request",
+    open(lengthPrefixed(Buffer.alloc(0), { length: readMaxBytes + 1 })),
+  ],
   [
     "a compressed flag of an open request, bit by bit",
-    open(frame(message, { flags: 1 }).subarray(0, 10), frame(message, { flags: 1 }).subarray(10)),
+    open(
+      lengthPrefixed(message, { flags: 1 }).subarray(0, 10),
+      lengthPrefixed(message, { flags: 1 }).subarray(10),
+    ),
   ],
-  ["invalid protobuf of an open request", open(frame(Buffer.from([0x0a, 0x7f, 1])), good)],
+  ["invalid protobuf of an open request", open(lengthPrefixed(Buffer.from([0x0a, 0x7f, 1])), good)],
   ["no token of an open request", { ...without("authorization"), open: true }],
   [
     "a good call, bit by bit",
@@ -63,7 +63,7 @@ const cases: Case[] = [
     "a call with an empty message",
     {
       headers: { ...base, ":path": "/nexgate.privacy.v1.PrivacyControlService/GetPrivacySettings" },
-      chunks: [frame(Buffer.alloc(0))],
+      chunks: [lengthPrefixed(Buffer.alloc(0))],
     },
   ],
   [
@@ -82,44 +82,56 @@ const cases: Case[] = [
     { headers: { ...base, ":path": "/nexgate.privacy.v1.NoService/GetUser" }, chunks: [good] },
   ],
   ["a path with a query", { headers: { ...base, ":path": `${getUserPath}?a=b` }, chunks: [good] }],
-  ["a message that breaks a rule", withBody(frame(Buffer.from([0x0a, 1, 0x61])))],
+  ["a message that breaks a rule", withBody(lengthPrefixed(Buffer.from([0x0a, 1, 0x61])))],
   [
     "a message as large as allowed",
     {
       headers: { ...base, ":path": "/nexgate.privacy.v1.GraphService/UpsertUsers" },
-      chunks: [frame(unknownField(readMaxBytes))],
+      chunks: [lengthPrefixed(unknownField(readMaxBytes))],
     },
   ],
-  ["a message too large by its prefix", withBody(frame(Buffer.alloc(10), { length: readMaxBytes + 1 }))],
-  ["a message far too large by its prefix", withBody(frame(Buffer.alloc(10), { length: 0xffff_ffff }))],
-  ["a message too large by its bytes", withBody(frame(unknownField(readMaxBytes + 1)))],
-  ["a message much too large by its bytes", withBody(frame(Buffer.alloc(300_000, 1)))],
+  [
+    "a message too large by its prefix",
+    withBody(lengthPrefixed(Buffer.alloc(10), { length: readMaxBytes + 1 })),
+  ],
+  [
+    "a message far too large by its prefix",
+    withBody(lengthPrefixed(Buffer.alloc(10), { length: 0xffff_ffff })),
+  ],
+  ["a message too large by its bytes", withBody(lengthPrefixed(unknownField(readMaxBytes + 1)))],
+  ["a message much too large by its bytes", withBody(lengthPrefixed(Buffer.alloc(300_000, 1)))],
   ["bytes far beyond a good frame", withBody(good, Buffer.alloc(60_000, 1))],
-  ["a length that is short", withBody(frame(message, { length: message.length - 1 }))],
-  ["a length that is long", withBody(frame(message, { length: message.length + 1 }))],
+  ["a length that is short", withBody(lengthPrefixed(message, { length: message.length - 1 }))],
+  ["a length that is long", withBody(lengthPrefixed(message, { length: message.length + 1 }))],
   ["a truncated prefix", withBody(good.subarray(0, 3))],
   ["a prefix alone", withBody(good.subarray(0, 5))],
   ["no message", withBody()],
   ["two messages", withBody(good, good)],
   ["two messages in one chunk", withBody(Buffer.concat([good, good]))],
   ["a good message and garbage", withBody(Buffer.concat([good, Buffer.from([7, 7, 7])]))],
-  ["a good and a too large message", withBody(Buffer.concat([good, frame(message, { length: 9_999 })]))],
-  ["a compressed flag without an encoding", withBody(frame(message, { flags: 1 }))],
+  [
+    "a good and a too large message",
+    withBody(Buffer.concat([good, lengthPrefixed(message, { length: 9_999 })])),
+  ],
+  ["a compressed flag without an encoding", withBody(lengthPrefixed(message, { flags: 1 }))],
   [
     "a compressed flag with identity",
-    withHeaders({ "grpc-encoding": "identity" }, [frame(message, { flags: 1 })]),
+    withHeaders({ "grpc-encoding": "identity" }, [lengthPrefixed(message, { flags: 1 })]),
   ],
   ["identity encoding", withHeaders({ "grpc-encoding": "identity" })],
-  ["a gzip message", withHeaders({ "grpc-encoding": "gzip" }, [frame(gzipSync(message), { flags: 1 })])],
+  [
+    "a gzip message",
+    withHeaders({ "grpc-encoding": "gzip" }, [lengthPrefixed(gzipSync(message), { flags: 1 })]),
+  ],
   ["a gzip encoding without the flag", withHeaders({ "grpc-encoding": "gzip" })],
-  ["broken gzip", withHeaders({ "grpc-encoding": "gzip" }, [frame(message, { flags: 1 })])],
+  ["broken gzip", withHeaders({ "grpc-encoding": "gzip" }, [lengthPrefixed(message, { flags: 1 })])],
   ["an unknown encoding", withHeaders({ "grpc-encoding": "snappy" })],
-  ["reserved flags", withBody(frame(message, { flags: 2 }))],
-  ["an end-of-stream flag", withBody(frame(message, { flags: 0x80 }))],
-  ["all flags", withBody(frame(message, { flags: 0xff }))],
-  ["invalid protobuf", withBody(frame(Buffer.from([0x0a, 0x7f, 1])))],
-  ["invalid UTF-8", withBody(frame(Buffer.from([0x0a, 2, 0xc3, 0x28])))],
-  ["an unknown field", withBody(frame(Buffer.concat([message, unknownField(10)])))],
+  ["reserved flags", withBody(lengthPrefixed(message, { flags: 2 }))],
+  ["an end-of-stream flag", withBody(lengthPrefixed(message, { flags: 0x80 }))],
+  ["all flags", withBody(lengthPrefixed(message, { flags: 0xff }))],
+  ["invalid protobuf", withBody(lengthPrefixed(Buffer.from([0x0a, 0x7f, 1])))],
+  ["invalid UTF-8", withBody(lengthPrefixed(Buffer.from([0x0a, 2, 0xc3, 0x28])))],
+  ["an unknown field", withBody(lengthPrefixed(Buffer.concat([message, unknownField(10)])))],
   ["gzip accepted for a small reply", withHeaders({ "grpc-accept-encoding": "identity,deflate,gzip" })],
   [
     "gzip accepted for a large reply",
@@ -132,7 +144,10 @@ const cases: Case[] = [
   ["no te", without("te")],
   ["no content type", without("content-type")],
   ["no token", without("authorization")],
-  ["no token and a large body", { ...without("authorization"), chunks: [frame(Buffer.alloc(4_000))] }],
+  [
+    "no token and a large body",
+    { ...without("authorization"), chunks: [lengthPrefixed(Buffer.alloc(4_000))] },
+  ],
   ["no token and a bad body", { ...without("authorization"), chunks: [Buffer.alloc(4_000, 7)] }],
   [
     "no token and a bad timeout",
@@ -168,12 +183,12 @@ const cases: Case[] = [
   [
     "application/grpc+json",
     withHeaders({ "content-type": "application/grpc+json" }, [
-      frame(Buffer.from(JSON.stringify({ userId: aUserId }))),
+      lengthPrefixed(Buffer.from(JSON.stringify({ userId: aUserId }))),
     ]),
   ],
   [
     "malformed application/grpc+json",
-    withHeaders({ "content-type": "application/grpc+json" }, [frame(Buffer.from("{"))]),
+    withHeaders({ "content-type": "application/grpc+json" }, [lengthPrefixed(Buffer.from("{"))]),
   ],
   ["application/grpc;charset=utf-8", withHeaders({ "content-type": "application/grpc;charset=utf-8" })],
   ["APPLICATION/GRPC", withHeaders({ "content-type": "APPLICATION/GRPC" })],
@@ -246,7 +261,7 @@ describe("the gRPC fast path against Connect's adapter", () => {
           async (pieces, cut, authorization) => {
             const body = Buffer.concat(
               pieces.map(({ payload, flags, lie }) =>
-                frame(payload, { flags, length: payload.length + lie }),
+                lengthPrefixed(payload, { flags, length: payload.length + lie }),
               ),
             );
             const kept = cut > 100 ? body : body.subarray(0, Math.max(0, body.length - cut));

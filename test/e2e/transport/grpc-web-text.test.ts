@@ -8,11 +8,14 @@ import {
   GetUserResponseSchema,
 } from "../../../gen/nexgate/privacy/v1/graph_service_pb.ts";
 import { HealthState, healthService } from "../../../src/grpc/health.ts";
-import { exchange, frame, openSession } from "../../support/raw-http.ts";
+import { lengthPrefixed } from "../../support/frames.ts";
+import { exchange, openSession } from "../../support/raw-http.ts";
 import { aUserId, doHeader, startTestServer, type TestServer } from "../../support/transport-server.ts";
 
 const path = "/nexgate.privacy.v1.GraphService/GetUser";
-const message = frame(toBinary(GetUserRequestSchema, create(GetUserRequestSchema, { userId: aUserId })));
+const message = lengthPrefixed(
+  toBinary(GetUserRequestSchema, create(GetUserRequestSchema, { userId: aUserId })),
+);
 const trailerFlag = 0x80;
 
 /** The bytes of an answer whose parts were padded one by one. */
@@ -86,7 +89,12 @@ for (const face of ["internal", "public"] as const) {
       ["text that is no base64", "~~~~", {}, 3],
       ["base64 that ends too early", message.toString("base64").slice(0, -1), {}, 3],
       ["padding in the wrong place", `=${message.toString("base64")}===`, {}, 3],
-      ["a message too large", frame(Buffer.alloc(10), { length: 5_000_000 }).toString("base64"), {}, 8],
+      [
+        "a message too large",
+        lengthPrefixed(Buffer.alloc(10), { length: 5_000_000 }).toString("base64"),
+        {},
+        8,
+      ],
       ["no token", message.toString("base64"), { authorization: "expired" }, 16],
       ["a handler that fails", message.toString("base64"), { [doHeader]: "privacy-error" }, 5],
     ] as const)
@@ -103,7 +111,7 @@ for (const face of ["internal", "public"] as const) {
         "content-type": "application/grpc-web-text",
       });
       stream.on("error", () => {});
-      stream.end(frame(Buffer.alloc(0)).toString("base64"));
+      stream.end(lengthPrefixed(Buffer.alloc(0)).toString("base64"));
       const [chunk] = await once(stream, "data");
       const [first] = framesOf(decoded(chunk.toString()));
       expect(fromBinary(HealthCheckResponseSchema, first?.data ?? Buffer.alloc(0)).status).to.equal(1);

@@ -8,7 +8,8 @@ import {
 import { expect } from "chai";
 import fc from "fast-check";
 import { PrivacyControlService } from "../../../gen/nexgate/privacy/v1/privacy_control_service_pb.ts";
-import { exchange, http2Frame, openSession, openTcp, preface, talk } from "../../support/raw-http.ts";
+import { http2Frame, preface } from "../../support/frames.ts";
+import { exchange, openSession, openTcp, talk } from "../../support/raw-http.ts";
 import { secretText, startTestServer, type TestServer } from "../../support/transport-server.ts";
 
 const envelopeKeys = ["success", "httpStatus", "message", "action_time", "data"];

@@ -7,16 +7,8 @@ import { GetUserRequestSchema } from "../../../gen/nexgate/privacy/v1/graph_serv
 import { HealthState, healthService } from "../../../src/grpc/health.ts";
 import { reflectionServices } from "../../../src/grpc/reflection.ts";
 import { internalLimits, type ListenerLimits } from "../../../src/http/listener-limits.ts";
-import {
-  exchange,
-  frame,
-  headerBlock,
-  http2Frame,
-  openSession,
-  openTcp,
-  preface,
-  talk,
-} from "../../support/raw-http.ts";
+import { headerBlock, http2Frame, lengthPrefixed, preface } from "../../support/frames.ts";
+import { exchange, openSession, openTcp, talk } from "../../support/raw-http.ts";
 import { aUserId, startTestServer, type TestServer } from "../../support/transport-server.ts";
 
 const short = {
@@ -189,7 +181,7 @@ describe("trap 3, clients that take their time", () => {
     it("lose a response that they do not take", async () => {
       const session = openSession(server.listener.url);
       const stream = session.request({ ...grpcHeaders, "x-size": "1000000" }, { endStream: false });
-      stream.end(frame(message));
+      stream.end(lengthPrefixed(message));
       stream.pause();
       await closed(stream);
       expect(stream.rstCode).to.equal(constants.NGHTTP2_CANCEL);
@@ -210,7 +202,7 @@ describe("trap 3, clients that take their time", () => {
       const session = openSession(server.listener.url);
       const handling = server.seen.next();
       const stream = session.request({ ...grpcHeaders, "x-do": "hold" }, { endStream: false });
-      stream.end(frame(message));
+      stream.end(lengthPrefixed(message));
       await handling;
       const trailers = once(stream, "trailers");
       setTimeout(() => server.release(), 500);
@@ -287,7 +279,10 @@ describe("trap 3, clients that take their time", () => {
       );
       while (!received().includes("finished")) await once(socket, "data");
       const client = openSession(quiet.listener.url);
-      await exchange(client, { headers: { ...grpcHeaders, te: "trailers" }, chunks: [frame(message)] });
+      await exchange(client, {
+        headers: { ...grpcHeaders, te: "trailers" },
+        chunks: [lengthPrefixed(message)],
+      });
       expect(quiet.lines.map(({ code }) => code)).to.eql(["ok"]);
       client.destroy();
       socket.destroy();
@@ -302,7 +297,7 @@ describe("trap 3, clients that take their time", () => {
     const session = openSession(strict.listener.url);
     const watch = () => {
       const stream = session.request({ ...grpcHeaders, ":path": "/grpc.health.v1.Health/Watch" });
-      stream.end(frame(new Uint8Array()));
+      stream.end(lengthPrefixed(new Uint8Array()));
       return stream;
     };
     const open = [watch(), watch()];

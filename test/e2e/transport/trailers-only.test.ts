@@ -9,12 +9,15 @@ import { GetUserRequestSchema } from "../../../gen/nexgate/privacy/v1/graph_serv
 import { service } from "../../../src/call/service.ts";
 import { HealthState, healthService } from "../../../src/grpc/health.ts";
 import { reflectionServices } from "../../../src/grpc/reflection.ts";
-import { frame, openSession, type RawRequest } from "../../support/raw-http.ts";
+import { lengthPrefixed } from "../../support/frames.ts";
+import { openSession, type RawRequest } from "../../support/raw-http.ts";
 import { aUserId, doHeader, startTestServer, type TestServer } from "../../support/transport-server.ts";
 
 const graph = "/nexgate.privacy.v1.GraphService";
-const user = frame(toBinary(GetUserRequestSchema, create(GetUserRequestSchema, { userId: aUserId })));
-const unknownService = frame(
+const user = lengthPrefixed(
+  toBinary(GetUserRequestSchema, create(GetUserRequestSchema, { userId: aUserId })),
+);
+const unknownService = lengthPrefixed(
   toBinary(HealthCheckRequestSchema, create(HealthCheckRequestSchema, { service: "no.Service" })),
 );
 const call = (path: string, chunks: Buffer[], headers: Record<string, string> = {}): RawRequest => ({
@@ -42,18 +45,30 @@ const failures: [name: string, request: RawRequest, status: string][] = [
   ["a web page", getUser({ [doHeader]: "privacy-error", origin: "https://app.example" }), "5"],
   [
     "application/grpc+json",
-    call(`${graph}/GetUser`, [frame(Buffer.from("{"))], { "content-type": "application/grpc+json" }),
+    call(`${graph}/GetUser`, [lengthPrefixed(Buffer.from("{"))], { "content-type": "application/grpc+json" }),
     "3",
   ],
-  ["a message too large", call(`${graph}/GetUser`, [frame(Buffer.alloc(10), { length: 5_000_000 })]), "8"],
   [
-    "an open request with a message too large",
-    { ...call(`${graph}/GetUser`, [frame(Buffer.alloc(10), { length: 5_000_000 })]), open: true },
+    "a message too large",
+    call(`${graph}/GetUser`, [lengthPrefixed(Buffer.alloc(10), { length: 5_000_000 })]),
     "8",
   ],
-  ["a message that cannot be parsed", call(`${graph}/GetUser`, [frame(Buffer.from([0x0a, 0x7f, 1]))]), "3"],
+  [
+    "an open request with a message too large",
+    { ...call(`${graph}/GetUser`, [lengthPrefixed(Buffer.alloc(10), { length: 5_000_000 })]), open: true },
+    "8",
+  ],
+  [
+    "a message that cannot be parsed",
+    call(`${graph}/GetUser`, [lengthPrefixed(Buffer.from([0x0a, 0x7f, 1]))]),
+    "3",
+  ],
   ["no message", call(`${graph}/GetUser`, []), "12"],
-  ["a message that breaks a rule", call(`${graph}/GetUser`, [frame(Buffer.from([0x0a, 1, 0x61]))]), "3"],
+  [
+    "a message that breaks a rule",
+    call(`${graph}/GetUser`, [lengthPrefixed(Buffer.from([0x0a, 1, 0x61]))]),
+    "3",
+  ],
   ["a method that is not implemented", call(`${graph}/DeleteUser`, [user]), "12"],
   [
     "a stream that fails before its first message",
@@ -66,12 +81,14 @@ const failures: [name: string, request: RawRequest, status: string][] = [
   ["health of an unknown service", call("/grpc.health.v1.Health/Check", [unknownService]), "5"],
   [
     "a health check that cannot be parsed",
-    call("/grpc.health.v1.Health/Watch", [frame(Buffer.from([0x0a, 0x7f, 1]))]),
+    call("/grpc.health.v1.Health/Watch", [lengthPrefixed(Buffer.from([0x0a, 0x7f, 1]))]),
     "3",
   ],
   [
     "a reflection request that cannot be parsed",
-    call("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", [frame(Buffer.from([0x0a, 0x7f, 1]))]),
+    call("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", [
+      lengthPrefixed(Buffer.from([0x0a, 0x7f, 1])),
+    ]),
     "3",
   ],
 ];

@@ -13,18 +13,8 @@ import { ErrorInfoSchema } from "../../../gen/google/rpc/error_details_pb.ts";
 import { Health } from "../../../gen/grpc/health/v1/health_pb.ts";
 import { GetUserRequestSchema, GraphService } from "../../../gen/nexgate/privacy/v1/graph_service_pb.ts";
 import { service } from "../../../src/call/service.ts";
-import {
-  exchange,
-  frame,
-  headerBlock,
-  http2Frame,
-  openSession,
-  openTcp,
-  preface,
-  talk,
-  trailersOf,
-  unknownField,
-} from "../../support/raw-http.ts";
+import { headerBlock, http2Frame, lengthPrefixed, preface } from "../../support/frames.ts";
+import { exchange, openSession, openTcp, talk, trailersOf, unknownField } from "../../support/raw-http.ts";
 import {
   aUserId,
   doHeader,
@@ -83,7 +73,7 @@ for (const fastPath of [true, false]) {
           const session = openSession(internal.listener.url);
           for (const type of ["application/grpc", "application/json"]) {
             const headers = { ...grpcHeaders, ":authority": authority, "content-type": type };
-            const answer = await exchange(session, { headers, chunks: [frame(message)] });
+            const answer = await exchange(session, { headers, chunks: [lengthPrefixed(message)] });
             expect(answer.reset).to.equal(constants.NGHTTP2_PROTOCOL_ERROR);
           }
           session.destroy();
@@ -124,7 +114,7 @@ for (const fastPath of [true, false]) {
         const before = process.memoryUsage().rss;
         const session = openSession(internal.listener.url);
         const headers = { ...grpcHeaders, authorization: "t", "grpc-encoding": "gzip" };
-        const answer = await exchange(session, { headers, chunks: [frame(bomb, { flags: 1 })] });
+        const answer = await exchange(session, { headers, chunks: [lengthPrefixed(bomb, { flags: 1 })] });
         expect(trailersOf(answer)["grpc-status"]).to.equal("8");
         const json = { ...headers, "content-type": "application/json", "content-encoding": "gzip" };
         expect((await exchange(session, { headers: json, chunks: [bomb] })).headers[":status"]).to.equal(429);
@@ -136,7 +126,7 @@ for (const fastPath of [true, false]) {
         const session = openSession(internal.listener.url);
         const cut = gzipSync(message).subarray(0, -10);
         const headers = { ...grpcHeaders, authorization: "t", "grpc-encoding": "gzip" };
-        const answer = await exchange(session, { headers, chunks: [frame(cut, { flags: 1 })] });
+        const answer = await exchange(session, { headers, chunks: [lengthPrefixed(cut, { flags: 1 })] });
         expect(trailersOf(answer)["grpc-status"]).to.equal("3");
         const bare = { ...headers, "content-type": "application/proto", "content-encoding": "gzip" };
         expect((await exchange(session, { headers: bare, chunks: [cut] })).headers[":status"]).to.equal(400);
@@ -146,7 +136,10 @@ for (const fastPath of [true, false]) {
       it("are not inflated at all on the public listener", async () => {
         const session = openSession(external.listener.url);
         const headers = { ...grpcHeaders, authorization: "t", "grpc-encoding": "gzip" };
-        const answer = await exchange(session, { headers, chunks: [frame(gzipSync(message), { flags: 1 })] });
+        const answer = await exchange(session, {
+          headers,
+          chunks: [lengthPrefixed(gzipSync(message), { flags: 1 })],
+        });
         expect(trailersOf(answer)["grpc-status"]).to.equal("12");
         expect(trailersOf(answer)["grpc-message"]).to.contain("unknown compression");
         const details = String(trailersOf(answer)["grpc-status-details-bin"]);
@@ -167,7 +160,7 @@ for (const fastPath of [true, false]) {
         ] as const) {
           const session = openSession(server.listener.url);
           const statusOf = async (size: number) =>
-            trailersOf(await exchange(session, { headers, chunks: [frame(unknownField(size))] }))[
+            trailersOf(await exchange(session, { headers, chunks: [lengthPrefixed(unknownField(size))] }))[
               "grpc-status"
             ];
           expect(await statusOf(limit)).to.equal("0");
@@ -179,7 +172,7 @@ for (const fastPath of [true, false]) {
       it("are not read when nobody may send them", async () => {
         for (const server of [internal, external]) {
           const session = openSession(server.listener.url);
-          const body = frame(Buffer.alloc(1_000_000));
+          const body = lengthPrefixed(Buffer.alloc(1_000_000));
           const answer = await exchange(session, { headers: grpcHeaders, chunks: [body] });
           expect(trailersOf(answer)["grpc-status"]).to.equal("16");
           expect(session.socket.bytesWritten).to.be.lessThan(70_000);
@@ -204,7 +197,7 @@ for (const fastPath of [true, false]) {
           const session = openSession(server.listener.url);
           const path = "/nexgate.privacy.v1.PrivacyControlService/GetPrivacySettings";
           const headers = { ...grpcHeaders, ":path": path, "content-type": type, authorization: "t" };
-          const chunks = [frame(Buffer.alloc(80_000))];
+          const chunks = [lengthPrefixed(Buffer.alloc(80_000))];
           for (let i = 0; i < 40; i++) {
             const answers = Array.from({ length: 10 }, () => exchange(session, { headers, chunks }));
             for (const { reset } of await Promise.all(answers)) expect(reset).to.equal(0);
@@ -216,12 +209,12 @@ for (const fastPath of [true, false]) {
 
       it("that were refused do not stop the session", async () => {
         const session = openSession(internal.listener.url);
-        const body = frame(Buffer.alloc(300_000));
+        const body = lengthPrefixed(Buffer.alloc(300_000));
         const refused = Array.from({ length: 50 }, () =>
           exchange(session, { headers: grpcHeaders, chunks: [body] }),
         );
         const headers = { ...grpcHeaders, authorization: "t" };
-        const good = await exchange(session, { headers, chunks: [frame(message)] });
+        const good = await exchange(session, { headers, chunks: [lengthPrefixed(message)] });
         expect(good.trailers["grpc-status"]).to.equal("0");
         expect(
           (await Promise.all(refused)).every((answer) => trailersOf(answer)["grpc-status"] === "16"),
@@ -264,7 +257,7 @@ for (const fastPath of [true, false]) {
           const headers = { ...grpcHeaders, "content-type": type, authorization: "t" };
           const answer = await exchange(session, {
             headers,
-            chunks: [frame(Buffer.from('{"\\ud800":1}'))],
+            chunks: [lengthPrefixed(Buffer.from('{"\\ud800":1}'))],
           });
           expect(answer.headers[":status"]).to.equal(200);
           expect(trailersOf(answer)["grpc-status"] ?? Buffer.from(answer.body, "hex").toString()).to.match(
@@ -277,7 +270,10 @@ for (const fastPath of [true, false]) {
       it("is invalid_argument with a reason over gRPC", async () => {
         const session = openSession(internal.listener.url);
         const headers = { ...grpcHeaders, authorization: "t" };
-        for (const chunk of [frame(Buffer.from([0x0a, 0x7f, 1])), frame(message, { flags: 1 })]) {
+        for (const chunk of [
+          lengthPrefixed(Buffer.from([0x0a, 0x7f, 1])),
+          lengthPrefixed(message, { flags: 1 }),
+        ]) {
           const trailers = trailersOf(await exchange(session, { headers, chunks: [chunk] }));
           expect(trailers).to.include({ "grpc-status": "3", "x-request-id": "an id" });
           expect(

@@ -3,11 +3,11 @@ import { setTimeout } from "node:timers/promises";
 import { Code } from "@connectrpc/connect";
 import pg from "pg";
 import { startThrowawayServer } from "../../support/throwaway-server.ts";
-import { type BareCall, openBareClient } from "../support/bare-client.ts";
 import { startInstance } from "../support/instance.ts";
 import type { MutantName } from "../support/mutants.ts";
 import { openClient } from "../support/pair-client.ts";
 import type { Figure } from "../support/report.ts";
+import { openTimedClient, type TimedCall } from "./timed-client.ts";
 
 const deadlineMs = 100;
 /** As the README promises. */
@@ -47,8 +47,8 @@ export async function runDeadlines({ calls, atOnce, mutant }: DeadlineOptions): 
   const instance = parts.use(await startInstance({ database: server.url, mutant }));
   const client = openClient(instance);
   parts.defer(() => client.close());
-  const bare = await openBareClient(instance);
-  parts.defer(() => bare.close());
+  const timed = await openTimedClient(instance);
+  parts.defer(() => timed.close());
   const [admin, observer] = [0, 1].map(() => new pg.Client({ connectionString: server.url })) as [
     pg.Client,
     pg.Client,
@@ -73,8 +73,8 @@ export async function runDeadlines({ calls, atOnce, mutant }: DeadlineOptions): 
     most = Math.max(most, rows.length);
     return rows.filter(({ state }) => state !== "idle").length;
   };
-  const prepare = (timeoutMs?: number): (() => BareCall)[] =>
-    others.map((user, i) => bare.prepare(i % 2 === 0 ? "mute" : "block", user, hot, timeoutMs));
+  const prepare = (timeoutMs?: number): (() => TimedCall)[] =>
+    others.map((user, i) => timed.prepare(i % 2 === 0 ? "mute" : "block", user, hot, timeoutMs));
   const limitedCalls = prepare(deadlineMs);
   const unlimitedCalls = prepare();
   const untilGone = async () => {
@@ -100,7 +100,7 @@ export async function runDeadlines({ calls, atOnce, mutant }: DeadlineOptions): 
   }
   await admin.query("rollback");
   // As many as find a place at once: others might have to wait for longer than they may.
-  const last = others.slice(0, places).map((user) => bare.prepare("mute", user, hot)().answer);
+  const last = others.slice(0, places).map((user) => timed.prepare("mute", user, hot)().answer);
   const afterwards = await Promise.all(last);
   await busy();
   return {

@@ -1,5 +1,5 @@
 import type { Socket } from "node:net";
-import { headerBlock, http2Frame, preface } from "../../support/raw-http.ts";
+import { headerBlock, http2Frame, preface } from "../../support/frames.ts";
 import { flood } from "./attacker.ts";
 import { admission } from "./slow.ts";
 

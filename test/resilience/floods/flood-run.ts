@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { gzipSync } from "node:zlib";
-import { exchange, frame, openSession, trailersOf } from "../../support/raw-http.ts";
+import { lengthPrefixed } from "../../support/frames.ts";
+import { exchange, openSession, trailersOf } from "../../support/raw-http.ts";
 import { openAsking } from "../support/ask.ts";
 import { startCanary } from "../support/canary.ts";
 import { type Instance, startInstance } from "../support/instance.ts";
@@ -147,7 +148,7 @@ async function bombs(
     };
     const session = openSession(url);
     const answers = Array.from({ length: count }, () =>
-      exchange(session, { headers, chunks: [frame(bomb, { flags: 1 })] }),
+      exchange(session, { headers, chunks: [lengthPrefixed(bomb, { flags: 1 })] }),
     );
     for (const answer of await Promise.all(answers)) {
       const status = trailersOf(answer)["grpc-status"];

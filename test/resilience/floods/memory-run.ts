@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import type { Socket } from "node:net";
-import { headerBlock, http2Frame, preface } from "../../support/raw-http.ts";
+import { headerBlock, http2Frame, preface } from "../../support/frames.ts";
 import { openAsking } from "../support/ask.ts";
 import { type Instance, startInstance } from "../support/instance.ts";
 import type { MutantName } from "../support/mutants.ts";

@@ -1,5 +1,6 @@
 import fc from "fast-check";
-import { headerBlock, http2Frame, openTcp, preface } from "../../support/raw-http.ts";
+import { headerBlock, http2Frame, preface } from "../../support/frames.ts";
+import { openTcp } from "../../support/raw-http.ts";
 
 const request = headerBlock([
   [":method", "POST"],

@@ -2,7 +2,7 @@ import { gzipSync } from "node:zlib";
 import { type DescMethod, toBinary, toJsonString } from "@bufbuild/protobuf";
 import fc from "fast-check";
 import { PrivacyControlService } from "../../../gen/nexgate/privacy/v1/privacy_control_service_pb.ts";
-import { frame } from "../../support/raw-http.ts";
+import { lengthPrefixed } from "../../support/frames.ts";
 import { methods, nameOf, requestOf } from "../support/methods.ts";
 
 /** A call of one method by some protocol, with whatever is wrong in its headers and its body. */
@@ -225,7 +225,7 @@ function messageOf(method: DescMethod, target: string, json: boolean): Buffer {
 function framedPiece({ change, flags, lie }: Piece, message: Buffer): Buffer {
   const payload = barePiece({ change, flags, lie }, message);
   const compressed = change === "gzip" || change === "bomb" ? flags | 1 : flags;
-  return frame(payload, { flags: compressed, length: payload.length + lie });
+  return lengthPrefixed(payload, { flags: compressed, length: payload.length + lie });
 }
 
 function barePiece({ change }: Piece, message: Buffer): Buffer {

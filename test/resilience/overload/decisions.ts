@@ -8,13 +8,11 @@ import {
   FilterUsersRequestSchema,
   Interaction,
 } from "../../../gen/nexgate/privacy/v1/access_service_pb.ts";
-import { envelope } from "../../bench/load/exchanges.ts";
-import { dataFrames } from "../../bench/load/frames.ts";
-import type { GrpcCall, GrpcClient } from "../support/fast-grpc-client.ts";
+import { type GrpcRequest, type GrpcSession, grpcRequest } from "../../support/grpc-session.ts";
 import { blockedEach, callers, knownTo } from "./population.ts";
 
 /** A call with the answer that it has in calm. */
-export interface Decision extends GrpcCall {
+export interface Decision extends GrpcRequest {
   readonly expected: Buffer;
 }
 
@@ -27,7 +25,7 @@ const distinct = 100;
 const { method } = AccessService;
 
 /** The decisions that feeds and messaging ask for. Part of the users whom they are about are blocked. */
-export async function decisions(client: GrpcClient) {
+export async function decisions(session: GrpcSession) {
   const all = {
     check: calls(method.checkAccess, (n) =>
       toBinary(CheckAccessRequestSchema, check(n, n, Interaction.SEND_MESSAGE)),
@@ -43,9 +41,9 @@ export async function decisions(client: GrpcClient) {
     }),
   };
   // One after the other: all at once are more than there is room for.
-  const decided = async (calls: readonly GrpcCall[]) => {
+  const decided = async (calls: readonly GrpcRequest[]) => {
     const found: Decision[] = [];
-    for (const call of calls) found.push(await inCalm(client, call));
+    for (const call of calls) found.push(await inCalm(session, call));
     return found;
   };
   const found = {
@@ -56,13 +54,12 @@ export async function decisions(client: GrpcClient) {
   const denials = found.check.filter(
     ({ expected }) => fromBinary(CheckAccessResponseSchema, expected.subarray(5)).effect === Effect.DENY,
   );
-  if (denials.length !== blockedEach) throw new Error("not all who are blocked are denied");
+  if (denials.length !== blockedEach) throw new Error("not every blocked user is denied");
   return found;
 }
 
-function calls({ parent, name }: DescMethod, request: (n: number) => Uint8Array): GrpcCall[] {
-  const path = `/${parent.typeName}/${name}`;
-  return Array.from({ length: distinct }, (_, n) => ({ path, frames: dataFrames(envelope(request(n))) }));
+function calls(method: DescMethod, request: (n: number) => Uint8Array): GrpcRequest[] {
+  return Array.from({ length: distinct }, (_, n) => grpcRequest(method, request(n)));
 }
 
 const viewer = (n: number) => ({ case: "viewerId" as const, value: callers[n] as string });
@@ -73,11 +70,11 @@ function check(n: number, k: number, interaction: Interaction) {
   return create(CheckAccessRequestSchema, { viewer: viewer(n), ownerId, interaction });
 }
 
-function inCalm(client: GrpcClient, call: GrpcCall): Promise<Decision> {
+function inCalm(session: GrpcSession, request: GrpcRequest): Promise<Decision> {
   return new Promise((resolve, reject) =>
-    client.call(call, ({ status, reply }) => {
-      if (status === "0") resolve({ ...call, expected: reply });
-      else reject(new Error(`${call.path} was answered ${status} in calm`));
+    session.call(request, ({ status, reply }) => {
+      if (status === "0" && reply !== undefined) resolve({ ...request, expected: reply });
+      else reject(new Error(`a decision was answered ${status} in calm`));
     }),
   );
 }

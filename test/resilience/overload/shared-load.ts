@@ -1,4 +1,4 @@
-import { GrpcClient } from "../support/fast-grpc-client.ts";
+import { type GrpcSession, openGrpcSession } from "../../support/grpc-session.ts";
 import { type Decision, decisions } from "./decisions.ts";
 import { HttpLoad } from "./http-load.ts";
 import { Load, type Outcome, wrongAnswer } from "./load.ts";
@@ -19,7 +19,7 @@ const turn = Object.entries(shares)
 const sessions = 8;
 /** Open before the load begins, as a balancer has them: Node accepts few new ones while it has much to do. */
 const connections = 1_000;
-/** RESOURCE_EXHAUSTED and UNAVAILABLE: as these docs/errors.md has what is refused for want of room. */
+/** RESOURCE_EXHAUSTED and UNAVAILABLE, by which the service refuses under overload (docs/errors.md). */
 const refusals = new Set(["8", "14"]);
 
 /** Where both listeners are, and who may call them. */
@@ -34,7 +34,7 @@ export interface SharedLoadTarget {
 /** Calls of all kinds over both listeners, in their shares. Every decision must be what it is in calm. */
 export class SharedLoad extends Load {
   readonly #http: HttpLoad;
-  readonly #grpc: GrpcClient;
+  readonly #sessions: readonly GrpcSession[];
   readonly #userTokens: readonly string[];
   readonly #decisions: Awaited<ReturnType<typeof decisions>>;
   /** Who has blocked whom and may unblock. */
@@ -48,21 +48,23 @@ export class SharedLoad extends Load {
     userTokens,
     serviceToken,
   }: SharedLoadTarget): Promise<SharedLoad> {
-    const grpc = await GrpcClient.open(internalUrl, serviceToken, sessions);
+    const grpc = await Promise.all(
+      Array.from({ length: sessions }, () => openGrpcSession(internalUrl, serviceToken)),
+    );
     const http = new HttpLoad(publicUrl, () => "");
     await http.open(connections);
-    return new SharedLoad(http, grpc, userTokens, await decisions(grpc));
+    return new SharedLoad(http, grpc, userTokens, await decisions(grpc[0] as GrpcSession));
   }
 
   private constructor(
     http: HttpLoad,
-    grpc: GrpcClient,
+    grpc: readonly GrpcSession[],
     userTokens: readonly string[],
     known: Awaited<ReturnType<typeof decisions>>,
   ) {
     super();
     this.#http = http;
-    this.#grpc = grpc;
+    this.#sessions = grpc;
     this.#userTokens = userTokens;
     this.#decisions = known;
   }
@@ -85,7 +87,7 @@ export class SharedLoad extends Load {
 
   override close(): void {
     this.#http.close();
-    this.#grpc.close();
+    for (const session of this.#sessions) session.close();
   }
 
   /** Sends as many requests as there are in a turn, and returns what became of the worst. */
@@ -129,12 +131,18 @@ export class SharedLoad extends Load {
   }
 
   #decide(decision: Decision, dueAt: number, onAnswer: (outcome: Outcome) => void): void {
-    this.#grpc.call(decision, ({ status, retryAfter, reply }) => {
+    const session = this.#sessions[this.#sent % this.#sessions.length] as GrpcSession;
+    session.call(decision, ({ status, retryAfter, reply }) => {
       const listener = "internal";
       const ms = performance.now() - dueAt;
       if (status !== "0") onAnswer({ status: refusals.has(status) ? 503 : 500, retryAfter, ms, listener });
       else
-        onAnswer({ status: decision.expected.equals(reply) ? 200 : wrongAnswer, retryAfter, ms, listener });
+        onAnswer({
+          status: reply !== undefined && decision.expected.equals(reply) ? 200 : wrongAnswer,
+          retryAfter,
+          ms,
+          listener,
+        });
     });
   }
 }

@@ -2,7 +2,7 @@ import { create, type DescMessage, type MessageInitShape, toBinary, toJsonString
 import { AccessService, Interaction } from "../../../gen/nexgate/privacy/v1/access_service_pb.ts";
 import { GraphService } from "../../../gen/nexgate/privacy/v1/graph_service_pb.ts";
 import { PrivacyControlService } from "../../../gen/nexgate/privacy/v1/privacy_control_service_pb.ts";
-import { frame } from "../../support/raw-http.ts";
+import { lengthPrefixed } from "../../support/frames.ts";
 
 /** A request as either HTTP version sends it. */
 export interface Call {
@@ -39,7 +39,7 @@ function grpc<Input extends DescMessage>(
   message: MessageInitShape<Input>,
 ): Call {
   const headers = { "content-type": "application/grpc", te: "trailers" };
-  const body = frame(toBinary(method.input, create(method.input, message)));
+  const body = lengthPrefixed(toBinary(method.input, create(method.input, message)));
   return { method: "POST", path: pathOf(method), headers, body };
 }
 

@@ -1,6 +1,7 @@
 import type { ClientHttp2Session } from "node:http2";
 import { PrivacyControlService } from "../../../gen/nexgate/privacy/v1/privacy_control_service_pb.ts";
-import { exchange, frame, openSession, trailersOf } from "../../support/raw-http.ts";
+import { lengthPrefixed } from "../../support/frames.ts";
+import { exchange, openSession, trailersOf } from "../../support/raw-http.ts";
 import type { Instance } from "./instance.ts";
 
 /** Asks a listener for the settings of a user, with any token; resolves to what an answer says of it. */
@@ -14,7 +15,7 @@ export interface Asking extends Disposable {
 }
 
 const path = `/${PrivacyControlService.typeName}/${PrivacyControlService.method.getPrivacySettings.name}`;
-const empty = frame(new Uint8Array());
+const empty = lengthPrefixed(new Uint8Array());
 
 /** Opens the connections for asking an instance. */
 export function openAsking({ publicUrl, internalUrl }: Pick<Instance, "publicUrl" | "internalUrl">): Asking {

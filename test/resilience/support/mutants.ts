@@ -89,7 +89,7 @@ export const mutants = {
       }),
     ],
   },
-  "no guard of path parameters": {
+  "no guard of percent-encoding": {
     replacements: [
       replace<typeof import("../../../src/rest/parameters.ts")>("src/rest/parameters.ts", {
         pathReader: (original) => (fields) => {
@@ -97,6 +97,13 @@ export const mutants = {
           return (segments, into) => {
             for (const segment of segments) decodeURIComponent(segment);
             return read(segments, into);
+          };
+        },
+        queryReader: (original) => (fields) => {
+          const read = original(fields);
+          return (query, into) => {
+            decodeURIComponent(query.replaceAll("+", " "));
+            return read(query, into);
           };
         },
       }),

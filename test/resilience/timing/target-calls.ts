@@ -3,7 +3,8 @@ import { create, toBinary } from "@bufbuild/protobuf";
 import { PrivacyControlService } from "../../../gen/nexgate/privacy/v1/privacy_control_service_pb.ts";
 import { PrivacySetting } from "../../../gen/nexgate/privacy/v1/resources_pb.ts";
 import { exchange as overHttp1 } from "../../property/public-faces.ts";
-import { exchange, frame } from "../../support/raw-http.ts";
+import { lengthPrefixed } from "../../support/frames.ts";
+import { exchange } from "../../support/raw-http.ts";
 
 /** A public call about a target. */
 export interface TargetCall {
@@ -64,7 +65,7 @@ export function facesOf(publicUrl: string, session: ClientHttp2Session): Record<
     gRPC: async (call, token, target) => {
       const [path, message] = call.rpc(target);
       const headers = { ":path": path, "content-type": "application/grpc", authorization: `Bearer ${token}` };
-      const { trailers } = await exchange(session, { headers, chunks: [frame(message)] });
+      const { trailers } = await exchange(session, { headers, chunks: [lengthPrefixed(message)] });
       return trailers["grpc-status"] === "0";
     },
   };

@@ -1,7 +1,8 @@
 import { once } from "node:events";
 import { queryObjects } from "node:v8";
 import { readJsonBody } from "../../../../src/rest/body.ts";
-import { frame, headerBlock, http2Frame, openTcp, preface } from "../../../support/raw-http.ts";
+import { headerBlock, http2Frame, lengthPrefixed, preface } from "../../../support/frames.ts";
+import { openTcp } from "../../../support/raw-http.ts";
 import { startTestServer } from "../../../support/transport-server.ts";
 
 // Run as a process of its own: to count buffers all that a process holds is looked through. Says by a message how many
@@ -12,7 +13,7 @@ const bodies: Record<string, readonly [path: string, type: string, head: string 
   gRPC: [
     "/nexgate.privacy.v1.PrivacyControlService/GetPrivacySettings",
     "application/grpc",
-    frame(Buffer.alloc(0), { length: 2 * pieces }),
+    lengthPrefixed(Buffer.alloc(0), { length: 2 * pieces }),
   ],
   REST: ["/x", "application/json", "{"],
 };

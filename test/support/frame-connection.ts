@@ -1,7 +1,7 @@
 import { connect, type Socket } from "node:net";
-import { flags, frame, frameTypes, headBytes, streamAt, windowUpdate } from "./frames.ts";
+import { flags, frameTypes, headBytes, http2Frame, streamAt, windowUpdate } from "./frames.ts";
 
-/** What a client is told of its connection. */
+/** What a connection reports to its owner. */
 export interface FrameEvents {
   /** A frame that is about a stream, or the server's settings. */
   onFrame(type: number, flag: number, stream: number, payload: Buffer): void;
@@ -15,8 +15,8 @@ const grantBytes = 2 ** 28;
 const nothing = Buffer.alloc(0);
 
 /**
- * A client's side of an HTTP/2 connection, at the least cost: frames that are sent in one turn leave together, the
- * window of the connection is kept to and granted. Streams and headers are for its owner.
+ * The client's side of an HTTP/2 connection, at the least cost: frames that are sent in one turn leave together, and the
+ * flow control of the connection is respected. Streams and headers are up to its owner.
  */
 export class FrameConnection {
   readonly #socket: Socket;
@@ -119,11 +119,11 @@ export class FrameConnection {
     } else if (type === frameTypes.goAway) {
       this.#events.onEnd("the server sent GOAWAY");
     } else if (type === frameTypes.ping) {
-      if (answers) this.send(frame(type, flags.ack, 0, payload));
+      if (answers) this.send(http2Frame(type, flags.ack, 0, payload));
     } else if (type !== frameTypes.settings) {
       this.#events.onFrame(type, flag, stream, payload);
     } else if (answers) {
-      this.send(frame(type, flags.ack, 0, nothing));
+      this.send(http2Frame(type, flags.ack, 0, nothing));
       this.#events.onFrame(type, flag, stream, payload);
     }
   }

@@ -1,4 +1,7 @@
-/** The frame types of HTTP/2 that a load meets (RFC 9113, 6). */
+/** The connection preface of HTTP/2 (RFC 9113, 3.4). */
+export const preface: Buffer = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+
+/** The frame types of HTTP/2 that are used here (RFC 9113, 6). */
 export const frameTypes = {
   data: 0,
   headers: 1,
@@ -14,13 +17,13 @@ export const flags = { endStream: 1, ack: 1, endHeaders: 4, padded: 8 } as const
 
 /** Bytes of the head of a frame. */
 export const headBytes = 9;
-/** Where in it the stream stands. */
+/** Where in it the number of the stream begins. */
 export const streamAt = 5;
 /** The largest payload that every peer takes. */
-export const maxPayloadBytes = 16_384;
+const maxPayloadBytes = 16_384;
 
 /** One frame. Its stream may be given later, when it is sent. */
-export function frame(type: number, flag: number, stream: number, payload: Uint8Array): Buffer {
+export function http2Frame(type: number, flag: number, stream: number, payload: Uint8Array): Buffer {
   const bytes = Buffer.allocUnsafe(headBytes + payload.length);
   bytes.writeUIntBE(payload.length, 0, 3);
   bytes[3] = type;
@@ -36,7 +39,7 @@ export function dataFrames(body: Buffer): Buffer[] {
   for (let at = 0; at < body.length; at += maxPayloadBytes) {
     const part = body.subarray(at, at + maxPayloadBytes);
     const isLast = at + maxPayloadBytes >= body.length;
-    frames.push(frame(frameTypes.data, isLast ? flags.endStream : 0, 0, part));
+    frames.push(http2Frame(frameTypes.data, isLast ? flags.endStream : 0, 0, part));
   }
   return frames;
 }
@@ -49,8 +52,8 @@ export function clientPreface({ headerTable = true } = {}): Buffer {
   settings.writeUInt32BE(2 ** 31 - 1, 8);
   if (!headerTable) settings.writeUInt16BE(1, 12); // HEADER_TABLE_SIZE
   return Buffer.concat([
-    Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
-    frame(frameTypes.settings, 0, 0, settings),
+    preface,
+    http2Frame(frameTypes.settings, 0, 0, settings),
     windowUpdate(2 ** 31 - 1 - 65_535),
   ]);
 }
@@ -59,7 +62,7 @@ export function clientPreface({ headerTable = true } = {}): Buffer {
 export function windowUpdate(bytes: number): Buffer {
   const payload = Buffer.alloc(4);
   payload.writeUInt32BE(bytes);
-  return frame(frameTypes.windowUpdate, 0, 0, payload);
+  return http2Frame(frameTypes.windowUpdate, 0, 0, payload);
 }
 
 /** The headers of a request, compressed: of the first of a connection, and of all that follow it. */
@@ -80,9 +83,17 @@ export function requestHead(headers: readonly (readonly [name: string, value: st
   return { first: Buffer.concat([Buffer.from(post), ...literals]), later: Buffer.of(...post, ...indexes) };
 }
 
-/** A header that differs from request to request: it goes into no table. */
-export function singleHeader(name: string, value: string): Buffer {
-  return Buffer.concat([Buffer.of(0), text(name), text(value)]);
+/** A header block of literals that go into no table, without Huffman coding (RFC 7541, 6.2.2). */
+export function headerBlock(headers: readonly (readonly [name: string, value: string])[]): Buffer {
+  return Buffer.concat(headers.flatMap(([name, value]) => [Buffer.of(0), text(name), text(value)]));
+}
+
+/** A message in the frame of gRPC. `length` may lie. */
+export function lengthPrefixed(payload: Uint8Array, { flags = 0, length = payload.length } = {}): Buffer {
+  const head = Buffer.alloc(5);
+  head[0] = flags;
+  head.writeUInt32BE(length >>> 0, 1);
+  return Buffer.concat([head, payload]);
 }
 
 /** A string literal without Huffman coding. */
