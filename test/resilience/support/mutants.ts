@@ -77,7 +77,7 @@ export const mutants = {
   },
   "no check of authorities": {
     replacements: [
-      replace<typeof import("../../../src/http/authority.ts")>("src/http/authority.ts", {
+      replace<typeof import("../../../src/http/normalize-request.ts")>("src/http/normalize-request.ts", {
         authorityCheck: () => () => () => true,
       }),
     ],
@@ -151,9 +151,9 @@ export const mutants = {
   /** A caller beyond a limit is refused without delay. */
   prompt: {
     replacements: [
-      replace<typeof import("../../../src/call/rate-limits/rate-limited-authenticator.ts")>(
-        "src/call/rate-limits/rate-limited-authenticator.ts",
-        { limitedGate: (original) => (gate, limits) => original(gate, { ...limits, holdMs: 0 }) },
+      replace<typeof import("../../../src/call/rate-limits/rate-limits.ts")>(
+        "src/call/rate-limits/rate-limits.ts",
+        { delayRejection: () => async () => {} },
       ),
     ],
   },
