@@ -1,6 +1,6 @@
 import { Code, ConnectError } from "@connectrpc/connect";
 import { ErrorInfoSchema, RetryInfoSchema } from "../../gen/google/rpc/error_details_pb.ts";
-import { type ErrorKind, type ErrorReason, PrivacyError } from "../domain/errors.ts";
+import { type ErrorKind, type ErrorReason, overloaded, PrivacyError } from "../domain/errors.ts";
 
 /** The `domain` of every `google.rpc.ErrorInfo` (AIP-193). */
 export const errorDomain = "privacy.nexgate.com";
@@ -125,4 +125,9 @@ function isSendersFault({ code, rawMessage, cause }: ConnectError): boolean {
   // What was compressed ends too early.
   const isTruncated = cause instanceof Error && "code" in cause && cause.code === "Z_BUF_ERROR";
   return isTruncated || sendersFault.test(rawMessage);
+}
+
+/** The error of a call that is refused because the service has too much to do. */
+export function overloadedError(): ConnectError {
+  return toConnectError(overloaded());
 }

@@ -7,7 +7,7 @@ import type { RelationshipFacts } from "../domain/access.ts";
 import type { Metrics } from "../metrics/metrics.ts";
 import { accessHandlers } from "../service/access.ts";
 import { blockHandlers } from "../service/blocks.ts";
-import { Coalescer } from "../service/coalescer.ts";
+import { CheckBatcher } from "../service/check-batcher.ts";
 import { exceptionHandlers } from "../service/exceptions.ts";
 import { graphHandlers } from "../service/graph.ts";
 import { muteHandlers } from "../service/mutes.ts";
@@ -18,18 +18,8 @@ import type { Database } from "../store/database.ts";
 import type { ImportName } from "../store/imports.ts";
 import type { Tracing } from "../tracing/tracing.ts";
 
-/**
- * Checks share statements of up to 1,000 pairs; four at once leave most of the connections to changes. What waits
- * beyond twelve statements would wait too long.
- */
-const checkLimits = {
-  statementSize: 1_000,
-  fairShare: 250,
-  inFlight: 4,
-  company: 24,
-  waiting: 12_000,
-  factsPerTurn: 250,
-};
+/** Four batches at once are as many as the pool for checks has connections. `maxPending` is some 20 MB of queries. */
+const checkBatches = { batchSize: 1_000, largeCallQuota: 250, concurrency: 4, maxPending: 100_000 };
 
 /** The names by which `grpc.health.v1` knows the services. */
 export const serviceNames = [PrivacyControlService, GraphService, AccessService].map(
@@ -54,9 +44,9 @@ export function makeServices({ database, signingKey, log, metrics, tracing, stop
   access: Service;
 } {
   const tokens = new PageTokens(signingKey);
-  const facts = new Coalescer<FactsQuery, RelationshipFacts>(
-    (questions, signal) => database.relationshipFacts.read(questions, signal),
-    checkLimits,
+  const facts = new CheckBatcher<FactsQuery, RelationshipFacts>(
+    (queries, signal) => database.relationshipFacts.read(queries, signal),
+    checkBatches,
     { onSend: metrics.sentChecks, tracer: tracing?.statements },
   );
   metrics.showChecks(facts);
@@ -73,6 +63,6 @@ export function makeServices({ database, signingKey, log, metrics, tracing, stop
       GraphService,
       graphHandlers(database.users, database.follows, database.imports, onProgress, stopping),
     ),
-    access: service(AccessService, accessHandlers(facts), { isOverloaded: () => facts.full }),
+    access: service(AccessService, accessHandlers(facts), { isOverloaded: () => facts.isFull }),
   };
 }

@@ -66,6 +66,14 @@ export class PrivacyError extends Error {
   }
 }
 
+/** In how many seconds a caller may try again after a refusal for overload. */
+const overloadRetryAfter = 1;
+
+/** The error of a call that is refused because the service has too much to do. */
+export function overloaded(): PrivacyError {
+  return new PrivacyError("OVERLOADED", { retryAfter: overloadRetryAfter });
+}
+
 /**
  * The acting user is unknown. What the caller is told depends on how it named that user, so this never reaches a
  * wire itself.

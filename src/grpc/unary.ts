@@ -15,10 +15,9 @@ import {
 import { parseTimeout } from "@connectrpc/connect/protocol-grpc";
 import type { Logger } from "pino";
 import type { CallContext, CallStart } from "../call/context.ts";
-import { toConnectError } from "../call/errors.ts";
+import { overloadedError } from "../call/errors.ts";
 import type { CallPipeline, Transport, Write } from "../call/pipeline.ts";
 import type { UnaryEndpoint } from "../call/service.ts";
-import { overloaded } from "../overload/adaptive-concurrency-limiter.ts";
 import { deferToNextTurn } from "./defer-to-next-turn.ts";
 import { copyHeaders, setFailure, trailersOnly } from "./status.ts";
 import { cancellation, prefixBytes, readMessage } from "./unary-body.ts";
@@ -63,7 +62,7 @@ interface Shared extends GrpcUnaryOptions {
 export function grpcUnary(calls: CallPipeline, options: GrpcUnaryOptions, log: Logger): ServeStream {
   const head = { ":status": 200, ...options.responseHeaders, "content-type": "application/grpc+proto" };
   const rejection = new Headers();
-  setFailure(rejection, toConnectError(overloaded()));
+  setFailure(rejection, overloadedError());
   const shared = { ...options, urlOf: urlMaker(), head, overloaded: copyHeaders(rejection, { ...head }) };
   const methods = new Map<string, GrpcMethod>();
   const sizes = { readMaxBytes: options.readMaxBytes, writeMaxBytes: Number.POSITIVE_INFINITY };

@@ -17,12 +17,11 @@ import {
   universalResponseToNodeResponse,
 } from "@connectrpc/connect-node";
 import type { Logger } from "pino";
-import { readFailure, toConnectError } from "../call/errors.ts";
+import { overloadedError, readFailure } from "../call/errors.ts";
 import type { ObservedCall } from "../call/observer.ts";
 import type { CallPipeline } from "../call/pipeline.ts";
 import { peerKey } from "../call/rate-limits/client-address.ts";
 import { completeStatus, copyHeaders, trailersOnly } from "../grpc/status.ts";
-import { overloaded } from "../overload/adaptive-concurrency-limiter.ts";
 import { isWebText, toBinaryRequest, toTextResponse } from "./grpc-web-text.ts";
 import type { HttpRequest, HttpResponse, PlainFailures } from "./plain-responses.ts";
 
@@ -66,7 +65,7 @@ export function connectHandlers(
 
 /** The steps of the call pipeline that come before the body is read. */
 async function beforeBody(calls: CallPipeline, context: HandlerContext): Promise<void> {
-  if (!calls.tryAdmit(context.method, context.protocolName)) throw toConnectError(overloaded());
+  if (!calls.tryAdmit(context.method, context.protocolName)) throw overloadedError();
   const call = calls.begin(context);
   context.values.set(callKey, call);
   failWithSignal(call);

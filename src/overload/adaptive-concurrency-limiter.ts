@@ -1,20 +1,12 @@
 import type { Interceptor } from "@connectrpc/connect";
 import type { Logger } from "pino";
-import { PrivacyError } from "../domain/errors.ts";
 import { ConcurrencyLimit, latencyTargetMs } from "./concurrency-limit.ts";
 import { watchLoopLag } from "./event-loop-delay.ts";
 
-/** When a refused caller may try again, in seconds. */
-const retryAfter = 1;
 /** The number of refused calls is logged this often at most. */
 const logEveryMs = 1_000;
 /** How often the limit is adjusted. */
 const windowMs = 100;
-
-/** The error of a call that is refused because the service has too much to do. */
-export function overloaded(): PrivacyError {
-  return new PrivacyError("OVERLOADED", { retryAfter });
-}
 
 /**
  * Admission control of a listener: bounds the calls in flight, so that those it admits are answered in time. All

@@ -3,13 +3,12 @@ import type { TLSSocket } from "node:tls";
 import { create, type Message } from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
 import type { CallContext, CallStart } from "../call/context.ts";
-import { toConnectError } from "../call/errors.ts";
+import { overloadedError } from "../call/errors.ts";
 import { type HttpFacts, httpKey } from "../call/observer.ts";
 import type { CallPipeline, Transport, Write } from "../call/pipeline.ts";
 import { pathPrefixHeader } from "../call/request-headers.ts";
 import type { UnaryEndpoint } from "../call/service.ts";
 import { breakOff, type HttpRequest, type HttpResponse } from "../http/plain-responses.ts";
-import { overloaded } from "../overload/adaptive-concurrency-limiter.ts";
 import { readJsonBody } from "./body.ts";
 import { entityTag, namesTag } from "./entity-tag.ts";
 import { errorReasonHeader, failureOf } from "./failure.ts";
@@ -37,7 +36,7 @@ export interface Exchange extends CallSettings, Match {
 /** The statuses that ask the client to try again soon (RFC 9110, 10.2.3). */
 export const retryable: ReadonlySet<number> = new Set([429, 503]);
 
-const busyError = toConnectError(overloaded());
+const busyError = overloadedError();
 const busy = failureOf(undefined, busyError);
 const busyHeaders = [...busyError.metadata, [errorReasonHeader, busy.reason] as const];
 

@@ -1,19 +1,17 @@
-import type { ServiceImpl } from "@connectrpc/connect";
+import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
 import {
   type AccessService,
-  type BatchCheckAccessRequest,
   Cause,
   type CheckAccessRequest,
   Effect,
   Interaction,
 } from "../../gen/nexgate/privacy/v1/access_service_pb.ts";
-import { type Cancellation, cancellationOf } from "../call/context.ts";
+import { cancellationOf } from "../call/context.ts";
 import * as access from "../domain/access.ts";
 import { PrivacyError } from "../domain/errors.ts";
 import type { UserId } from "../domain/ids.ts";
 import type { FactsQuery } from "../store/access.ts";
-import type { Questions } from "./coalesced-statement.ts";
-import type { Coalescer } from "./coalescer.ts";
+import type { CheckBatcher } from "./check-batcher.ts";
 import { toUserId } from "./convert.ts";
 
 /** A query of a request, and what its decision needs from the store. */
@@ -23,38 +21,30 @@ type Viewer = CheckAccessRequest["viewer"];
 
 /** Decides for other services what a viewer may do with regard to an owner. */
 export function accessHandlers(
-  facts: Coalescer<FactsQuery, access.RelationshipFacts>,
+  facts: CheckBatcher<FactsQuery, access.RelationshipFacts>,
 ): ServiceImpl<typeof AccessService> {
-  async function decide(checks: readonly Check[], gone: Cancellation): Promise<access.Decision[]> {
-    const found = await facts.ask(checks, gone);
+  async function decide(checks: readonly Check[], context: HandlerContext): Promise<access.Decision[]> {
+    const found = await facts.load(checks, cancellationOf(context));
     return checks.map((check, i) => decision(check, found[i]));
   }
 
+  // Not async functions where requests are large: those would keep the request for as long as the call waits.
   return {
     async checkAccess(request, context) {
-      const [decided = access.unknownUser] = await decide(toChecks([request]), cancellationOf(context));
+      const [decided = access.unknownUser] = await decide(toChecks([request]), context);
       if (decided.cause === "UNKNOWN_USER") throw new PrivacyError("USER_NOT_FOUND");
       return toMessage(decided);
     },
 
-    // An async function would keep its request for as long as it waits, and hundreds of large ones do.
-    batchCheckAccess({ checks }: BatchCheckAccessRequest, context) {
-      const decided = decide(toChecks(checks), cancellationOf(context));
-      return decided.then((decisions) => ({ results: decisions.map(toMessage) }));
+    batchCheckAccess({ checks }, context) {
+      return decide(toChecks(checks), context).then((decisions) => ({ results: decisions.map(toMessage) }));
     },
 
     filterUsers({ viewer, ownerIds, interaction }, context) {
       const [from, wanted] = [toViewer(viewer), toInteraction(interaction)];
-      const check = (ownerId: string) => checkOf(from, toUserId(ownerId), wanted);
-      // Made when a statement takes them: as long as they wait, the ids are enough.
-      const checks: Questions<Check> = {
-        length: ownerIds.length,
-        slice: (start, end) => ownerIds.slice(start, end).map(check),
-      };
-      return facts.ask(checks, cancellationOf(context)).then((found) => ({
-        ownerIds: ownerIds
-          .filter((ownerId, i) => decision(check(ownerId), found[i]).effect === "ALLOW")
-          .map(toUserId),
+      const checks = ownerIds.map((ownerId) => checkOf(from, toUserId(ownerId), wanted));
+      return decide(checks, context).then((decisions) => ({
+        ownerIds: checks.filter((_, i) => decisions[i]?.effect === "ALLOW").map(({ owner }) => owner),
       }));
     },
   };

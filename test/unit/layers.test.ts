@@ -15,7 +15,7 @@ const layers: Record<string, readonly string[]> = {
   "src/rest": ["src/domain", "src/call", "src/http", "src/overload", "gen"],
   "src/metrics": ["src/store"],
   "src/tracing": ["src/config", "src/call", "src/store"],
-  "src/service": ["src/domain", "src/store", "src/call", "src/overload", "gen"],
+  "src/service": ["src/domain", "src/store", "src/call", "gen"],
   "src/importer": ["gen"],
   "src/development": ["src/config", "src/domain", "src/store"],
 };

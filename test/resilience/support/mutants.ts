@@ -161,10 +161,10 @@ export const mutants = {
   unbounded: {
     environment: { MAX_CALLS_IN_FLIGHT: "0", MAX_SERVICE_CALLS_IN_FLIGHT: "0" },
     replacements: [
-      replace<typeof import("../../../src/service/coalescer.ts")>("src/service/coalescer.ts", {
-        Coalescer: (original) =>
-          class<Question, Fact> extends original<Question, Fact> {
-            override get full(): boolean {
+      replace<typeof import("../../../src/service/check-batcher.ts")>("src/service/check-batcher.ts", {
+        CheckBatcher: (original) =>
+          class<Query, Result> extends original<Query, Result> {
+            override get isFull(): boolean {
               return false;
             }
           },

@@ -9,13 +9,15 @@ import {
 } from "../../../gen/nexgate/privacy/v1/access_service_pb.ts";
 import type { RelationshipFacts } from "../../../src/domain/access.ts";
 import { accessHandlers } from "../../../src/service/access.ts";
-import { Coalescer, type ReadMany } from "../../../src/service/coalescer.ts";
+import { CheckBatcher, type ReadBatch } from "../../../src/service/check-batcher.ts";
 import type { FactsQuery } from "../../../src/store/access.ts";
 
 const viewer = { case: "viewerId" as const, value: "a11ce000-0000-4000-8000-000000000001" };
 const ownerId = "b0b00000-0000-4000-8000-000000000002";
 const interaction = Interaction.VIEW_PROFILE;
 const check = { viewer, ownerId, interaction };
+
+const limits = { batchSize: 10, largeCallQuota: 10, concurrency: 1, maxPending: 1_000 };
 
 const innocent: RelationshipFacts = {
   known: true,
@@ -28,17 +30,8 @@ const innocent: RelationshipFacts = {
 };
 
 /** What each method makes of a database that answers so: its answer, or what it rejects with. */
-async function answers(read: ReadMany<FactsQuery, RelationshipFacts>): Promise<unknown[]> {
-  const handlers = accessHandlers(
-    new Coalescer(read, {
-      statementSize: 10,
-      fairShare: 10,
-      inFlight: 1,
-      company: 10,
-      waiting: 1_000,
-      factsPerTurn: 10,
-    }),
-  );
+async function answers(read: ReadBatch<FactsQuery, RelationshipFacts>): Promise<unknown[]> {
+  const handlers = accessHandlers(new CheckBatcher(read, limits));
   const context = { signal: new AbortController().signal } as HandlerContext;
   const outcomes = await Promise.allSettled([
     handlers.checkAccess(create(CheckAccessRequestSchema, check), context),
@@ -54,7 +47,7 @@ async function answers(read: ReadMany<FactsQuery, RelationshipFacts>): Promise<u
 describe("decisions, when the database", () => {
   it("knows nothing against it: ALLOW", async () => {
     const allow = { effect: 1, cause: 0 };
-    expect(await answers(async (questions) => questions.map(() => innocent))).to.eql([
+    expect(await answers(async (queries) => queries.map(() => innocent))).to.eql([
       allow,
       { results: [allow, allow] },
       { ownerIds: [ownerId, ownerId] },
@@ -72,8 +65,8 @@ describe("decisions, when the database", () => {
     ["nothing", -3],
   ] as const) {
     it(`answers ${what}: nobody is answered`, async () => {
-      const found = await answers(async (questions) =>
-        Array.from({ length: Math.max(0, questions.length + count) }, () => innocent),
+      const found = await answers(async (queries) =>
+        Array.from({ length: Math.max(0, queries.length + count) }, () => innocent),
       );
       for (const failure of found) expect(failure).to.be.instanceOf(Error);
     });
@@ -82,13 +75,10 @@ describe("decisions, when the database", () => {
   it("is asked for no more than an interaction needs", async () => {
     const asked: FactsQuery[] = [];
     const handlers = accessHandlers(
-      new Coalescer(
-        async (questions) => {
-          asked.push(...questions);
-          return questions.map(() => innocent);
-        },
-        { statementSize: 10, fairShare: 10, inFlight: 1, company: 10, waiting: 1_000, factsPerTurn: 10 },
-      ),
+      new CheckBatcher(async (queries) => {
+        asked.push(...queries);
+        return queries.map(() => innocent);
+      }, limits),
     );
     const context = { signal: new AbortController().signal } as HandlerContext;
     for (const interaction of [Interaction.FOLLOW, Interaction.VIEW_CONTENT, Interaction.ADD_TO_GROUP])

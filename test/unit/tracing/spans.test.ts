@@ -7,7 +7,7 @@ import {
 } from "@opentelemetry/sdk-trace";
 import { expect } from "chai";
 import { GraphService } from "../../../gen/nexgate/privacy/v1/graph_service_pb.ts";
-import { Coalescer } from "../../../src/service/coalescer.ts";
+import { CheckBatcher } from "../../../src/service/check-batcher.ts";
 import { CallSpans, newActiveSpans } from "../../../src/tracing/call-spans.ts";
 import { databaseAttributes, StatementSpans } from "../../../src/tracing/statement-spans.ts";
 import { samplerOf } from "../../../src/tracing/tracing.ts";
@@ -122,18 +122,18 @@ describe("the spans of statements", () => {
   it("have the first of the calls that share them as their parent, and link the others", async () => {
     const { call, statements, finished } = startTracer();
     const held = Promise.withResolvers<void>();
-    const coalescer = new Coalescer<string, string>(
+    const batcher = new CheckBatcher<string, string>(
       (questions) =>
         statements.statement(select, async () => {
           await held.promise;
           return questions;
         }),
-      { statementSize: 10, fairShare: 10, inFlight: 1, company: 10, waiting: 10, factsPerTurn: 10 },
+      { batchSize: 10, largeCallQuota: 10, concurrency: 1, maxPending: 10 },
       { tracer: statements },
     );
     const spans = [call(), call(), call(), call()];
     const { signal } = new AbortController();
-    const answers = spans.map((span, i) => span.run(() => coalescer.ask([`q${i}`], signal)));
+    const answers = spans.map((span, i) => span.run(() => batcher.load([`q${i}`], signal)));
     held.resolve();
     expect(await Promise.all(answers)).to.eql([["q0"], ["q1"], ["q2"], ["q3"]]);
     const [a, b, c, d] = spans.map(({ traceId }) => traceId);
