@@ -1,7 +1,7 @@
 import type { HandlerContext } from "@connectrpc/connect";
 import type { InFlightConfig } from "../config/limits.ts";
 import { PrivacyError } from "../domain/errors.ts";
-import { actorKey, principalKey } from "./auth/principal.ts";
+import { actorKey, principalKey } from "./auth/authenticator.ts";
 import { type Cancellation, cancellationOf } from "./context.ts";
 
 /** The `Retry-After` of a call that gets no slot, in seconds. */

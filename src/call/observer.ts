@@ -1,14 +1,14 @@
 import type { DescMethod } from "@bufbuild/protobuf";
 import { Code, type ConnectError, createContextKey, type HandlerContext } from "@connectrpc/connect";
 import type { Logger } from "pino";
-import { principalKey } from "./auth/principal.ts";
-import { tokenFlawKey } from "./auth/refused-token.ts";
+import { principalKey } from "./auth/authenticator.ts";
+import { tokenFlawKey } from "./auth/tokens.ts";
 import { requestHeaderOf } from "./context.ts";
 import { codeName, reasonOf, toConnectError } from "./errors.ts";
 import { requestIdHeader, requestIdOf } from "./request-headers.ts";
 
 /** Counts calls. It learns what was called and how it ended, never who called or about whom. */
-export interface CallCounter {
+interface CallCounter {
   /** A call begins; it ends exactly once. */
   began(): void;
   /** `reason` is the `ErrorReason` of a call that ended with `resource_exhausted`. */

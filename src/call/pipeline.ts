@@ -25,7 +25,7 @@ import type { Service, UnaryEndpoint } from "./service.ts";
 import { validate } from "./validate.ts";
 
 /** The protocol of a request that reached no method: plain HTTP tells REST and Connect apart only by their paths. */
-export type RefusedProtocol = "grpc" | "grpc-web" | "http";
+export type RejectedProtocol = "grpc" | "grpc-web" | "http";
 
 /**
  * For how long authentication holds a slot of the limiter, in milliseconds. One that takes longer waits for the key
@@ -137,7 +137,7 @@ export class CallPipeline {
   };
 
   /** Counts a request that reached no method, by the status of its answer. */
-  refused(protocol: RefusedProtocol, status: number): void {
+  countRejected(protocol: RejectedProtocol, status: number): void {
     this.#observers.observer?.refused(protocol, codeOfStatus(status));
   }
 

@@ -1,6 +1,6 @@
 import type { Logger } from "pino";
-import { type Authenticator, authenticateService, authenticateUser } from "../call/auth/authenticator.ts";
-import { type RemoteKeys, remoteKeys } from "../call/auth/token-keys.ts";
+import { type Authenticator, serviceAuthenticator, userAuthenticator } from "../call/auth/authenticator.ts";
+import { RemoteJwks } from "../call/auth/remote-jwks.ts";
 import { type TokenKeys, tokenVerifier } from "../call/auth/tokens.ts";
 import { callerSlots, type TakeSlots } from "../call/caller-slots.ts";
 import { clientAddress } from "../call/rate-limits/client-address.ts";
@@ -47,7 +47,7 @@ interface Gates {
 export function makeGates(config: Config, options: GatesOptions): Gates {
   const { log } = options;
   const { audience, serviceAudience, userClaim } = config.jwt;
-  const remote = remoteKeysOf(config, options);
+  const remote = remoteJwks(config, options);
   const keys: TokenKeys =
     remote === undefined ? sharedSecret(config, options) : { kind: "published", keys: remote };
   const limits = callerLimits(config.rates);
@@ -60,11 +60,11 @@ export function makeGates(config: Config, options: GatesOptions): Gates {
     tokenVerifier(keys, { ...config.jwt, audience: own, otherAudience: other, subjectClaim });
   return {
     users: {
-      authenticate: authenticateUser(verifier(audience, serviceAudience, userClaim)),
+      authenticate: userAuthenticator(verifier(audience, serviceAudience, userClaim)),
       rateLimits: new RateLimits({ ...limits, addressOf, delayMs: rejectionDelayMs }),
     },
     services: {
-      authenticate: authenticateService(verifier(serviceAudience, audience, "sub")),
+      authenticate: serviceAuthenticator(verifier(serviceAudience, audience, "sub")),
       rateLimits: new RateLimits({ ...limits, addressOf }),
     },
     takeSlots: callerSlots(config.maxInFlight, slotWaitMs),
@@ -73,9 +73,9 @@ export function makeGates(config: Config, options: GatesOptions): Gates {
   };
 }
 
-function remoteKeysOf({ jwt }: Config, { log, onKeys }: GatesOptions): RemoteKeys | undefined {
+function remoteJwks({ jwt }: Config, { log, onKeys }: GatesOptions): RemoteJwks | undefined {
   if (jwt.jwksUrl === undefined) return undefined;
-  return remoteKeys(jwt.jwksUrl, { maxStaleMs: jwt.jwksMaxStaleMs, log, onAvailable: onKeys });
+  return new RemoteJwks(jwt.jwksUrl, { maxStaleMs: jwt.jwksMaxStaleMs, log, onAvailable: onKeys });
 }
 
 function sharedSecret({ jwt }: Config, { developmentSecret }: GatesOptions): TokenKeys {

@@ -161,7 +161,7 @@ export async function serveConnect(
     const isText = isWebText(request.headers["content-type"]);
     const answer = await handler(isText ? toBinaryRequest(asked) : asked);
     if (answer.status >= 400 && answer.body === undefined) {
-      calls.refused("http", answer.status);
+      calls.countRejected("http", answer.status);
       return refuse(handler, answer.status, response, failures);
     }
     // The reply of a unary call is there before any of it is written.

@@ -98,7 +98,7 @@ export function openInternalListener({
     calls,
     rpc: { ...internalRpc, readMaxBytes: limits.messageBytes },
     fallback: (_request, response) => {
-      calls.refused("http", 404);
+      calls.countRejected("http", 404);
       failures.send(response, 404);
     },
     failures,

@@ -92,7 +92,7 @@ export function createRequestRouter({
     const host = authorityOf(request)?.slice(0, loggedLength);
     const path = request.url?.slice(0, loggedLength);
     log.info({ host, path }, "a request was refused for its Host header");
-    calls.refused("http", 400);
+    calls.countRejected("http", 400);
     failures.send(response, 400);
   };
 
@@ -105,7 +105,7 @@ export function createRequestRouter({
   const handlePlain = (path: string, request: HttpRequest, response: HttpResponse) => {
     const contentType = request.headers["content-type"] ?? "";
     if (contentType.startsWith("application/grpc")) {
-      calls.refused(contentType.startsWith("application/grpc-web") ? "grpc-web" : "grpc", 501);
+      calls.countRejected(contentType.startsWith("application/grpc-web") ? "grpc-web" : "grpc", 501);
       return sendUnimplemented(response, contentType);
     }
     // RFC 9112, 3.2. HTTP/1.0 knows no Host.
@@ -139,7 +139,7 @@ export function createRequestRouter({
       clampTimeout(headers);
       return serveUnary(stream, headers);
     },
-    countRefusal: (status) => calls.refused("http", status),
+    countRefusal: (status) => calls.countRejected("http", status),
     isStreaming: (path) => {
       const kind = handlers.get(path)?.method.methodKind;
       return kind === "client_streaming" || kind === "bidi_streaming" || kind === "server_streaming";

@@ -53,7 +53,7 @@ export function createRestGateway(options: RestGatewayOptions): RestGateway {
     const allow: [string, string] = ["allow", [...methodsAt(path), "OPTIONS"].join(", ")];
     if (other !== undefined && request.method === "OPTIONS") return sendNoContent(response, [allow]);
     const failure = plainFailure(other === undefined ? 404 : 405);
-    calls.refused("http", failure.status);
+    calls.countRejected("http", failure.status);
     const headers: [string, string][] = [[errorReasonHeader, failure.reason]];
     if (other !== undefined) headers.push(allow);
     const body = formatOf(other?.reply).failure(failure, undefined, settings.time());

@@ -1,6 +1,6 @@
 import type { HandlerContext } from "@connectrpc/connect";
-import { actorKey, principalKey } from "../call/auth/principal.ts";
-import { tokenFlawKey } from "../call/auth/refused-token.ts";
+import { actorKey, principalKey } from "../call/auth/authenticator.ts";
+import { tokenFlawKey } from "../call/auth/tokens.ts";
 import { PrivacyError, UnknownActorError } from "../domain/errors.ts";
 import type { UserId } from "../domain/ids.ts";
 

@@ -1,16 +1,32 @@
 import { type DescMethod, getOption, hasOption } from "@bufbuild/protobuf";
-import type { HandlerContext } from "@connectrpc/connect";
+import { createContextKey, type HandlerContext } from "@connectrpc/connect";
 import { scope } from "../../../gen/nexgate/auth/v1/scope_pb.ts";
-import { PrivacyError } from "../../domain/errors.ts";
-import { parseUserId } from "../../domain/ids.ts";
+import { type ErrorReason, PrivacyError } from "../../domain/errors.ts";
+import { parseUserId, type UserId } from "../../domain/ids.ts";
 import { requestHeaderOf } from "../context.ts";
-import { actorKey, type Principal, principalKey } from "./principal.ts";
-import { TokenRefused, tokenFlawKey } from "./refused-token.ts";
-import type { Claims, VerifyToken } from "./tokens.ts";
+import { type Claims, InvalidTokenError, tokenFlawKey, type VerifyToken } from "./tokens.ts";
+
+/** The caller: a user with a user's token, or another service of the network. */
+export type Principal =
+  | { readonly kind: "user"; readonly userId: UserId }
+  | { readonly kind: "service"; readonly name: string; readonly scopes: ReadonlySet<string> };
+
+/** The user for whom a call acts, not yet known to exist: the operation's own statement decides that. */
+export interface Actor {
+  readonly id: UserId;
+  /** The reason of the failure when there is no such user: it depends on where the id came from. */
+  readonly whenUnknown: Extract<ErrorReason, "TOKEN_INVALID" | "USER_NOT_FOUND">;
+}
+
+/** Set on every call that needed a token. */
+export const principalKey = createContextKey<Principal | undefined>(undefined, { description: "principal" });
+
+/** Set on every call of a method that acts for a user. */
+export const actorKey = createContextKey<Actor | undefined>(undefined, { description: "acting user" });
 
 /**
- * Admits a call by its headers alone, before its body is read, or throws a `PrivacyError`. At once when its token is
- * known, as it is in nearly every call, to spare that its promises.
+ * Authenticates the caller of a call by its headers alone, before its body is read: sets principal and actor, or throws
+ * a `PrivacyError`. At once when the token is cached, as it is in nearly every call.
  */
 export type Authenticator = (context: HandlerContext) => void | Promise<void>;
 
@@ -19,22 +35,22 @@ const actingUserHeader = "x-acting-user";
 /** The scope of the methods that act for a user. */
 const actScope = "users.act";
 
-/** The gate of the public listener: users' tokens only, and only for methods that act for a user. */
-export function authenticateUser(verify: VerifyToken): Authenticator {
-  return admitting(verify, (context, claims) => {
+/** Makes the authenticator of the public listener: users' tokens only, and only for methods that act for a user. */
+export function userAuthenticator(verify: VerifyToken): Authenticator {
+  return authenticating(verify, (context, claims) => {
     const id = parseUserId(claims.subject);
-    if (id === undefined) throw new TokenRefused("TOKEN_INVALID", "user");
+    if (id === undefined) throw new InvalidTokenError("TOKEN_INVALID", "user");
     if (scopeOf(context.method) !== actScope) throw new PrivacyError("SCOPE_MISSING");
     context.values.set(principalKey, { kind: "user", userId: id });
     context.values.set(actorKey, { id, whenUnknown: "TOKEN_INVALID" });
   });
 }
 
-/** The gate of the internal listener: services' tokens only, with the scope of the method. */
-export function authenticateService(verify: VerifyToken): Authenticator {
-  // A token that is remembered has the same claims, to the object, in every call.
+/** Makes the authenticator of the internal listener: services' tokens only, with the scope of the method. */
+export function serviceAuthenticator(verify: VerifyToken): Authenticator {
+  // A cached token has the same claims object in every call.
   const principals = new WeakMap<object, Principal & { kind: "service" }>();
-  return admitting(verify, (context, claims) => {
+  return authenticating(verify, (context, claims) => {
     let principal = principals.get(claims);
     if (principal === undefined) {
       principal = { kind: "service", name: claims.subject, scopes: claims.scopes };
@@ -47,12 +63,12 @@ export function authenticateService(verify: VerifyToken): Authenticator {
   });
 }
 
-function admitting(
+function authenticating(
   verify: VerifyToken,
   admit: (context: HandlerContext, claims: Claims) => void,
 ): Authenticator {
-  const refuse = (context: HandlerContext, failure: unknown): never => {
-    if (failure instanceof TokenRefused) context.values.set(tokenFlawKey, failure.flaw);
+  const reject = (context: HandlerContext, failure: unknown): never => {
+    if (failure instanceof InvalidTokenError) context.values.set(tokenFlawKey, failure.flaw);
     throw failure;
   };
   return (context) => {
@@ -61,10 +77,10 @@ function admitting(
       if (claims instanceof Promise)
         return claims
           .then((verified) => admit(context, verified))
-          .catch((failure) => refuse(context, failure));
+          .catch((failure) => reject(context, failure));
       admit(context, claims);
     } catch (failure) {
-      refuse(context, failure);
+      reject(context, failure);
     }
   };
 }
@@ -79,7 +95,7 @@ export function scopeOf(method: DescMethod): string {
   return needed;
 }
 
-/** Reading an option decodes it, which took a twelfth of the time of an empty call. */
+/** The scopes that were read: reading an option decodes it. */
 const scopes = new WeakMap<DescMethod, string>();
 
 function namedActor(context: HandlerContext) {

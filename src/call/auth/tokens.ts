@@ -1,8 +1,65 @@
+import { createContextKey } from "@connectrpc/connect";
 import { errors, type JWSHeaderParameters, type JWTPayload, type JWTVerifyOptions, jwtVerify } from "jose";
+import { LRUCache } from "lru-cache";
+import { type ErrorReason, PrivacyError } from "../../domain/errors.ts";
 import { type Candidates, publishedAlgorithms } from "./key-set.ts";
-import { refusalOf, TokenRefused } from "./refused-token.ts";
-import { TokenCache } from "./token-cache.ts";
-import type { PublishedKeys } from "./token-keys.ts";
+import type { PublishedKeys } from "./remote-jwks.ts";
+
+/** What is wrong with a token, for the log: never a part of the token. */
+export type TokenFlaw =
+  | "missing"
+  | "malformed"
+  | "header"
+  | "algorithm"
+  | "key"
+  | "signature"
+  | "issuer"
+  | "audience"
+  | "expired"
+  | "not yet valid"
+  | "claim"
+  | "user";
+
+/** Set on every call whose token was not accepted. */
+export const tokenFlawKey = createContextKey<TokenFlaw | undefined>(undefined, { description: "token flaw" });
+
+/** A token that is not accepted. */
+export class InvalidTokenError extends PrivacyError {
+  readonly flaw: TokenFlaw;
+
+  constructor(
+    reason: Extract<ErrorReason, `TOKEN_${string}`>,
+    flaw: TokenFlaw,
+    options?: { readonly cause: unknown },
+  ) {
+    super(reason, options);
+    this.flaw = flaw;
+  }
+}
+
+const claimFlaws: Readonly<Record<string, TokenFlaw>> = { iss: "issuer", aud: "audience" };
+
+/** The error of a token whose verification failed. A failure of the service, such as `UNAVAILABLE`, stays as it is. */
+function tokenError(failure: unknown): unknown {
+  if (failure instanceof PrivacyError) return failure;
+  if (failure instanceof errors.JWTExpired) return new InvalidTokenError("TOKEN_EXPIRED", "expired");
+  if (failure instanceof errors.JWSInvalid) return new InvalidTokenError("TOKEN_MALFORMED", "malformed");
+  // WebCrypto refuses some signatures with plain errors of its own.
+  if (!(failure instanceof errors.JOSEError))
+    return new InvalidTokenError("TOKEN_INVALID", "signature", { cause: failure });
+  return new InvalidTokenError("TOKEN_INVALID", flawOf(failure));
+}
+
+function flawOf(failure: errors.JOSEError): TokenFlaw {
+  if (failure instanceof errors.JWSSignatureVerificationFailed) return "signature";
+  if (failure instanceof errors.JWKSNoMatchingKey) return "key";
+  if (failure instanceof errors.JOSEAlgNotAllowed) return "algorithm";
+  if (failure instanceof errors.JWTInvalid) return "malformed";
+  if (!(failure instanceof errors.JWTClaimValidationFailed)) return "header";
+  const { claim, reason } = failure;
+  if (claim === "nbf" && reason === "check_failed") return "not yet valid";
+  return claimFlaws[claim] ?? "claim";
+}
 
 /** How tokens are signed: a shared secret, or keys that a server publishes. */
 export type TokenKeys =
@@ -33,20 +90,35 @@ export interface Claims {
   readonly scopes: ReadonlySet<string>;
 }
 
+/** A token that was verified before. */
+interface VerifiedToken {
+  readonly claims: Claims;
+  /** Milliseconds since 1970. */
+  readonly expiresAt: number;
+  /** The version of the key set that verified the token. */
+  readonly version: number;
+}
+
+/** The most tokens that are cached; those that were not used for longest go first. */
+const maxCachedTokens = 10_000;
+/** Longer tokens are verified each time: together with the limit above this bounds the memory. */
+const maxCachedLength = 2_048;
+
 const secretAlgorithms = ["HS256"];
 const compactJws = /^[\w-]+\.[\w-]+\.[\w-]*$/;
 
 /**
  * Builds the check of the tokens of one listener. `exp` and the claim that names the caller are required.
  *
- * A good token is remembered until it expires or the published keys change, whichever comes first: a key that was
- * withdrawn is of no more use than without that.
+ * A good token is cached until it expires or the published keys change, whichever comes first: a key that was withdrawn
+ * is of no more use than without the cache. It is found by its whole text, signature included.
  */
 export function tokenVerifier(
   keys: TokenKeys,
   rules: TokenRules,
-  { now = Date.now, remembered = new TokenCache<Claims>() } = {},
+  { now = Date.now, maxCached = maxCachedTokens } = {},
 ): VerifyToken {
+  const verified = new LRUCache<string, VerifiedToken>({ max: maxCached });
   const options = {
     issuer: rules.issuer,
     audience: rules.audience,
@@ -54,10 +126,10 @@ export function tokenVerifier(
     clockTolerance: rules.clockToleranceSeconds,
     algorithms: keys.kind === "secret" ? secretAlgorithms : publishedAlgorithms,
   };
-  const { version, isCurrent } = keys.kind === "secret" ? unchangingSecret : keys.keys;
+  const keySet = keys.kind === "secret" ? unchangingSecret : keys.keys;
   const verify = async (token: string): Promise<Claims> => {
     // Read before the verification, during which the keys may be replaced.
-    const usedVersion = version();
+    const version = keySet.version();
     try {
       const current = { ...options, currentDate: new Date(now()) };
       const payload =
@@ -66,15 +138,17 @@ export function tokenVerifier(
           : await verifyPublished(token, keys.keys, current);
       const claims = claimsOf(payload, rules);
       const expiresAt = ((payload.exp ?? 0) + rules.clockToleranceSeconds) * 1_000;
-      remembered.add(token, { claims, expiresAt, version: usedVersion });
+      if (token.length <= maxCachedLength) verified.set(token, { claims, expiresAt, version });
       return claims;
     } catch (failure) {
-      throw refusalOf(failure);
+      throw tokenError(failure);
     }
   };
   return (authorization) => {
     const token = tokenOf(authorization);
-    return remembered.find(token, now(), isCurrent) ?? verify(token);
+    const cached = verified.get(token);
+    const isValid = cached !== undefined && now() < cached.expiresAt && keySet.isCurrent(cached.version);
+    return isValid ? cached.claims : verify(token);
   };
 }
 
@@ -124,16 +198,16 @@ function isAboutKey(failure: unknown): boolean {
 /** Takes the token out of the header: after `Bearer `, or bare, as the settings document shows it. */
 function tokenOf(authorization: string | null): string {
   const token = (authorization ?? "").replace(/^bearer(?: +|$)/i, "").trim();
-  if (token === "") throw new TokenRefused("TOKEN_REQUIRED", "missing");
-  if (!compactJws.test(token)) throw new TokenRefused("TOKEN_MALFORMED", "malformed");
+  if (token === "") throw new InvalidTokenError("TOKEN_REQUIRED", "missing");
+  if (!compactJws.test(token)) throw new InvalidTokenError("TOKEN_MALFORMED", "malformed");
   return token;
 }
 
 function claimsOf(payload: JWTPayload, rules: TokenRules): Claims {
   const subject = payload[rules.subjectClaim];
-  if (typeof subject !== "string" || subject === "") throw new TokenRefused("TOKEN_INVALID", "claim");
+  if (typeof subject !== "string" || subject === "") throw new InvalidTokenError("TOKEN_INVALID", "claim");
   if (Array.isArray(payload.aud) && payload.aud.includes(rules.otherAudience))
-    throw new TokenRefused("TOKEN_INVALID", "audience");
+    throw new InvalidTokenError("TOKEN_INVALID", "audience");
   return { subject, scopes: scopesOf(payload[rules.scopeClaim]) };
 }
 

@@ -4,7 +4,7 @@ import { MethodOptions_IdempotencyLevel } from "@bufbuild/protobuf/wkt";
 import { type ConnectError, createContextKey, type HandlerContext } from "@connectrpc/connect";
 import type { RateConfig } from "../../config/limits.ts";
 import { PrivacyError } from "../../domain/errors.ts";
-import { actorKey, principalKey } from "../auth/principal.ts";
+import { actorKey, principalKey } from "../auth/authenticator.ts";
 import { toConnectError } from "../errors.ts";
 import { RateLimiter, type Taken } from "./rate-limiter.ts";
 

@@ -70,8 +70,13 @@ export const mutants = {
   },
   "keys of any age": {
     replacements: [
-      replace<typeof import("../../../src/call/auth/token-keys.ts")>("src/call/auth/token-keys.ts", {
-        remoteKeys: (original) => (url, options) => original(url, { ...options, now: () => 0 }),
+      replace<typeof import("../../../src/call/auth/remote-jwks.ts")>("src/call/auth/remote-jwks.ts", {
+        RemoteJwks: (original) =>
+          class extends original {
+            constructor(...[url, options]: ConstructorParameters<typeof original>) {
+              super(url, { ...options, now: () => 0 });
+            }
+          },
       }),
     ],
   },

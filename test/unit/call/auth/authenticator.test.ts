@@ -6,11 +6,12 @@ import { GraphService } from "../../../../gen/nexgate/privacy/v1/graph_service_p
 import { PrivacyControlService } from "../../../../gen/nexgate/privacy/v1/privacy_control_service_pb.ts";
 import {
   type Authenticator,
-  authenticateService,
-  authenticateUser,
+  actorKey,
+  principalKey,
   scopeOf,
+  serviceAuthenticator,
+  userAuthenticator,
 } from "../../../../src/call/auth/authenticator.ts";
-import { actorKey, principalKey } from "../../../../src/call/auth/principal.ts";
 import { PrivacyError } from "../../../../src/domain/errors.ts";
 
 const user = "A11CE000-0000-4000-8000-000000000001";
@@ -51,7 +52,7 @@ describe("the gates", () => {
       const expected = held.split(" ").includes(needed) ? "admitted" : "SCOPE_MISSING";
       it(`${method.parent.name}.${method.name}: a service with "${held}" is ${expected}`, async () => {
         const claims = { subject: "feed", scopes: new Set(held.split(" ")) };
-        for (const gate of [authenticateService(() => claims), authenticateService(async () => claims)]) {
+        for (const gate of [serviceAuthenticator(() => claims), serviceAuthenticator(async () => claims)]) {
           const context = contextOf(method, { "x-acting-user": user });
           expect(await outcome(gate, context)).to.equal(expected);
           expect(context.values.get(principalKey)).to.include({ kind: "service", name: "feed" });
@@ -62,8 +63,8 @@ describe("the gates", () => {
     const expected = needed === "users.act" ? "admitted" : "SCOPE_MISSING";
     it(`${method.parent.name}.${method.name}: a user is ${expected}`, async () => {
       for (const gate of [
-        authenticateUser(() => ({ subject: user, scopes: none })),
-        authenticateUser(async () => ({ subject: user, scopes: none })),
+        userAuthenticator(() => ({ subject: user, scopes: none })),
+        userAuthenticator(async () => ({ subject: user, scopes: none })),
       ])
         expect(await outcome(gate, contextOf(method))).to.equal(expected);
     });
@@ -71,10 +72,10 @@ describe("the gates", () => {
 
   it("admit a call at once whose token is known", () => {
     const { blockUser } = PrivacyControlService.method;
-    expect(authenticateUser(() => ({ subject: user, scopes: none }))(contextOf(blockUser))).to.equal(
+    expect(userAuthenticator(() => ({ subject: user, scopes: none }))(contextOf(blockUser))).to.equal(
       undefined,
     );
-    expect(authenticateUser(async () => ({ subject: user, scopes: none }))(contextOf(blockUser))).to.be.a(
+    expect(userAuthenticator(async () => ({ subject: user, scopes: none }))(contextOf(blockUser))).to.be.a(
       "promise",
     );
   });
@@ -86,17 +87,17 @@ describe("the gates", () => {
 
   it("take the acting user from the subject of a user's token, in lower case", async () => {
     const context = contextOf(PrivacyControlService.method.blockUser, { "x-acting-user": "someone else" });
-    await authenticateUser(async () => ({ subject: user, scopes: none }))(context);
+    await userAuthenticator(async () => ({ subject: user, scopes: none }))(context);
     expect(context.values.get(actorKey)).to.eql({ id: user.toLowerCase(), whenUnknown: "TOKEN_INVALID" });
   });
 
   it("refuse a user whose subject is no UUID", async () => {
-    const gate = authenticateUser(async () => ({ subject: "alice", scopes: none }));
+    const gate = userAuthenticator(async () => ({ subject: "alice", scopes: none }));
     expect(await outcome(gate, contextOf(PrivacyControlService.method.blockUser))).to.equal("TOKEN_INVALID");
   });
 
   it("take the acting user of a service from x-acting-user, and want a UUID there", async () => {
-    const gate = authenticateService(async () => ({ subject: "feed", scopes: new Set(["users.act"]) }));
+    const gate = serviceAuthenticator(async () => ({ subject: "feed", scopes: new Set(["users.act"]) }));
     const context = contextOf(PrivacyControlService.method.blockUser, { "x-acting-user": user });
     await gate(context);
     expect(context.values.get(actorKey)).to.eql({ id: user.toLowerCase(), whenUnknown: "USER_NOT_FOUND" });
@@ -108,7 +109,7 @@ describe("the gates", () => {
 
   it("give no acting user to a method that acts for none", async () => {
     const context = contextOf(GraphService.method.followUser, { "x-acting-user": user });
-    await authenticateService(async () => ({ subject: "accounts", scopes: new Set(["graph.write"]) }))(
+    await serviceAuthenticator(async () => ({ subject: "accounts", scopes: new Set(["graph.write"]) }))(
       context,
     );
     expect(context.values.get(actorKey)).to.equal(undefined);

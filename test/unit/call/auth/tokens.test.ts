@@ -1,8 +1,11 @@
 import { expect } from "chai";
 import { errors, exportJWK, generateKeyPair, SignJWT, UnsecuredJWT } from "jose";
-import { type TokenFlaw, TokenRefused } from "../../../../src/call/auth/refused-token.ts";
-import { TokenCache } from "../../../../src/call/auth/token-cache.ts";
-import { type TokenKeys, tokenVerifier } from "../../../../src/call/auth/tokens.ts";
+import {
+  InvalidTokenError,
+  type TokenFlaw,
+  type TokenKeys,
+  tokenVerifier,
+} from "../../../../src/call/auth/tokens.ts";
 import { PrivacyError } from "../../../../src/domain/errors.ts";
 
 const secret = new TextEncoder().encode("a secret of exactly thirty-two b");
@@ -188,7 +191,7 @@ describe("tokens", () => {
       try {
         await by(authorization);
       } catch (failure) {
-        if (failure instanceof TokenRefused) return failure.flaw;
+        if (failure instanceof InvalidTokenError) return failure.flaw;
         throw failure;
       }
       return "accepted";
@@ -250,7 +253,7 @@ describe("tokens", () => {
       });
       sign = (claims) =>
         new SignJWT({ ...good, ...claims }).setProtectedHeader({ alg: "EdDSA" }).sign(privateKey);
-      check = tokenVerifier(counting, rules, { now: () => clock.now, remembered: new TokenCache(2) });
+      check = tokenVerifier(counting, rules, { now: () => clock.now, maxCached: 2 });
     });
     beforeEach(() => {
       verified = 0;

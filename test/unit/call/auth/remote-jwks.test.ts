@@ -2,7 +2,7 @@ import { generateKeyPairSync } from "node:crypto";
 import { expect } from "chai";
 import { exportJWK, generateKeyPair, type JSONWebKeySet, type JWK, SignJWT } from "jose";
 import { pino } from "pino";
-import { remoteKeys } from "../../../../src/call/auth/token-keys.ts";
+import { RemoteJwks } from "../../../../src/call/auth/remote-jwks.ts";
 import { tokenVerifier } from "../../../../src/call/auth/tokens.ts";
 import { PrivacyError } from "../../../../src/domain/errors.ts";
 
@@ -63,7 +63,7 @@ async function keyServer(published: readonly { jwk: JWK }[], maxStaleMs = 24 * h
         await new Promise((resolve) => setImmediate(resolve));
     },
   };
-  const keys = remoteKeys(new URL("http://127.0.0.1/keys"), {
+  const keys = new RemoteJwks(new URL("http://127.0.0.1/keys"), {
     maxStaleMs,
     log: pino({ level: "info" }, { write: (line) => lines.push(line) }),
     onAvailable: (available) => availability.push(available),
@@ -263,7 +263,7 @@ describe("published keys", () => {
   it("are fetched no more once they are disposed of", async () => {
     const { server, keys } = await started([await newKey("a")]);
     let aborted = false;
-    const real = remoteKeys(new URL("http://127.0.0.1/keys"), {
+    const real = new RemoteJwks(new URL("http://127.0.0.1/keys"), {
       maxStaleMs: hour,
       log: pino({ level: "silent" }),
       fetch: async (_url, init) => {
