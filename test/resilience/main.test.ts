@@ -1,4 +1,5 @@
 import { spawnSync } from "node:child_process";
+import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { expect } from "chai";
 import { mutantNames, runs } from "./runs.ts";
@@ -14,6 +15,19 @@ describe("the resilience runs", function () {
     });
     // The first has no run of its own but a test, the other one changes the database instead of the service.
     expect([...named, "no scope check"]).to.have.members([...Object.keys(mutants), "unlocked"]);
+  });
+
+  it("are described in docs/resilience.md, each with its mutants", () => {
+    const rows = [
+      ...readFileSync("docs/resilience.md", "utf8").matchAll(
+        /^\| `([\w-]+)` \(.*\) \| .+ \| .+ \| ([^|]+) \|$/gm,
+      ),
+    ];
+    const described = rows.map(([, name, cell = ""]) => [
+      name,
+      [...cell.matchAll(/`([^`]+)`/g)].map(([, mutant]) => mutant),
+    ]);
+    expect(described).to.have.deep.members(Object.keys(runs).map((name) => [name, mutantNames(name)]));
   });
 
   it("refuse an unknown mutant", () => {
