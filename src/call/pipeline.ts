@@ -17,10 +17,10 @@ import type { Authenticator } from "./auth/authenticator.ts";
 import type { TakeSlots } from "./caller-slots.ts";
 import { CallContext, type CallStart } from "./context.ts";
 import { readFailure, toConnectError } from "./errors.ts";
+import { codeOfRejection } from "./http-status.ts";
 import { ObservedCall, type Observers } from "./observer.ts";
 import { peerKey } from "./rate-limits/client-address.ts";
 import { delayRejection, type RateLimits, rejectionDelay } from "./rate-limits/rate-limits.ts";
-import { codeOfStatus } from "./refusals.ts";
 import type { Service, UnaryEndpoint } from "./service.ts";
 import { validate } from "./validate.ts";
 
@@ -138,7 +138,7 @@ export class CallPipeline {
 
   /** Counts a request that reached no method, by the status of its answer. */
   countRejected(protocol: RejectedProtocol, status: number): void {
-    this.#observers.observer?.refused(protocol, codeOfStatus(status));
+    this.#observers.observer?.refused(protocol, codeOfRejection(status));
   }
 
   /** Runs a unary call from its start to its end. Rejects only when the transport cannot write. */

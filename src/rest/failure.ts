@@ -1,7 +1,8 @@
 import type { ConnectError } from "@connectrpc/connect";
 import { reasonOf } from "../call/errors.ts";
+import { reasonOfRejection, statusOf } from "../call/http-status.ts";
 import { type Fault, Refusal } from "./refusal.ts";
-import { phraseOf, plainReason, statusOf } from "./status.ts";
+import { phraseOf } from "./status.ts";
 
 /** The response header that has the reason of a failure. */
 export const errorReasonHeader = "x-error-reason";
@@ -20,10 +21,10 @@ export interface Failure {
 export function failureOf(thrown: unknown, error: ConnectError): Failure {
   const fault = thrown instanceof Refusal ? thrown.fault : undefined;
   const status = fault === "media_type" ? 415 : statusOf(error);
-  return { status, message: error.rawMessage, reason: reasonOf(error) ?? plainReason(status), fault };
+  return { status, message: error.rawMessage, reason: reasonOf(error) ?? reasonOfRejection(status), fault };
 }
 
 /** The failure of a request that reaches no method. */
 export function plainFailure(status: number): Failure {
-  return { status, message: phraseOf(status), reason: plainReason(status) };
+  return { status, message: phraseOf(status), reason: reasonOfRejection(status) };
 }

@@ -4,9 +4,9 @@ import { Code } from "@connectrpc/connect";
 import { expect } from "chai";
 import { ErrorReasonSchema } from "../../gen/nexgate/privacy/v1/error_reason_pb.ts";
 import { toConnectError } from "../../src/call/errors.ts";
+import { statusOf } from "../../src/call/http-status.ts";
 import { variableNames } from "../../src/config/config.ts";
 import { type ErrorReason, errors, PrivacyError } from "../../src/domain/errors.ts";
-import { statusOf } from "../../src/rest/status.ts";
 
 const documents = ["*.md", "docs/**/*.md", "client/*.md"]
   .flatMap((pattern) => globSync(pattern))

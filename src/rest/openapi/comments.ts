@@ -1,8 +1,8 @@
 import type { AnyDesc, DescEnum, DescFile } from "@bufbuild/protobuf";
 import { Code } from "@connectrpc/connect";
 import { comments } from "../../../gen/nexgate/comments.ts";
+import { statusOfCode } from "../../call/http-status.ts";
 import { enumWords, upperSnake } from "../enum-words.ts";
-import { statusOfCode } from "../status.ts";
 
 /** A definition that can have a comment. */
 type Described = Exclude<AnyDesc, DescFile>;

@@ -1,8 +1,9 @@
 import { Code, ConnectError } from "@connectrpc/connect";
 import { expect } from "chai";
 import { toConnectError } from "../../../src/call/errors.ts";
+import { statusOf } from "../../../src/call/http-status.ts";
 import { PrivacyError } from "../../../src/domain/errors.ts";
-import { nameOf, phraseOf, statusOf } from "../../../src/rest/status.ts";
+import { nameOf, phraseOf } from "../../../src/rest/status.ts";
 
 describe("HTTP statuses", () => {
   const table: [keyof typeof Code, number, string, string][] = [
