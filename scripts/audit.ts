@@ -1,5 +1,5 @@
 import { spawnSync } from "node:child_process";
-import { readCommandLine } from "../src/command-line.ts";
+import { readCommandLine } from "../src/command.ts";
 
 /** What `npm audit --json` answers: a report, or why there is none. */
 interface Answer {

@@ -1,6 +1,6 @@
 import { execFileSync } from "node:child_process";
 import { cpSync, globSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
-import { readCommandLine } from "../src/command-line.ts";
+import { readCommandLine } from "../src/command.ts";
 
 const usage = `Usage:
   npm run build:client

@@ -1,6 +1,6 @@
 import { execFileSync } from "node:child_process";
 import { mkdirSync, writeFileSync } from "node:fs";
-import { readCommandLine } from "../src/command-line.ts";
+import { readCommandLine } from "../src/command.ts";
 
 interface Component {
   readonly "bom-ref": string;

@@ -1,11 +1,9 @@
 import { readFileSync } from "node:fs";
 import { ConnectError } from "@connectrpc/connect";
-import { CommandError, runCommand } from "./command.ts";
-import { readCommandLine } from "./command-line.ts";
-import { internalUrl, readSigningConfig, type SigningConfig } from "./config/config.ts";
+import { CommandError, readCommandLine, runCommand } from "./command.ts";
+import { internalUrl, readSigningConfig } from "./config/config.ts";
 import { ConfigError } from "./config/variables.ts";
-import { serviceToken } from "./development/mint.ts";
-import { configuredMinting } from "./development/minting.ts";
+import { configuredIssuer, serviceToken, type TokenIssuer } from "./development/token-issuer.ts";
 import { explainFailure } from "./importer/explain.ts";
 import { importFile } from "./importer/import-file.ts";
 import { ProgressBar } from "./importer/progress-bar.ts";
@@ -119,15 +117,15 @@ function content<Name extends string>(name: Name, path: string | undefined): { [
 }
 
 async function ownToken(): Promise<string> {
-  const minting = configuredMinting(mintingConfig(), tokenHours);
-  if (minting === undefined)
+  const issuer = ownIssuer();
+  if (issuer === undefined)
     throw new CommandError("JWKS_URL is set: give a service's token with --token-file.");
-  return serviceToken("import", "graph.read graph.write", minting);
+  return serviceToken("import", "graph.read graph.write", issuer);
 }
 
-function mintingConfig(): SigningConfig {
+function ownIssuer(): TokenIssuer | undefined {
   try {
-    return readSigningConfig(process.env);
+    return configuredIssuer(readSigningConfig(process.env), tokenHours);
   } catch (failure) {
     if (!(failure instanceof ConfigError)) throw failure;
     throw new CommandError(`${failure.message}\nOr give a service's token with --token-file.`);

@@ -1,11 +1,12 @@
 import { enableCompileCache } from "node:module";
 import { fileURLToPath } from "node:url";
-import { readCommandLine } from "./command-line.ts";
+import { readCommandLine } from "./command.ts";
 
 const usage = `Usage:
   npm start
 
-Starts the service. Environment variables configure it: docs/configuration.md lists them.
+Starts the service. Environment variables configure it:
+docs/configuration.md lists them.
 Without any it serves on 127.0.0.1 with an embedded database in .data, and
 shows what to try.
 `;

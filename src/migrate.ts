@@ -1,5 +1,4 @@
-import { CommandError, runCommand } from "./command.ts";
-import { readCommandLine } from "./command-line.ts";
+import { CommandError, readCommandLine, runCommand } from "./command.ts";
 import { readDatabaseConfig } from "./config/config.ts";
 import { type Database, openDatabase } from "./store/database.ts";
 

@@ -3,8 +3,8 @@ import { runCommand } from "./command.ts";
 import { assertPortsAvailable } from "./composition/ports.ts";
 import { effectiveVariables, likelyTypos, readConfig } from "./config/config.ts";
 import { ignoredValues } from "./config/tracing.ts";
-import { developmentMinting } from "./development/minting.ts";
 import { startText } from "./development/start-text.ts";
+import { developmentIssuer } from "./development/token-issuer.ts";
 import { createLog } from "./log.ts";
 import { stopOnSignal } from "./stop-on-signal.ts";
 
@@ -20,12 +20,12 @@ await runCommand(async () => {
   // Before the start: a certificate may be renewed at any moment, and an unhandled SIGHUP ends the process.
   process.on("SIGHUP", () => void renew?.());
   await assertPortsAvailable(config);
-  const minting = developmentMinting(config);
-  const app = await startApp(config, { log, developmentSecret: minting?.secret });
+  const issuer = developmentIssuer(config);
+  const app = await startApp(config, { log, developmentSecret: issuer?.secret });
   stopsWithProcess(app);
   renew = app.renew;
   const { publicUrl, internalUrl, adminUrl, database } = app;
   const started = { publicUrl, internalUrl, adminUrl, database };
-  if (minting === undefined) log.info(started, "listening");
-  else process.stdout.write(await startText(started, minting, config.tls));
+  if (issuer === undefined) log.info(started, "listening");
+  else process.stdout.write(await startText(started, issuer, config.tls));
 });

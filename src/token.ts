@@ -2,12 +2,10 @@ import { AccessService } from "../gen/nexgate/privacy/v1/access_service_pb.ts";
 import { GraphService } from "../gen/nexgate/privacy/v1/graph_service_pb.ts";
 import { PrivacyControlService } from "../gen/nexgate/privacy/v1/privacy_control_service_pb.ts";
 import { scopeOf } from "./call/auth/authenticator.ts";
-import { CommandError, runCommand } from "./command.ts";
-import { readCommandLine } from "./command-line.ts";
+import { CommandError, readCommandLine, runCommand } from "./command.ts";
 import { readDatabaseConfig, readSigningConfig } from "./config/config.ts";
 import { demoUsers } from "./development/demo-data.ts";
-import { serviceToken, userToken } from "./development/mint.ts";
-import { configuredMinting } from "./development/minting.ts";
+import { configuredIssuer, serviceToken, userToken } from "./development/token-issuer.ts";
 import { parseUserId, type UserId } from "./domain/ids.ts";
 import { DirectoryInUseError, openDatabase } from "./store/database.ts";
 
@@ -54,13 +52,12 @@ await runCommand(async () => {
     throw new CommandError("--scope is for a token of a --service.");
   const hours = readHours(values.hours);
   const scopes = readScopes(scope ?? "");
-  const minting = configuredMinting(readSigningConfig(process.env), hours);
-  if (minting === undefined)
-    throw new CommandError("JWKS_URL is set: whoever holds its private key mints the tokens.");
+  const issuer = configuredIssuer(readSigningConfig(process.env), hours);
+  if (issuer === undefined) throw new CommandError("JWKS_URL is set: its issuer signs the tokens.");
   const token =
     user === undefined
-      ? await serviceToken(service ?? "", scopes, minting)
-      : await userToken(parseUserId(user) ?? (await userByName(user)), minting);
+      ? await serviceToken(service ?? "", scopes, issuer)
+      : await userToken(parseUserId(user) ?? (await userByName(user)), issuer);
   process.stdout.write(`${token}\n`);
 });
 

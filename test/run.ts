@@ -1,5 +1,5 @@
 import { globSync } from "node:fs";
-import { endAfterHelp } from "../src/command-line.ts";
+import { endAfterHelp } from "../src/command.ts";
 import { type Outcome, runMocha } from "./support/run-mocha.ts";
 
 const usage = `Usage:

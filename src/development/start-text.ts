@@ -2,7 +2,7 @@ import { styleText } from "node:util";
 import type { TlsConfig } from "../config/security.ts";
 import type { User } from "../domain/user.ts";
 import { demoActor, demoTargets, demoUsers } from "./demo-data.ts";
-import { type Minting, serviceToken, userToken } from "./mint.ts";
+import { serviceToken, type TokenIssuer, userToken } from "./token-issuer.ts";
 
 /** What the text tells of a started service. */
 export interface Started {
@@ -21,11 +21,11 @@ const serviceScopes = "graph.read graph.write users.act access.read";
  * then each command can be, and in their order the last one is answered by DENY. But for the tokens every line fits a
  * terminal of 80 columns.
  */
-export async function startText(started: Started, minting: Minting, tls?: TlsConfig): Promise<string> {
+export async function startText(started: Started, issuer: TokenIssuer, tls?: TlsConfig): Promise<string> {
   const { publicUrl, internalUrl, adminUrl, database } = started;
   const { block, unblock, mute } = demoTargets;
-  const token = await userToken(demoActor.id, minting);
-  const ofService = await serviceToken("feed", serviceScopes, minting);
+  const token = await userToken(demoActor.id, issuer);
+  const ofService = await serviceToken("feed", serviceScopes, issuer);
   const curl = tls === undefined ? 'curl -H "$AUTH"' : 'curl --cacert "$CA" -H "$AUTH"';
   const proof = tls?.clientCaFile === undefined ? "" : " --cert CLIENT.pem --key CLIENT.key";
   const buf = tls === undefined ? "--http2-prior-knowledge" : `--cacert "$CA"${proof}`;
@@ -64,7 +64,7 @@ export async function startText(started: Started, minting: Minting, tls?: TlsCon
     `  database                  ${database}`,
     "",
     "  Paste these into a shell first: the demo users, and tokens of",
-    `  ${demoActor.userName} and of a service, which last ${minting.hours} hours.`,
+    `  ${demoActor.userName} and of a service, which last ${issuer.hours} hours.`,
     "",
     ...demoUsers.map((user) => `${variableOf(user)}=${user.id}`),
     `URL=${publicUrl}`,

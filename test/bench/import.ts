@@ -2,7 +2,7 @@ import { once } from "node:events";
 import { createWriteStream, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { readCommandLine } from "../../src/command-line.ts";
+import { readCommandLine } from "../../src/command.ts";
 import { runScript } from "../support/process.ts";
 import { startThrowawayServer } from "../support/throwaway-server.ts";
 

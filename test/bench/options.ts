@@ -1,4 +1,4 @@
-import { readCommandLine } from "../../src/command-line.ts";
+import { readCommandLine } from "../../src/command.ts";
 import { type Size, sizes } from "./data/sizes.ts";
 
 /** What the command line of the benchmark asks for. */

@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { serviceToken, userToken } from "../../src/development/mint.ts";
+import { serviceToken, userToken } from "../../src/development/token-issuer.ts";
 import type { UserId } from "../../src/domain/ids.ts";
 import type { BenchDatabase } from "./harness/database.ts";
 import { type Server, startServer } from "./harness/processes.ts";

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { PrivacyControlService } from "../../gen/nexgate/privacy/v1/privacy_control_service_pb.ts";
-import { readCommandLine } from "../../src/command-line.ts";
+import { readCommandLine } from "../../src/command.ts";
 import { GrpcClient } from "../support/grpc-client.ts";
 
 const usage = `Usage:

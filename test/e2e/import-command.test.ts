@@ -1,5 +1,5 @@
 import { once } from "node:events";
-import { mkdtempSync, readFileSync, rmSync, statSync, utimesSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, utimesSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -8,8 +8,12 @@ import { createGrpcTransport } from "@connectrpc/connect-node";
 import { expect } from "chai";
 import { GraphService } from "../../gen/nexgate/privacy/v1/graph_service_pb.ts";
 import { readSigningConfig } from "../../src/config/config.ts";
-import { type Minting, serviceToken, userToken } from "../../src/development/mint.ts";
-import { configuredMinting } from "../../src/development/minting.ts";
+import {
+  configuredIssuer,
+  serviceToken,
+  type TokenIssuer,
+  userToken,
+} from "../../src/development/token-issuer.ts";
 import type { UserId } from "../../src/domain/ids.ts";
 import { inspectFile } from "../../src/importer/import-file.ts";
 import { id } from "../support/import-content.ts";
@@ -64,11 +68,11 @@ describe("npm run import", function () {
   const run = (name: string, content: string | Uint8Array, ...args: string[]) =>
     command([write(name, content), "--url", url, ...args]);
 
-  const minting = () => configuredMinting(readSigningConfig({ DATA_DIR: folder }), 1) as Minting;
+  const issuer = () => configuredIssuer(readSigningConfig({ DATA_DIR: folder }), 1) as TokenIssuer;
   const scopes = "graph.read graph.write";
 
   async function graph(service = "tests") {
-    const call = { headers: { authorization: `Bearer ${await serviceToken(service, scopes, minting())}` } };
+    const call = { headers: { authorization: `Bearer ${await serviceToken(service, scopes, issuer())}` } };
     return { client: createClient(GraphService, createGrpcTransport({ baseUrl: url })), call };
   }
 
@@ -80,7 +84,7 @@ describe("npm run import", function () {
   /** The time of each block of a user, as the list of blocks tells it, by the user who is blocked. */
   async function blockTimes(n: number): Promise<Record<string, string>> {
     const answer = await fetch(`${publicUrl}/api/v1/e-social/privacy-control/blocked`, {
-      headers: { authorization: await userToken(id(n) as UserId, minting()) },
+      headers: { authorization: await userToken(id(n) as UserId, issuer()) },
     });
     const { data } = (await answer.json()) as { data: { user: { id: string }; createdAt: string }[] };
     return Object.fromEntries(data.map((block) => [block.user.id, block.createdAt]));
@@ -261,7 +265,7 @@ describe("npm run import", function () {
   });
 
   it("needs no configuration of the service with --url and --token-file", async () => {
-    const token = write("token", `${await serviceToken("import", scopes, minting())}\n`);
+    const token = write("token", `${await serviceToken("import", scopes, issuer())}\n`);
     const file = write("one.ndjson", lines([user(761)]));
     const environments = [{ NODE_ENV: "production" }, { JWT_SECRET: "short", HTTP_PORT: "none", HOST: "" }];
     for (const more of environments) {
@@ -278,6 +282,14 @@ describe("npm run import", function () {
     expect(code).to.equal(1);
   });
 
+  it("makes no key in a directory that has none: the service would refuse its token", async () => {
+    const elsewhere = join(folder, "elsewhere");
+    const file = write("keyless.ndjson", lines([user(950)]));
+    const { code, output } = await command([file, "--url", url], { DATA_DIR: elsewhere });
+    expect(output).to.match(/^There is no signing key in .*jwt-secret: .*\n.*--token-file\.\n$/);
+    expect([code, existsSync(elsewhere)]).to.eql([1, false]);
+  });
+
   it("explains each failure in one line", async () => {
     const one = () => write("one.ndjson", lines([user(771)]));
     const wrong: Record<string, () => Promise<[string[], RegExp]>> = {
@@ -288,12 +300,12 @@ describe("npm run import", function () {
       ],
       "with a file that is not there": async () => [
         [join(folder, "none.ndjson"), "--url", url],
-        /^ENOENT: .*\n$/,
+        /^\/.*\/none\.ndjson does not exist\.\n$/,
       ],
       "with a directory": async () => [[folder, "--url", url], /is a directory: expected a file\.\n$/],
       "with a token that is not there": async () => [
         [one(), "--token-file", join(folder, "none")],
-        /^ENOENT: .*\n$/,
+        /^\/.*\/none does not exist\.\n$/,
       ],
       "with a file that holds no token": async () => [
         [one(), "--token-file", write("prose", "no token")],

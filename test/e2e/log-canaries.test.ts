@@ -12,7 +12,7 @@ import { expect } from "chai";
 import { AccessService, Interaction } from "../../gen/nexgate/privacy/v1/access_service_pb.ts";
 import { GraphService } from "../../gen/nexgate/privacy/v1/graph_service_pb.ts";
 import { PrivacyControlService } from "../../gen/nexgate/privacy/v1/privacy_control_service_pb.ts";
-import { serviceToken, userToken } from "../../src/development/mint.ts";
+import { serviceToken, userToken } from "../../src/development/token-issuer.ts";
 import type { UserId } from "../../src/domain/ids.ts";
 import { postgresUrl } from "../support/cluster.ts";
 import { lengthPrefixed } from "../support/frames.ts";

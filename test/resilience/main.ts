@@ -1,4 +1,4 @@
-import { readCommandLine } from "../../src/command-line.ts";
+import { readCommandLine } from "../../src/command.ts";
 import { mutantNames, runs } from "./runs.ts";
 import { newSeed } from "./support/random.ts";
 import { isBroken, lineOf } from "./support/report.ts";

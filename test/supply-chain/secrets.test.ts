@@ -2,7 +2,7 @@ import { execFileSync } from "node:child_process";
 import { createHash, generateKeyPairSync } from "node:crypto";
 import { readFileSync, statSync } from "node:fs";
 import { expect } from "chai";
-import { userToken } from "../../src/development/mint.ts";
+import { userToken } from "../../src/development/token-issuer.ts";
 import type { UserId } from "../../src/domain/ids.ts";
 import { secretsIn } from "./secrets.ts";
 

@@ -8,14 +8,14 @@ import { pino } from "pino";
 import { GraphService } from "../../gen/nexgate/privacy/v1/graph_service_pb.ts";
 import { type App, startApp } from "../../src/app.ts";
 import type { Config } from "../../src/config/config.ts";
-import { serviceToken, userToken } from "../../src/development/mint.ts";
+import { serviceToken, userToken } from "../../src/development/token-issuer.ts";
 import type { UserId } from "../../src/domain/ids.ts";
 import { openDatabase } from "../../src/store/database.ts";
 import { newDataDirectory } from "./data-directory.ts";
 import { type Conformance, publishedConformance, type RestAnswer } from "./openapi.ts";
 import { repeatedUpserts } from "./repeated-upserts.ts";
 
-const minting = {
+const tokenIssuer = {
   secret: "the secret that signs tokens in tests",
   issuer: "test",
   audience: "users",
@@ -79,7 +79,7 @@ export async function startService(
       admin: { host: "127.0.0.1", port: 0 },
       database: { url: databaseUrl, dataDir },
       jwt: {
-        ...minting,
+        ...tokenIssuer,
         jwksUrl: undefined,
         jwksMaxStaleMs: 0,
         userClaim: "sub",
@@ -98,8 +98,8 @@ export async function startService(
     { log: pino({ level: "silent" }), open },
   );
   let documented: Promise<Conformance> | undefined;
-  const tokenOfUser = (id: string, hours = 1) => userToken(id as UserId, { ...minting, hours });
-  const tokenOfService = (scope = allScopes, name = "tests") => serviceToken(name, scope, minting);
+  const tokenOfUser = (id: string, hours = 1) => userToken(id as UserId, { ...tokenIssuer, hours });
+  const tokenOfService = (scope = allScopes, name = "tests") => serviceToken(name, scope, tokenIssuer);
   const acting = async (id?: string): Promise<CallOptions> => ({
     headers: {
       authorization: `Bearer ${await tokenOfService()}`,

@@ -21,7 +21,6 @@ const layers: Record<string, readonly string[]> = {
 };
 const roots = [
   "src/app.ts",
-  "src/command-line.ts",
   "src/command.ts",
   "src/import.ts",
   "src/log.ts",

@@ -1,4 +1,4 @@
-import { userToken } from "../../../src/development/mint.ts";
+import { userToken } from "../../../src/development/token-issuer.ts";
 import type { UserId } from "../../../src/domain/ids.ts";
 import { type Instance, minting } from "./instance.ts";
 

@@ -6,7 +6,7 @@ import { get as getHttps } from "node:https";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
-import { serviceToken, userToken } from "../../../src/development/mint.ts";
+import { serviceToken, userToken } from "../../../src/development/token-issuer.ts";
 import type { UserId } from "../../../src/domain/ids.ts";
 import type { TestCertificate } from "../../support/certificates.ts";
 import { freePort } from "../../support/throwaway-server.ts";

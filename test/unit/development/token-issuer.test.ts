@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { expect } from "chai";
 import { ConfigError } from "../../../src/config/variables.ts";
-import { developmentSecret } from "../../../src/development/signing-secret.ts";
+import { developmentSecret } from "../../../src/development/token-issuer.ts";
 
 describe("the development secret", () => {
   let folder: string;
@@ -24,7 +24,7 @@ describe("the development secret", () => {
   });
 
   it("is one for all processes that start at the same time", async () => {
-    const url = new URL("../../../src/development/signing-secret.ts", import.meta.url).href;
+    const url = new URL("../../../src/development/token-issuer.ts", import.meta.url).href;
     const script = `const { developmentSecret } = await import(${JSON.stringify(url)});
       process.stdout.write(developmentSecret(${JSON.stringify(folder)}));`;
     const run = () => promisify(execFile)(process.execPath, ["--input-type=module", "-e", script]);
@@ -37,7 +37,7 @@ describe("the development secret", () => {
     const script = `import fs from "node:fs"; import { syncBuiltinESMExports } from "node:module";
       fs.linkSync = () => { throw Object.assign(new Error("not permitted"), { code: "EPERM" }); };
       syncBuiltinESMExports();`;
-    const url = new URL("../../../src/development/signing-secret.ts", import.meta.url).href;
+    const url = new URL("../../../src/development/token-issuer.ts", import.meta.url).href;
     const args = [
       "--import",
       `data:text/javascript,${encodeURIComponent(script)}`,

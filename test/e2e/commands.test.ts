@@ -90,9 +90,17 @@ describe("the command line", function () {
   it("says what to do when the database has no tables to find a user in", async () => {
     const { code, output } = await run("src/token.ts", ["--user", "bob"], {
       DATA_DIR: join(folder, "without-tables"),
+      JWT_SECRET: "a secret of more than thirty-two bytes",
     });
     expect(output).to.match(/^The database .+ has no tables yet: .*npm start.*npm run migrate.*\n$/);
     expect(code).to.equal(1);
+  });
+
+  it("makes no key to sign a token with where the service has made none", async () => {
+    const missing = join(folder, "without-key");
+    const { code, output } = await run("src/token.ts", ["--user", "bob"], { DATA_DIR: missing });
+    expect(output).to.match(/^There is no signing key in .*without-key.*jwt-secret: .*DATA_DIR.*\n$/);
+    expect([code, existsSync(missing)]).to.eql([1, false]);
   });
 
   it("mints a token without a configuration of the rest of the service", async () => {
