@@ -6,9 +6,10 @@ import { type Database, databaseOn } from "../../src/store/database.ts";
 import { openPostgresql } from "../../src/store/postgresql.ts";
 import { connectingAs } from "../resilience/support/server-faults.ts";
 import { canStartServer, startThrowawayServer, type ThrowawayServer } from "../support/throwaway-server.ts";
+import { until } from "../support/until.ts";
 import { edgeRecord } from "./suite/imports.ts";
 import { openPostgresStore, type PostgresStore, withParameters } from "./suite/postgresql.ts";
-import { failureOf, someUser, unknownId, until } from "./suite/store.ts";
+import { failureOf, someUser, unknownId } from "./suite/store.ts";
 
 const deadlineMs = 300;
 const poolSize = 16;

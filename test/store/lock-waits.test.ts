@@ -3,9 +3,10 @@ import type { UserId } from "../../src/domain/ids.ts";
 import type { User } from "../../src/domain/user.ts";
 import { databaseOn } from "../../src/store/database.ts";
 import { openPostgresql } from "../../src/store/postgresql.ts";
+import { until } from "../support/until.ts";
 import { edgeRecord, newImport } from "./suite/imports.ts";
 import { onPostgresql, withParameters } from "./suite/postgresql.ts";
-import { failureOf, someUser, type TestStore, testStore, until } from "./suite/store.ts";
+import { failureOf, someUser, type TestStore, tally, testStore } from "./suite/store.ts";
 
 /** More than the pool has connections. */
 const crowd = 40;
@@ -63,7 +64,8 @@ describe("waiting for a lock", function () {
       const waiting = Array.from({ length: crowd }, () => wait().catch((failure: unknown) => failure));
       await until(async () => (await store().running()).some(({ waits }) => waits));
       const users = await store().newUsers(crowd);
-      await Promise.all(users.map((user) => other.settings.set(user, "status", "none")));
+      const outcomes = await tally(users.map((user) => other.settings.set(user, "status", "none")));
+      expect(outcomes).to.eql({ ok: crowd });
       await store().admin.query("rollback");
       await Promise.all(waiting);
     });

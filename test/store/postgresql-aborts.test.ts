@@ -2,8 +2,9 @@ import { expect } from "chai";
 import { sql } from "kysely";
 import type { UserId } from "../../src/domain/ids.ts";
 import { openPostgresql } from "../../src/store/postgresql.ts";
+import { until } from "../support/until.ts";
 import { onPostgresql } from "./suite/postgresql.ts";
-import { failureOf, someUser, testStore, until } from "./suite/store.ts";
+import { failureOf, someUser, testStore } from "./suite/store.ts";
 
 const poolSize = 16;
 /** So many changes wait for locks for longer than a moment. */

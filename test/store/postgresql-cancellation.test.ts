@@ -4,8 +4,9 @@ import { boundedCancel, sendCancelRequest } from "../../src/store/cancel-request
 import { SqlExecutor } from "../../src/store/executor.ts";
 import { linedPool } from "../../src/store/lined-pool.ts";
 import { type FreezingProxy, startFreezingProxy } from "../support/freezing-proxy.ts";
+import { until } from "../support/until.ts";
 import { onPostgresql } from "./suite/postgresql.ts";
-import { failureOf, tally, until } from "./suite/store.ts";
+import { failureOf, tally } from "./suite/store.ts";
 
 const cancelRequestCode = 80_877_102;
 const isCancellation = (bytes: Buffer) => bytes.length === 16 && bytes.readInt32BE(4) === cancelRequestCode;

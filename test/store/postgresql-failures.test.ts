@@ -3,16 +3,9 @@ import { sql } from "kysely";
 import type { UserId } from "../../src/domain/ids.ts";
 import { openPostgresql } from "../../src/store/postgresql.ts";
 import { type FreezingProxy, startFreezingProxy } from "../support/freezing-proxy.ts";
+import { until } from "../support/until.ts";
 import { onPostgresql, withParameters } from "./suite/postgresql.ts";
-import {
-  expectReason,
-  failureOf,
-  type TestStore,
-  tally,
-  testStore,
-  until,
-  untilServed,
-} from "./suite/store.ts";
+import { expectReason, failureOf, type TestStore, tally, testStore, untilServed } from "./suite/store.ts";
 
 const poolSize = 16;
 /** So many changes wait for locks for longer than a moment. */

@@ -55,5 +55,7 @@ describe("follow against block on PostgreSQL", () => {
     const [carl] = await store().newUsers(1);
     await store().blocks.block(carl as UserId, ann as UserId);
     await store().follows.follow(bob as UserId, carl as UserId);
+    const { following } = await store().follows.relationship(bob as UserId, carl as UserId);
+    expect(following).to.equal(true);
   });
 });

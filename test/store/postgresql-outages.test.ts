@@ -2,8 +2,9 @@ import { expect } from "chai";
 import type { UserId } from "../../src/domain/ids.ts";
 import { openPostgresql } from "../../src/store/postgresql.ts";
 import { type FreezingProxy, startFreezingProxy } from "../support/freezing-proxy.ts";
+import { until } from "../support/until.ts";
 import { onPostgresql } from "./suite/postgresql.ts";
-import { type TestStore, tally, testStore, until, untilServed } from "./suite/store.ts";
+import { type TestStore, tally, testStore, untilServed } from "./suite/store.ts";
 
 const poolSize = 16;
 /** So many changes wait for locks for longer than a moment. */
@@ -86,9 +87,11 @@ describe("a PostgreSQL server that is watched", () => {
     await holders;
   });
 
-  it("is left alone at once, even if it was never asked", async () => {
+  it("can be closed at once, even without a query before", async () => {
     const other = testStore(await openPostgresql(store().url, () => {}));
-    other.watch(() => {});
+    const changes: boolean[] = [];
+    other.watch((present) => changes.push(present));
     await other.close();
+    expect(changes).to.eql([]);
   });
 });

@@ -10,7 +10,8 @@ import type { SqlExecutor } from "../../src/store/executor.ts";
 import { openPostgresql } from "../../src/store/postgresql.ts";
 import { freezeServer } from "../resilience/support/server-faults.ts";
 import { canStartServer, startThrowawayServer, type ThrowawayServer } from "../support/throwaway-server.ts";
-import { expectReason, failureOf, type TestStore, testStore, until } from "./suite/store.ts";
+import { until } from "../support/until.ts";
+import { expectReason, failureOf, type TestStore, testStore } from "./suite/store.ts";
 
 describe("a PostgreSQL server that is not the primary", function () {
   this.timeout(60_000);

@@ -6,7 +6,8 @@ import { sql } from "kysely";
 import type { Backend } from "../../src/store/backend.ts";
 import { openPostgresql } from "../../src/store/postgresql.ts";
 import { canStartServer, startThrowawayServer, type ThrowawayServer } from "../support/throwaway-server.ts";
-import { failureOf, until } from "./suite/store.ts";
+import { until } from "../support/until.ts";
+import { failureOf } from "./suite/store.ts";
 
 describe("PostgreSQL over a Unix socket", () => {
   let folder: string;
@@ -35,13 +36,13 @@ describe("PostgreSQL over a Unix socket", () => {
     expect(backend.description).to.equal(`${folder}:${new URL(server.url).port}/postgres`);
   });
 
-  it("has statements cancelled", async () => {
+  it("cancels statements", async () => {
     const controller = new AbortController();
     const sleeping = sql`select from pg_stat_activity where state = 'active' and query = 'select pg_sleep(30)'`;
     const call = failureOf(backend.executor.read(sql`select pg_sleep(30)`, controller.signal));
     await until(async () => (await backend.executor.read(sleeping)).length === 1);
-    controller.abort(new Error("the caller went away"));
-    await call;
+    controller.abort(new Error("the caller disconnected"));
+    expect(String(await call)).to.equal("Error: the caller disconnected");
     await until(async () => (await backend.executor.read(sleeping)).length === 0);
   });
 });

@@ -13,8 +13,9 @@ import {
   startThrowawayServer,
   type ThrowawayServer,
 } from "../support/throwaway-server.ts";
+import { until } from "../support/until.ts";
 import { withParameters } from "./suite/postgresql.ts";
-import { failureOf, until } from "./suite/store.ts";
+import { failureOf } from "./suite/store.ts";
 
 const isEncrypted = sql<{ ssl: boolean }>`select ssl from pg_stat_ssl where pid = pg_backend_pid()`;
 
@@ -73,14 +74,14 @@ describe("PostgreSQL over TLS", () => {
       expect(String(failure.cause ?? failure)).to.match(/certificate/);
     });
 
-  it("has statements cancelled", async () => {
+  it("cancels statements", async () => {
     const { executor } = await open({ sslmode: "verify-full", sslrootcert: authority.certFile });
     const controller = new AbortController();
     const sleeping = sql`select from pg_stat_activity where state = 'active' and query = 'select pg_sleep(30)'`;
     const call = failureOf(executor.read(sql`select pg_sleep(30)`, controller.signal));
     await until(async () => (await executor.read(sleeping)).length === 1);
-    controller.abort(new Error("the caller went away"));
-    await call;
+    controller.abort(new Error("the caller disconnected"));
+    expect(String(await call)).to.equal("Error: the caller disconnected");
     await until(async () => (await executor.read(sleeping)).length === 0);
   });
 });

@@ -2,7 +2,7 @@ import { expect } from "chai";
 import type pg from "pg";
 import { PreparedClient } from "../../src/store/prepared-client.ts";
 import { postgresUrl } from "../support/cluster.ts";
-import { until } from "./suite/store.ts";
+import { until } from "../support/until.ts";
 
 /** With the types of what it overrides. */
 type Client = pg.Client & Pick<PreparedClient, "queryAll">;

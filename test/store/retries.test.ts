@@ -6,8 +6,9 @@ import type { Backend } from "../../src/store/backend.ts";
 import type { Run, SqlExecutor } from "../../src/store/executor.ts";
 import { openPostgresql } from "../../src/store/postgresql.ts";
 import { retrying } from "../../src/store/retry.ts";
+import { until } from "../support/until.ts";
 import { onPostgresql } from "./suite/postgresql.ts";
-import { failureOf, unknownId, until } from "./suite/store.ts";
+import { failureOf, tally, unknownId } from "./suite/store.ts";
 
 const attempts = 4;
 const poolSize = 16;
@@ -170,18 +171,18 @@ describe("retries on PostgreSQL", () => {
   it("prepare statements anew whose columns a migration altered, on every connection", async () => {
     // As many at once as the pool has connections, so that each prepares them.
     const useAll = () =>
-      Promise.all(
+      tally(
         Array.from({ length: poolSize }, async () => {
           const person = await store().newUser();
           await store().users.find(person);
           await store().blocks.block(person, bob);
         }),
       );
-    await useAll();
+    expect(await useAll()).to.eql({ ok: poolSize });
     await store().admin.query("alter table users alter first_name type varchar(200)");
-    await useAll();
+    expect(await useAll()).to.eql({ ok: poolSize });
     await store().admin.query("alter table users alter first_name type text");
-    await useAll();
+    expect(await useAll()).to.eql({ ok: poolSize });
   });
 
   it("try a transaction again whose commit the server rolled back, and after that as if for the first time", async () => {

@@ -1,4 +1,5 @@
 import { once } from "node:events";
+import { constants } from "node:http2";
 import { connect, type Socket } from "node:net";
 import { setTimeout } from "node:timers/promises";
 import { expect } from "chai";
@@ -6,6 +7,7 @@ import type { ListenerLimits } from "../../../src/http/listener-limits.ts";
 import { headerBlock, http2Frame, preface } from "../../support/frames.ts";
 import { openSession, openTcp } from "../../support/raw-http.ts";
 import { startTestServer, type TestServer } from "../../support/transport-server.ts";
+import { until } from "../../support/until.ts";
 
 const largeAnswer = Buffer.alloc(16 * 1024 * 1024, "a");
 
@@ -50,10 +52,6 @@ describe("a listener's bounds of all its connections", () => {
     return { socket, received, closed, ask };
   }
 
-  async function until(condition: () => boolean): Promise<void> {
-    while (!condition()) await new Promise(setImmediate);
-  }
-
   describe("at the limit of their number", () => {
     it("closes the longest idle connection for a new one", async () => {
       await start({ connections: 3 });
@@ -76,6 +74,7 @@ describe("a listener's bounds of all its connections", () => {
       const third = await connected();
       await third.ask();
       await slow.closed;
+      expect(slow.received()).to.equal("");
       await other.ask();
     });
 
@@ -87,8 +86,8 @@ describe("a listener's bounds of all its connections", () => {
       const away = once(session, "goaway");
       const next = await connected();
       await next.ask();
-      await away;
-      if (!session.destroyed) await once(session, "close");
+      expect((await away)[0]).to.equal(constants.NGHTTP2_NO_ERROR);
+      await until(() => session.destroyed);
     });
 
     it("closes sessions of HTTP/2 whose clients leave the connection open", async () => {

@@ -58,17 +58,19 @@ describe("the listeners", () => {
       it(`answer ${name} on the ${face} port`, async () => {
         const server = face === "public" ? external : internal;
         const client = createClient(PrivacyControlService, transport(server.listener.url));
-        await client.getPrivacySettings({}, { headers: { authorization: "t" } });
+        const reply = await client.getPrivacySettings({}, { headers: { authorization: "t" } });
+        expect(reply.$typeName).to.equal("nexgate.privacy.v1.GetPrivacySettingsResponse");
       });
 
       it(`wait for ${name} on the ${face} port for longer than a timer of Node can`, async () => {
         const server = face === "public" ? external : internal;
         const client = createClient(PrivacyControlService, transport(server.listener.url));
         const deadline = { "grpc-timeout": "1440H", "connect-timeout-ms": "5184000000" };
-        await client.getPrivacySettings(
+        const reply = await client.getPrivacySettings(
           {},
           { headers: { authorization: "t", "x-do": "pause", ...deadline } },
         );
+        expect(reply.$typeName).to.equal("nexgate.privacy.v1.GetPrivacySettingsResponse");
       });
     }
 

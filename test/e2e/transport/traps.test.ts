@@ -22,6 +22,7 @@ import {
   startTestServer,
   type TestServer,
 } from "../../support/transport-server.ts";
+import { until } from "../../support/until.ts";
 
 const getUserPath = "/nexgate.privacy.v1.GraphService/GetUser";
 const message = toBinary(GetUserRequestSchema, create(GetUserRequestSchema, { userId: aUserId }));
@@ -96,7 +97,7 @@ for (const fastPath of [true, false]) {
         const settings = http2Frame(4, 0, 0, Buffer.alloc(0));
         socket.write(Buffer.concat([preface, settings, http2Frame(1, 5, 1, block)]));
         const reset = http2Frame(3, 0, 1, Buffer.from([0, 0, 0, constants.NGHTTP2_PROTOCOL_ERROR]));
-        while (!received().includes(reset.toString("latin1"))) await once(socket, "data");
+        await until(() => received().includes(reset.toString("latin1")));
         socket.destroy();
       });
 

@@ -36,7 +36,7 @@ export function describeFollows(store: () => TestStore): void {
     });
 
     it("unfollows unknown users", async () => {
-      await store().follows.unfollow(unknownId(), unknownId());
+      expect(await store().follows.unfollow(unknownId(), unknownId())).to.equal(undefined);
     });
 
     it("refuses an unknown user on either side", async () => {

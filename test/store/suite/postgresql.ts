@@ -1,7 +1,8 @@
 import pg from "pg";
 import { openPostgresql } from "../../../src/store/postgresql.ts";
 import { postgresUrl } from "../../support/cluster.ts";
-import { type TestStore, testStore, until } from "./store.ts";
+import { until } from "../../support/until.ts";
+import { type TestStore, testStore } from "./store.ts";
 
 /** A store on PostgreSQL, and what a test needs to get in its way. */
 export interface PostgresStore extends TestStore {

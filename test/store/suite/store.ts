@@ -6,6 +6,7 @@ import type { UserId } from "../../../src/domain/ids.ts";
 import type { User } from "../../../src/domain/user.ts";
 import type { Backend } from "../../../src/store/backend.ts";
 import { type Database, databaseOn } from "../../../src/store/database.ts";
+import { until } from "../../support/until.ts";
 
 /** A store under test, with a way past its methods. */
 export interface TestStore extends Database {
@@ -84,11 +85,6 @@ export async function tally(promises: Promise<unknown>[]): Promise<Record<string
     counts[key] = (counts[key] ?? 0) + 1;
   }
   return counts;
-}
-
-/** Waits until a condition holds. */
-export async function until(holds: () => boolean | Promise<boolean>): Promise<void> {
-  while (!(await holds())) await new Promise((resolve) => setTimeout(resolve, 5));
 }
 
 /** Waits until a connection comes free in time. */

@@ -79,7 +79,10 @@ export function describeUsers(store: () => TestStore): void {
     });
 
     it("upserts nothing", async () => {
+      const count = async () => (await store().query(sql`select from users`)).length;
+      const before = await count();
       await store().users.upsert([]);
+      expect(await count()).to.equal(before);
     });
 
     it("upserts the same users from many sides at once", async () => {

@@ -30,6 +30,7 @@ describe("tasks after reads", () => {
   it("may be joined by others while they run", async () => {
     let ran = 0;
     for (let n = 0; n < many; n++) deferToNextTurn(() => deferToNextTurn(() => ran++));
-    while (ran < many) await new Promise(setImmediate);
+    for (let turn = 0; turn < many && ran < many; turn++) await new Promise(setImmediate);
+    expect(ran).to.equal(many);
   });
 });

@@ -4,6 +4,7 @@ import { setTimeout } from "node:timers/promises";
 import { expect } from "chai";
 import { pino } from "pino";
 import { AdaptiveConcurrencyLimiter } from "../../../src/overload/adaptive-concurrency-limiter.ts";
+import { until } from "../../support/until.ts";
 
 const silent = pino({ level: "silent" });
 
@@ -90,7 +91,7 @@ describe("the concurrency limiter of a listener", () => {
         (at) => at - 1_000,
         () => limiter.limit < 200,
       );
-      while (limiter.limit < 200) await setTimeout(20);
+      await until(() => limiter.limit >= 200);
     });
 
     it("ignores the latency of failed calls and of token checks", async () => {
