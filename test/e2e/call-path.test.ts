@@ -5,6 +5,7 @@ import { createGrpcTransport } from "@connectrpc/connect-node";
 import { expect } from "chai";
 import { AccessService, Interaction } from "../../gen/nexgate/privacy/v1/access_service_pb.ts";
 import { postgresUrl } from "../support/cluster.ts";
+import { filesInSequence } from "../support/mermaid.ts";
 import { startService, type TestService } from "../support/service.ts";
 
 const viewer = "c4110000-0000-4000-8000-000000000001";
@@ -63,7 +64,7 @@ describe("the files of src that one call runs through", () => {
   });
   after(() => service?.stop(0));
 
-  it("are few for a block over REST", async () => {
+  it("are few for a block over REST, and those that ARCHITECTURE.md shows", async () => {
     const headers = { authorization: `Bearer ${await service.userToken(viewer)}` };
     const call = async (method: string, path: string) => {
       const response = await fetch(`${service.publicUrl}${base}${path}/${owner}`, { method, headers });
@@ -74,11 +75,11 @@ describe("the files of src that one call runs through", () => {
       () => call("POST", "/block"),
       () => call("DELETE", "/unblock"),
     );
-    expect(files).to.include("service/blocks.ts");
+    expect(files).to.include.members(["service/blocks.ts", ...filesInSequence("A block over REST")]);
     expect(files.length, files.join("\n")).to.be.at.most(64);
   });
 
-  it("are few for a decision over gRPC", async () => {
+  it("are few for a decision over gRPC, and those that ARCHITECTURE.md shows", async () => {
     const client = createClient(AccessService, createGrpcTransport({ baseUrl: service.internalUrl }));
     const options = await service.acting();
     const request = {
@@ -90,7 +91,7 @@ describe("the files of src that one call runs through", () => {
       () => client.checkAccess(request, options),
       async () => {},
     );
-    expect(files).to.include("service/access.ts");
+    expect(files).to.include.members(["service/access.ts", ...filesInSequence("A check over gRPC")]);
     expect(files.length, files.join("\n")).to.be.at.most(50);
   });
 });

@@ -22,6 +22,15 @@ export function diagrams(): Diagram[] {
   });
 }
 
+/** The files of src that the sequence diagram under a heading of ARCHITECTURE.md shows. */
+export function filesInSequence(heading: string): string[] {
+  const [, section = ""] = readFileSync("ARCHITECTURE.md", "utf8").split(`\n## ${heading}\n`);
+  const [, diagram = ""] = /^```mermaid\nsequenceDiagram\n(.*?)^```$/ms.exec(section) ?? [];
+  const files = [...diagram.matchAll(/participant \w+ as (\w+\/[\w/-]+)$/gm)].map(([, file]) => `${file}.ts`);
+  if (files.length === 0) throw new Error(`ARCHITECTURE.md has no sequence diagram under "${heading}"`);
+  return files;
+}
+
 /** An entity of an entity diagram. */
 interface Entity {
   readonly label: string;

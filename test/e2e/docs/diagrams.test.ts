@@ -1,4 +1,3 @@
-import { existsSync } from "node:fs";
 import { MikroORM } from "@mikro-orm/postgresql";
 import { expect } from "chai";
 import type { Browser, Page } from "playwright-core";
@@ -52,13 +51,5 @@ describe("the diagrams of the documents", () => {
         ),
       ),
     );
-  });
-
-  it("name files of src that exist", () => {
-    const named = diagrams().flatMap(({ document, text }) =>
-      [...text.matchAll(/participant \w+ as (\w+\/[\w/-]+)$/gm)].map(([, file = ""]) => ({ document, file })),
-    );
-    expect(named).to.have.length.above(10);
-    expect(named.filter(({ file }) => !existsSync(`src/${file}.ts`))).to.eql([]);
   });
 });
