@@ -2,7 +2,6 @@ import type { HandlerContext } from "@connectrpc/connect";
 import type { InFlightConfig } from "../config/limits.ts";
 import { PrivacyError } from "../domain/errors.ts";
 import { actorKey, principalKey } from "./auth/authenticator.ts";
-import { type Cancellation, cancellationOf } from "./context.ts";
 
 /** The `Retry-After` of a call that gets no slot, in seconds. */
 const retryAfter = 1;
@@ -29,7 +28,7 @@ export function callerSlots(
   return (context, onEnd) => {
     const take = (slots: CallerConcurrency, caller: string): void | Promise<void> => {
       const maxWaitMs = Math.min(waitMs, (context.timeoutMs() ?? Number.POSITIVE_INFINITY) / 2);
-      const acquired = slots.acquire(caller, maxWaitMs, cancellationOf(context));
+      const acquired = slots.acquire(caller, maxWaitMs, context.signal);
       const releaseAtEnd = () => onEnd(() => slots.release(caller));
       if (acquired !== undefined) return acquired.then(releaseAtEnd);
       releaseAtEnd();
@@ -62,11 +61,11 @@ export class CallerConcurrency {
 
   /**
    * Takes a slot for a call, which `release` must give back once. Waits for one for up to `waitMs` milliseconds, then
-   * rejects with `RATE_LIMITED`; rejects with the reason of `cancellation` when that comes first.
+   * rejects with `RATE_LIMITED`; rejects with the reason of `signal` when that comes first.
    */
-  acquire(key: string, waitMs: number, cancellation: Cancellation): void | Promise<void> {
+  acquire(key: string, waitMs: number, signal: AbortSignal): void | Promise<void> {
     const caller = this.#callers.get(key) ?? { inFlight: 0, waiting: new Set() };
-    if (caller.inFlight >= this.#maximum) return waitForSlot(caller.waiting, waitMs, cancellation);
+    if (caller.inFlight >= this.#maximum) return waitForSlot(caller.waiting, waitMs, signal);
     this.#callers.set(key, caller);
     caller.inFlight += 1;
   }
@@ -86,22 +85,22 @@ export class CallerConcurrency {
   }
 }
 
-function waitForSlot(waiting: Set<() => void>, ms: number, cancellation: Cancellation): Promise<void> {
+function waitForSlot(waiting: Set<() => void>, ms: number, signal: AbortSignal): Promise<void> {
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   const end = (settle: () => void) => {
     clearTimeout(timer);
-    cancellation.removeEventListener("abort", cancel);
+    signal.removeEventListener("abort", cancel);
     waiting.delete(take);
     settle();
   };
   const take = () => end(resolve);
-  const cancel = () => end(() => reject(cancellation.reason));
+  const cancel = () => end(() => reject(signal.reason));
   const timer = setTimeout(
     () => end(() => reject(new PrivacyError("RATE_LIMITED", { retryAfter }))),
     Math.max(0, ms),
   );
   waiting.add(take);
-  if (cancellation.aborted) cancel();
-  else cancellation.addEventListener("abort", cancel);
+  if (signal.aborted) cancel();
+  else signal.addEventListener("abort", cancel);
   return promise;
 }

@@ -11,7 +11,6 @@ import {
   createServiceImplSpec,
   type HandlerContext,
 } from "@connectrpc/connect";
-import { Roster } from "../collections/roster.ts";
 import { AdaptiveConcurrencyLimiter } from "../overload/adaptive-concurrency-limiter.ts";
 import type { Authenticator } from "./auth/authenticator.ts";
 import type { TakeSlots } from "./caller-slots.ts";
@@ -96,7 +95,7 @@ export class CallPipeline {
   readonly #withoutAuth: ReadonlySet<string>;
   readonly #isOverloaded = new Map<string, () => boolean>();
   /** The calls of `run` that are in flight: an abort listener for each would cost more. */
-  readonly #running = new Roster<CallContext>();
+  readonly #running = new Set<CallContext>();
 
   constructor(options: CallPipelineOptions) {
     const { services, authenticate, rateLimits, takeSlots, limiter, shutdownSignal, ...observers } = options;
@@ -161,9 +160,12 @@ export class CallPipeline {
         return this.#handle(call, endpoint, message, handler);
       });
       write = await transport.reply(context, create(endpoint.method.output, reply));
-      if (context.aborted) call.fail(context.reason);
+      if (context.cancelled !== undefined) call.fail(context.cancelled.reason);
     } catch (thrown) {
-      write = transport.fail(context, call.fail(readFailure(thrown)), thrown);
+      const error = call.fail(readFailure(thrown));
+      // What the handler has begun and not awaited is of no use any more.
+      context.cancel(error);
+      write = transport.fail(context, error, thrown);
     }
     call.end();
     context.end();

@@ -6,7 +6,6 @@ import {
   Effect,
   Interaction,
 } from "../../gen/nexgate/privacy/v1/access_service_pb.ts";
-import { cancellationOf } from "../call/context.ts";
 import * as access from "../domain/access.ts";
 import { PrivacyError } from "../domain/errors.ts";
 import type { UserId } from "../domain/ids.ts";
@@ -24,7 +23,7 @@ export function accessHandlers(
   facts: CheckBatcher<FactsQuery, access.RelationshipFacts>,
 ): ServiceImpl<typeof AccessService> {
   async function decide(checks: readonly Check[], context: HandlerContext): Promise<access.Decision[]> {
-    const found = await facts.load(checks, cancellationOf(context));
+    const found = await facts.load(checks, context.signal);
     return checks.map((check, i) => decision(check, found[i]));
   }
 

@@ -1,5 +1,4 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
-import type { Cancellation } from "../call/context.ts";
 import { overloaded } from "../domain/errors.ts";
 
 /** Reads the results of some queries by one statement, in their order. */
@@ -109,30 +108,30 @@ export class CheckBatcher<Query, Result> {
    * Returns the result of each query. Rejects with the reason of the cancellation as soon as the caller gives up, and
    * with `OVERLOADED` beyond `maxPending`.
    */
-  load(queries: readonly Query[], caller: Cancellation): Promise<Result[]> {
-    if (caller.aborted) return Promise.reject(caller.reason);
+  load(queries: readonly Query[], signal: AbortSignal): Promise<Result[]> {
+    if (signal.aborted) return Promise.reject(signal.reason);
     if (queries.length === 0) return Promise.resolve([]);
     if (this.isFull) return Promise.reject(overloaded());
     const { promise, resolve, reject } = Promise.withResolvers<Result[]>();
-    const onAbort = () => call.reject(caller.reason);
+    const onAbort = () => call.reject(signal.reason);
     const call: PendingCall<Query, Result> = {
       queries,
       results: new Array(queries.length),
       trace: this.#hooks.tracer?.current(),
       batches: new Set(),
       resolve: () => {
-        caller.removeEventListener("abort", onAbort);
+        signal.removeEventListener("abort", onAbort);
         resolve(call.results);
       },
       reject: (reason) => {
-        caller.removeEventListener("abort", onAbort);
+        signal.removeEventListener("abort", onAbort);
         this.#drop(call);
         reject(reason);
       },
       sent: 0,
       received: 0,
     };
-    caller.addEventListener("abort", onAbort);
+    signal.addEventListener("abort", onAbort);
     this.#waiting.push(call);
     this.#pendingPairs += queries.length;
     if (this.#running === 0) this.#flush();

@@ -2,16 +2,15 @@ import { Code, ConnectError } from "@connectrpc/connect";
 import { expect } from "chai";
 import { pino } from "pino";
 import { GraphService } from "../../../gen/nexgate/privacy/v1/graph_service_pb.ts";
-import { CallContext, cancellationOf, requestHeaderOf } from "../../../src/call/context.ts";
+import { CallContext, requestHeaderOf } from "../../../src/call/context.ts";
 import { CallPipeline } from "../../../src/call/pipeline.ts";
-import { Roster } from "../../../src/collections/roster.ts";
 
 const method = GraphService.method.getUser;
 const start = { requestMethod: "POST", url: "http://h/", requestHeader: {}, peer: () => undefined };
 const reason = new ConnectError("gone", Code.Canceled);
 
 function newContext(more: { requestHeader?: Record<string, string | string[]>; timeoutMs?: number } = {}) {
-  const running = new Roster<CallContext>();
+  const running = new Set<CallContext>();
   return {
     running,
     context: new CallContext(method, "grpc", { ...start, ...more }, running),
@@ -19,37 +18,35 @@ function newContext(more: { requestHeader?: Record<string, string | string[]>; t
 }
 
 describe("the context of a call", () => {
-  for (const end of ["cancel", "end"] as const) {
-    it(`aborts its signal by ${end}, whether it was asked for before or after`, () => {
-      const [before, after] = [newContext().context, newContext().context];
-      const { signal } = before;
-      before[end](reason);
-      after[end](reason);
-      expect(signal.aborted).to.equal(true);
-      expect(after.signal.aborted).to.equal(true);
-      if (end === "cancel") expect([signal.reason, after.signal.reason]).to.eql([reason, reason]);
-    });
+  it("aborts its signal when it is cancelled, whether the signal was used before or is after", () => {
+    const [before, after] = [newContext().context, newContext().context];
+    const { signal } = before;
+    before.cancel(reason);
+    after.cancel(reason);
+    expect([signal.aborted, signal.reason]).to.eql([true, reason]);
+    expect([after.signal.aborted, after.signal.reason]).to.eql([true, reason]);
+  });
 
-    it(`is not in flight any more after ${end}`, () => {
-      const { context, running } = newContext();
-      expect([...running]).to.eql([context]);
-      context[end](reason);
-      expect([...running]).to.eql([]);
-    });
-  }
-
-  it("tells without a signal that it is over, once, and only those who still want to know", () => {
+  it("does not abort its signal at its end", () => {
     const { context } = newContext();
-    const told: string[] = [];
-    const leaver = () => told.push("leaver");
-    const cancellation = cancellationOf(context);
-    cancellation.addEventListener("abort", () => told.push("stayer"));
-    cancellation.addEventListener("abort", leaver);
-    cancellation.removeEventListener("abort", leaver);
-    expect([cancellation.aborted, cancellation.reason]).to.eql([false, undefined]);
+    context.end();
+    expect(context.signal.aborted).to.equal(false);
+  });
+
+  it("is in flight until its end", () => {
+    const { context, running } = newContext();
+    expect([...running]).to.eql([context]);
     context.cancel(reason);
-    context.cancel(new Error("later"));
-    expect([cancellation.aborted, cancellation.reason, told]).to.eql([true, reason, ["stayer"]]);
+    expect([...running]).to.eql([context]);
+    context.end();
+    expect([...running]).to.eql([]);
+  });
+
+  it("says why it is cancelled, without a signal", () => {
+    const { context } = newContext();
+    expect(context.cancelled).to.equal(undefined);
+    context.cancel(reason);
+    expect(context.cancelled?.reason).to.equal(reason);
   });
 
   it("keeps the first reason", () => {
