@@ -4,10 +4,8 @@ import { CommandError, readCommandLine, runCommand } from "./command.ts";
 import { internalUrl, readSigningConfig } from "./config/config.ts";
 import { ConfigError } from "./config/variables.ts";
 import { configuredIssuer, serviceToken, type TokenIssuer } from "./development/token-issuer.ts";
-import { explainFailure } from "./importer/explain.ts";
 import { importFile } from "./importer/import-file.ts";
-import { ProgressBar } from "./importer/progress-bar.ts";
-import { reasonName, SkippedReport } from "./importer/skipped-report.ts";
+import { explainFailure, ProgressBar, reasonName, SkippedReport } from "./importer/report.ts";
 import { openSource } from "./importer/source.ts";
 
 const usage = `Usage:

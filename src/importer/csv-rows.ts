@@ -1,4 +1,4 @@
-import type { Line } from "./lines.ts";
+import type { Line } from "./source.ts";
 
 /** A row of a CSV text. */
 export interface CsvRow {

@@ -1,7 +1,5 @@
 import { extname } from "node:path";
 import { type CsvRow, parseCells, readRows } from "./csv-rows.ts";
-import { detectEncoding, readText } from "./encoding.ts";
-import { type Line, maxLineLength, splitLines } from "./lines.ts";
 import {
   fieldNamed,
   fieldNames,
@@ -11,7 +9,7 @@ import {
   toRecord,
   unreadable,
 } from "./records.ts";
-import { InputError } from "./source.ts";
+import { detectEncoding, InputError, type Line, maxLineLength, readText, splitLines } from "./source.ts";
 import { shown } from "./values.ts";
 
 export type Format = "ndjson" | "csv";

@@ -1,4 +1,73 @@
+import { closeSync, openSync, writeSync } from "node:fs";
+import { cursorTo } from "node:readline";
+import type { WriteStream } from "node:tty";
 import { Code, type ConnectError } from "@connectrpc/connect";
+import { SkipReason } from "../../gen/nexgate/privacy/v1/graph_service_pb.ts";
+import type { Skipped } from "./import-file.ts";
+
+const width = 30;
+
+/** Shows the progress of a long run: a bar on a terminal, elsewhere a line for every tenth. */
+export class ProgressBar {
+  readonly #out: WriteStream;
+  #tenths = 0;
+
+  constructor(out: WriteStream) {
+    this.#out = out;
+  }
+
+  /** `fraction`: from 0 to 1. */
+  show(fraction: number, text: string): void {
+    const percent = `${Math.floor(fraction * 100)} %`.padStart(5);
+    if (this.#out.isTTY) {
+      const full = Math.round(fraction * width);
+      cursorTo(this.#out, 0);
+      this.#out.write(`  ${"█".repeat(full)}${"░".repeat(width - full)} ${percent}  ${text} `);
+    } else if (Math.floor(fraction * 10) > this.#tenths) {
+      this.#tenths = Math.floor(fraction * 10);
+      this.#out.write(`${percent}  ${text}\n`);
+    }
+  }
+
+  end(): void {
+    if (this.#out.isTTY) this.#out.write("\n");
+  }
+}
+
+/** How many skipped records are named on standard output. */
+const shownSkips = 20;
+
+const names = Object.entries(SkipReason);
+
+/** The name of a reason. */
+export function reasonName(reason: SkipReason): string {
+  return names.find(([, value]) => value === reason)?.[0] ?? "UNSPECIFIED";
+}
+
+/** Lists the skipped records: the first ones for people, all of them in a file where one is given. */
+export class SkippedReport {
+  readonly #file: number | undefined;
+  readonly #shown: string[] = [];
+  #count = 0;
+
+  constructor(path: string | undefined) {
+    this.#file = path === undefined ? undefined : openSync(path, "w");
+  }
+
+  add({ line, reason, description }: Skipped): void {
+    const text = `line ${line}: ${reasonName(reason)}: ${description}\n`;
+    if (this.#file !== undefined) writeSync(this.#file, text);
+    if (this.#count++ < shownSkips) this.#shown.push(`  ${text}`);
+  }
+
+  /** Closes the file, and returns the lines for people. */
+  end(): string {
+    if (this.#file !== undefined) closeSync(this.#file);
+    const more = this.#count - this.#shown.length;
+    if (more > 0) this.#shown.push(`  and ${more} more: --skipped-file FILE names all of them\n`);
+    return this.#shown.join("");
+  }
+}
 
 const wrongPort = "does not answer as the internal port of the service (GRPC_PORT) does";
 const resumes = "Run the command again: the import goes on where it stopped.";
