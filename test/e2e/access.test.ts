@@ -201,7 +201,7 @@ for (const { backend, databaseUrl } of [embedded, postgresql]) {
       expect((await access.checkAccess(upper, options)).cause).to.equal(Cause.SELF);
     });
 
-    it("of one who is signed out", async () => {
+    it("of a viewer who is signed out", async () => {
       const { o } = ids();
       await expectDecisions(signedOut(), o, withCause(nobody, "SIGNED_OUT"));
       for (const audience of ["contacts", "contact_blacklist", "none"]) {
@@ -235,7 +235,7 @@ for (const { backend, databaseUrl } of [embedded, postgresql]) {
       ];
 
       for (const [what, viewer, field] of wrong) {
-        it(`${what}: INVALID_ARGUMENT, and the field by name`, async () => {
+        it(`${what}: INVALID_ARGUMENT with the name of the field`, async () => {
           await expectInvalid(access.checkAccess({ ...viewer, ...rest() }, options), field);
           await expectInvalid(access.filterUsers({ ...viewer, ...filter() }, options), field);
           const good = { viewer: signedOut(), ...rest() };
@@ -328,7 +328,7 @@ for (const { backend, databaseUrl } of [embedded, postgresql]) {
       expect((await access.filterUsers(request, options)).ownerIds).to.eql([other, v, other, other]);
     });
 
-    it("take nothing, and 1,000 at most", async () => {
+    it("accept empty lists, and at most 1,000 items", async () => {
       const { v, o } = ids();
       const viewer = viewerId(v);
       const interaction = Interaction.VIEW_CONTENT;

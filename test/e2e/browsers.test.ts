@@ -20,7 +20,7 @@ const standing: Record<string, string> = {
   "referrer-policy": "no-referrer",
 };
 
-describe("what browsers are told", () => {
+describe("response headers for browsers", () => {
   const services: TestService[] = [];
   let closed: TestService;
   let some: TestService;
@@ -97,7 +97,7 @@ describe("what browsers are told", () => {
       }
     });
 
-    it("to what is no HTTP", async () => {
+    it("to bytes that are not HTTP", async () => {
       const port = Number(new URL(closed.publicUrl).port);
       for (const text of [
         "nonsense\r\n\r\n",
@@ -109,7 +109,7 @@ describe("what browsers are told", () => {
       }
     });
 
-    it("that takes the place of a broken one, and never beside another value", async () => {
+    it("replace a malformed one, and are never sent twice", async () => {
       const server = await startTestServer({
         face: "public",
         rest: (request, response) => {
@@ -127,7 +127,7 @@ describe("what browsers are told", () => {
       await server.stop();
     });
 
-    it("and nothing of TLS, where there is none", async () => {
+    it("without Strict-Transport-Security where there is no TLS", async () => {
       const { headers } = await fetch(`${closed.publicUrl}/healthz`);
       expect(headers.get("strict-transport-security")).to.equal(null);
     });
@@ -138,7 +138,7 @@ describe("what browsers are told", () => {
       "etag, link, ratelimit, ratelimit-policy, retry-after, x-error-reason, x-request-id, grpc-status, grpc-message, " +
       "grpc-status-details-bin, content-encoding, connect-content-encoding";
 
-    it("is nothing by default", async () => {
+    it("is absent by default", async () => {
       for (const [path, status] of [
         [settings, 204],
         [rpc, 405],
@@ -152,7 +152,7 @@ describe("what browsers are told", () => {
       expect(corsHeaders((await ask(closed, settings, { origin: app })).headers)).to.eql({});
     });
 
-    it("is what a path allows, to an allowed one that asks first", async () => {
+    it("answers a preflight of an allowed origin with what the path allows", async () => {
       const cases: [path: string, methods: string][] = [
         [settings, "GET, HEAD, PATCH"],
         [`/api/v1${settings}/last_seen/exceptions`, "GET, HEAD, PATCH"],
@@ -229,7 +229,7 @@ describe("what browsers are told", () => {
         ).to.equal(origin);
     });
 
-    it("is nothing but that answers vary, to any that is not allowed", async () => {
+    it("is only `Vary` for an origin that is not allowed", async () => {
       for (const origin of [
         "https://evil.example",
         "https://app.example.evil.example",
@@ -252,7 +252,7 @@ describe("what browsers are told", () => {
       expect(corsHeaders((await ask(some, settings, {})).headers)).to.eql({ vary: "origin" });
     });
 
-    it("is an ordinary answer where there is nothing to allow, and to OPTIONS that asks nothing", async () => {
+    it("is an ordinary answer on paths without CORS, and to OPTIONS that is no preflight", async () => {
       expect((await preflight(some, "/nope", app)).status).to.equal(404);
       expect((await preflight(some, `${settings}/`, app)).status).to.equal(404);
       const options = await ask(some, settings, { origin: app }, "OPTIONS");
@@ -270,7 +270,7 @@ describe("what browsers are told", () => {
       expect(first.headers.get("access-control-allow-credentials")).to.equal(null);
     });
 
-    it("holds for gRPC-Web and gRPC alike", async () => {
+    it("is the same for gRPC-Web and gRPC", async () => {
       const session = openSession(some.publicUrl);
       const authorization = `Bearer ${await some.userToken(ada)}`;
       for (const type of ["application/grpc-web+proto", "application/grpc"])

@@ -125,7 +125,7 @@ for (const fastPath of [true, false])
       for (const answer of await Promise.all(answers)) expect((answer as Response).status).to.equal(200);
     };
 
-    it("are bounded over REST: further calls wait", async () => {
+    it("are limited over REST: further calls wait", async () => {
       const first = await fill(() => get(settings));
       const waiting = Array.from({ length: 40 }, () => get(settings));
       held.resolve();
@@ -134,7 +134,7 @@ for (const fastPath of [true, false])
       expect(mostAtWork).to.equal(perUser);
     });
 
-    it("are refused with 429 over REST when no slot came free in time", async () => {
+    it("are rejected with 429 over REST when no slot becomes free in time", async () => {
       const first = await fill(() => get(settings, { at: notWaiting }));
       const answer = await get(settings, { at: notWaiting });
       expect([answer.status, answer.headers.get("retry-after")]).to.eql([429, "1"]);
@@ -143,7 +143,7 @@ for (const fastPath of [true, false])
       await Promise.all(first);
     });
 
-    it("leave the calls of other users alone", async () => {
+    it("do not delay the calls of other users", async () => {
       await fill(() => get(settings));
       const other = get(settings, { user: "other" });
       await untilAtWork(perUser + 1);

@@ -28,7 +28,7 @@ describe("the command line", function () {
     return { code: await script.exited, output: script.output() };
   }
 
-  it("of every command shows its usage after --help, and does nothing else", async () => {
+  it("of every command prints its usage for --help, and does nothing else", async () => {
     expect(programs.map(({ name }) => name)).to.include.members([
       "start",
       "migrate",
@@ -53,7 +53,7 @@ describe("the command line", function () {
     expect(existsSync(join(folder, "data"))).to.equal(false);
   });
 
-  it("names what it does not know, and what it does", async () => {
+  it("names an unknown option, and the known ones", async () => {
     const wrong: [string, string[], RegExp][] = [
       ["src/main.ts", ["--port", "1"], /^Unknown option '--port'\. Known options: --help\.\n$/],
       ["src/migrate.ts", ["up"], /^Unexpected argument 'up'\. Known options: --help\.\n$/],
@@ -87,7 +87,7 @@ describe("the command line", function () {
     }
   });
 
-  it("says what to do when the database has no tables to find a user in", async () => {
+  it("says what to do when the database has no tables", async () => {
     const { code, output } = await run("src/token.ts", ["--user", "bob"], {
       DATA_DIR: join(folder, "without-tables"),
       JWT_SECRET: "a secret of more than thirty-two bytes",
@@ -96,14 +96,14 @@ describe("the command line", function () {
     expect(code).to.equal(1);
   });
 
-  it("makes no key to sign a token with where the service has made none", async () => {
+  it("creates no signing key where the service has created none", async () => {
     const missing = join(folder, "without-key");
     const { code, output } = await run("src/token.ts", ["--user", "bob"], { DATA_DIR: missing });
     expect(output).to.match(/^There is no signing key in .*without-key.*jwt-secret: .*DATA_DIR.*\n$/);
     expect([code, existsSync(missing)]).to.eql([1, false]);
   });
 
-  it("mints a token without a configuration of the rest of the service", async () => {
+  it("issues a token without the rest of the service's configuration", async () => {
     const configured = {
       JWT_SECRET: "a secret of more than thirty-two bytes",
       JWT_ISSUER: "https://accounts.example",
@@ -114,7 +114,7 @@ describe("the command line", function () {
     expect(code).to.equal(0);
   });
 
-  it("of a migration tells what it applied, or that there was nothing to apply", async () => {
+  it("of a migration prints what it applied, or that nothing was pending", async () => {
     const url = await postgresUrl();
     const more: Record<string, string> = url === undefined ? {} : { DATABASE_URL: url };
     const first = await run("src/migrate.ts", [], more);

@@ -126,7 +126,7 @@ for (const { backend, databaseUrl } of [embedded, postgresql]) {
           }
         });
 
-        it("takes an empty object for a body, and nothing else", async () => {
+        it("accepts an empty object as the body, and nothing else", async () => {
           expectGlobe(
             await call("POST", `${base}/${verb}/${spam.id}`, {}),
             200,
@@ -197,7 +197,7 @@ for (const { backend, databaseUrl } of [embedded, postgresql]) {
           expect((await call("GET", `${base}/${list}?page_size=-1`)).status).to.equal(400);
         });
 
-        it("shows no pictures of a user who shows them to nobody", async () => {
+        it("shows no pictures of a user whose profile-picture audience is none", async () => {
           await service.rest("PATCH", "/users/me/privacy", {
             as: spam.id,
             body: { setting: "profile_picture", value: "none" },
@@ -293,7 +293,7 @@ for (const { backend, databaseUrl } of [embedded, postgresql]) {
       }
 
       for (const [method, path] of globeRoutes) {
-        it(`${method} ${path.replace(/[0-9a-f-]{36}/, "{userId}")} tells what is wrong with the token`, async () => {
+        it(`${method} ${path.replace(/[0-9a-f-]{36}/, "{userId}")} says what is wrong with the token`, async () => {
           for (const [token, message] of await tokens()) {
             const answer = await service.rest(method, path, { token });
             expectGlobe(answer, 401, "UNAUTHORIZED", message);
@@ -303,7 +303,7 @@ for (const { backend, databaseUrl } of [embedded, postgresql]) {
       }
 
       for (const [method, path] of statusRoutes) {
-        it(`${method} ${path} tells what is wrong with the token`, async () => {
+        it(`${method} ${path} says what is wrong with the token`, async () => {
           for (const [token, , error] of await tokens()) {
             const body = method === "PATCH" ? { body: { setting: "status", value: "all" } } : {};
             const answer = await service.rest(method, path, { token, ...body });
@@ -362,7 +362,7 @@ for (const { backend, databaseUrl } of [embedded, postgresql]) {
         }
       });
 
-      it("are not sent again while they are what the client has", async () => {
+      it("are answered 304 while the client has the current version", async () => {
         const headers = { authorization: `Bearer ${await service.userToken(me.id)}` };
         const get = (tag?: string) =>
           fetch(service.publicUrl + paths[0], {
@@ -431,7 +431,7 @@ for (const { backend, databaseUrl } of [embedded, postgresql]) {
       });
     });
 
-    describe("what never reaches a method", () => {
+    describe("requests that match no method", () => {
       it("unknown paths are 404", async () => {
         for (const path of [
           "/api",
@@ -445,7 +445,7 @@ for (const { backend, databaseUrl } of [embedded, postgresql]) {
         }
       });
 
-      it("other methods are 405 and tell which are allowed", async () => {
+      it("other methods are 405 with the allowed ones in `Allow`", async () => {
         const answer = await call("GET", `${base}/block/${spam.id}`);
         expectGlobe(answer, 405, "METHOD_NOT_ALLOWED", "Method not allowed");
         expect(answer.headers.get("allow")).to.equal("POST, OPTIONS");
@@ -468,7 +468,7 @@ for (const { backend, databaseUrl } of [embedded, postgresql]) {
         expect([large.status, large.json.code]).to.eql([413, 413]);
       });
 
-      it("trap 10: paths are decoded once, and what is no id is 400", async () => {
+      it("trap 10: paths are decoded once, and a malformed id is 400", async () => {
         const spelled = [...spam.id].map((c) => `%${c.charCodeAt(0).toString(16)}`).join("");
         expectGlobe(await call("POST", `${base}/block/${spelled}`), 200, "OK", "User blocked successfully");
         for (const id of [

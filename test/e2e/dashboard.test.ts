@@ -118,7 +118,7 @@ describe("the dashboard and the alerts", function () {
   const seriesOf = (metric: string) => scraped.series.filter(({ name }) => name === metric);
 
   for (const [where, expression] of queries) {
-    it(`name only what a scrape has: ${where}`, () => {
+    it(`name only metrics of a scrape: ${where}`, () => {
       const { selectors, labels } = readPromql(expression);
       expect(selectors).not.to.eql([]);
       const known = new Set(added);
@@ -179,7 +179,7 @@ describe("the dashboard and the alerts", function () {
       ).to.equal(true);
   });
 
-  it("have panels that do not lie on each other, and alerts that say what to do", () => {
+  it("have panels that do not overlap, and alerts with a description", () => {
     const { panels } = dashboard;
     expect(new Set(panels.map(({ id }) => id)).size).to.equal(panels.length);
     const cells = panels.flatMap(({ gridPos: { x, y, w, h } }) =>

@@ -82,7 +82,7 @@ for (const { backend, databaseUrl, stories } of [
   { ...embedded, stories: 10 },
   { ...postgresql, stories: 20 },
 ]) {
-  describe(`what blocks and mutes disclose on ${backend}`, () => {
+  describe(`disclosure of blocks and mutes on ${backend}`, () => {
     let service: TestService;
     let faces: Map<string, Face[]>;
     let newWorld: (users: readonly number[]) => Promise<World>;
@@ -98,7 +98,7 @@ for (const { backend, databaseUrl, stories } of [
       expect([...faces.keys()]).to.have.members(Object.keys(requests));
     });
 
-    it("is nothing, by any route", async function () {
+    it("does not happen by any route", async function () {
       const parameters = runs(stories);
       this.timeout(parameters.interruptAfterTimeLimit);
       await fc.assert(

@@ -23,7 +23,7 @@ const streams = {
   "nexgate.privacy.v1.GraphService/ImportEdges": toBinary(ImportEdgesRequestSchema, first),
 };
 
-describe("a client that goes away in the middle of a stream", () => {
+describe("a client that disconnects during a stream", () => {
   let service: TestService;
   before(async () => {
     service = await startService();

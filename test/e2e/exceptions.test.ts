@@ -65,7 +65,7 @@ for (const { backend, databaseUrl } of [embedded, postgresql]) {
 
     describe("by REST", () => {
       for (const path of paths) {
-        it(`are kept for every setting by itself at ${path}`, async () => {
+        it(`are kept for each setting at ${path}`, async () => {
           for (const setting of settings) {
             expect(await call("GET", at(setting, path))).to.eql([200, retrieved([])]);
             const add = { addUserIds: [ann.id.toUpperCase()] };
@@ -106,7 +106,7 @@ for (const { backend, databaseUrl } of [embedded, postgresql]) {
         }
       });
 
-      it("show no pictures of a user who shows them to nobody", async () => {
+      it("show no pictures of a user whose profile-picture audience is none", async () => {
         await service.rest("PATCH", "/users/me/privacy", {
           as: ann.id,
           body: { setting: "profile_picture", value: "none" },
@@ -161,7 +161,7 @@ for (const { backend, databaseUrl } of [embedded, postgresql]) {
         expect(await call("GET", at())).to.eql([200, retrieved([])]);
       });
 
-      it("do not find an unknown user, and change nothing", async () => {
+      it("are 404 for an unknown user, and change nothing", async () => {
         await call("PATCH", at(), { addUserIds: [ann.id] });
         const body = { addUserIds: [bob.id, randomUUID()], removeUserIds: [ann.id] };
         expect(await call("PATCH", at(), body)).to.eql([404, failed(404, "Not found", "User not found")]);

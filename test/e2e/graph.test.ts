@@ -59,7 +59,7 @@ describe("the graph service", () => {
     expect((await service.graph.getUser({ userId: b.id }, options)).user).to.deep.include(b);
   });
 
-  it("stores all users of a request or none, and names every field at fault", async () => {
+  it("stores all users of a request or none, and names every invalid field", async () => {
     const good = user();
     const bad = { ...user("x"), userName: "" };
     const call = service.graph.upsertUsers({ users: [good, bad] }, options);
@@ -123,7 +123,7 @@ describe("the graph service", () => {
     expect(fresh).to.deep.include(nothing);
   });
 
-  it("knows no relationship with a stranger, and none with oneself", async () => {
+  it("has no relationship between strangers, or of a user with itself", async () => {
     const [a = ""] = await newUsers(1);
     const withStranger = service.graph.getRelationship({ userId: a, otherUserId: randomUUID() }, options);
     expect(await reason(withStranger)).to.eql(["NotFound", "USER_NOT_FOUND"]);

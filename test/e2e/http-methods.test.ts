@@ -67,7 +67,7 @@ describe("methods of HTTP that no document names", () => {
     expect([head.status, await head.text()]).to.eql([401, ""]);
   });
 
-  it("OPTIONS tells the methods of a path", async () => {
+  it("OPTIONS lists the methods of a path", async () => {
     for (const [path, allow] of [
       ["/users/me/privacy", "GET, HEAD, PATCH, OPTIONS"],
       [`${control}/blocked`, "GET, HEAD, OPTIONS"],

@@ -99,14 +99,14 @@ describe("npm run import", function () {
     expect(output).to.contain("119 records: 119 stored, 0 there already, skipped: none");
   });
 
-  it("imports a file again, and stores nothing twice", async () => {
+  it("imports a file twice without storing anything twice", async () => {
     const records = lines([user(900)]);
     expect((await run("again.ndjson", records)).output).to.contain("1 records: 1 stored");
     expect((await run("again.ndjson", records)).output).to.contain("1 records: 0 stored, 1 there already");
     expect((await run("copy.ndjson", records)).output).to.contain("0 stored, 1 there already");
   });
 
-  it("names each record that it skips by its line and what is wrong, from CSV and from JSON", async () => {
+  it("reports each skipped record with its line number and the reason, for CSV and JSON", async () => {
     await run("users.ndjson", lines([801, 802].map((n) => user(n))));
     const csv = [
       "type,ownerId,targetId,createdAt",
@@ -152,7 +152,7 @@ describe("npm run import", function () {
     ]);
   });
 
-  it("stores what is beside a stray quote, and the quote", async () => {
+  it("stores a stray quote and the text around it", async () => {
     const csv = [
       "type,id,userName,firstName,lastName,isVerified,ownerId,targetId,createdAt",
       `user,${id(701)},cat,Cat "Kitty",C,true,,,`,
@@ -168,7 +168,7 @@ describe("npm run import", function () {
     expect((await storedUser(701))?.firstName).to.equal('Cat "Kitty"');
   });
 
-  it("keeps isVerified of users whose records leave it out", async () => {
+  it("keeps isVerified of users whose records omit it", async () => {
     const verified = [711, 712, 713, 714].map((n) => user(n, { isVerified: true, firstName: "Ann" }));
     await run("verified.ndjson", lines(verified));
     const csv = [
@@ -189,7 +189,7 @@ describe("npm run import", function () {
     ]);
   });
 
-  it("stores times exactly, and guesses none", async () => {
+  it("stores times exactly, and invents none", async () => {
     await run("people.ndjson", lines(Array.from({ length: 9 }, (_, n) => user(720 + n))));
     const times = [
       1_714_564_800_000,
@@ -243,7 +243,7 @@ describe("npm run import", function () {
     expect(script.output()).to.contain("1 records: 1 stored");
   });
 
-  it("refuses a file that it does not understand, stores none of it, and says what it expects", async () => {
+  it("rejects an unknown format, stores nothing, and says what it expects", async () => {
     const refused: [string, string | Uint8Array, string][] = [
       ["array.json", `[${lines([user(751)])}]`, "a JSON array: expected NDJSON"],
       ["nohead.csv", `user,${id(751)},u\n`, "Line 1 is no header"],
@@ -282,7 +282,7 @@ describe("npm run import", function () {
     expect(code).to.equal(1);
   });
 
-  it("makes no key in a directory that has none: the service would refuse its token", async () => {
+  it("creates no key in a directory without one, since the service would reject its token", async () => {
     const elsewhere = join(folder, "elsewhere");
     const file = write("keyless.ndjson", lines([user(950)]));
     const { code, output } = await command([file, "--url", url], { DATA_DIR: elsewhere });

@@ -145,7 +145,7 @@ describe("an import over gRPC", () => {
     expect(json.data[0]).to.deep.include({ createdAt: "2020-09-13T12:26:40Z" });
   });
 
-  it("keeps of a user what the record does not have", async () => {
+  it("keeps the fields of a user that a record omits", async () => {
     const known = { id: ann, userName: "ann", firstName: "Ann", lastName: "A", isVerified: true };
     await service.graph.upsertUsers({ users: [known] }, options);
     const inPart = (paths: string[]): RecordInit => ({
@@ -281,7 +281,7 @@ describe("an import over gRPC", () => {
     while ((await recordsOf(importId)) < count) await new Promise(setImmediate);
   }
 
-  it("tells how far it has come while it runs", async () => {
+  it("reports its progress while it runs", async () => {
     const importId = randomUUID();
     async function* watched(): AsyncIterable<Message> {
       expect(await recordsOf(importId)).to.equal(0);
@@ -294,7 +294,7 @@ describe("an import over gRPC", () => {
     expect(progress?.records).to.equal(3n);
   });
 
-  it("keeps what it stored when the caller goes away, and goes on from there", async () => {
+  it("keeps what it stored when the caller disconnects, and continues from there", async () => {
     const importId = randomUUID();
     const messages: Message[] = [
       { importId, records: [edge("follow", ann, bob), malformed] },

@@ -80,7 +80,7 @@ describe("the limits of callers", () => {
       user = await newUser(service);
     });
 
-    it("answer 429 over REST, in each envelope, and say when to come again", async () => {
+    it("answer 429 with `Retry-After` over REST, in each envelope", async () => {
       expect(await writeUntilRefused(service, user)).to.equal(5);
       const status = await service.rest("PATCH", settings, { as: user, ...change });
       expect(status.json).to.eql({
@@ -103,7 +103,7 @@ describe("the limits of callers", () => {
       }
     });
 
-    it("tell what is left with every change, and nothing with what changes nothing", async () => {
+    it("report the remaining quota with every write, and not with reads", async () => {
       const first = await service.rest("PATCH", settings, { as: user, ...change });
       expect(first.headers.get("ratelimit")).to.equal('"writes";r=4;t=60');
       expect(first.headers.get("ratelimit-policy")).to.equal('"writes";q=5;w=300');
@@ -111,7 +111,7 @@ describe("the limits of callers", () => {
       expect(read.headers.get("ratelimit")).to.equal(null);
     });
 
-    it("leave other users alone, and what changes nothing", async () => {
+    it("do not affect other users, or reads", async () => {
       const others = [await newUser(service), await newUser(service)];
       const flood = Promise.all(
         Array.from({ length: 100 }, () => service.rest("PATCH", settings, { as: user, ...change })),
@@ -124,7 +124,7 @@ describe("the limits of callers", () => {
         expect((await service.rest("GET", path, { as: user })).status).to.equal(200);
     });
 
-    it("count whatever fails as well, and before it is read", async () => {
+    it("count failed calls too, before their bodies are read", async () => {
       const wrong = { as: user, body: "{" };
       for (let i = 0; i < 3; i++) expect((await service.rest("PATCH", settings, wrong)).status).to.equal(400);
       for (let i = 0; i < 2; i++)
@@ -145,7 +145,7 @@ describe("the limits of callers", () => {
     });
 
     for (const [name, transport] of transports)
-      it(`hold over ${name} and for services that act for the user`, async () => {
+      it(`apply over ${name}, and to services that act for the user`, async () => {
         const client = createClient(PrivacyControlService, transport(service.publicUrl));
         const internal = createClient(PrivacyControlService, transport(service.internalUrl));
         const own = { headers: { authorization: `Bearer ${await service.userToken(user)}` } };
@@ -175,7 +175,7 @@ describe("the limits of callers", () => {
         await internal.updatePrivacySetting(request, await service.acting(await newUser(service)));
       });
 
-    it("take no place while a refusal is held back", async () => {
+    it("use no slot while a rejection is delayed", async () => {
       const maxInFlight = { ...noInFlightLimits, publicCalls: 10 };
       const rates = { ...noRates, writesPerMinute: 1, writesBurst: 5 };
       const tight = await start(rates, undefined, { maxInFlight });
@@ -237,7 +237,7 @@ describe("the limits of callers", () => {
       return { service, internal, one, other, begin, held };
     }
 
-    it("hold of a user over both ports together, and of no other user", async () => {
+    it("count a user's calls over both ports together, and no other user's", async () => {
       const { service, internal, one, other, begin, held } = await startHeld({ perUser: 1 });
       const first = await begin(service.rest("GET", settings, { as: one }));
       const beyond = await service.rest("GET", blocked, { as: one });
@@ -251,7 +251,7 @@ describe("the limits of callers", () => {
       expect((await service.rest("GET", blocked, { as: one })).status).to.equal(200);
     });
 
-    it("hold for a service, for whichever user it acts, and not for users", async () => {
+    it("count a service's calls for all users together, and no user's own", async () => {
       const { service, internal, one, other, begin, held } = await startHeld({ perService: 1 });
       const first = await begin(internal.getPrivacySettings({}, await service.acting(one)));
       const error = await failure(internal.listBlockedUsers({}, await service.acting(other)));
@@ -310,7 +310,7 @@ describe("the limits of callers", () => {
         await createClient(PrivacyControlService, transport(direct.publicUrl)).getPrivacySettings({}, own);
     });
 
-    it("leave an expired token its 401, and do not count it", async () => {
+    it("answer an expired token with 401, and do not count it", async () => {
       const service = await start({ failedTokensPerMinute: 3 });
       const expired = await service.userToken(await newUser(service), -1);
       const mixed = [];
@@ -332,7 +332,7 @@ describe("the limits of callers", () => {
       expect(await bad(behind, "nonsense")).to.equal(401);
     });
 
-    it("go by what a trusted proxy says, and nobody else", async () => {
+    it("use the address that a trusted proxy reports, and no other", async () => {
       const alone = await start({ failedTokensPerMinute: 3 });
       const spoofed = [];
       for (let i = 0; i < 6; i++) spoofed.push(await bad(alone, "nonsense", `192.0.2.${i}`));

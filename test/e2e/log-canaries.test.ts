@@ -145,7 +145,7 @@ describe("the log of a service at its most talkative", function () {
     expect(await rpc(graph.importEdges(records(), { headers: await asService() }))).to.equal(0);
   });
 
-  it("takes calls over REST, good and bad", async () => {
+  it("is written for good and bad calls over REST", async () => {
     const token = await asUser(alice);
     const expectStatuses = async (statuses: number[]) => {
       expect(
@@ -195,7 +195,7 @@ describe("the log of a service at its most talkative", function () {
     });
   }
 
-  it("takes bodies that are none", async () => {
+  it("is written for malformed bodies", async () => {
     const { authorization } = await asService();
     const path = "/nexgate.privacy.v1.GraphService/GetUser";
     const session = openSession(internalUrl);
@@ -226,7 +226,7 @@ describe("the log of a service at its most talkative", function () {
     }
   });
 
-  it("has one line for each call, and none of it all", async () => {
+  it("has one line for each call, without any of the canaries", async () => {
     if (start === undefined) throw new Error("the service has not started");
     expect(await start.stop()).to.equal(0);
     const output = start.output();

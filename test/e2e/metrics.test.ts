@@ -102,7 +102,7 @@ describe("the metrics", function () {
     });
   });
 
-  it("tell how many pairs the statements of decisions asked about", async () => {
+  it("count the pairs of each decision statement", async () => {
     const access = createClient(AccessService, createGrpcTransport({ baseUrl: service.internalUrl }));
     const check = {
       viewer: { case: "viewerId", value: alice },
@@ -120,7 +120,7 @@ describe("the metrics", function () {
     expect(scraped.value("privacy_control_check_statements_in_flight")).to.equal(0);
   });
 
-  it("count refusals of a caller who calls too often or too much, and show the limit of each port", async () => {
+  it("count rejections by rate and by concurrency, and show the limit of each port", async () => {
     const limited = await startService(undefined, {
       rates: { ...noRates, serviceCallsPerMinute: 2 },
       maxInFlight: { ...noInFlightLimits, publicCalls: 123 },
@@ -250,7 +250,7 @@ describe("the operators' listener", function () {
     await stopping.stop(0);
   });
 
-  it("refuses everything else", async () => {
+  it("rejects everything else", async () => {
     const post = await ask("/metrics", "POST");
     expect([post.status, post.headers.get("allow")]).to.eql([405, "GET, HEAD"]);
     for (const path of ["/", "/users/me/privacy", `/${graph}/GetUser`])
@@ -262,7 +262,7 @@ describe("the operators' listener", function () {
       expect((await fetch(`${url}/metrics`)).status).to.equal(404);
   });
 
-  it("stops the start when its port is taken, and leaves nothing open", async () => {
+  it("stops the start when its port is in use, and closes everything", async () => {
     const admin = { host: "127.0.0.1", port: Number(new URL(service.adminUrl).port) };
     const dataDir = mkdtempSync(join(tmpdir(), "privacy-control-"));
     const database = { url: undefined, dataDir };

@@ -92,7 +92,7 @@ for (const fastPath of [true, false])
     });
     afterEach(() => held.resolve());
 
-    it("answers 503 over REST, before it looks at the token, and when to come again", async () => {
+    it("answers 503 with `Retry-After` over REST, before it reads the token", async () => {
       await fill();
       const status = await fetch(listener.url + settings, {
         method: "PATCH",
@@ -130,7 +130,7 @@ for (const fastPath of [true, false])
         await client.listBlockedUsers({});
       });
 
-    it("counts those it refuses by their method, over REST and RPC", async () => {
+    it("counts rejections by method, over REST and RPC", async () => {
       await fill();
       const lines = async () => (await metrics.render()).body.split("\n");
       const [name, labels] = [
@@ -175,14 +175,14 @@ for (const fastPath of [true, false])
       }
     });
 
-    it("still tells whether it lives", async () => {
+    it("still answers the liveness probe", async () => {
       await fill();
       for (const path of ["/healthz", "/readyz"])
         expect((await fetch(listener.url + path)).status).to.equal(200);
       for (const [, transport] of transports) await createClient(Health, transport(listener.url)).check({});
     });
 
-    it("gives no place to who has not sent its request", async () => {
+    it("gives no slot to a client that has not sent its request", async () => {
       const slow = request(listener.url + settings, {
         method: "PATCH",
         headers: { "content-type": "application/json", "content-length": 39 },
@@ -236,9 +236,9 @@ describe("a listener that was overloaded for a moment", () => {
   });
 });
 
-describe("a service whose database lets nobody in soon", () => {
+describe("a service whose database has no free connection", () => {
   for (const sendsAway of [true, false])
-    it(`${sendsAway ? "refuses" : "takes"} what comes over REST, ${sendsAway ? "before" : "and"} it looks at the token`, async () => {
+    it(`${sendsAway ? "rejects" : "accepts"} calls over REST, ${sendsAway ? "before" : "and"} it reads the token`, async () => {
       const service = await startService(undefined, {}, async (options) => ({
         ...(await openDatabase(options)),
         isSaturated: () => sendsAway,

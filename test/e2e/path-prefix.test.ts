@@ -91,7 +91,7 @@ describe("a path prefix", () => {
       { prefix: "/privacy", strips: false },
     ],
   ] as const)
-    it(`${what} stands in links and holds for the page and the document`, async () => {
+    it(`${what} is part of links, of the page and of the document`, async () => {
       const service = await started(environment);
       const base = await proxied(service, settings);
       const { prefix } = settings;

@@ -101,7 +101,7 @@ describe("the protocols", () => {
           });
         });
 
-        it("tells failures by code, reason and message", async () => {
+        it("reports failures with code, reason and message", async () => {
           await expectFailure(
             client().blockUser({ userId: alice }, await options()),
             Code.InvalidArgument,
@@ -170,7 +170,7 @@ describe("the protocols", () => {
     });
   }
 
-  it("a service must name the user for whom it acts, and hold the scope", async () => {
+  it("a service must name the user for whom it acts, and have the scope", async () => {
     const client = createClient(PrivacyControlService, createGrpcTransport({ baseUrl: service.internalUrl }));
     await expectFailure(
       client.getPrivacySettings({}, await service.acting()),

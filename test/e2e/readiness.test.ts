@@ -63,7 +63,7 @@ describe("readiness", () => {
     await Promise.all(blocks);
   });
 
-  it("leaves the pool of changes alone under many requests", async () => {
+  it("uses no connection of the pool of changes under many requests", async () => {
     const answers = () => fetch(`${service.publicUrl}/readyz`).then(({ status }) => status);
     const waits = async () =>
       (await scrape(service.adminUrl)).value("privacy_control_database_wait_seconds_count", changesPool) ?? 0;

@@ -32,7 +32,7 @@ describe("the README", function () {
     rmSync(dataDir, { recursive: true, force: true });
   });
 
-  it("shows commands that answer what it prints, pasted in their order into a shell", async () => {
+  it("shows commands that print the shown answers when pasted in order into a shell", async () => {
     const text = await service.sees(/npm run token -- --service/);
     const urlOf = (what: string) => new RegExp(`${what} +(http\\S+)`).exec(text)?.[1] ?? "";
     const separator = "\n# the next example\n";

@@ -55,7 +55,7 @@ describe("the id of a request", () => {
     }
   });
 
-  it("is a new one in place of what is not", async () => {
+  it("replaces a malformed one", async () => {
     for (const id of ["", "a b", "a,b", '"', "{}", "\u00e9", "x".repeat(129), "<script>", "$(id)"]) {
       const answer = await ask({ "x-request-id": id });
       expect(answer.headers.get("x-request-id"), id).to.match(newId);

@@ -60,7 +60,7 @@ describe("the start", function () {
     expect(existsSync(dataDir)).to.equal(false);
   });
 
-  it("names DATA_DIR when it is not a directory, or what it holds is damaged", async () => {
+  it("names DATA_DIR when it is not a directory, or the database in it is damaged", async () => {
     writeFileSync(dataDir, "");
     expect(await failureOf({})).to.match(/^DATA_DIR: /);
     rmSync(dataDir);
@@ -69,7 +69,7 @@ describe("the start", function () {
     expect(await failureOf({})).to.match(/^DATA_DIR: the embedded database in .* cannot be opened/);
   });
 
-  it("says that it makes the database, and goes on at SIGHUP without TLS", async () => {
+  it("logs that it creates the database, and ignores SIGHUP without TLS", async () => {
     const script = start({ LOG_LEVEL: "info", JWT_SECRET: "x".repeat(32) });
     const [line = "{}"] = /\{.*"listening".*\}/.exec(await script.sees(/"listening"/)) ?? [];
     expect(script.output()).to.match(/"msg":"making the embedded database/);

@@ -72,7 +72,7 @@ describe("the traces", function () {
   this.timeout(60_000);
 
   for (const { backend, databaseUrl } of [embedded, postgresql]) {
-    it(`lead from callers through REST, gRPC and Connect to the statements of ${backend}`, async function () {
+    it(`connect callers over REST, gRPC and Connect with the statements of ${backend}`, async function () {
       const url = await databaseUrl(this);
       const [rest, grpc, connect] = [newParent(), newParent(), newParent()];
       let publicUrl = "";
@@ -184,7 +184,7 @@ describe("the traces", function () {
       expect(tied).to.have.members(calls.map(({ spanId }) => spanId));
     });
 
-    it("begin anew where a traceparent is missing or malformed, and keep what the caller decided", () => {
+    it("start anew when traceparent is missing or malformed, and keep the caller's sampling decision", () => {
       const spans = collected.named("GET /users/me/privacy");
       expect(spans.map(({ parentId }) => parentId)).to.eql(["", "", ""]);
       expect(new Set(spans.map(({ traceId }) => traceId)).size).to.equal(3);
@@ -204,7 +204,7 @@ describe("the traces", function () {
     });
   });
 
-  it("leave out what the sampler leaves out", async () => {
+  it("omit calls that are not sampled", async () => {
     const { spans } = await received(
       async (service) => {
         await service.rest("GET", "/users/me/privacy", { as: alice, headers: newParent().header });
@@ -214,7 +214,7 @@ describe("the traces", function () {
     expect(spans).to.eql([]);
   });
 
-  it("cost neither a call nor the stop when nobody takes them", async () => {
+  it("fail no call and no shutdown when the collector is unreachable", async () => {
     let from = 0;
     const { requests } = await received(
       async (service) => {

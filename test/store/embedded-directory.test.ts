@@ -59,7 +59,7 @@ describe("the directory of the embedded database", function () {
     expect(second.describe()).to.equal(dataDir);
   });
 
-  it("is refused to a second opener in the same process, who leaves the first alone", async () => {
+  it("is refused to a second opener in the same process, without harm to the first", async () => {
     await useExisting();
     const first = await open();
     for (let attempt = 0; attempt < 2; attempt++) {
@@ -70,7 +70,7 @@ describe("the directory of the embedded database", function () {
     await first.ping();
   });
 
-  it("is refused while another process holds it, and served right after that process was killed", async () => {
+  it("is refused while another process uses it, and usable once that process was killed", async () => {
     await useExisting();
     const child = spawn(process.execPath, [holder, dataDir], { stdio: ["pipe", "pipe", "inherit"] });
     children.push(child);
@@ -95,7 +95,7 @@ describe("the directory of the embedded database", function () {
     expect(readdirSync(dataDir)).to.eql(["database", "database.lock"]);
   });
 
-  it("is left as it is, and named, when the database in it is damaged", async () => {
+  it("is not changed, but named in the error, when its database is damaged", async () => {
     mkdirSync(join(dataDir, "database", "base"), { recursive: true });
     for (const version of [undefined, "9\n"]) {
       if (version !== undefined) writeFileSync(join(dataDir, "database", "PG_VERSION"), version);

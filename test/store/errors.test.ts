@@ -8,7 +8,7 @@ function driverError(facts: { code?: string; constraint?: string; message?: stri
   return Object.assign(new Error(facts.message ?? secret), facts);
 }
 
-describe("what a driver's error means", () => {
+describe("the mapping of driver errors", () => {
   const unavailable = [
     ..."08000 08006 08P01 28P01 3D000 53300 57P01 57P02 57P03 57014 55P03 40001 40P01 25P02 25P03 25006 26000 42P05".split(
       " ",
@@ -35,7 +35,7 @@ describe("what a driver's error means", () => {
     });
   }
 
-  it("a plan whose columns were altered is UNAVAILABLE, if it goes on to fail", () => {
+  it("a plan whose columns were altered is UNAVAILABLE when it fails again", () => {
     const failure = Object.assign(driverError({ code: "0A000" }), { routine: "RevalidateCachedQuery" });
     expectPrivacyError(toStoreError(failure), "UNAVAILABLE", failure);
     const other = driverError({ code: "0A000" });
@@ -73,20 +73,20 @@ describe("what a driver's error means", () => {
     });
   }
 
-  it("an abort's reason stands for whatever came of it", () => {
+  it("an abort rejects with its reason, whatever the driver reports", () => {
     const reason = "the caller went away";
     const signal = AbortSignal.abort(reason);
     expect(toStoreError(driverError({ code: "57014" }), signal)).to.equal(reason);
     expect(toStoreError(reason, signal)).to.equal(reason);
   });
 
-  it("what was thrown on purpose passes through, aborted or not", () => {
+  it("errors of our own pass through, aborted or not", () => {
     for (const failure of [new PrivacyError("USER_NOT_FOUND"), new UnknownActorError()]) {
       expect(toStoreError(failure, AbortSignal.abort())).to.equal(failure);
     }
   });
 
-  it("a cancellation that nobody asked for is UNAVAILABLE", () => {
+  it("a cancellation that no caller requested is UNAVAILABLE", () => {
     const failure = driverError({ code: "57014" });
     expectPrivacyError(toStoreError(failure, new AbortController().signal), "UNAVAILABLE", failure);
   });

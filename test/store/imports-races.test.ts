@@ -86,7 +86,7 @@ describe("imports at once with other changes, on PostgreSQL", function () {
     }
   });
 
-  it("users who are imported in part keep what an upsert stores meanwhile", async () => {
+  it("users imported in part keep what a concurrent upsert stores", async () => {
     for (let round = 0; round < 30; round++) {
       const users = Array.from({ length: 40 }, () => someUser());
       await store().users.upsert(users.slice(0, 20));
@@ -116,7 +116,7 @@ describe("imports at once with other changes, on PostgreSQL", function () {
     }
   }
 
-  it("users who are deleted meanwhile are unknown, or their records go with them", async () => {
+  it("users deleted during the import are unknown, or their records are deleted too", async () => {
     for (let round = 0; round < 40; round++) {
       const users = await store().newUsers(12);
       const records = edgesAmong(users, ["follow", "block", "mute"]);

@@ -58,7 +58,7 @@ describe("waiting for a lock", function () {
   };
 
   for (const [name, prepare] of Object.entries(waitingFor)) {
-    it(`leaves connections to calls that do not wait: ${name}`, async () => {
+    it(`leaves connections for calls that wait for no lock: ${name}`, async () => {
       await store().admin.query("begin");
       const wait = await prepare();
       const waiting = Array.from({ length: crowd }, () => wait().catch((failure: unknown) => failure));
@@ -71,7 +71,7 @@ describe("waiting for a lock", function () {
     });
   }
 
-  it("leaves connections to calls that do not wait, however often others are repeated", async () => {
+  it("leaves connections for calls that wait for no lock, while others retry", async () => {
     const [owner, ...targets] = (await store().newUsers(crowd + 1)) as [UserId, ...UserId[]];
     const usual = testStore(await openPostgresql(withParameters(store().url, patient), () => {}));
     await store().admin.query("begin");
@@ -99,7 +99,7 @@ describe("waiting for a lock", function () {
     expect(served).to.be.above(crowd / 2);
   });
 
-  it("takes little room in the server's table of locks, however many users are upserted", async () => {
+  it("uses few entries of the server's lock table, with any number of upserted users", async () => {
     const users = Array.from({ length: 1_000 }, () => someUser());
     const [last] = users.toSorted((a, b) => (a.id < b.id ? 1 : -1));
     const { admin } = store();

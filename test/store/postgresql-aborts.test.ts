@@ -39,7 +39,7 @@ describe("aborts on PostgreSQL", () => {
 
   const untilIdle = () => until(async () => (await store().running()).length === 0);
 
-  it("cancel the statement that waits, and leave the client to the next caller", async () => {
+  it("cancel the waiting statement, and keep the connection for the next caller", async () => {
     await lockEdges();
     const reason = new Error("the caller went away");
     for (let round = 0; round < 3; round++) {

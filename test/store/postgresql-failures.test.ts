@@ -67,7 +67,7 @@ describe("a PostgreSQL server that fails", () => {
     await expectReason(block(nowhere), "UNAVAILABLE");
   });
 
-  it("is UNAVAILABLE when it knows no such database, or no such user", async () => {
+  it("is UNAVAILABLE when the database or the user does not exist", async () => {
     await expectReason((await openAt(new URL("/no_such_database", store().url).href)).ping(), "UNAVAILABLE");
   });
 
@@ -128,7 +128,7 @@ describe("a PostgreSQL server that fails", () => {
     expect(proxy.made()).to.equal(made + 1);
   });
 
-  it("has its connections replaced at an age", async () => {
+  it("has its connections replaced at their maximum age", async () => {
     const other = testStore(await openPostgresql(store().url, () => {}, { connectionMaxAgeSeconds: 0.05 }));
     opened.push(other);
     const pid = async () => (await other.query(sql<{ pid: number }>`select pg_backend_pid() as pid`))[0]?.pid;

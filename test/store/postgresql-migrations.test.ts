@@ -44,7 +44,7 @@ describe("migrations on PostgreSQL", () => {
     expect(rows).to.eql([{ tablename: "privacy_settings" }]);
   });
 
-  it("that are pending are named to the operator, and nothing is changed", async () => {
+  it("that are pending are named to the operator, and not applied", async () => {
     const store = await instance();
     const failure = await failureOf(store.assertMigrated());
     expect((failure as Error).message).to.match(/0001-initial.*npm run migrate/);
@@ -54,7 +54,7 @@ describe("migrations on PostgreSQL", () => {
     expect(rowCount).to.equal(0);
   });
 
-  it("leave the version before its imports while it still serves", async () => {
+  it("keep the imports of the previous version, which may still be running", async () => {
     const store = await instance();
     await store.migrate();
     const id = "99999999-9999-4999-8999-999999999999";
@@ -76,7 +76,7 @@ describe("migrations on PostgreSQL", () => {
       "create table migrations (id serial, name text, executed_at timestamptz); insert into migrations (name) values ('x')",
     ],
   ] as const) {
-    it(`leave other software's table of migrations alone, which has ${what}, and go into another schema`, async () => {
+    it(`do not touch a migrations table of other software with ${what}, and use another schema`, async () => {
       const store = await instance();
       await store.admin.query(`${table}; create schema privacy`);
       for (const failure of [await failureOf(store.migrate()), await failureOf(store.assertMigrated())])

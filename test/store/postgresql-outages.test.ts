@@ -53,7 +53,7 @@ describe("a PostgreSQL server that is watched", () => {
     await check();
   }
 
-  it("is away while it is frozen, for those too who wait already", async () => {
+  it("is unavailable while it is frozen, also to calls that already wait", async () => {
     proxy.freeze();
     const waiting = tally([mute(), block(), check()]);
     await expectAway();
@@ -71,7 +71,7 @@ describe("a PostgreSQL server that is watched", () => {
     await expectBack();
   });
 
-  it("is not away because changes wait for a lock, and has connections left", async () => {
+  it("stays available while changes wait for a lock, with free connections", async () => {
     await store().admin.query("begin; lock table blocks, mutes in exclusive mode");
     const holding = new AbortController();
     const holders = tally(

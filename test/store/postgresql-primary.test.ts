@@ -86,7 +86,7 @@ describe("a PostgreSQL server that is not the primary", function () {
     await until(async () => (await settings()) === value);
   }
 
-  it("decides nothing as a standby, and the error names the reason", async () => {
+  it("makes no decision on a standby, and the error names the reason", async () => {
     const other = await openAt(standby.url);
     await expectNoDecision(other);
     const failure = (await failureOf(other.assertMigrated())) as PrivacyError;
@@ -115,7 +115,7 @@ describe("a PostgreSQL server that is not the primary", function () {
     await expectNoDecision(other);
   });
 
-  it("decides nothing over existing connections when it becomes read-only", async () => {
+  it("makes no decision over existing connections when the server becomes read-only", async () => {
     const other = await openAt(primary.url);
     await check(other);
     await checks(other);
@@ -190,7 +190,7 @@ describe("a PostgreSQL server that is not the primary", function () {
   });
 
   // The last test: afterwards the standby is the primary.
-  it("decides nothing when it was stopped, replaced meanwhile, and continues", async () => {
+  it("makes no decision on a server that was replaced while it was stopped", async () => {
     let target = new URL(primary.url);
     const sockets = new Set<Socket>();
     const proxy = createServer((near) => {

@@ -23,7 +23,7 @@ describe("the store on PostgreSQL", () => {
     expect(store().describe()).to.match(/^[\w.]+:\d+\/\w+$/);
   });
 
-  it("has the server enforce timeouts, and says who it is", async () => {
+  it("sets the server's timeouts and the application name", async () => {
     // The lock timeout of the session: the first attempt of a transaction waits less.
     const [row] = await store().query(sql`
       select current_setting('statement_timeout') as statement,

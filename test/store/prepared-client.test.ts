@@ -31,7 +31,7 @@ describe("the prepared client", () => {
     expect(await prepared()).to.eql(["select $1::int as n"]);
   });
 
-  it("prepares nothing without values", async () => {
+  it("prepares no statement without values", async () => {
     await client.query("select 1");
     await client.query("select 2", []);
     expect(await prepared()).to.eql([]);
@@ -42,7 +42,7 @@ describe("the prepared client", () => {
     expect(await prepared()).to.have.length(500);
   });
 
-  it("goes on after a statement that failed", async () => {
+  it("continues after a failed statement", async () => {
     for (let i = 0; i < 2; i++) {
       const failure = await client
         .query("select 1 / $1::int", [0])
@@ -75,7 +75,7 @@ describe("the prepared client", () => {
       expect((await client.query("select from numbers")).rows).to.eql([]);
     });
 
-    it("sees in each statement what others had committed before it began", async () => {
+    it("sees in each statement everything committed before it began", async () => {
       const other = new PreparedClient({ connectionString: url }) as pg.Client;
       await other.connect();
       try {
@@ -103,7 +103,7 @@ describe("the prepared client", () => {
       }
     });
 
-    it("runs nothing after a statement that failed, and goes on", async () => {
+    it("skips the statements after a failed one, and continues with the next batch", async () => {
       await client.query("create temporary table numbers (n int)");
       const add = ask("insert into numbers values ($1)", 1);
       for (let round = 0; round < 2; round++) {
@@ -154,7 +154,7 @@ describe("the prepared client", () => {
     });
   });
 
-  it("survives the loss of its connection while nobody listens", () => {
+  it("survives the loss of its connection while idle", () => {
     expect(new PreparedClient().emit("error", new Error("lost"))).to.equal(true);
   });
 });

@@ -234,7 +234,7 @@ describe("retries on PostgreSQL", () => {
     expect(await reasonOf(executor.read(raise))).to.equal("UNAVAILABLE");
   });
 
-  it("do not hide what is no accident", async () => {
+  it("do not hide permanent failures", async () => {
     let runs = 0;
     const failure = await failureOf(
       executor.transaction(async (run) => {
@@ -246,7 +246,7 @@ describe("retries on PostgreSQL", () => {
     expect(runs).to.equal(1);
   });
 
-  it("end at once with the signal's reason when the caller goes away", async () => {
+  it("end at once with the signal's reason when the caller disconnects", async () => {
     const reason = new Error("the caller went away");
     const controller = new AbortController();
     let runs = 0;
@@ -263,7 +263,7 @@ describe("retries on PostgreSQL", () => {
     expect(runs).to.equal(1);
   });
 
-  it("do not begin another attempt when the caller goes away in the pause", async () => {
+  it("begin no attempt when the caller disconnects during the pause", async () => {
     const controller = new AbortController();
     let steps = 0;
     const step = () => {

@@ -114,7 +114,7 @@ describe("the roles of deploy/sql/roles.sql", () => {
     }
   });
 
-  it("hold every table, a later one too, to what is granted by name", async () => {
+  it("grant nothing on a table beyond what is listed, on later tables too", async () => {
     const tables = await owner.query(sql<{ name: string; verbs: string[] }>`
       select t.tablename as name, array(
         select verb from unnest(array['select', 'insert', 'update', 'delete', 'truncate', 'references', 'trigger']) verb
@@ -135,13 +135,13 @@ describe("the roles of deploy/sql/roles.sql", () => {
     });
   });
 
-  it("take back what the service may no longer do", async () => {
+  it("revoke rights that the service no longer needs", async () => {
     await owner.query(sql`grant truncate, update on blocks to privacy_control_service`);
     await owner.migrate();
     expect(await failureOf(service.query("truncate blocks"))).to.have.property("code", denied);
   });
 
-  it("are told apart from the one that migrates", async () => {
+  it("must differ from the migrating role", async () => {
     const self = testStore(
       await openPostgresql(roles.owner, () => {}, { serviceRole: "privacy_control_owner" }),
     );
@@ -152,7 +152,7 @@ describe("the roles of deploy/sql/roles.sql", () => {
     }
   });
 
-  it("can be made again, and shut everyone else out", async () => {
+  it("can be granted again, and exclude all other roles", async () => {
     expect(makeRoles(server.url)).to.eql(roles);
     await query(server.url, "create role stranger login");
     const rows = await query(

@@ -4,7 +4,7 @@ import { failureOf, someUser, type TestStore } from "./store.ts";
 
 export function describeAborts(store: () => TestStore): void {
   describe("an aborted call", () => {
-    it("rejects with the reason and changes nothing, when it was aborted before", async () => {
+    it("rejects with the reason and changes nothing when aborted before the call", async () => {
       const [ann, bob] = (await store().newUsers(2)) as [UserId, UserId];
       const reason = new Error("the caller went away");
       const signal = AbortSignal.abort(reason);
@@ -36,7 +36,7 @@ export function describeAborts(store: () => TestStore): void {
       expect((await store().settings.get(ann)).groups).to.equal("all");
     });
 
-    it("rejects with the reason in the middle, and the store goes on", async () => {
+    it("rejects with the reason when aborted during the call, and the store stays usable", async () => {
       const [ann, ...others] = (await store().newUsers(41)) as [UserId, ...UserId[]];
       const reason = new Error("the caller went away");
       for (let round = 0; round < 20; round++) {

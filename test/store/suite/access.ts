@@ -43,7 +43,7 @@ export function describeAccess(store: () => TestStore): void {
       return together;
     };
 
-    it("are none at first", async () => {
+    it("are empty at first", async () => {
       expect(await read(ask(), reversed())).to.eql([nothing, nothing]);
     });
 
@@ -106,7 +106,7 @@ export function describeAccess(store: () => TestStore): void {
       ],
     ];
     for (const [what, change, seen, seenBack] of changes) {
-      it(`tell of ${what}, either way round`, async () => {
+      it(`show ${what}, in either direction`, async () => {
         const { viewer, owner } = pair();
         await change(viewer, owner);
         expect(await read(ask(), reversed())).to.eql([
@@ -122,7 +122,7 @@ export function describeAccess(store: () => TestStore): void {
       });
     }
 
-    it("tell of every audience of every setting", async () => {
+    it("show every audience of every setting", async () => {
       for (const setting of privacySettings) {
         for (const audience of audiences) {
           await store().settings.set(pair().owner, setting, audience);
@@ -131,7 +131,7 @@ export function describeAccess(store: () => TestStore): void {
       }
     });
 
-    it("hold no more than the audience makes something of", async () => {
+    it("contain only what the audience needs", async () => {
       const { viewer, owner } = pair();
       await store().follows.follow(owner, viewer);
       await store().exceptions.update(owner, "groups", { add: [viewer], remove: [] });
@@ -146,7 +146,7 @@ export function describeAccess(store: () => TestStore): void {
       ]);
     });
 
-    it("hold no more than was asked for", async () => {
+    it("contain only what was requested", async () => {
       const { viewer, owner } = pair();
       await store().mutes.mute(viewer, owner);
       await store().follows.follow(owner, viewer);
@@ -166,7 +166,7 @@ export function describeAccess(store: () => TestStore): void {
       );
     });
 
-    it("of nobody who is signed in are the owner's audience", async () => {
+    it("of a signed-out viewer are the owner's audience", async () => {
       const { owner } = pair();
       await store().settings.set(owner, "groups", "contacts");
       expect(await read(ask({ viewer: null }), ask({ viewer: null, owner: unknownId() }))).to.eql([

@@ -3,7 +3,7 @@ import type { UserId } from "../../../src/domain/ids.ts";
 import { type TestStore, tally, unknownId } from "./store.ts";
 
 export function describeBlocks(store: () => TestStore): void {
-  describe("a block and what else stands between two users", () => {
+  describe("a block and the other relationships of two users", () => {
     let [ann, bob, carl]: UserId[] = [];
     beforeEach(async () => {
       [ann, bob, carl] = await store().newUsers(3);
@@ -32,7 +32,7 @@ export function describeBlocks(store: () => TestStore): void {
       expect({ muting, mutedBy }).to.eql({ muting: true, mutedBy: true });
     });
 
-    it("leaves the follows alone when it fails", async () => {
+    it("keeps the follows when it fails", async () => {
       const [ann, bob] = three();
       await store()
         .blocks.block(ann, unknownId())
@@ -41,7 +41,7 @@ export function describeBlocks(store: () => TestStore): void {
       expect({ following, followedBy }).to.eql({ following: true, followedBy: true });
     });
 
-    it("restores nothing when it is lifted", async () => {
+    it("restores no follow when it is removed", async () => {
       const [ann, bob] = three();
       await store().mutes.mute(ann, bob);
       await store().blocks.block(ann, bob);
@@ -56,7 +56,7 @@ export function describeBlocks(store: () => TestStore): void {
       });
     });
 
-    it("leaves the other's block in place when it is lifted", async () => {
+    it("keeps the other user's block when it is removed", async () => {
       const [ann, bob] = three();
       await store().blocks.block(ann, bob);
       await store().blocks.block(bob, ann);

@@ -74,7 +74,7 @@ export function describeEdges(store: () => TestStore): void {
         await add(target, owner);
       });
 
-      it("removes a record, however often", async () => {
+      it("removes a record, and repeats without effect", async () => {
         const [owner, target, other] = (await store().newUsers(3)) as [UserId, UserId, UserId];
         await add(owner, target);
         await add(target, owner);
@@ -92,7 +92,7 @@ export function describeEdges(store: () => TestStore): void {
         expect((await add(owner, target)).id).not.to.equal(id);
       });
 
-      it("tells an unknown actor before an unknown target", async () => {
+      it("reports an unknown actor before an unknown target", async () => {
         const known = await store().newUser();
         for (const act of [add, remove]) {
           await expectUnknownActor(act(unknownId(), known));
@@ -110,7 +110,7 @@ export function describeEdges(store: () => TestStore): void {
         expect(await list(owner, 10)).to.have.length(1);
       });
 
-      it("shows no pictures of a user who shows them to nobody, and of no other", async () => {
+      it("hides the pictures of a user whose profile-picture audience is none, and only those", async () => {
         const [owner, target] = (await store().newUsers(2)) as [UserId, UserId];
         const pictures = (await store().users.find(target)).profilePictureUrls;
         for (const setting of privacySettings) {
@@ -126,7 +126,7 @@ export function describeEdges(store: () => TestStore): void {
         }
       });
 
-      it("goes by the target's setting, not the owner's", async () => {
+      it("uses the target's setting, not the owner's", async () => {
         const [owner, target] = (await store().newUsers(2)) as [UserId, UserId];
         await store().settings.set(owner, "profile_picture", "none");
         expect((await add(owner, target)).user.profilePictureUrls).to.have.length(1);

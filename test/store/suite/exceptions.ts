@@ -18,7 +18,7 @@ export function describeExceptions(store: () => TestStore): void {
       store().exceptions.list(owner as UserId, setting, 2_000);
     const listed = async (setting: PrivacySetting = "groups") => (await list(setting)).map(({ id }) => id);
 
-    it("are none at first", async () => {
+    it("are empty at first", async () => {
       expect(await list()).to.eql([]);
     });
 
@@ -151,7 +151,7 @@ export function describeExceptions(store: () => TestStore): void {
       await expectUnknownActor(list());
     });
 
-    it("know an unknown owner, before anything else", async () => {
+    it("report an unknown owner before anything else", async () => {
       const unknown = unknownId();
       await expectUnknownActor(store().exceptions.list(unknown, "groups", 10));
       for (const add of [[], [ann as UserId], [unknownId()]])

@@ -19,14 +19,14 @@ export function describeFollows(store: () => TestStore): void {
     });
     const pair = () => [ann, bob] as [UserId, UserId];
 
-    it("follows once, however often", async () => {
+    it("follows once, and repeats without effect", async () => {
       const [ann, bob] = pair();
       await store().follows.follow(ann, bob);
       await store().follows.follow(ann, bob);
       expect(await countFollows(store(), ann, bob)).to.equal(1);
     });
 
-    it("unfollows, however often", async () => {
+    it("unfollows, and repeats without effect", async () => {
       const [ann, bob] = pair();
       await store().follows.follow(ann, bob);
       await store().follows.follow(bob, ann);
@@ -75,7 +75,7 @@ export function describeFollows(store: () => TestStore): void {
       muting: ["mutedBy", (a: UserId, b: UserId) => store().mutes.mute(a, b)],
     } as const;
     for (const [fact, [mirrored, act]] of Object.entries(acts)) {
-      it(`tells ${fact} from ${mirrored}`, async () => {
+      it(`distinguishes ${fact} from ${mirrored}`, async () => {
         const [ann, bob] = pair();
         await act(ann, bob);
         expect(await store().follows.relationship(ann, bob)).to.eql({ ...nothing, [fact]: true });
@@ -83,7 +83,7 @@ export function describeFollows(store: () => TestStore): void {
       });
     }
 
-    it("knows nothing between a user and itself, nor between strangers", async () => {
+    it("has no relationship between strangers, or of a user with itself", async () => {
       const [ann, bob] = pair();
       expect(await store().follows.relationship(ann, ann)).to.eql(nothing);
       expect(await store().follows.relationship(ann, bob)).to.eql(nothing);

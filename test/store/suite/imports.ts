@@ -111,7 +111,7 @@ export function describeImports(store: () => TestStore): void {
       expect((await store().follows.relationship(ann, carl)).followedBy).to.equal(true);
     });
 
-    it("stores users before what mentions them, whatever their order", async () => {
+    it("stores users before the records that mention them, in any order", async () => {
       const [dora, emil] = [someUser(), someUser()];
       const { progress } = await store().imports.store(newImport(), 0, [
         edgeRecord("follow", dora.id, emil.id),
@@ -136,7 +136,7 @@ export function describeImports(store: () => TestStore): void {
         user: { id, userName: "renamed", ...some },
       });
 
-      it("keep what they leave out, a badge too", async () => {
+      it("keep the fields that they omit, the badge too", async () => {
         const known = await store().newUser(facts);
         const { progress } = await store().imports.store(newImport(), 0, [partial(known)]);
         expect(progress).to.eql({ ...nothing, records: 1, stored: 1 });
@@ -281,13 +281,13 @@ export function describeImports(store: () => TestStore): void {
       const follows = (from: number, to: number) =>
         others.slice(from, to).map((other, i) => edgeRecord("follow", ann, other, BigInt(from + i)));
 
-      it("begin at nothing", async () => {
+      it("start at zero", async () => {
         expect(await store().imports.progress(id)).to.eql(nothing);
         const { progress } = await store().imports.store(id, 0, []);
         expect(progress).to.eql(nothing);
       });
 
-      it("pass over what was stored before", async () => {
+      it("skip records that were stored before", async () => {
         await store().imports.store(id, 0, follows(0, 4));
         await store().follows.unfollow(ann, others[1] as UserId);
         const again = await store().imports.store(id, 0, follows(0, 4));
@@ -304,7 +304,7 @@ export function describeImports(store: () => TestStore): void {
         expect(await store().imports.progress(id)).to.eql(onwards.progress);
       });
 
-      it("refuse a gap, and store nothing of what is after it", async () => {
+      it("reject a gap, and store nothing after it", async () => {
         await store().imports.store(id, 0, follows(0, 4));
         await expectReason(store().imports.store(id, 5, follows(5, 6)), "IMPORT_GAP");
         await expectReason(store().imports.store(newImport(), 1, follows(5, 6)), "IMPORT_GAP");

@@ -18,7 +18,7 @@ export function describeStore(open: () => TestStore): void {
     expect(await open().users.isEmpty()).to.equal(true);
   });
 
-  it("has one signing key of 32 bytes, whatever else is migrated", async () => {
+  it("has one signing key of 32 bytes, also after further migrations", async () => {
     const key = await open().signingKey();
     expect(key).to.have.length(32);
     expect(await open().migrate()).to.eql([]);

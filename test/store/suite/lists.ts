@@ -65,7 +65,7 @@ export function describeLists(store: () => TestStore): void {
         expect(await twin.list(owner, 10, { createdAt: 4_000_000_000_000_001n, id })).to.have.length(1);
       });
 
-      it("goes on from a record that was removed, among others that come and go", async () => {
+      it("continues after a record that was removed, while others are added and removed", async () => {
         const owner = await ownerOf(Array.from({ length: 12 }, (_, i) => someMicros + BigInt(i >> 1)));
         const whole = await twin.list(owner, 100);
         const [newcomer] = (await store().newUsers(1)) as [UserId];

@@ -16,7 +16,7 @@ export function describeSettings(store: () => TestStore): void {
       expect(await store().settings.get(await store().newUser())).to.eql(defaults);
     });
 
-    it("keep every audience, each setting by itself", async () => {
+    it("keep every audience of each setting", async () => {
       const [user, other] = [await store().newUser(), await store().newUser()];
       for (const setting of privacySettings) {
         for (const audience of audiences) {

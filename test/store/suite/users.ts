@@ -41,7 +41,7 @@ export function describeUsers(store: () => TestStore): void {
       await expectReason(store().users.find(unknownId()), "USER_NOT_FOUND");
     });
 
-    it("replaces what is known of a user", async () => {
+    it("replaces the data of a user", async () => {
       const before = someUser();
       const after = someUser({
         id: before.id,
@@ -78,7 +78,7 @@ export function describeUsers(store: () => TestStore): void {
       expect(await place(changed.id)).not.to.equal(before[1]);
     });
 
-    it("upserts nothing", async () => {
+    it("accepts an empty list", async () => {
       const count = async () => (await store().query(sql`select from users`)).length;
       const before = await count();
       await store().users.upsert([]);
