@@ -74,13 +74,13 @@ describe("the documents", () => {
     expect(broken).to.eql([]);
   });
 
-  it("name files that exist, those of src by their floor too", () => {
+  it("name files that exist, those of src with or without "src/"", () => {
     const paths = found(/`(\.?[\w-]+(?:\/[\w.-]+)+)\/?`/g).filter(
       ({ name }) => !isMade(name) && !isStaged(name) && !isMediaType(name) && !isProtocol(name),
     );
     expect(paths).to.have.length.above(50);
-    const places = (name: string) => [name, `src/${name}`, `src/${name}.ts`, `proto/${name}`];
-    expect(paths.filter(({ name }) => !places(name).some((place) => existsSync(place)))).to.eql([]);
+    const candidates = (name: string) => [name, `src/${name}`, `src/${name}.ts`, `proto/${name}`];
+    expect(paths.filter(({ name }) => !candidates(name).some((path) => existsSync(path)))).to.eql([]);
   });
 
   it("name only variables that are read", () => {
@@ -91,6 +91,32 @@ describe("the documents", () => {
     const named = found(/`([A-Z]+(?:_[A-Z]+)+)(?:=[^`]*)?`/g).filter(({ name }) => !others.includes(name));
     expect(named).to.have.length.above(20);
     expect(named.filter(({ name }) => !known.includes(name))).to.eql([]);
+  });
+});
+
+describe("the words of the documents", () => {
+  /** Idioms that a reader cannot look up, and that once were everywhere. */
+  const dropped = [
+    /\bin vain\b/i,
+    /\bas such\b/i,
+    /\bsen[dt]s? away\b/i,
+    /\bpatience\b/i,
+    /\buntold\b/i,
+    /\bat the door\b/i,
+    /\bfloors?\b/i,
+    /\bfor company\b/i,
+    /\bmend(?:s|ed)?\b/i,
+    /(?:^|[.;:] )Who (?:is|has|comes|goes|asks|calls|takes|sends|waits)\b/,
+  ];
+  const idioms = (text: string) => dropped.flatMap((pattern) => pattern.exec(text)?.[0] ?? []);
+
+  it("are plain", () => {
+    const used = documents.flatMap(({ path, text }) => idioms(text).map((idiom) => `${path}: ${idiom}`));
+    expect(used).to.eql([]);
+  });
+
+  it("are checked: an idiom is found", () => {
+    expect(idioms("Who is signed out waits in vain.")).to.eql(["in vain", "Who is"]);
   });
 });
 
@@ -105,7 +131,7 @@ describe("docs/errors.md", () => {
   });
 
   for (const reason of Object.keys(errors) as ErrorReason[]) {
-    it(`tells what ${reason} is over gRPC and over REST`, () => {
+    it(`gives the code, status and message of ${reason}`, () => {
       const error = toConnectError(new PrivacyError(reason));
       expect(rows.filter(([listed]) => listed === reason)).to.eql([
         [reason, grpcName(Code[error.code] ?? ""), String(statusOf(error)), error.rawMessage],
