@@ -74,7 +74,7 @@ describe("the documents", () => {
     expect(broken).to.eql([]);
   });
 
-  it("name files that exist, those of src with or without "src/"", () => {
+  it("name files that exist, those of src with or without its name", () => {
     const paths = found(/`(\.?[\w-]+(?:\/[\w.-]+)+)\/?`/g).filter(
       ({ name }) => !isMade(name) && !isStaged(name) && !isMediaType(name) && !isProtocol(name),
     );
