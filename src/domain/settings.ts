@@ -2,6 +2,16 @@
 export const privacySettings = ["last_seen", "profile_picture", "status", "read_receipts", "groups"] as const;
 export type PrivacySetting = (typeof privacySettings)[number];
 
+/** Returns a value for every setting. */
+export function mapSettings<Value>(
+  toValue: (setting: PrivacySetting) => Value,
+): Record<PrivacySetting, Value> {
+  return Object.fromEntries(privacySettings.map((setting) => [setting, toValue(setting)])) as Record<
+    PrivacySetting,
+    Value
+  >;
+}
+
 /** Whom a setting lets in, by the documented words. */
 export const audiences = ["all", "contacts", "contact_blacklist", "none"] as const;
 export type Audience = (typeof audiences)[number];

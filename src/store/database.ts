@@ -10,6 +10,7 @@ import type { OnWait, PoolFigures } from "./lined-pool.ts";
 import { pendingMigrations } from "./migrations/migrate.ts";
 import { MuteRepository } from "./mutes.ts";
 import { SettingsRepository } from "./settings.ts";
+import { query } from "./statement.ts";
 import { UserRepository } from "./users.ts";
 
 export { DirectoryInUseError } from "./directory-lock.ts";
@@ -96,7 +97,7 @@ export function databaseOn(backend: Backend): Database {
     relationshipFacts: new RelationshipFactsReader(backend.checks),
     imports: new ImportRepository(executor),
     async signingKey(signal) {
-      const [row] = await executor.read(sql<{ key: Uint8Array }>`select key from signing_keys`, signal);
+      const [row] = await executor.read(query.selectFrom("signing_keys").select("key").compile(), signal);
       if (row === undefined) throw new Error("The database lacks its signing key: run `npm run migrate`");
       return row.key;
     },

@@ -1,6 +1,7 @@
 import { sql } from "kysely";
 import type { UserId } from "../domain/ids.ts";
 import type { Run } from "./executor.ts";
+import { query } from "./statement.ts";
 import { lockExistence } from "./user-lock.ts";
 
 /** The columns that name a user, but for the users' own. */
@@ -40,5 +41,5 @@ export async function eraseUser(run: Run, id: UserId): Promise<void> {
       erased = row?.count ?? 0;
     } while (erased > 0);
   }
-  await run(sql`delete from users where id = ${id}`);
+  await run(query.deleteFrom("users").where("id", "=", id).compile());
 }

@@ -1,4 +1,4 @@
-import { sql } from "kysely";
+import { type Selectable, sql } from "kysely";
 import { PrivacyError } from "../domain/errors.ts";
 import {
   type ImportProgress,
@@ -6,6 +6,7 @@ import {
   type SkippedRecord,
   skipReasons,
 } from "../domain/imports.ts";
+import type { Tables } from "./entities.ts";
 import type { Run, SqlExecutor } from "./executor.ts";
 import {
   type BatchOutcome,
@@ -16,13 +17,17 @@ import {
 } from "./import-edges.ts";
 import { importUsers } from "./import-users.ts";
 import { lockPairs } from "./pair-lock.ts";
+import { query } from "./statement.ts";
 
-interface ImportRow {
-  readonly records: string;
-  readonly stored: string;
-  readonly unchanged: string;
-  readonly skipped: Readonly<Record<string, number>>;
-}
+/** Drivers return the counts as texts. */
+type ImportRow = Omit<Selectable<Tables["service_imports"]>, "service" | "id">;
+
+const rowOf = (service: string, id: string) =>
+  query
+    .selectFrom("service_imports")
+    .select(["records", "stored", "unchanged", "skipped"])
+    .where("service", "=", service)
+    .where("id", "=", id);
 
 /** Names an import: each service chooses the ids of its own imports, so that none can meet another's. */
 export interface ImportName {
@@ -42,11 +47,7 @@ export class ImportRepository {
 
   /** Returns how far an import has come; at its beginning when nothing is known of it. */
   async progress({ service, id }: ImportName, signal?: AbortSignal): Promise<ImportProgress> {
-    const rows = await this.#executor.read(
-      sql<ImportRow>`select records, stored, unchanged, skipped from service_imports
-        where service = ${service} and id = ${id}`,
-      signal,
-    );
+    const rows = await this.#executor.read(rowOf(service, id).compile(), signal);
     return toProgress(rows[0]);
   }
 
@@ -66,21 +67,31 @@ export class ImportRepository {
     return this.#executor.transaction(
       async (run) => {
         await run(
-          sql`insert into service_imports (service, id) values (${service}, ${id}) on conflict do nothing`,
+          query
+            .insertInto("service_imports")
+            .values({ service, id })
+            .onConflict((conflict) => conflict.doNothing())
+            .compile(),
         );
-        const [row] = await run(sql<ImportRow>`
-        select records, stored, unchanged, skipped from service_imports
-        where service = ${service} and id = ${id} for update`);
+        const [row] = await run(rowOf(service, id).forUpdate().compile());
         const before = toProgress(row);
         if (first > before.records) throw new PrivacyError("IMPORT_GAP");
         const fresh = records.slice(before.records - first);
         const outcome = await storeFresh(run, fresh, Math.max(first, before.records));
         const progress = advance(before, fresh.length, outcome);
-        await run(sql`
-        update service_imports
-        set records = ${progress.records}, stored = ${progress.stored}, unchanged = ${progress.unchanged},
-          skipped = ${JSON.stringify(progress.skipped)}::jsonb
-        where service = ${service} and id = ${id}`);
+        await run(
+          query
+            .updateTable("service_imports")
+            .set({
+              records: BigInt(progress.records),
+              stored: BigInt(progress.stored),
+              unchanged: BigInt(progress.unchanged),
+              skipped: sql`${JSON.stringify(progress.skipped)}::jsonb`,
+            })
+            .where("service", "=", service)
+            .where("id", "=", id)
+            .compile(),
+        );
         return { progress, skipped: outcome.skipped };
       },
       signal,

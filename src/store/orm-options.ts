@@ -1,26 +1,11 @@
 import { Migrator } from "@mikro-orm/migrations";
-import { BlockEntity, FollowEntity, MuteEntity } from "./entities/edges.ts";
-import { ImportEntity, ServiceImportEntity } from "./entities/import.ts";
-import { PrivacyExceptionEntity } from "./entities/privacy-exception.ts";
-import { PrivacySettingEntity } from "./entities/privacy-setting.ts";
-import { SigningKeyEntity } from "./entities/signing-key.ts";
-import { UserEntity } from "./entities/user.ts";
+import { entities } from "./entities.ts";
 import { migrationsList } from "./migrations/list.ts";
 
 /** What MikroORM is told whatever the backend. */
 export function ormOptions(log: (message: string) => void) {
   return {
-    entities: [
-      UserEntity,
-      FollowEntity,
-      BlockEntity,
-      MuteEntity,
-      PrivacySettingEntity,
-      PrivacyExceptionEntity,
-      ImportEntity,
-      ServiceImportEntity,
-      SigningKeyEntity,
-    ],
+    entities,
     extensions: [Migrator],
     logger: log,
     colors: false,

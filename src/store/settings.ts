@@ -1,15 +1,16 @@
 import { sql } from "kysely";
 import { UnknownActorError } from "../domain/errors.ts";
 import type { UserId } from "../domain/ids.ts";
-import { type Audience, defaultAudience, type PrivacySetting } from "../domain/settings.ts";
+import { type Audience, defaultAudience, mapSettings, type PrivacySetting } from "../domain/settings.ts";
 import type { SqlExecutor } from "./executor.ts";
-import { queryTemplate } from "./statement.ts";
+import { query, queryTemplate } from "./statement.ts";
 
-const chosenBy = queryTemplate(
-  (actor: UserId) => sql<{ setting: PrivacySetting | null; audience: Audience }>`
-    select p.setting, p.audience
-    from users u left join privacy_settings p on p.user_id = u.id
-    where u.id = ${actor}`,
+const chosenBy = queryTemplate((actor: UserId) =>
+  query
+    .selectFrom("users as u")
+    .leftJoin("privacy_settings as p", "p.user_id", "u.id")
+    .select(["p.setting", "p.audience"])
+    .where("u.id", "=", actor),
 );
 
 const choose = queryTemplate(
@@ -32,15 +33,8 @@ export class SettingsRepository {
   async get(actor: UserId, signal?: AbortSignal): Promise<Record<PrivacySetting, Audience>> {
     const rows = await this.#executor.read(chosenBy(actor), signal);
     if (rows.length === 0) throw new UnknownActorError();
-    const audiences: Record<PrivacySetting, Audience> = {
-      last_seen: defaultAudience,
-      profile_picture: defaultAudience,
-      status: defaultAudience,
-      read_receipts: defaultAudience,
-      groups: defaultAudience,
-    };
-    for (const { setting, audience } of rows) if (setting !== null) audiences[setting] = audience;
-    return audiences;
+    const chosen = new Map(rows.map(({ setting, audience }) => [setting, audience]));
+    return mapSettings((setting) => chosen.get(setting) ?? defaultAudience);
   }
 
   /** Chooses the audience of a setting. Throws `UnknownActorError`. */

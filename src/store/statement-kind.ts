@@ -25,7 +25,7 @@ const maxKinds = 1_000;
 const names = tables.join("|");
 const tableName = new RegExp(`\\b(?:${names})\\b`, "g");
 /** Not the lock of a row: `for update`. */
-const change = new RegExp(`\\b(insert\\s+into|update\\s+(?:${names})|delete\\s+from)\\b`);
+const change = new RegExp(`\\b(insert\\s+into|update\\s+"?(?:${names})|delete\\s+from)\\b`);
 const kinds = new Map<string, StatementKind>();
 
 /** The kind of a statement, by its text. A `with` that contains a change is of the kind of that change. */

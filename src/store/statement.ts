@@ -1,4 +1,26 @@
-import { type CompiledQuery, createQueryId, PostgresQueryCompiler, type RawBuilder } from "kysely";
+import {
+  type Compilable,
+  type CompiledQuery,
+  createQueryId,
+  DummyDriver,
+  Kysely,
+  PostgresAdapter,
+  PostgresIntrospector,
+  PostgresQueryCompiler,
+  type RawBuilder,
+  type RootOperationNode,
+} from "kysely";
+import type { Tables } from "./entities.ts";
+
+/** Builds statements whose tables and columns the compiler checks against the entities. It has no connection. */
+export const query = new Kysely<Tables>({
+  dialect: {
+    createAdapter: () => new PostgresAdapter(),
+    createDriver: () => new DummyDriver(),
+    createIntrospector: (db) => new PostgresIntrospector(db),
+    createQueryCompiler: () => new PostgresQueryCompiler(),
+  },
+});
 
 /**
  * Makes statements of which only the values change. Their text is put together once: that of the decisions took 18
@@ -7,7 +29,7 @@ import { type CompiledQuery, createQueryId, PostgresQueryCompiler, type RawBuild
  * `template` has each of its arguments as a value, as often as it likes, and no other values.
  */
 export function queryTemplate<Row, Values extends readonly unknown[]>(
-  template: (...values: Values) => RawBuilder<Row>,
+  template: (...values: Values) => Template<Row>,
 ): (...values: Values) => CompiledQuery<Row> {
   let compiled: Compiled<Row> | undefined;
   return (...values) => {
@@ -16,6 +38,8 @@ export function queryTemplate<Row, Values extends readonly unknown[]>(
   };
 }
 
+type Template<Row> = RawBuilder<Row> | (Compilable<Row> & { toOperationNode(): RootOperationNode });
+
 interface Compiled<Row> {
   readonly query: CompiledQuery<Row>;
   /** Which of the arguments each value of the statement is. */
@@ -23,7 +47,7 @@ interface Compiled<Row> {
 }
 
 function compile<Row, Values extends readonly unknown[]>(
-  template: (...values: Values) => RawBuilder<Row>,
+  template: (...values: Values) => Template<Row>,
   count: number,
 ): Compiled<Row> {
   // What stands in for an argument cannot be taken for another's.

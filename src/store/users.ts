@@ -4,6 +4,7 @@ import type { UserId } from "../domain/ids.ts";
 import type { User } from "../domain/user.ts";
 import { eraseUser } from "./erasure.ts";
 import type { Run, SqlExecutor } from "./executor.ts";
+import { query } from "./statement.ts";
 import { existenceName, lockExistenceShared } from "./user-lock.ts";
 import { toUser, type UserRow, userColumns } from "./user-row.ts";
 
@@ -35,7 +36,7 @@ export class UserRepository {
   /** Returns the ids of the users of a name, which several may share, in the order of the ids. */
   async findByName(name: string, signal?: AbortSignal): Promise<UserId[]> {
     const rows = await this.#executor.read(
-      sql<{ id: UserId }>`select id from users where user_name = ${name} order by id`,
+      query.selectFrom("users").select("id").where("user_name", "=", name).orderBy("id").compile(),
       signal,
     );
     return rows.map(({ id }) => id);
@@ -48,7 +49,7 @@ export class UserRepository {
 
   /** Tells whether there is no user at all. */
   async isEmpty(signal?: AbortSignal): Promise<boolean> {
-    const rows = await this.#executor.read(sql`select from users limit 1`, signal);
+    const rows = await this.#executor.read(query.selectFrom("users").select("id").limit(1).compile(), signal);
     return rows.length === 0;
   }
 }

@@ -19,6 +19,8 @@ describe("the kind of a statement", () => {
     ["with gone as (delete from follows returning 1) select from gone", "delete", ["follows"]],
     ["with a as (select) insert into\n blocks select from users", "insert", ["blocks", "users"]],
     ["update users set user_name = $1", "update", ["users"]],
+    ['update "users" set "user_name" = $1', "update", ["users"]],
+    ['select "id" from "users" where "id" = $1 for update', "select", ["users"]],
     ["insert into mutes values ($1) on conflict do update set id = $2", "insert", ["mutes"]],
     ["select pg_advisory_xact_lock($1)", "select", []],
     ["", "statement", []],
