@@ -1,7 +1,7 @@
 import { type Logger, pino } from "pino";
 
-/** More than this is written before the turn ends, in characters. */
-const maxHeld = 64 * 1024;
+/** The most characters that are kept until the end of a turn. */
+const maxBuffered = 64 * 1024;
 
 /** Makes the log: one JSON object a line on standard output. */
 export function createLog(level: string): Logger {
@@ -9,31 +9,19 @@ export function createLog(level: string): Logger {
     {
       level,
       base: null,
-      timestamp: isoTime(),
+      timestamp: pino.stdTimeFunctions.isoTime,
       formatters: { level: (label) => ({ level: label }) },
-      serializers: { err: describe },
+      serializers: { err: serializeError },
     },
-    sharedWrites(),
+    oneWritePerTurn(),
   );
 }
 
-/** The time as pino's `isoTime` spells it. It is put together once a millisecond: it was a third of a line. */
-function isoTime(): () => string {
-  let last = Number.NaN;
-  let text = "";
-  return () => {
-    const now = Date.now();
-    if (now !== last) text = `,"time":"${new Date(now).toISOString()}"`;
-    last = now;
-    return text;
-  };
-}
-
 /**
- * Standard output with one write for all lines of a turn of the event loop: with a write for each of them, writing
- * takes longer than all else that a line costs. Nothing stays behind when the process ends by itself.
+ * Standard output with one write for all lines of a turn of the event loop. pino's own destination writes each line, or
+ * keeps lines for longer than a turn. Nothing is lost when the process ends without a signal to kill it.
  */
-function sharedWrites(): { write(line: string): void } {
+function oneWritePerTurn(): { write(line: string): void } {
   const output = pino.destination({ dest: 1, sync: true });
   let lines = "";
   const flush = () => {
@@ -45,15 +33,15 @@ function sharedWrites(): { write(line: string): void } {
     write(line) {
       if (lines === "") setImmediate(flush);
       lines += line;
-      if (lines.length > maxHeld) flush();
+      if (lines.length > maxBuffered) flush();
     },
   };
 }
 
-/** What the log says of an error. Drivers attach rows, ids and parameters to theirs: those fields stay out. */
-function describe(error: unknown): unknown {
+/** The fields of an error that are logged. Drivers attach rows, ids and parameters to theirs: those stay out. */
+function serializeError(error: unknown): unknown {
   if (!(error instanceof Error)) return { message: "not an Error" };
   const { name, message, stack, cause } = error;
   const code = "code" in error ? error.code : undefined;
-  return { name, message, code, stack, cause: cause === undefined ? undefined : describe(cause) };
+  return { name, message, code, stack, cause: cause === undefined ? undefined : serializeError(cause) };
 }
