@@ -6,7 +6,7 @@ import { mutantNames, runs } from "./runs.ts";
 import { mutants } from "./support/mutants.ts";
 
 describe("the resilience runs", function () {
-  this.timeout(30_000);
+  this.timeout(180_000);
 
   it("have a mutant each, and every mutant has a run", () => {
     const named = Object.keys(runs).flatMap((name) => {

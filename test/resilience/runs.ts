@@ -17,7 +17,8 @@ import { memoryRun } from "./floods/memory-run.ts";
 import { slowConnections } from "./floods/slow.ts";
 import { fuzzRest } from "./fuzz/fuzz-rest.ts";
 import { fuzzRpc } from "./fuzz/fuzz-rpc.ts";
-import { freezeBackends, holdPackets, losePackets, lostPacketsFigures } from "./lost-packets/lost-packets.ts";
+import { freezeBackends, holdPackets, losePackets } from "./lost-packets/faults.ts";
+import { lostPacketsFigures } from "./lost-packets/lost-packets.ts";
 import { faults } from "./outage/faults.ts";
 import { openStage, outageFigures, runOutage } from "./outage/outage.ts";
 import { overloadFigures, runOverload } from "./overload/overload.ts";
@@ -149,7 +150,7 @@ export const runs: Readonly<Record<string, Run>> = {
     unit: "faults",
     mutants: ["a commit for nobody", "changes outside of transactions"],
     async make({ seed, size, mutant }) {
-      const options = { seed, things: 4, mutant };
+      const options = { seed, subjects: 4, mutant };
       const frozen = await freezeBackends({ ...options, faults: size });
       const missing = whyNoNamespace();
       if (missing !== undefined)

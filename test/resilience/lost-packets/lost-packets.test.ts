@@ -2,12 +2,13 @@ import { expect } from "chai";
 import { canStartServer } from "../../support/throwaway-server.ts";
 import { newSeed } from "../support/random.ts";
 import { brokenLines } from "../support/report.ts";
-import { freezeBackends, holdPackets, lostPacketsFigures } from "./lost-packets.ts";
+import { freezeBackends, holdPackets } from "./faults.ts";
+import { lostPacketsFigures } from "./lost-packets.ts";
 
 // The short form of `npm run test:lost-packets`; its mutants fail only now and then, and belong to the full run.
 describe("a change whose packets are late", function () {
   this.timeout(180_000);
-  const options = { seed: newSeed(), faults: 3, things: 2 };
+  const options = { seed: newSeed(), faults: 3, subjects: 2 };
   before(function () {
     if (!canStartServer()) this.skip();
   });
