@@ -1,14 +1,11 @@
-import { randomUUID } from "node:crypto";
 import { expect } from "chai";
 import { sql } from "kysely";
 import type { UserId } from "../../src/domain/ids.ts";
-import type { ImportRecord } from "../../src/domain/imports.ts";
-import type { FactsQuery } from "../../src/store/access.ts";
-import type { Database } from "../../src/store/database.ts";
 import { loadData } from "../bench/data/load.ts";
 import type { Size } from "../bench/data/sizes.ts";
 import { specialUsers, userId } from "../bench/data/users.ts";
 import { type Statement, statementsOf } from "../support/statements.ts";
+import { storeOperations } from "./suite/operations.ts";
 import { onPostgresql } from "./suite/postgresql.ts";
 
 interface PlanNode {
@@ -37,53 +34,7 @@ const user = (number: number) => userId(number) as UserId;
 const [actor, target] = [user(1), user(2)];
 const owner = user(specialUsers(size).longest);
 const many = Array.from({ length: 1_000 }, (_, n) => user(n * 50));
-const position = { createdAt: 1_700_000_000_000_000n, id: randomUUID() };
-
-const questions = (count: number, asked: Partial<FactsQuery> = {}): FactsQuery[] =>
-  many
-    .slice(0, count)
-    .map((other) => ({ viewer: owner, owner: other, mute: true, setting: "groups", ...asked }));
-const records = many.flatMap((other): ImportRecord[] =>
-  (["follow", "block", "mute"] as const).map((kind) => ({
-    kind,
-    edge: { owner, target: other, createdAt: null },
-  })),
-);
-
-const operations: Record<string, (database: Database) => Promise<unknown>> = {
-  "a check": ({ relationshipFacts }) => relationshipFacts.read(questions(1)),
-  "a check of blocks alone": ({ relationshipFacts }) =>
-    relationshipFacts.read(questions(1, { mute: false, setting: null })),
-  "a thousand checks": ({ relationshipFacts }) => relationshipFacts.read(questions(1_000)),
-  "checks of blocks alone": ({ relationshipFacts }) =>
-    relationshipFacts.read(questions(1_000, { mute: false, setting: null })),
-  "a block": ({ blocks }) => blocks.block(actor, target),
-  "an unblock": ({ blocks }) => blocks.unblock(actor, target),
-  "a mute": ({ mutes }) => mutes.mute(actor, target),
-  "an unmute": ({ mutes }) => mutes.unmute(actor, target),
-  "the first page of blocks": ({ blocks }) => blocks.list(owner, 51),
-  "a later page of blocks": ({ blocks }) => blocks.list(owner, 51, position),
-  "a page of a complete list": ({ blocks }) => blocks.list(owner, 1_001, position),
-  "a page of mutes": ({ mutes }) => mutes.list(owner, 51, position),
-  "the settings": ({ settings }) => settings.get(actor),
-  "a change of a setting": ({ settings }) => settings.set(actor, "groups", "none"),
-  "a page of exceptions": ({ exceptions }) => exceptions.list(actor, "groups", 51, position),
-  "a change of exceptions": ({ exceptions }) =>
-    exceptions.update(actor, "groups", { add: many.slice(0, 100), remove: [target] }),
-  "a follow": ({ follows }) => follows.follow(actor, target),
-  "an unfollow": ({ follows }) => follows.unfollow(actor, target),
-  "a relationship": ({ follows }) => follows.relationship(actor, target),
-  "a user": ({ users }) => users.find(actor),
-  "an import": ({ imports }) =>
-    imports.store({ service: "accounts", id: randomUUID() }, 0, records.slice(0, 1_000)),
-  "an import of users in part": ({ imports }) =>
-    imports.store(
-      { service: "accounts", id: randomUUID() },
-      0,
-      many.slice(0, 1_000).map((id) => ({ kind: "user", user: { id, userName: "renamed" } })),
-    ),
-  "the erasure of a user": ({ users }) => users.delete(owner),
-};
+const operations = storeOperations({ actor, target, owner, others: many });
 
 describe("the plans of statements on PostgreSQL", () => {
   const store = onPostgresql();

@@ -1,0 +1,53 @@
+import { globSync, readFileSync } from "node:fs";
+import { expect } from "chai";
+import type { UserId } from "../../src/domain/ids.ts";
+import { type Statement, statementsOf } from "../support/statements.ts";
+import { storeOperations } from "./suite/operations.ts";
+import { onPostgresql } from "./suite/postgresql.ts";
+
+/** Templates of statements that are not sent by the methods of the store. */
+const elsewhere = [/^begin|^commit|^rollback|^set local/, /^select 1$/, /^select name from migrations/];
+
+const normalized = (text: string) => text.replaceAll(/\s+/g, " ").trim();
+
+/** The beginning of each SQL template of a source text, up to its first value. */
+function templatesOf(source: string): string[] {
+  return [...source.matchAll(/\bsql(?:<[^`]*?>)?`([^`$]*)/g)]
+    .map(([, text = ""]) => normalized(text))
+    .filter((text) => /\w{3}/.test(text));
+}
+
+describe("the statements of the store", () => {
+  const store = onPostgresql();
+  let sent: Statement[];
+
+  before(async () => {
+    const [actor, target, owner, ...others] = (await store().newUsers(6)) as [UserId, UserId, UserId];
+    const operations = storeOperations({ actor, target, owner, others });
+    sent = await statementsOf(store().url, async (database) => {
+      for (const operation of Object.values(operations)) await operation(database);
+      await database.users.findByName("ann");
+      await database.users.isEmpty();
+      await database.signingKey();
+      await database.assertMigrated();
+    });
+  });
+
+  it("are all prepared by PostgreSQL on the migrated tables", async () => {
+    const texts = new Set(sent.map(({ sql }) => sql).filter((text) => /\b(?:from|into)\b/.test(text)));
+    expect(texts.size).to.be.above(30);
+    for (const text of texts) {
+      await store().admin.query(`prepare statement as ${text}`);
+      await store().admin.query("deallocate statement");
+    }
+  });
+
+  it("are all sent by these tests: every template of the source is part of one", () => {
+    const texts = sent.map(({ sql }) => normalized(sql));
+    const missing = globSync("src/store/*.ts")
+      .flatMap((file) => templatesOf(readFileSync(file, "utf8")))
+      .filter((template) => !elsewhere.some((pattern) => pattern.test(template)))
+      .filter((template) => !texts.some((text) => text.includes(template)));
+    expect(missing).to.eql([]);
+  });
+});

@@ -1,0 +1,76 @@
+import { randomUUID } from "node:crypto";
+import type { UserId } from "../../../src/domain/ids.ts";
+import type { ImportRecord } from "../../../src/domain/imports.ts";
+import type { FactsQuery } from "../../../src/store/access.ts";
+import type { Database } from "../../../src/store/database.ts";
+
+interface Users {
+  readonly actor: UserId;
+  readonly target: UserId;
+  /** A user who has long lists. */
+  readonly owner: UserId;
+  readonly others: readonly UserId[];
+}
+
+/** Calls of the store that send all of its statements, by name. The last one erases the owner. */
+export function storeOperations({
+  actor,
+  target,
+  owner,
+  others,
+}: Users): Record<string, (database: Database) => Promise<unknown>> {
+  const position = { createdAt: 1_700_000_000_000_000n, id: randomUUID() };
+  const queries = (count: number, asked: Partial<FactsQuery> = {}): FactsQuery[] =>
+    others
+      .slice(0, count)
+      .map((other) => ({ viewer: owner, owner: other, mute: true, setting: "groups", ...asked }));
+  const edges = others.flatMap((other): ImportRecord[] =>
+    (["follow", "block", "mute"] as const).map((kind) => ({
+      kind,
+      edge: { owner, target: other, createdAt: null },
+    })),
+  );
+  const importName = () => ({ service: "accounts", id: randomUUID() });
+  const described = {
+    userName: "ann",
+    firstName: "",
+    lastName: "",
+    profilePictureUrls: [],
+    isVerified: true,
+  };
+  return {
+    "a check": ({ relationshipFacts }) => relationshipFacts.read(queries(1)),
+    "a check of blocks alone": ({ relationshipFacts }) =>
+      relationshipFacts.read(queries(1, { mute: false, setting: null })),
+    "a thousand checks": ({ relationshipFacts }) => relationshipFacts.read(queries(1_000)),
+    "checks of blocks alone": ({ relationshipFacts }) =>
+      relationshipFacts.read(queries(1_000, { mute: false, setting: null })),
+    "a block": ({ blocks }) => blocks.block(actor, target),
+    "an unblock": ({ blocks }) => blocks.unblock(actor, target),
+    "a mute": ({ mutes }) => mutes.mute(actor, target),
+    "an unmute": ({ mutes }) => mutes.unmute(actor, target),
+    "the first page of blocks": ({ blocks }) => blocks.list(owner, 51),
+    "a later page of blocks": ({ blocks }) => blocks.list(owner, 51, position),
+    "a page of a complete list": ({ blocks }) => blocks.list(owner, 1_001, position),
+    "a page of mutes": ({ mutes }) => mutes.list(owner, 51, position),
+    "the settings": ({ settings }) => settings.get(actor),
+    "a change of a setting": ({ settings }) => settings.set(actor, "groups", "none"),
+    "a page of exceptions": ({ exceptions }) => exceptions.list(actor, "groups", 51, position),
+    "a change of exceptions": ({ exceptions }) =>
+      exceptions.update(actor, "groups", { add: others.slice(0, 100), remove: [target] }),
+    "a follow": ({ follows }) => follows.follow(actor, target),
+    "an unfollow": ({ follows }) => follows.unfollow(actor, target),
+    "a relationship": ({ follows }) => follows.relationship(actor, target),
+    "a user": ({ users }) => users.find(actor),
+    "a change of users": ({ users }) => users.upsert([{ id: actor, ...described }]),
+    "the progress of an import": ({ imports }) => imports.progress(importName()),
+    "an import": ({ imports }) => imports.store(importName(), 0, edges.slice(0, 1_000)),
+    "an import of users in part": ({ imports }) =>
+      imports.store(
+        importName(),
+        0,
+        others.map((id) => ({ kind: "user", user: { id, userName: "renamed" } })),
+      ),
+    "the erasure of a user": ({ users }) => users.delete(owner),
+  };
+}
