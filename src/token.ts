@@ -6,7 +6,7 @@ import { CommandError, readCommandLine, runCommand } from "./command.ts";
 import { readDatabaseConfig, readSigningConfig } from "./config/config.ts";
 import { demoUsers } from "./development/demo-data.ts";
 import { configuredIssuer, serviceToken, userToken } from "./development/token-issuer.ts";
-import { parseUserId, type UserId } from "./domain/ids.ts";
+import { parseUserId, type UserId } from "./domain/users.ts";
 import { DirectoryInUseError, openDatabase } from "./store/database.ts";
 
 const knownScopes = [

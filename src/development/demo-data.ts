@@ -1,5 +1,4 @@
-import type { UserId } from "../domain/ids.ts";
-import type { User } from "../domain/user.ts";
+import type { User, UserId } from "../domain/users.ts";
 import type { Database } from "../store/database.ts";
 
 function demoUser(

@@ -1,6 +1,6 @@
 import { styleText } from "node:util";
 import type { TlsConfig } from "../config/security.ts";
-import type { User } from "../domain/user.ts";
+import type { User } from "../domain/users.ts";
 import { demoActor, demoTargets, demoUsers } from "./demo-data.ts";
 import { serviceToken, type TokenIssuer, userToken } from "./token-issuer.ts";
 

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { SignJWT } from "jose";
 import type { SigningConfig } from "../config/config.ts";
 import { ConfigError } from "../config/variables.ts";
-import type { UserId } from "../domain/ids.ts";
+import type { UserId } from "../domain/users.ts";
 import { makeDataDirectory } from "../store/data-directory.ts";
 import { lockDirectory } from "../store/directory-lock.ts";
 

@@ -1,5 +1,5 @@
-import type { UserId } from "./ids.ts";
 import { type Audience, isInAudience, type PrivacySetting } from "./settings.ts";
+import type { UserId } from "./users.ts";
 
 /** The ways in which a viewer can deal with an owner. */
 export type Interaction =

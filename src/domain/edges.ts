@@ -1,4 +1,4 @@
-import type { User } from "./user.ts";
+import type { User } from "./users.ts";
 
 /** A record that one user blocks or mutes another, as its owner sees it. */
 export interface EdgeRecord {

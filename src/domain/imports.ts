@@ -1,5 +1,4 @@
-import type { UserId } from "./ids.ts";
-import type { User } from "./user.ts";
+import type { User, UserId } from "./users.ts";
 
 /** A follow, a block or a mute of `target` by `owner`, from another system. */
 export interface ImportedEdge {

@@ -9,6 +9,7 @@ import {
   type ImportProgress,
   type SkippedRecord,
 } from "../../gen/nexgate/privacy/v1/graph_service_pb.ts";
+import { formatUuid } from "../domain/users.ts";
 import { type FileRecord, type Format, readRecords } from "./read-records.ts";
 import type { Reading } from "./records.ts";
 import type { Source } from "./source.ts";
@@ -101,7 +102,7 @@ export async function inspectFile(path: string, reading: Reading): Promise<Inspe
 
 function uuidOf(text: string): UUID {
   const hex = createHash("sha256").update(text).digest("hex");
-  return hex.slice(0, 32).replace(/^(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-") as UUID;
+  return formatUuid(hex.slice(0, 32)) as UUID;
 }
 
 /** Records that are sent in one message. */

@@ -8,7 +8,7 @@ import {
 } from "../../gen/nexgate/privacy/v1/access_service_pb.ts";
 import * as access from "../domain/access.ts";
 import { PrivacyError } from "../domain/errors.ts";
-import type { UserId } from "../domain/ids.ts";
+import type { UserId } from "../domain/users.ts";
 import type { FactsQuery } from "../store/access.ts";
 import type { CheckBatcher } from "./check-batcher.ts";
 import { toUserId } from "./convert.ts";

@@ -2,7 +2,7 @@ import type { HandlerContext } from "@connectrpc/connect";
 import { actorKey, principalKey } from "../call/auth/authenticator.ts";
 import { tokenFlawKey } from "../call/auth/tokens.ts";
 import { PrivacyError, UnknownActorError } from "../domain/errors.ts";
-import type { UserId } from "../domain/ids.ts";
+import type { UserId } from "../domain/users.ts";
 
 /**
  * Runs an operation for the acting user of a call. When the store finds no such user, the caller is told what its

@@ -3,9 +3,8 @@ import type { BlockSchema, MuteSchema, UserSchema } from "../../gen/nexgate/priv
 import { Audience, PrivacySetting } from "../../gen/nexgate/privacy/v1/resources_pb.ts";
 import type { EdgeRecord } from "../domain/edges.ts";
 import { PrivacyError } from "../domain/errors.ts";
-import type { UserId } from "../domain/ids.ts";
 import * as settings from "../domain/settings.ts";
-import type { User } from "../domain/user.ts";
+import type { User, UserId } from "../domain/users.ts";
 
 const microsPerSecond = 1_000_000n;
 const nanosPerMicro = 1_000;

@@ -4,8 +4,8 @@ import type {
 } from "../../gen/nexgate/privacy/v1/graph_service_pb.ts";
 import { type User, UserSchema } from "../../gen/nexgate/privacy/v1/resources_pb.ts";
 import { brokenRules } from "../call/validate.ts";
-import { parseUserId } from "../domain/ids.ts";
 import type { ImportRecord } from "../domain/imports.ts";
+import { parseUserId } from "../domain/users.ts";
 import { toUserId } from "./convert.ts";
 
 /** The years that PostgreSQL and the documents' times can both tell: from 1 to 9999. */

@@ -9,8 +9,8 @@ import {
 } from "../../gen/nexgate/privacy/v1/graph_service_pb.ts";
 import { takeUntilAborted } from "../call/take-until-aborted.ts";
 import { PrivacyError } from "../domain/errors.ts";
-import { parseUserId } from "../domain/ids.ts";
 import { type ImportProgress, type SkippedRecord, skipReasons } from "../domain/imports.ts";
+import { parseUserId } from "../domain/users.ts";
 import type { ImportName, ImportRepository } from "../store/imports.ts";
 import { callingService } from "./acting.ts";
 import { toImportRecord } from "./import-records.ts";

@@ -1,7 +1,7 @@
 import { createHmac, timingSafeEqual } from "node:crypto";
 import type { ListPosition } from "../domain/edges.ts";
 import { PrivacyError } from "../domain/errors.ts";
-import type { UserId } from "../domain/ids.ts";
+import { formatUuid, type UserId } from "../domain/users.ts";
 
 const positionBytes = 24;
 const signatureBytes = 16;
@@ -38,7 +38,7 @@ export class PageTokens {
     if (!canonical || !timingSafeEqual(signature, this.#sign(list, owner, position))) {
       throw new PrivacyError("INVALID_PAGE_TOKEN");
     }
-    const id = position.toString("hex", 8).replace(/^(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-");
+    const id = formatUuid(position.toString("hex", 8));
     return { createdAt: position.readBigInt64BE(), id };
   }
 

@@ -1,5 +1,5 @@
 import type { ListPosition } from "../domain/edges.ts";
-import type { UserId } from "../domain/ids.ts";
+import type { UserId } from "../domain/users.ts";
 import type { PageTokens } from "./page-tokens.ts";
 
 const defaultPageSize = 50;

@@ -1,7 +1,7 @@
 import { type RawBuilder, sql } from "kysely";
 import type { RelationshipFacts } from "../domain/access.ts";
-import type { UserId } from "../domain/ids.ts";
 import { defaultAudience, type PrivacySetting } from "../domain/settings.ts";
+import type { UserId } from "../domain/users.ts";
 import type { SqlExecutor } from "./executor.ts";
 import { assertWritable, isWritable } from "./server-state.ts";
 import { queryTemplate } from "./statement.ts";

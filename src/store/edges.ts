@@ -1,7 +1,7 @@
 import { type CompiledQuery, type RawBuilder, sql } from "kysely";
 import type { EdgeRecord, ListPosition } from "../domain/edges.ts";
 import { type ErrorReason, PrivacyError, UnknownActorError } from "../domain/errors.ts";
-import type { UserId } from "../domain/ids.ts";
+import type { UserId } from "../domain/users.ts";
 import { micros, toMoment } from "./instants.ts";
 import { queryTemplate } from "./statement.ts";
 import { publicUserColumns, toUser, type UserRow } from "./user-row.ts";

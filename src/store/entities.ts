@@ -1,7 +1,7 @@
 import { defineEntity, p } from "@mikro-orm/core";
 import type { InferKyselyDB } from "@mikro-orm/postgresql";
-import type { UserId } from "../domain/ids.ts";
 import { type Audience, audiences, type PrivacySetting, privacySettings } from "../domain/settings.ts";
+import type { UserId } from "../domain/users.ts";
 
 // The schema. Tests compare it with the migrated database. Every key of an edge begins with the user who owns the row. The
 // other user has an index of its own, without which erasing a user would read the whole table. Lists read their index

@@ -1,5 +1,5 @@
 import { sql } from "kysely";
-import type { UserId } from "../domain/ids.ts";
+import type { UserId } from "../domain/users.ts";
 import type { Run } from "./executor.ts";
 import { query } from "./statement.ts";
 import { lockExistence } from "./user-lock.ts";

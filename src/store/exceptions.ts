@@ -1,9 +1,8 @@
 import { sql } from "kysely";
 import type { ListPosition } from "../domain/edges.ts";
 import { PrivacyError, UnknownActorError } from "../domain/errors.ts";
-import type { UserId } from "../domain/ids.ts";
 import { maxExceptions, type PrivacySetting } from "../domain/settings.ts";
-import type { User } from "../domain/user.ts";
+import type { User, UserId } from "../domain/users.ts";
 import type { SqlExecutor } from "./executor.ts";
 import { micros, toTimestamp } from "./instants.ts";
 import { publicUserColumns, toUser, type UserRow } from "./user-row.ts";

@@ -1,7 +1,7 @@
 import { sql } from "kysely";
 import type { Relationship } from "../domain/edges.ts";
 import { PrivacyError } from "../domain/errors.ts";
-import type { UserId } from "../domain/ids.ts";
+import type { UserId } from "../domain/users.ts";
 import type { SqlExecutor } from "./executor.ts";
 import { lockPair, pairName } from "./pair-lock.ts";
 import { assertWritable, isWritable } from "./server-state.ts";

@@ -1,7 +1,6 @@
 import { type RawBuilder, sql } from "kysely";
-import type { UserId } from "../domain/ids.ts";
 import type { ImportedUser } from "../domain/imports.ts";
-import type { User } from "../domain/user.ts";
+import type { User, UserId } from "../domain/users.ts";
 import type { Run } from "./executor.ts";
 import { lockExistenceShared } from "./user-lock.ts";
 import { upsertUsers } from "./users.ts";

@@ -1,6 +1,6 @@
 import { sql } from "kysely";
 import type { EdgeRecord, ListPosition } from "../domain/edges.ts";
-import type { UserId } from "../domain/ids.ts";
+import type { UserId } from "../domain/users.ts";
 import { checkRemoved, type EdgeTable, edgeStatements, readAdded, readList } from "./edges.ts";
 import type { SqlExecutor } from "./executor.ts";
 import { lockPair, pairName } from "./pair-lock.ts";

@@ -1,5 +1,5 @@
 import { type CompiledQuery, type RawBuilder, sql } from "kysely";
-import type { UserId } from "../domain/ids.ts";
+import type { UserId } from "../domain/users.ts";
 import { queryTemplate } from "./statement.ts";
 
 const lock = queryTemplate((name: string) => sql`select pg_advisory_xact_lock(hashtextextended(${name}, 0))`);

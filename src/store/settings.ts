@@ -1,7 +1,7 @@
 import { sql } from "kysely";
 import { UnknownActorError } from "../domain/errors.ts";
-import type { UserId } from "../domain/ids.ts";
 import { type Audience, defaultAudience, mapSettings, type PrivacySetting } from "../domain/settings.ts";
+import type { UserId } from "../domain/users.ts";
 import type { SqlExecutor } from "./executor.ts";
 import { query, queryTemplate } from "./statement.ts";
 

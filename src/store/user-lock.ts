@@ -1,5 +1,5 @@
 import { type CompiledQuery, sql } from "kysely";
-import type { UserId } from "../domain/ids.ts";
+import type { UserId } from "../domain/users.ts";
 import type { Run } from "./executor.ts";
 import { queryTemplate } from "./statement.ts";
 

@@ -1,6 +1,5 @@
 import { sql } from "kysely";
-import type { UserId } from "../domain/ids.ts";
-import type { User } from "../domain/user.ts";
+import type { User, UserId } from "../domain/users.ts";
 
 /** A row of the columns below. */
 export interface UserRow {

@@ -1,7 +1,6 @@
 import { sql } from "kysely";
 import { PrivacyError } from "../domain/errors.ts";
-import type { UserId } from "../domain/ids.ts";
-import type { User } from "../domain/user.ts";
+import type { User, UserId } from "../domain/users.ts";
 import { eraseUser } from "./erasure.ts";
 import type { Run, SqlExecutor } from "./executor.ts";
 import { query } from "./statement.ts";

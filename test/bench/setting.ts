@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { serviceToken, userToken } from "../../src/development/token-issuer.ts";
-import type { UserId } from "../../src/domain/ids.ts";
+import type { UserId } from "../../src/domain/users.ts";
 import type { BenchDatabase } from "./harness/database.ts";
 import { type Server, startServer } from "./harness/processes.ts";
 import { startFlags } from "./harness/start-flags.ts";

@@ -13,7 +13,7 @@ import { callerSlots } from "../../src/call/caller-slots.ts";
 import { reasonOf } from "../../src/call/errors.ts";
 import { CallPipeline } from "../../src/call/pipeline.ts";
 import { service } from "../../src/call/service.ts";
-import type { UserId } from "../../src/domain/ids.ts";
+import type { UserId } from "../../src/domain/users.ts";
 import type { Listener } from "../../src/http/listen.ts";
 import { openPublicListener } from "../../src/http/listeners.ts";
 import { renderFailure } from "../../src/rest/envelopes.ts";

@@ -14,7 +14,7 @@ import {
   type TokenIssuer,
   userToken,
 } from "../../src/development/token-issuer.ts";
-import type { UserId } from "../../src/domain/ids.ts";
+import type { UserId } from "../../src/domain/users.ts";
 import { inspectFile } from "../../src/importer/import-file.ts";
 import { id } from "../support/import-content.ts";
 import { type RunningScript, runFile, runScript } from "../support/process.ts";

@@ -13,7 +13,7 @@ import { AccessService, Interaction } from "../../gen/nexgate/privacy/v1/access_
 import { GraphService } from "../../gen/nexgate/privacy/v1/graph_service_pb.ts";
 import { PrivacyControlService } from "../../gen/nexgate/privacy/v1/privacy_control_service_pb.ts";
 import { serviceToken, userToken } from "../../src/development/token-issuer.ts";
-import type { UserId } from "../../src/domain/ids.ts";
+import type { UserId } from "../../src/domain/users.ts";
 import { postgresUrl } from "../support/cluster.ts";
 import { lengthPrefixed } from "../support/frames.ts";
 import { type FreezingProxy, startFreezingProxy } from "../support/freezing-proxy.ts";

@@ -5,7 +5,7 @@ import { expect } from "chai";
 import { SignJWT } from "jose";
 import { Health, HealthCheckResponse_ServingStatus as Status } from "../../gen/grpc/health/v1/health_pb.ts";
 import { serviceToken, userToken } from "../../src/development/token-issuer.ts";
-import type { UserId } from "../../src/domain/ids.ts";
+import type { UserId } from "../../src/domain/users.ts";
 import { newKey, startKeyServer } from "../resilience/tokens/key-server.ts";
 import { postgresUrl } from "../support/cluster.ts";
 import { startService } from "../support/service.ts";

@@ -1,7 +1,7 @@
 import { expect } from "chai";
 import type { PrivacyError } from "../../src/domain/errors.ts";
-import type { UserId } from "../../src/domain/ids.ts";
 import type { ImportRecord } from "../../src/domain/imports.ts";
+import type { UserId } from "../../src/domain/users.ts";
 import { edgeRecord, newImport } from "./suite/imports.ts";
 import { onPostgresql } from "./suite/postgresql.ts";
 import { someUser, tally } from "./suite/store.ts";

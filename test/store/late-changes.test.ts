@@ -1,7 +1,7 @@
 import { expect } from "chai";
 import { sql } from "kysely";
-import type { UserId } from "../../src/domain/ids.ts";
 import type { Audience } from "../../src/domain/settings.ts";
+import type { UserId } from "../../src/domain/users.ts";
 import { type Database, databaseOn } from "../../src/store/database.ts";
 import { openPostgresql } from "../../src/store/postgresql.ts";
 import { connectingAs } from "../resilience/support/server-faults.ts";

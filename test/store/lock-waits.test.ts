@@ -1,6 +1,5 @@
 import { expect } from "chai";
-import type { UserId } from "../../src/domain/ids.ts";
-import type { User } from "../../src/domain/user.ts";
+import type { User, UserId } from "../../src/domain/users.ts";
 import { databaseOn } from "../../src/store/database.ts";
 import { openPostgresql } from "../../src/store/postgresql.ts";
 import { until } from "../support/until.ts";

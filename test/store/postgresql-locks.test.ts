@@ -1,5 +1,5 @@
 import { expect } from "chai";
-import type { UserId } from "../../src/domain/ids.ts";
+import type { UserId } from "../../src/domain/users.ts";
 import { onPostgresql, openPostgresStore, withParameters } from "./suite/postgresql.ts";
 import { expectReason, type TestStore } from "./suite/store.ts";
 

@@ -1,6 +1,6 @@
 import { expect } from "chai";
 import { sql } from "kysely";
-import type { UserId } from "../../src/domain/ids.ts";
+import type { UserId } from "../../src/domain/users.ts";
 import { migrationsList } from "../../src/store/migrations/list.ts";
 import { postgresUrl } from "../support/cluster.ts";
 import { malformedRecord } from "./suite/imports.ts";

@@ -1,5 +1,5 @@
 import { expect } from "chai";
-import type { UserId } from "../../src/domain/ids.ts";
+import type { UserId } from "../../src/domain/users.ts";
 import { openPostgresql } from "../../src/store/postgresql.ts";
 import { type FreezingProxy, startFreezingProxy } from "../support/freezing-proxy.ts";
 import { until } from "../support/until.ts";

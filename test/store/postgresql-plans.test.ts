@@ -1,6 +1,6 @@
 import { expect } from "chai";
 import { sql } from "kysely";
-import type { UserId } from "../../src/domain/ids.ts";
+import type { UserId } from "../../src/domain/users.ts";
 import { loadData } from "../bench/data/load.ts";
 import type { Size } from "../bench/data/sizes.ts";
 import { specialUsers, userId } from "../bench/data/users.ts";

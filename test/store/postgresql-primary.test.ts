@@ -5,7 +5,7 @@ import { expect } from "chai";
 import type { CompiledQuery } from "kysely";
 import pg from "pg";
 import type { PrivacyError } from "../../src/domain/errors.ts";
-import type { UserId } from "../../src/domain/ids.ts";
+import type { UserId } from "../../src/domain/users.ts";
 import type { SqlExecutor } from "../../src/store/executor.ts";
 import { openPostgresql } from "../../src/store/postgresql.ts";
 import { freezeServer } from "../resilience/support/server-faults.ts";

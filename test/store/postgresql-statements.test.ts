@@ -1,6 +1,6 @@
 import { globSync, readFileSync } from "node:fs";
 import { expect } from "chai";
-import type { UserId } from "../../src/domain/ids.ts";
+import type { UserId } from "../../src/domain/users.ts";
 import { type Statement, statementsOf } from "../support/statements.ts";
 import { storeOperations } from "./suite/operations.ts";
 import { onPostgresql } from "./suite/postgresql.ts";

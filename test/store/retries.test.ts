@@ -1,7 +1,7 @@
 import { expect } from "chai";
 import { type RawBuilder, sql } from "kysely";
 import type { PrivacyError } from "../../src/domain/errors.ts";
-import type { UserId } from "../../src/domain/ids.ts";
+import type { UserId } from "../../src/domain/users.ts";
 import type { Backend } from "../../src/store/backend.ts";
 import type { Run, SqlExecutor } from "../../src/store/executor.ts";
 import { openPostgresql } from "../../src/store/postgresql.ts";

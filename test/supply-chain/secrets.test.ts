@@ -3,7 +3,7 @@ import { createHash, generateKeyPairSync } from "node:crypto";
 import { readFileSync, statSync } from "node:fs";
 import { expect } from "chai";
 import { userToken } from "../../src/development/token-issuer.ts";
-import type { UserId } from "../../src/domain/ids.ts";
+import type { UserId } from "../../src/domain/users.ts";
 import { secretsIn } from "./secrets.ts";
 
 describe("the tree", () => {

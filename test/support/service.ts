@@ -9,7 +9,7 @@ import { GraphService } from "../../gen/nexgate/privacy/v1/graph_service_pb.ts";
 import { type App, startApp } from "../../src/app.ts";
 import type { Config } from "../../src/config/config.ts";
 import { serviceToken, userToken } from "../../src/development/token-issuer.ts";
-import type { UserId } from "../../src/domain/ids.ts";
+import type { UserId } from "../../src/domain/users.ts";
 import { openDatabase } from "../../src/store/database.ts";
 import { newDataDirectory } from "./data-directory.ts";
 import { type Conformance, publishedConformance, type RestAnswer } from "./openapi.ts";

@@ -16,7 +16,7 @@ const layers: Record<string, readonly string[]> = {
   "src/metrics": ["src/store"],
   "src/tracing": ["src/config", "src/call", "src/store"],
   "src/service": ["src/domain", "src/store", "src/call", "gen"],
-  "src/importer": ["gen"],
+  "src/importer": ["src/domain", "gen"],
   "src/development": ["src/config", "src/domain", "src/store"],
 };
 const roots = [

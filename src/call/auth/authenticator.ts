@@ -2,7 +2,7 @@ import { type DescMethod, getOption, hasOption } from "@bufbuild/protobuf";
 import { createContextKey, type HandlerContext } from "@connectrpc/connect";
 import { scope } from "../../../gen/nexgate/auth/v1/scope_pb.ts";
 import { type ErrorReason, PrivacyError } from "../../domain/errors.ts";
-import { parseUserId, type UserId } from "../../domain/ids.ts";
+import { parseUserId, type UserId } from "../../domain/users.ts";
 import { requestHeaderOf } from "../context.ts";
 import { type Claims, InvalidTokenError, tokenFlawKey, type VerifyToken } from "./tokens.ts";
 

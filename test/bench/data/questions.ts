@@ -12,7 +12,7 @@ import {
   Interaction,
 } from "../../../gen/nexgate/privacy/v1/access_service_pb.ts";
 import * as access from "../../../src/domain/access.ts";
-import type { UserId } from "../../../src/domain/ids.ts";
+import type { UserId } from "../../../src/domain/users.ts";
 import type { Call } from "../load/exchanges.ts";
 import { idSql } from "./users.ts";
 

@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import { formatUuid } from "../../../src/domain/users.ts";
 import { type Size, writers } from "./sizes.ts";
 
 /** The SQL expression for the id of a user by number: spread like random ids, so that indexes gain nothing by order. */
@@ -7,7 +8,7 @@ export const idSql = (number: string) => `md5('user' || (${number}))::uuid`;
 /** The id of a user by number. */
 export function userId(number: number): string {
   const hash = createHash("md5").update(`user${number}`).digest("hex");
-  return hash.replace(/^(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-");
+  return formatUuid(hash);
 }
 
 /** The numbers of the users who are not like the others. */

@@ -1,7 +1,7 @@
 import { type ServerUnaryCall, type sendUnaryData, status } from "@grpc/grpc-js";
 import pg from "pg";
 import { AccessService } from "../../../gen/nexgate/privacy/v1/access_service_pb.ts";
-import type { UserId } from "../../../src/domain/ids.ts";
+import type { UserId } from "../../../src/domain/users.ts";
 import { statementsOf } from "../../support/statements.ts";
 import { type CheckRequest, decide, type Facts, readFacts, ruleOf } from "./access-by-hand.ts";
 import { filterByAny } from "./filter-by-any.ts";

@@ -1,5 +1,5 @@
-import type { UserId } from "../../../src/domain/ids.ts";
 import type { Audience, PrivacySetting } from "../../../src/domain/settings.ts";
+import type { UserId } from "../../../src/domain/users.ts";
 import type { Database } from "../../../src/store/database.ts";
 import { statementsOf } from "../../support/statements.ts";
 

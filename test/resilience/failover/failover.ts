@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { setTimeout } from "node:timers/promises";
 import pg from "pg";
-import type { UserId } from "../../../src/domain/ids.ts";
+import type { UserId } from "../../../src/domain/users.ts";
 import { databaseOn } from "../../../src/store/database.ts";
 import { openPostgresql } from "../../../src/store/postgresql.ts";
 import { type HaProxy, startHaProxy } from "../../support/haproxy.ts";

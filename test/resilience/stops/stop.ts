@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
-import { parseUserId, type UserId } from "../../../src/domain/ids.ts";
+import { parseUserId, type UserId } from "../../../src/domain/users.ts";
 import { openDatabase } from "../../../src/store/database.ts";
 import { canMakeCertificates, makeAuthority, type TestCertificate } from "../../support/certificates.ts";
 import { startInstance } from "../support/instance.ts";

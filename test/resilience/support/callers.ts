@@ -1,5 +1,5 @@
 import { userToken } from "../../../src/development/token-issuer.ts";
-import type { UserId } from "../../../src/domain/ids.ts";
+import type { UserId } from "../../../src/domain/users.ts";
 import { type Instance, minting } from "./instance.ts";
 
 /** Who calls: the headers that say so, and what each listener must answer to a method that it serves. */

@@ -7,7 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { serviceToken, userToken } from "../../../src/development/token-issuer.ts";
-import type { UserId } from "../../../src/domain/ids.ts";
+import type { UserId } from "../../../src/domain/users.ts";
 import type { TestCertificate } from "../../support/certificates.ts";
 import { freePort } from "../../support/throwaway-server.ts";
 import { type MutantName, mutantOf } from "./mutants.ts";

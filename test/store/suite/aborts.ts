@@ -1,5 +1,5 @@
 import { expect } from "chai";
-import type { UserId } from "../../../src/domain/ids.ts";
+import type { UserId } from "../../../src/domain/users.ts";
 import { failureOf, someUser, type TestStore } from "./store.ts";
 
 export function describeAborts(store: () => TestStore): void {

@@ -1,8 +1,8 @@
 import { expect } from "chai";
 import { sql } from "kysely";
 import type { RelationshipFacts } from "../../../src/domain/access.ts";
-import type { UserId } from "../../../src/domain/ids.ts";
 import { audiences, privacySettings } from "../../../src/domain/settings.ts";
+import type { UserId } from "../../../src/domain/users.ts";
 import { type FactsQuery, uuidArray } from "../../../src/store/access.ts";
 import { type TestStore, unknownId } from "./store.ts";
 

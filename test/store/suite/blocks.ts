@@ -1,5 +1,5 @@
 import { expect } from "chai";
-import type { UserId } from "../../../src/domain/ids.ts";
+import type { UserId } from "../../../src/domain/users.ts";
 import { type TestStore, tally, unknownId } from "./store.ts";
 
 export function describeBlocks(store: () => TestStore): void {

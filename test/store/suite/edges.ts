@@ -1,7 +1,7 @@
 import { expect } from "chai";
 import type { EdgeRecord, ListPosition } from "../../../src/domain/edges.ts";
-import type { UserId } from "../../../src/domain/ids.ts";
 import { audiences, privacySettings } from "../../../src/domain/settings.ts";
+import type { UserId } from "../../../src/domain/users.ts";
 import { expectReason, expectUnknownActor, someUser, type TestStore, tally, unknownId } from "./store.ts";
 
 /** Blocks or mutes: what they have in common. */

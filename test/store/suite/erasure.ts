@@ -1,6 +1,6 @@
 import { expect } from "chai";
 import { sql } from "kysely";
-import type { UserId } from "../../../src/domain/ids.ts";
+import type { UserId } from "../../../src/domain/users.ts";
 import { type TestStore, tally } from "./store.ts";
 
 interface Column {

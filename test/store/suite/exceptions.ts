@@ -1,6 +1,6 @@
 import { expect } from "chai";
-import type { UserId } from "../../../src/domain/ids.ts";
 import { maxExceptions, type PrivacySetting } from "../../../src/domain/settings.ts";
+import type { UserId } from "../../../src/domain/users.ts";
 import type { Exception } from "../../../src/store/exceptions.ts";
 import { expectReason, expectUnknownActor, type TestStore, tally, unknownId } from "./store.ts";
 

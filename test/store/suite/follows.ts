@@ -1,5 +1,5 @@
 import { expect } from "chai";
-import type { UserId } from "../../../src/domain/ids.ts";
+import type { UserId } from "../../../src/domain/users.ts";
 import { countFollows, expectReason, type TestStore, unknownId } from "./store.ts";
 
 const nothing = {

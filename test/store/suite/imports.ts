@@ -1,8 +1,7 @@
 import { expect } from "chai";
 import { sql } from "kysely";
-import type { UserId } from "../../../src/domain/ids.ts";
 import type { ImportProgress, ImportRecord } from "../../../src/domain/imports.ts";
-import type { User } from "../../../src/domain/user.ts";
+import type { User, UserId } from "../../../src/domain/users.ts";
 import type { ImportName } from "../../../src/store/imports.ts";
 import { expectReason, failureOf, someUser, type TestStore, unknownId } from "./store.ts";
 

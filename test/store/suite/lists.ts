@@ -1,7 +1,7 @@
 import { expect } from "chai";
 import { sql } from "kysely";
 import type { EdgeRecord, ListPosition } from "../../../src/domain/edges.ts";
-import type { UserId } from "../../../src/domain/ids.ts";
+import type { UserId } from "../../../src/domain/users.ts";
 import { type Twin, twins } from "./edges.ts";
 import type { TestStore } from "./store.ts";
 

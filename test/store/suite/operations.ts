@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
-import type { UserId } from "../../../src/domain/ids.ts";
 import type { ImportRecord } from "../../../src/domain/imports.ts";
+import type { UserId } from "../../../src/domain/users.ts";
 import type { FactsQuery } from "../../../src/store/access.ts";
 import type { Database } from "../../../src/store/database.ts";
 

@@ -10,8 +10,8 @@ import {
   type Interaction,
   type RelationshipFacts,
 } from "../../../src/domain/access.ts";
-import type { UserId } from "../../../src/domain/ids.ts";
 import { type Audience, privacySettings } from "../../../src/domain/settings.ts";
+import type { UserId } from "../../../src/domain/users.ts";
 
 /** Who does what to whom: `me` looks, all others are looked at. */
 const blocks = ["me blocked", "blocker me", "me enemy", "enemy me", "me shunned", "me hermit", "recluse me"];

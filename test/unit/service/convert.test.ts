@@ -1,6 +1,6 @@
 import { expect } from "chai";
 import fc from "fast-check";
-import type { UserId } from "../../../src/domain/ids.ts";
+import type { UserId } from "../../../src/domain/users.ts";
 import { fromEdgeRecord } from "../../../src/service/convert.ts";
 
 const user = {

@@ -1,7 +1,7 @@
 import { expect } from "chai";
 import fc from "fast-check";
 import { PrivacyError } from "../../../src/domain/errors.ts";
-import type { UserId } from "../../../src/domain/ids.ts";
+import type { UserId } from "../../../src/domain/users.ts";
 import { PageTokens } from "../../../src/service/page-tokens.ts";
 
 const tokens = new PageTokens(Buffer.alloc(32, 7));
