@@ -111,7 +111,7 @@ describe("response headers for browsers", () => {
 
     it("replace a malformed one, and are never sent twice", async () => {
       const server = await startTestServer({
-        face: "public",
+        listener: "public",
         rest: (request, response) => {
           response.setHeader("content-security-policy", "default-src 'self'");
           if (request.url === "/broken") throw new Error("broken");
@@ -201,7 +201,7 @@ describe("response headers for browsers", () => {
 
     it("may read a refusal that comes before the request is processed", async () => {
       const server = await startTestServer({
-        face: "public",
+        listener: "public",
         limits: { headersMs: 200, requestMs: 200, sweepMs: 20 },
         rest: (request, response) => void request.on("end", () => response.end()).resume(),
       });

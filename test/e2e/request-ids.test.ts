@@ -8,7 +8,7 @@ const newId = /^[\da-f]{8}(?:-[\da-f]{4}){3}-[\da-f]{12}$/;
 describe("the id of a request", () => {
   let server: TestServer;
   before(async () => {
-    server = await startTestServer({ face: "public" });
+    server = await startTestServer({ listener: "public" });
   });
   after(() => server.stop());
   beforeEach(() => {

@@ -37,7 +37,8 @@ export interface TestServer {
 type PublicListenerOptions = Parameters<typeof openPublicListener>[0];
 
 interface TestServerOptions {
-  readonly face?: "internal" | "public";
+  /** Which of the listeners it is; the internal one by default. */
+  readonly listener?: "internal" | "public";
   readonly fastPath?: boolean;
   readonly limits?: Partial<ListenerLimits>;
   readonly services?: readonly Service[];
@@ -89,7 +90,6 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
       return {};
     },
   });
-  const face = options.face ?? "internal";
   const services = [...(options.services ?? [privacyControl, graph]), ...(options.moreServices ?? [])];
   const calls = new CallPipeline({ services, authenticate: fakeAuthenticator, log });
   const common = {
@@ -102,7 +102,7 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
     fastPath: options.fastPath ?? true,
   };
   const listener =
-    face === "internal"
+    (options.listener ?? "internal") === "internal"
       ? await openInternalListener({ ...common, limits: { ...internalLimits, ...options.limits } })
       : await openPublicListener({
           ...common,

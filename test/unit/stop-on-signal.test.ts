@@ -26,7 +26,7 @@ describe("stopping on a signal", () => {
   }
 
   for (const signal of ["SIGTERM", "SIGINT"] as const) {
-    it(`retires, stops and ends with code 0 at ${signal}`, async () => {
+    it(`drains, stops and exits with code 0 after ${signal}`, async () => {
       const { child, exit } = await start();
       child.kill(signal);
       const { code, output } = await exit;
@@ -36,14 +36,14 @@ describe("stopping on a signal", () => {
     });
   }
 
-  it("takes a signal that comes twice for one", async () => {
+  it("treats two signals within a second as one", async () => {
     const { child, exit } = await start("400");
     child.kill("SIGINT");
     child.kill("SIGTERM");
     expect((await exit).code).to.equal(0);
   });
 
-  it("ends with code 1 at once at a later second signal", async () => {
+  it("exits with code 1 at once after a later second signal", async () => {
     const { child, exit, sees } = await start("60000");
     child.kill("SIGTERM");
     await sees('"retired"');
@@ -53,7 +53,7 @@ describe("stopping on a signal", () => {
     expect([code, output.includes('"stops"')]).to.eql([1, false]);
   });
 
-  it("ends with code 1 when calls were cut off, and says how many", async () => {
+  it("exits with code 1 when calls were cut off, and logs how many", async () => {
     const { child, exit } = await start("0", "cut");
     child.kill("SIGTERM");
     const { code, output } = await exit;
@@ -61,7 +61,7 @@ describe("stopping on a signal", () => {
     expect(output).to.match(/"calls":3,"msg":"calls were cut off"/);
   });
 
-  it("ends with code 1 when the service cannot stop, and says why", async () => {
+  it("exits with code 1 when the service cannot stop, and logs why", async () => {
     const { child, exit } = await start("0", "failing");
     child.kill("SIGTERM");
     const { code, output } = await exit;
@@ -69,7 +69,7 @@ describe("stopping on a signal", () => {
     expect(output).to.contain("the database is gone");
   });
 
-  it("ends with code 1 when the service does not stop in time", async () => {
+  it("exits with code 1 when the service does not stop in time", async () => {
     const { child, exit } = await start("0", "never");
     child.kill("SIGTERM");
     const { code, output } = await exit;
@@ -77,7 +77,7 @@ describe("stopping on a signal", () => {
     expect(output).to.contain("stopping takes too long");
   });
 
-  it("drains after what nobody caught, and ends with code 1", async () => {
+  it("drains after an uncaught error, and exits with code 1", async () => {
     const { child, exit } = await start();
     child.stdin?.write("now");
     const { code, output } = await exit;
@@ -85,7 +85,7 @@ describe("stopping on a signal", () => {
     for (const said of ["nobody caught this", '"retired"', '"stops"']) expect(output).to.contain(said);
   });
 
-  it("is not hurried by a failure that nobody caught while it stops, and ends with code 1", async () => {
+  it("completes the stop after an unhandled rejection during it, and exits with code 1", async () => {
     const { child, exit } = await start("1200", "rejecting");
     child.kill("SIGTERM");
     const { code, output } = await exit;
@@ -93,7 +93,7 @@ describe("stopping on a signal", () => {
     for (const said of ['"message":"late"', '"stopped"']) expect(output).to.contain(said);
   });
 
-  it("ends at once what still starts", async () => {
+  it("exits at once while the service still starts", async () => {
     const { child, exit } = await start("60000", "starting");
     child.kill("SIGTERM");
     expect((await exit).code).to.equal(0);

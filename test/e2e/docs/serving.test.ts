@@ -28,7 +28,7 @@ describe("the files of the API page", () => {
   before(async () => {
     const { routes, handle } = testGateway([service(PrivacyControlService, {})]).gateway;
     server = await startTestServer({
-      face: "public",
+      listener: "public",
       rest: handle,
       resources: await apiPage(routes, ErrorReasonSchema),
     });

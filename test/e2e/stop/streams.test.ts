@@ -34,7 +34,7 @@ describe("a service that stops", function () {
   };
   const transport = () => createGrpcTransport({ baseUrl: service.internalUrl });
 
-  it("tells balancers at once, and goes on serving until it is told to stop", async () => {
+  it("reports NOT_SERVING to balancers at once, and continues to serve until it is stopped", async () => {
     const health = createClient(Health, transport());
     const watch = health.watch({ service: "" })[Symbol.asyncIterator]();
     expect((await watch.next()).value?.status).to.equal(Status.SERVING);
@@ -50,7 +50,7 @@ describe("a service that stops", function () {
     expect((await end).done).to.equal(true);
   });
 
-  it("ends reflection well, whose client would ask on", async () => {
+  it("ends a reflection stream with OK whose client would ask more", async () => {
     const asked = Promise.withResolvers<void>();
     async function* questions() {
       yield { messageRequest: { case: "listServices", value: "" } } as const;
@@ -65,7 +65,7 @@ describe("a service that stops", function () {
     asked.resolve();
   });
 
-  it("ends an import with UNAVAILABLE after the message under way, to be resumed", async () => {
+  it("ends an import with UNAVAILABLE after the current message, so that it can be resumed", async () => {
     const importId = randomUUID();
     const options = await service.acting();
     const user = { record: { case: "user", value: { id: randomUUID(), userName: "ann" } } } as const;
@@ -84,7 +84,7 @@ describe("a service that stops", function () {
     wanted.resolve();
   });
 
-  it("tells how many calls it cut off", async () => {
+  it("reports how many calls it cut off", async () => {
     const session = openSession(service.internalUrl);
     await once(session, "remoteSettings");
     const { headers } = await service.acting();

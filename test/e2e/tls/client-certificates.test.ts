@@ -16,7 +16,7 @@ const call =
   "POST /nexgate.privacy.v1.PrivacyControlService/GetPrivacySettings HTTP/1.1\r\nHost: h\r\n" +
   "Content-Type: application/json\r\nConnection: close\r\nContent-Length: 2\r\n";
 
-describe("a listener that demands client certificates", () => {
+describe("a listener that requires client certificates", () => {
   let authority: TestAuthority;
   let stranger: TestAuthority;
   let clients: TestAuthority;
@@ -54,16 +54,16 @@ describe("a listener that demands client certificates", () => {
   }
   const as = ({ cert, key }: TestCertificate) => ({ cert, key });
 
-  it("answers who shows one and has a token", async () => {
+  it("answers a client with a certificate and a token", async () => {
     expect(await ask(as(clients.sign("feed")))).to.match(/^HTTP\/1\.1 200 /);
   });
 
-  it("still wants the token", async () => {
+  it("requires the token nevertheless", async () => {
     expect(await ask(as(clients.sign("feed")), "")).to.match(/^HTTP\/1\.1 401 /);
   });
 
   for (const maxVersion of ["TLSv1.2", "TLSv1.3"] as const) {
-    it(`refuses in the handshake of ${maxVersion} who shows none, or that of a stranger`, async () => {
+    it(`refuses a client without a certificate, or with that of another authority, in the handshake of ${maxVersion}`, async () => {
       const before = server.seen.contexts.length;
       const foreign = [stranger.sign("feed"), authority.sign("feed")].map(as);
       for (const shown of [{}, ...foreign])
@@ -71,7 +71,7 @@ describe("a listener that demands client certificates", () => {
       expect(server.seen.contexts).to.have.length(before);
     });
 
-    it(`resumes no session of ${maxVersion} once its authority is not trusted any more`, async () => {
+    it(`resumes no session of ${maxVersion} after its authority has lost trust`, async () => {
       const certificate = as(clients.sign("feed"));
       const first = connect({ port: server.listener.port, ca: authority.cert, maxVersion, ...certificate });
       const [[session]] = await Promise.all([

@@ -25,8 +25,12 @@ describe("a listener with TLS", () => {
     const authority = makeAuthority("An authority");
     ca = authority.cert;
     tls = await listenTls(authority.sign("server"));
-    for (const face of ["public", "internal"] as const)
-      servers[face] = await startTestServer({ face, tls, limits: { handshakeMs: 300, keepAliveMs: 300 } });
+    for (const listener of ["public", "internal"] as const)
+      servers[listener] = await startTestServer({
+        listener,
+        tls,
+        limits: { handshakeMs: 300, keepAliveMs: 300 },
+      });
   });
   after(async () => {
     for (const server of Object.values(servers)) await server.stop();
@@ -38,7 +42,7 @@ describe("a listener with TLS", () => {
     return socket;
   }
 
-  it("tells browsers never to come back without TLS", async () => {
+  it("sends Strict-Transport-Security", async () => {
     const { promise, resolve, reject } = Promise.withResolvers<unknown>();
     request(`${servers.public.listener.url}/healthz`, { ca }, (response) => {
       response.resume();
@@ -60,10 +64,10 @@ describe("a listener with TLS", () => {
     "Connect, HTTP/2": (baseUrl: string) =>
       createConnectTransport({ baseUrl, httpVersion: "2", nodeOptions: { ca } }),
   };
-  for (const face of ["public", "internal"] as const) {
+  for (const listener of ["public", "internal"] as const) {
     for (const [name, transport] of Object.entries(transports)) {
-      it(`answers ${name} on the ${face} port, and its handlers see https`, async () => {
-        const { url } = servers[face].listener;
+      it(`answers ${name} on the ${listener} listener, and its handlers see https`, async () => {
+        const { url } = servers[listener].listener;
         expect(url).to.match(/^https:/);
         let seen: string | null = null;
         await createClient(PrivacyControlService, transport(url)).getPrivacySettings(
@@ -133,7 +137,7 @@ describe("a listener with TLS", () => {
     expect(answer).not.to.contain("HTTP/");
   });
 
-  it("closes soon, although some have not begun, and lets a call finish", async () => {
+  it("closes connections without a request soon, and lets a call finish", async () => {
     const server = await startTestServer({ tls, limits: { drainIdleMs: 50 } });
     const { port, url } = server.listener;
     const { socket: mute } = await openTcp(port);
@@ -160,7 +164,7 @@ describe("a listener with TLS", () => {
     await closing;
   }).timeout(graceMs - 1_000);
 
-  it("waits neither for a handshake nor for a first request for ever", async () => {
+  it("limits the time for a handshake and for the first request", async () => {
     const { socket: mute } = await openTcp(servers.public.listener.port);
     const muteClosed = once(mute, "close");
     const idle = await connected();

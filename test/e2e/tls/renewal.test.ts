@@ -49,7 +49,7 @@ describe("a listener whose certificate is renewed", () => {
   async function start(of = "", pollMs = 5): Promise<void> {
     const log = pino({ base: null }, { write: (line: string) => void lines.push(JSON.parse(line)) });
     certificates = await Certificates.open(files(of), { log, pollMs });
-    server = await startTestServer({ face: "public", tls: { certificates, demandsClients: false } });
+    server = await startTestServer({ listener: "public", tls: { certificates, demandsClients: false } });
   }
   const errors = () => lines.filter(({ reason }) => reason !== undefined).map(({ reason }) => reason ?? "");
   const changed = () => new Promise<void>((resolve) => certificates.onChange(() => resolve()));
@@ -66,7 +66,7 @@ describe("a listener whose certificate is renewed", () => {
     return name;
   }
 
-  it("shows the new one to who connects, and keeps the connections that it has", async () => {
+  it("presents the new one on new connections, and keeps the open ones", async () => {
     place(authority.sign("first"));
     await start();
     const early = await open();
@@ -97,7 +97,7 @@ describe("a listener whose certificate is renewed", () => {
     expect(await certificateNow()).to.equal("second");
   });
 
-  it("keeps the old one when the new pair cannot serve, says so once, and takes the next good one", async () => {
+  it("keeps the old one when the new pair is unusable, logs it once, and uses the next valid one", async () => {
     place(authority.sign("first"));
     await start("", 60_000);
     const broken = [
@@ -120,7 +120,7 @@ describe("a listener whose certificate is renewed", () => {
     expect(await certificateNow()).to.equal("second");
   });
 
-  it("says nothing of a pair that was half written at one look", async () => {
+  it("logs nothing about a pair that was half written at one poll", async () => {
     place(authority.sign("first"));
     await start("", 60_000);
     const next = authority.sign("second");
@@ -132,7 +132,7 @@ describe("a listener whose certificate is renewed", () => {
     expect(errors()).to.eql([]);
     expect(await certificateNow()).to.equal("second");
     writeFileSync(path("tls.key"), authority.sign("other").key);
-    for (let looks = 0; looks < 3; looks++) await certificates.poll();
+    for (let polls = 0; polls < 3; polls++) await certificates.poll();
     expect(errors()).to.have.length(1);
   });
 });

@@ -43,7 +43,7 @@ describe("npm start with TLS", function () {
     return script;
   };
 
-  it("prints lines that can be pasted, and takes a new certificate at SIGHUP", async () => {
+  it("prints commands that can be pasted, and uses a new certificate after SIGHUP", async () => {
     const start = runFile("src/main.ts", environment);
     running.push(start);
     const text = await start.sees(/npm run token -- --service/);
@@ -66,7 +66,7 @@ describe("npm start with TLS", function () {
     expect(await start.stop()).to.equal(0);
   });
 
-  it("lets imports in that trust it, and that show a certificate where it demands one", async () => {
+  it("serves imports that trust it, and that present a certificate where it requires one", async () => {
     const start = run("start", { TLS_CLIENT_CA_FILE: authority.certFile });
     const url = /gRPC for services\s+(https:\S+)/.exec(await start.sees(/gRPC for services/))?.[1] ?? "";
     const client = authority.sign("importer");
@@ -103,7 +103,7 @@ describe("npm start with TLS", function () {
     }
   });
 
-  it("says what is wrong with the files, and does not start", async () => {
+  it("reports what is wrong with the files, and does not start", async () => {
     writeFileSync(join(folder, "tls.key"), authority.key);
     const start = run("start");
     expect(await start.exited).to.equal(1);

@@ -48,7 +48,7 @@ describe("a listener that closes", () => {
       .and.to.match(/\r\nconnection: close\r\n/i);
   });
 
-  it("answers what comes on an open HTTP/1.1 connection while it lingers, and closes it", async () => {
+  it("answers a request that still comes on an idle HTTP/1.1 connection, and closes it", async () => {
     const fresh = await openTcp(server.listener.port);
     const used = await openTcp(server.listener.port);
     used.socket.write("GET /x HTTP/1.1\r\nHost: h\r\n\r\n");
@@ -63,7 +63,7 @@ describe("a listener that closes", () => {
         .and.to.match(/\r\nconnection: close\r\n/i);
   });
 
-  it("refuses a stream of which it knew nothing at its GOAWAY, so that it may be repeated", async () => {
+  it("refuses a stream that is opened after its GOAWAY, so that a client may repeat it", async () => {
     const session = openSession(server.listener.url);
     const headers = { ...held, [doHeader]: "" };
     await exchange(session, { headers, chunks: [lengthPrefixed(message)] });
@@ -95,7 +95,7 @@ describe("a listener that closes", () => {
     expect(error.code).to.equal("ECONNREFUSED");
   });
 
-  it("destroys what is stuck when its grace is over, and aborts the calls", async () => {
+  it("destroys the remaining connections after the grace period, and aborts their calls", async () => {
     const session = openSession(server.listener.url);
     const overHttp2 = server.seen.next();
     const answer = exchange(session, { headers: held, chunks: [lengthPrefixed(message)] });
@@ -113,7 +113,7 @@ describe("a listener that closes", () => {
     server.release();
   });
 
-  it("may be told to hurry", async () => {
+  it("closes sooner when it is called again with a shorter grace period", async () => {
     const session = openSession(server.listener.url);
     const handling = server.seen.next();
     const answer = exchange(session, { headers: held, chunks: [lengthPrefixed(message)] });
@@ -126,7 +126,7 @@ describe("a listener that closes", () => {
     server.release();
   }).timeout(longGrace - 1_000);
 
-  it("is done at once when nobody is connected", async () => {
+  it("closes at once when no client is connected", async () => {
     await server.stop();
     server = await startTestServer({ limits: { drainIdleMs: longGrace } });
     const begin = performance.now();

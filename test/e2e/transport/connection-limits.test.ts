@@ -11,7 +11,7 @@ import { until } from "../../support/until.ts";
 
 const largeAnswer = Buffer.alloc(16 * 1024 * 1024, "a");
 
-describe("a listener's bounds of all its connections", () => {
+describe("the limits of a listener for all of its connections", () => {
   let server: TestServer;
   let holding: PromiseWithResolvers<void>;
   let held: number;
@@ -28,7 +28,7 @@ describe("a listener's bounds of all its connections", () => {
 
   async function start(limits: Partial<ListenerLimits>): Promise<void> {
     server = await startTestServer({
-      face: "public",
+      listener: "public",
       limits,
       rest: async (request, response) => {
         if (request.url === "/held" || request.url === "/counted") held += 1;
@@ -52,7 +52,7 @@ describe("a listener's bounds of all its connections", () => {
     return { socket, received, closed, ask };
   }
 
-  describe("at the limit of their number", () => {
+  describe("when too many are open", () => {
     it("closes the longest idle connection for a new one", async () => {
       await start({ connections: 3 });
       const [first, second, third] = [await connected(), await connected(), await connected()];
@@ -90,7 +90,7 @@ describe("a listener's bounds of all its connections", () => {
       await until(() => session.destroyed);
     });
 
-    it("closes sessions of HTTP/2 whose clients leave the connection open", async () => {
+    it("closes the connections of ended HTTP/2 sessions whose clients leave them open", async () => {
       await start({ connections: 2, sweepMs: 20 });
       const settings = http2Frame(4, 0, 0, Buffer.alloc(0));
       const away = http2Frame(7, 0, 0, Buffer.alloc(8));
@@ -104,7 +104,7 @@ describe("a listener's bounds of all its connections", () => {
       await until(() => server.listener.connections() === 0);
     });
 
-    it("closes none that has a request to answer, and refuses a new one when all have", async () => {
+    it("closes no connection with a request in flight, and refuses a new one when all have one", async () => {
       await start({ connections: 2 });
       const [first, second] = [await connected(), await connected()];
       const answers = [first.ask("/held"), second.ask("/held")];
@@ -118,10 +118,10 @@ describe("a listener's bounds of all its connections", () => {
     });
   });
 
-  describe("at the limit of their bytes", () => {
+  describe("when their requests take too much memory", () => {
     const remaining = () => server.listener.connections();
 
-    it("closes those that take no answers, and none that does", async () => {
+    it("closes connections that do not read their answers, and none that does", async () => {
       // Four times the answer and more, of which the kernel may take a part.
       await start({ requestMemoryBytes: 60 * 1024 * 1024, sweepMs: 20 });
       for (let i = 0; i < 12; i++) {
@@ -136,13 +136,13 @@ describe("a listener's bounds of all its connections", () => {
       expect(remaining()).to.be.within(2, 12);
     });
 
-    it("closes sessions of HTTP/2 whose answers have no window to be sent in", async () => {
+    it("closes HTTP/2 sessions whose flow-control window holds their answers back", async () => {
       await start({ requestMemoryBytes: 4_500_000, sweepMs: 20 });
       await openWindowless();
       await until(() => server.listener.evictedConnections().memory === 3 && remaining() === 3);
     });
 
-    it("would close none without the limit", async () => {
+    it("closes none without the limit", async () => {
       await start({ requestMemoryBytes: Number.POSITIVE_INFINITY, sweepMs: 20 });
       await openWindowless();
       await until(() => held === 6 * 20);
@@ -169,7 +169,7 @@ describe("a listener's bounds of all its connections", () => {
       }
     }
 
-    it("closes those that send a part of a body and wait", async () => {
+    it("closes connections that send part of a body and stop", async () => {
       await start({ requestMemoryBytes: 240_000, sweepMs: 20 });
       const part = "a".repeat(60_000);
       for (let i = 0; i < 6; i++) {
@@ -179,7 +179,7 @@ describe("a listener's bounds of all its connections", () => {
       await until(() => server.listener.evictedConnections().memory === 3 && remaining() === 3);
     });
 
-    it("closes those that hold much and trickle, before one that holds little and waits for its answers", async () => {
+    it("closes connections with large bodies that trickle, before one that waits for a small answer", async () => {
       await start({ requestMemoryBytes: 240_000, sweepMs: 20 });
       const honest = await connected();
       const askSoon = () => Promise.race([honest.ask("/soon"), honest.closed]);
@@ -200,7 +200,7 @@ describe("a listener's bounds of all its connections", () => {
       expect(honest.socket.destroyed).to.equal(false);
     });
 
-    it("closes sessions of HTTP/2 that send parts of bodies and wait", async () => {
+    it("closes HTTP/2 sessions that send parts of bodies and stop", async () => {
       await start({ requestMemoryBytes: 240_000, sweepMs: 20 });
       const settings = http2Frame(4, 0, 0, Buffer.alloc(0));
       const block = headerBlock([

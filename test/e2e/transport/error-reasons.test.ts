@@ -5,11 +5,11 @@ import { startTestServer, type TestServer } from "../../support/transport-server
 const path = "/nexgate.privacy.v1.PrivacyControlService/GetPrivacySettings";
 const long = `x-long: ${"a".repeat(20_000)}\r\n`;
 
-describe("a request that no method answers", () => {
+describe("a request that reaches no method", () => {
   let server: TestServer;
   before(async () => {
     server = await startTestServer({
-      face: "public",
+      listener: "public",
       limits: { headersMs: 50, sweepMs: 20 },
       rest: () => {
         throw new Error("broken");

@@ -214,19 +214,19 @@ describe("the gRPC fast path against Connect's adapter", () => {
     return [await exchange(fast, request), await exchange(adapter, request)];
   }
 
-  for (const [face, isSecure] of [
+  for (const [listener, isSecure] of [
     ["internal", false],
     ["public", false],
     ["internal", true],
   ] as const) {
-    describe(`on the ${face} listener${isSecure ? " with TLS" : ""}`, () => {
+    describe(`on the ${listener} listener${isSecure ? " with TLS" : ""}`, () => {
       before(async function () {
         if (isSecure && !canMakeCertificates) return this.skip();
         const authority = isSecure ? makeAuthority("An authority") : undefined;
         const tls = authority && (await listenTls(authority.sign("server")));
         for (const fastPath of [true, false]) {
           const server = await startTestServer({
-            face,
+            listener,
             fastPath,
             limits: { messageBytes: readMaxBytes, sweepMs: 20 },
             ...(tls && { tls }),

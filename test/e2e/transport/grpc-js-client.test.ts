@@ -52,7 +52,7 @@ for (const fastPath of [true, false]) {
       expect(reply.user?.id).to.equal(aUserId);
     });
 
-    it("gets a large reply, which is compressed on the way", async () => {
+    it("gets a large reply, compressed", async () => {
       const reply = await start("", { "x-size": "100000" }).reply;
       expect(reply.user?.userName).to.have.length(100_000);
     });
@@ -65,14 +65,14 @@ for (const fastPath of [true, false]) {
       expect(detail && anyUnpack(detail, ErrorInfoSchema)?.reason).to.equal("USER_NOT_FOUND");
     });
 
-    it("gets the metadata of an error and its message, whatever the alphabet", async () => {
+    it("gets the metadata of an error and its message, in any alphabet", async () => {
       const error = await failureOf(start("connect-error").reply);
       expect([error.code, error.details]).to.eql([status.ABORTED, "über % \u{1f600}\n"]);
       expect(error.metadata.get("x-meta")).to.eql(["one"]);
       expect(error.metadata.get("x-bytes-bin")).to.eql([Buffer.from([0, 1, 2])]);
     });
 
-    it("gets nothing of an unexpected error but its id", async () => {
+    it("gets only the id of an unexpected error", async () => {
       const error = await failureOf(start("plain-error").reply);
       expect([error.code, error.details]).to.eql([status.INTERNAL, "Internal server error"]);
       expect(JSON.stringify(error.metadata.toJSON())).not.to.contain(secretText);
@@ -98,7 +98,7 @@ for (const fastPath of [true, false]) {
       if (!signal.aborted) await once(signal, "abort");
     });
 
-    it("may wait for longer than a timer of Node can", async () => {
+    it("may set a deadline beyond the range of Node's timers", async () => {
       const days = 60;
       const { reply } = start("pause", {}, days * 86_400_000);
       expect((await reply).user?.id).to.equal(aUserId);
@@ -126,7 +126,7 @@ for (const fastPath of [true, false]) {
       expect(error.metadata.get("www-authenticate")).to.eql(["Bearer"]);
     });
 
-    it("is refused a method that is not there", async () => {
+    it("gets UNIMPLEMENTED for an unknown method", async () => {
       const unknown = { ...getUser, name: "NoSuchMethod" } as typeof getUser;
       expect((await failureOf(client.start(unknown, request).reply)).code).to.equal(status.UNIMPLEMENTED);
     });
@@ -139,7 +139,7 @@ for (const fastPath of [true, false]) {
       expect(await Promise.all(calls)).to.eql(Array.from({ length: 1_000 }, () => true));
     });
 
-    it("holds 1,000 calls open at once", async () => {
+    it("keeps 1,000 calls in flight at once", async () => {
       const calls = Array.from({ length: 1_000 }, () => start("hold").reply);
       while (
         server.seen.contexts.filter((context) => context.requestHeader.get(doHeader) === "hold").length <

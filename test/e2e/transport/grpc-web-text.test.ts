@@ -36,13 +36,13 @@ function framesOf(body: Buffer): { flags: number; data: Buffer }[] {
 const trailersIn = (frames: { flags: number; data: Buffer }[]) =>
   frames.find(({ flags }) => flags === trailerFlag)?.data.toString() ?? "";
 
-for (const face of ["internal", "public"] as const) {
-  describe(`gRPC-Web in text mode on the ${face} port`, () => {
+for (const listener of ["internal", "public"] as const) {
+  describe(`gRPC-Web in text mode on the ${listener} listener`, () => {
     let server: TestServer;
     let session: ClientHttp2Session;
     const state = new HealthState([]);
     before(async () => {
-      server = await startTestServer({ face, moreServices: [healthService(state)] });
+      server = await startTestServer({ listener, moreServices: [healthService(state)] });
       session = openSession(server.listener.url);
     });
     after(async () => {
@@ -74,7 +74,7 @@ for (const face of ["internal", "public"] as const) {
         expect(trailersIn(frames)).to.match(/^grpc-status: ?0\r\n/m);
       });
 
-    it("reads base64 that is cut anywhere, and parts that are padded one by one", async () => {
+    it("reads base64 that is split anywhere, and parts that are padded each", async () => {
       const text = message.subarray(0, 10).toString("base64") + message.subarray(10).toString("base64");
       const headers = { ":path": path, "content-type": "application/grpc-web-text", authorization: "t" };
       for (const cut of [1, 2, 3, 15, 16, 17]) {
@@ -104,7 +104,7 @@ for (const face of ["internal", "public"] as const) {
         expect(trailersIn(frames)).to.match(new RegExp(`^grpc-status: ?${status}\\r\\n`, "m"));
       });
 
-    it("sends each message of a stream when it is there", async () => {
+    it("sends each message of a stream at once", async () => {
       const stream = session.request({
         ":method": "POST",
         ":path": `/${Health.typeName}/Watch`,

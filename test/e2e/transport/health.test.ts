@@ -27,18 +27,18 @@ describe("health, asked by @grpc/grpc-js", () => {
   const check = async (service: string) =>
     (await client.start(Health.method.check, { service }).reply).status;
 
-  it("checks the whole and each service, without a token", async () => {
+  it("checks the server and each service, without a token", async () => {
     expect([await check(""), await check("a.Service")]).to.eql([Status.SERVING, Status.SERVING]);
     state.setServing(false);
     expect([await check(""), await check("a.Service")]).to.eql([Status.NOT_SERVING, Status.NOT_SERVING]);
   });
 
-  it("does not know other services", async () => {
+  it("answers NOT_FOUND for an unknown service", async () => {
     const error = await check("b.Service").catch((failure: ServiceError) => failure);
     expect(error).to.include({ code: status.NOT_FOUND });
   });
 
-  it("lists all", async () => {
+  it("lists all services", async () => {
     const { statuses } = await client.start(Health.method.list, {}).reply;
     const names = Object.entries(statuses).map(([name, { status }]) => [name, status]);
     expect(names).to.eql([
@@ -47,7 +47,7 @@ describe("health, asked by @grpc/grpc-js", () => {
     ]);
   });
 
-  it("watches until the service stops, and ends well", async () => {
+  it("watches until the service stops, and ends with OK", async () => {
     const watch = client.watch(Health.method.watch, { service: "a.Service" });
     const next = async () => ((await once(watch, "data")) as [HealthCheckResponse])[0].status;
     expect(await next()).to.equal(Status.SERVING);
@@ -70,7 +70,7 @@ describe("health, asked by @grpc/grpc-js", () => {
     await server.listener.close(10_000);
   });
 
-  it("watches a service that it does not know", async () => {
+  it("watches an unknown service", async () => {
     const watch = client.watch(Health.method.watch, { service: "b.Service" });
     watch.on("error", () => {});
     const [message] = (await once(watch, "data")) as [HealthCheckResponse];
@@ -78,7 +78,7 @@ describe("health, asked by @grpc/grpc-js", () => {
     watch.cancel();
   });
 
-  it("forgets a watcher that has gone", async () => {
+  it("ends a watch whose client has disconnected", async () => {
     const watch = client.watch(Health.method.watch, { service: "" });
     watch.on("error", () => {});
     await once(watch, "data");

@@ -5,24 +5,25 @@ import { talk } from "../../support/raw-http.ts";
 import { startTestServer, type TestServer } from "../../support/transport-server.ts";
 import { until } from "../../support/until.ts";
 
-describe("an answer that does not wait for the request", () => {
+describe("the lingering close after an answer that does not wait for the request", () => {
   let server: TestServer;
-  let answered: Promise<void>;
+  let answered: PromiseWithResolvers<void>;
   const seen: (string | undefined)[] = [];
   before(async () => {
     server = await startTestServer({
-      face: "public",
+      listener: "public",
       rest: (request, response) => {
         seen.push(request.url);
-        const { promise, resolve } = Promise.withResolvers<void>();
-        answered = promise;
-        response.once("close", () => setImmediate(resolve));
+        response.once("close", () => setImmediate(answered.resolve));
         response.setHeader("connection", "close");
         response.end("an answer");
       },
     });
   });
   after(() => server.stop());
+  beforeEach(() => {
+    answered = Promise.withResolvers();
+  });
 
   /** Sends a text, waits until the server has answered and closed, sends another, and only then reads. */
   async function sendOn(head: string, more: string, isAnswered: () => Promise<unknown>): Promise<string> {
@@ -42,17 +43,18 @@ describe("an answer that does not wait for the request", () => {
   const written = (socket: Socket, text: string) => new Promise((resolve) => socket.write(text, resolve));
   const chunked = "POST /x HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n";
 
-  it("reaches a client that goes on sending", async () => {
-    const next = () => new Promise((resolve) => setTimeout(resolve, 50)).then(() => answered);
-    expect(await sendOn(chunked, "3\r\nabc\r\n", next)).to.match(/^HTTP\/1\.1 200 .*an answer/s);
+  it("lets the answer reach a client that continues to send", async () => {
+    expect(await sendOn(chunked, "3\r\nabc\r\n", () => answered.promise)).to.match(
+      /^HTTP\/1\.1 200 .*an answer/s,
+    );
   });
 
-  it("reaches a client that sends on what is no HTTP", async () => {
+  it("lets the refusal reach a client that continues to send what is not HTTP", async () => {
     const refused = () => new Promise((resolve) => setTimeout(resolve, 50));
     expect(await sendOn("nonsense\r\n\r\n", "more", refused)).to.match(/^HTTP\/1\.1 400 /);
   });
 
-  it("is the last one of its connection: nothing is served after it", async () => {
+  it("serves no further request of the connection", async () => {
     seen.length = 0;
     await talk(server.listener.port, `${chunked}0\r\n\r\nGET /second HTTP/1.1\r\nHost: h\r\n\r\n`);
     expect(seen).to.eql(["/x"]);

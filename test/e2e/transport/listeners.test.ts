@@ -26,8 +26,8 @@ describe("the listeners", () => {
   let internal: TestServer;
   let ready: boolean;
   before(async () => {
-    external = await startTestServer({ face: "public", ready: () => ready });
-    internal = await startTestServer({ face: "internal" });
+    external = await startTestServer({ listener: "public", ready: () => ready });
+    internal = await startTestServer({ listener: "internal" });
   });
   after(async () => {
     await external.stop();
@@ -46,7 +46,7 @@ describe("the listeners", () => {
     return answer;
   };
 
-  for (const face of ["public", "internal"] as const) {
+  for (const listener of ["public", "internal"] as const) {
     const transports = {
       gRPC: (baseUrl: string) => createGrpcTransport({ baseUrl }),
       "gRPC-Web, HTTP/1.1": (baseUrl: string) => createGrpcWebTransport({ baseUrl, httpVersion: "1.1" }),
@@ -55,15 +55,15 @@ describe("the listeners", () => {
       "Connect, HTTP/2": (baseUrl: string) => createConnectTransport({ baseUrl, httpVersion: "2" }),
     };
     for (const [name, transport] of Object.entries(transports)) {
-      it(`answer ${name} on the ${face} port`, async () => {
-        const server = face === "public" ? external : internal;
+      it(`answer ${name} on the ${listener} listener`, async () => {
+        const server = listener === "public" ? external : internal;
         const client = createClient(PrivacyControlService, transport(server.listener.url));
         const reply = await client.getPrivacySettings({}, { headers: { authorization: "t" } });
         expect(reply.$typeName).to.equal("nexgate.privacy.v1.GetPrivacySettingsResponse");
       });
 
-      it(`wait for ${name} on the ${face} port for longer than a timer of Node can`, async () => {
-        const server = face === "public" ? external : internal;
+      it(`accept a deadline beyond the range of Node's timers, for ${name} on the ${listener} listener`, async () => {
+        const server = listener === "public" ? external : internal;
         const client = createClient(PrivacyControlService, transport(server.listener.url));
         const deadline = { "grpc-timeout": "1440H", "connect-timeout-ms": "5184000000" };
         const reply = await client.getPrivacySettings(
@@ -74,8 +74,8 @@ describe("the listeners", () => {
       });
     }
 
-    it(`answer status 12 for an unknown gRPC method on the ${face} port`, async () => {
-      const server = face === "public" ? external : internal;
+    it(`answer status 12 for an unknown gRPC method on the ${listener} listener`, async () => {
+      const server = listener === "public" ? external : internal;
       for (const type of ["application/grpc", "application/grpc+proto", "application/grpc-web+proto"]) {
         const answer = await overHttp2(server, { ":path": "/a.b.C/D", "content-type": type });
         expect(answer.headers).to.include({ ":status": 200, "grpc-status": "12" });
@@ -96,7 +96,7 @@ describe("the listeners", () => {
     expect(Buffer.from(answer.body, "hex").toString()).to.equal("rest PUT /anything");
   });
 
-  it("know the absolute form of a target", async () => {
+  it("accept targets in absolute form", async () => {
     for (const [target, found] of [
       ["http://h/x?y=http://z/", "/x?y=http://z/"],
       ["HTTPS://h:1", "/"],
@@ -132,7 +132,7 @@ describe("the listeners", () => {
     }
   });
 
-  it("answer 405 and 415 for what is no call", async () => {
+  it("answer 405 and 415 to an unsupported method or media type of an RPC", async () => {
     const path = "/nexgate.privacy.v1.GraphService/GetUser";
     const wrongMethod = await get(internal, path, { method: "PUT" });
     expect([wrongMethod.status, wrongMethod.headers.get("allow")]).to.eql([405, "POST, GET"]);
@@ -146,14 +146,14 @@ describe("the listeners", () => {
     expectEnvelope(await wrongType.text(), "UNSUPPORTED_MEDIA_TYPE", "Unsupported media type");
   });
 
-  it("answer 500 when a handler of REST fails, and say nothing of it", async () => {
+  it("answer 500 without details when a handler of REST fails", async () => {
     for (const rest of [
       () => {
         throw new Error(secretText);
       },
       () => Promise.reject(new Error(secretText)),
     ]) {
-      const server = await startTestServer({ face: "public", rest });
+      const server = await startTestServer({ listener: "public", rest });
       const response = await get(server, "/x");
       expect(response.status).to.equal(500);
       expectEnvelope(await response.text(), "INTERNAL_SERVER_ERROR", "Internal server error");
@@ -163,14 +163,14 @@ describe("the listeners", () => {
   });
 
   describe("their probes", () => {
-    it("say that the process lives", async () => {
+    it("report that the process runs", async () => {
       ready = false;
       const response = await get(external, "/healthz?x");
       expect([response.status, await response.json()]).to.eql([200, { status: "ok" }]);
       expect(response.headers.get("cache-control")).to.equal("no-store");
     });
 
-    it("say whether it is ready", async () => {
+    it("report whether it is ready", async () => {
       const states: [boolean, number, string][] = [
         [true, 200, "ready"],
         [false, 503, "unavailable"],
@@ -196,7 +196,7 @@ describe("the listeners", () => {
     });
   });
 
-  describe("what is no HTTP", () => {
+  describe("a malformed request", () => {
     const cases: [name: string, text: string, status: number, phrase: string][] = [
       ["nonsense", "nonsense\r\n\r\n", 400, "BAD_REQUEST"],
       ["TLS", "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 400, "BAD_REQUEST"],
@@ -249,7 +249,7 @@ describe("the listeners", () => {
       ],
     ];
     for (const [name, text, status, phrase] of cases) {
-      it(`is ${status} in the envelope, and the connection closes: ${name}`, async () => {
+      it(`is answered ${status} in the envelope, and the connection closes: ${name}`, async () => {
         const answer = await talk(external.listener.port, text);
         expect(answer).to.match(new RegExp(`^HTTP/1\\.1 ${status} `));
         const [head = "", body = ""] = answer.split("\r\n\r\n");
@@ -258,12 +258,12 @@ describe("the listeners", () => {
       });
     }
 
-    it("does not run into an answer that has begun", async () => {
+    it("gets no answer within an answer that has begun", async () => {
       const request = "GET / HTTP/1.1\r\nHost: h\r\n\r\n";
       expect(await talk(internal.listener.port, `${request}nonsense`)).not.to.contain(" 400 ");
     });
 
-    it("does no harm, whatever it is", async () => {
+    it("does no harm: random bytes", async () => {
       const start = fc.constantFrom(
         Buffer.alloc(0),
         Buffer.from("POST /nexgate.privacy.v1.GraphService/GetUser HTTP/1.1\r\nHost: h\r\n"),
@@ -300,7 +300,7 @@ describe("the listeners", () => {
     });
   });
 
-  it("grant 100 streams at once to the public and 1,000 to services", async () => {
+  it("allow 100 concurrent streams on the public port and 1,000 on the internal one", async () => {
     for (const [server, limit] of [
       [external, 100],
       [internal, 1_000],

@@ -8,7 +8,7 @@ import { startTestServer, type TestServer } from "../../support/transport-server
 
 const get = (path: string) => `GET ${path} HTTP/1.1\r\nHost: h\r\n\r\n`;
 
-describe("requests that do not wait for answers, over HTTP/1.1", () => {
+describe("pipelined requests over HTTP/1.1", () => {
   let server: TestServer;
   let begun: string[];
   let running: number;
@@ -26,7 +26,7 @@ describe("requests that do not wait for answers, over HTTP/1.1", () => {
     response.end(request.url ?? "");
   };
   before(async () => {
-    server = await startTestServer({ face: "public", limits: { concurrentStreams: 20 }, rest });
+    server = await startTestServer({ listener: "public", limits: { concurrentStreams: 20 }, rest });
   });
   after(() => server.stop());
   beforeEach(() => {
@@ -35,7 +35,7 @@ describe("requests that do not wait for answers, over HTTP/1.1", () => {
     holding = Promise.withResolvers();
   });
 
-  it("are served one after the other, in their order", async () => {
+  it("are served one after the other, in order", async () => {
     const paths = Array.from({ length: 20 }, (_, i) => `/${i}`);
     const { socket, received } = await openTcp(server.listener.port);
     socket.write(paths.map(get).join(""));
@@ -46,7 +46,7 @@ describe("requests that do not wait for answers, over HTTP/1.1", () => {
     socket.destroy();
   });
 
-  it("get no answer that is meant for one behind them", async () => {
+  it("never get the refusal of a later one as their answer", async () => {
     const { socket, received } = await openTcp(server.listener.port);
     const closed = once(socket, "close");
     socket.write(`${get("/held")}nonsense\r\n\r\n`);
@@ -55,7 +55,7 @@ describe("requests that do not wait for answers, over HTTP/1.1", () => {
     holding.resolve();
   });
 
-  it("cost the connection when they are too many, also with expectations that are not met", async () => {
+  it("end the connection when too many wait, also with an unsupported Expect", async () => {
     const { socket } = await openTcp(server.listener.port);
     const closed = new Promise((resolve) => socket.once("close", resolve));
     socket.write(get("/held") + "GET /x HTTP/1.1\r\nHost: h\r\nExpect: pigs\r\n\r\n".repeat(20));
@@ -64,7 +64,7 @@ describe("requests that do not wait for answers, over HTTP/1.1", () => {
     holding.resolve();
   });
 
-  it("cost the connection when they are too many", async () => {
+  it("end the connection when too many wait", async () => {
     const { socket } = await openTcp(server.listener.port);
     const closed = new Promise((resolve) => socket.once("close", resolve));
     socket.write(get("/x").repeat(21));
@@ -72,7 +72,7 @@ describe("requests that do not wait for answers, over HTTP/1.1", () => {
     expect(begun).to.eql(["/x"]);
   });
 
-  it("are not served any more when their client has gone", async () => {
+  it("are not served after their client has disconnected", async () => {
     const { socket } = await openTcp(server.listener.port);
     socket.write(get("/x").repeat(3));
     socket.resetAndDestroy();
@@ -84,11 +84,11 @@ describe("requests that do not wait for answers, over HTTP/1.1", () => {
   });
 
   for (const isSecure of [false, true]) {
-    it(`stay unread while an answer is under way, and are served after it, ${isSecure ? "TLS" : "plaintext"}`, async function () {
+    it(`stay unread while an answer is made, and are served after it, ${isSecure ? "TLS" : "plaintext"}`, async function () {
       if (isSecure && !canMakeCertificates) this.skip();
       const authority = isSecure ? makeAuthority("An authority") : undefined;
       const tls = authority && (await listenTls(authority.sign("server")));
-      const reading = await startTestServer({ face: "public", rest, ...(tls && { tls }) });
+      const reading = await startTestServer({ listener: "public", rest, ...(tls && { tls }) });
       const open = async () => {
         const { port } = reading.listener;
         const socket = authority

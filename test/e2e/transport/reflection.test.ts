@@ -34,7 +34,7 @@ describe("reflection, asked by buf curl", () => {
   for (const version of ["grpc-v1", "grpc-v1alpha"]) {
     const reflect = ["--reflect", "--reflect-protocol", version];
 
-    it(`tells the services by ${version}`, async () => {
+    it(`lists the services by ${version}`, async () => {
       const services = await bufCurl(...reflect, "--list-services", server.listener.url);
       expect(services.trim().split("\n")).to.have.members([
         GraphService.typeName,
@@ -42,13 +42,13 @@ describe("reflection, asked by buf curl", () => {
       ]);
     });
 
-    it(`tells the methods by ${version}`, async () => {
+    it(`lists the methods by ${version}`, async () => {
       const methods = await bufCurl(...reflect, "--list-methods", server.listener.url);
       expect(methods).to.contain("nexgate.privacy.v1.GraphService/GetUser");
       expect(methods).to.contain("nexgate.privacy.v1.PrivacyControlService/BlockUser");
     });
 
-    it(`tells enough for a call by ${version}`, async () => {
+    it(`describes enough for a call by ${version}`, async () => {
       const url = `${server.listener.url}/nexgate.privacy.v1.GraphService/GetUser`;
       const data = JSON.stringify({ userId: aUserId });
       const reply = await bufCurl(...reflect, "-H", "authorization: t", "-d", data, url);

@@ -50,11 +50,11 @@ const closed = (stream: ClientHttp2Stream) => {
   return new Promise((resolve) => stream.once("close", resolve));
 };
 
-describe("trap 3, clients that take their time", () => {
+describe("trap 3, slow clients", () => {
   let server: TestServer;
   before(async () => {
     server = await startTestServer({
-      face: "public",
+      listener: "public",
       limits: short,
       rest,
     });
@@ -62,11 +62,11 @@ describe("trap 3, clients that take their time", () => {
   after(() => server.stop());
 
   describe("over HTTP/1.1", () => {
-    it("are closed without a word when they send nothing", async () => {
+    it("are disconnected without an answer when they send nothing", async () => {
       expect(await talk(server.listener.port, "")).to.equal("");
     });
 
-    it("are closed when they do not even tell the protocol", async () => {
+    it("are disconnected when their first bytes do not tell the protocol", async () => {
       expect(await talk(server.listener.port, "P")).to.equal("");
     });
 
@@ -102,20 +102,20 @@ describe("trap 3, clients that take their time", () => {
       });
     }
 
-    it("are closed when they rest after an answer", async () => {
+    it("are disconnected when they are idle after an answer", async () => {
       const answer = await talk(server.listener.port, "GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n");
       expect(answer).to.match(/^HTTP\/1\.1 200 /);
     });
   });
 
   describe("over HTTP/2", () => {
-    it("are closed when the preface stays incomplete", async () => {
+    it("are disconnected when the preface stays incomplete", async () => {
       const answer = await talk(server.listener.port, preface.subarray(0, 10).toString("latin1"));
       // Nothing but the server's own preface: its settings.
       expect(answer.charCodeAt(3)).to.equal(4);
     });
 
-    it("are closed when they open no stream", async () => {
+    it("are disconnected when they open no stream", async () => {
       const goAway = http2Frame(7, 0, 0, Buffer.alloc(8)).toString("latin1");
       for (const first of [preface, Buffer.concat([preface, settings])])
         expect(await talk(server.listener.port, first.toString("latin1"))).to.contain(goAway);
@@ -145,14 +145,14 @@ describe("trap 3, clients that take their time", () => {
       });
     }
 
-    it("are closed when the only request that they began was never complete", async () => {
-      // With one that was complete it would be left to rest: for longer than this test may take.
-      const resting = await startTestServer({
-        face: "public",
+    it("are disconnected when the only request that they began was never complete", async () => {
+      // After a complete one it could be idle for longer than this test may take.
+      const lenient = await startTestServer({
+        listener: "public",
         limits: { ...short, keepAliveMs: 3_600_000 },
         rest,
       });
-      const { socket } = await openTcp(resting.listener.port);
+      const { socket } = await openTcp(lenient.listener.port);
       const block = headerBlock([
         [":method", "POST"],
         [":scheme", "http"],
@@ -162,10 +162,10 @@ describe("trap 3, clients that take their time", () => {
       // The headers end, the stream does not: it is reset, and with it the only reason to wait.
       socket.write(Buffer.concat([preface, settings, http2Frame(1, 4, 1, block)]));
       await until(() => socket.closed);
-      await resting.stop();
+      await lenient.stop();
     });
 
-    it("have the call aborted whose stream they lose", async () => {
+    it("have the calls aborted whose streams are reset", async () => {
       server.lines.length = 0;
       const session = openSession(server.listener.url);
       const streams = ["application/grpc", "application/proto"].map((type) => {
@@ -182,7 +182,7 @@ describe("trap 3, clients that take their time", () => {
       session.destroy();
     });
 
-    it("lose a response that they do not take", async () => {
+    it("lose a response that they do not read", async () => {
       const session = openSession(server.listener.url);
       const stream = session.request({ ...grpcHeaders, "x-size": "1000000" }, { endStream: false });
       stream.end(lengthPrefixed(message));
@@ -192,7 +192,7 @@ describe("trap 3, clients that take their time", () => {
       session.destroy();
     });
 
-    it("are sent GOAWAY when they are idle, and closed", async () => {
+    it("get a GOAWAY when they are idle, and are disconnected", async () => {
       const session = openSession(server.listener.url);
       const away = once(session, "goaway");
       const stream = session.request({ ":path": "/healthz" });
@@ -202,7 +202,7 @@ describe("trap 3, clients that take their time", () => {
       await until(() => session.destroyed);
     });
 
-    it("are left alone while a call of theirs runs", async () => {
+    it("stay connected while a call of theirs runs", async () => {
       const session = openSession(server.listener.url);
       const handling = server.seen.next();
       const stream = session.request({ ...grpcHeaders, "x-do": "hold" }, { endStream: false });
@@ -234,14 +234,17 @@ describe("trap 3, clients that take their time", () => {
     ],
   ] as const) {
     it(`may rest before their first request, as a balancer's spare connection that sends ${what}`, async () => {
-      const patient = await startTestServer({ face: "public", limits: { ...short, keepAliveMs: 3_600_000 } });
-      const { socket, received } = await openTcp(patient.listener.port);
+      const lenient = await startTestServer({
+        listener: "public",
+        limits: { ...short, keepAliveMs: 3_600_000 },
+      });
+      const { socket, received } = await openTcp(lenient.listener.port);
       socket.write(first, "latin1");
       await new Promise((resolve) => setTimeout(resolve, short.requestMs * 4));
       socket.write(request, "latin1");
       await until(() => received().includes('{"status":"ok"}'));
       socket.destroy();
-      await patient.stop();
+      await lenient.stop();
     });
   }
 
@@ -249,7 +252,7 @@ describe("trap 3, clients that take their time", () => {
     ["pings", 6, 8],
     ["settings", 4, 0],
   ] as const) {
-    it(`are closed when they send too many ${what}`, async () => {
+    it(`are disconnected when they send too many ${what}`, async () => {
       const strict = await startTestServer({ limits: { controlFrames: 50 } });
       const { socket } = await openTcp(strict.listener.port);
       const one = http2Frame(type, 0, 0, Buffer.alloc(payload));
@@ -261,7 +264,7 @@ describe("trap 3, clients that take their time", () => {
   }
 
   for (const type of ["application/grpc", "application/proto"]) {
-    it(`cost no call when they open and reset by the same bytes, ${type}`, async () => {
+    it(`cost no call when they open and reset streams in one write, ${type}`, async () => {
       const quiet = await startTestServer();
       const { socket, received } = await openTcp(quiet.listener.port);
       const block = headerBlock([
@@ -293,7 +296,7 @@ describe("trap 3, clients that take their time", () => {
     });
   }
 
-  it("may not open any number of calls that can stay open", async () => {
+  it("may open only so many streaming calls", async () => {
     const health = new HealthState([]);
     const services = [healthService(health)];
     const strict = await startTestServer({ limits: { streamingCalls: 2, sweepMs: 20 }, services });
@@ -323,7 +326,7 @@ describe("trap 3, clients that take their time", () => {
     await strict.stop();
   });
 
-  it("may take it on a streaming method", async () => {
+  it("may be slow on a streaming method", async () => {
     const health = new HealthState([]);
     const streaming = await startTestServer({
       limits: short,

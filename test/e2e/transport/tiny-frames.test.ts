@@ -5,9 +5,9 @@ import { expect } from "chai";
 const pieces = 20_000;
 const script = new URL("./processes/count-buffers.ts", import.meta.url);
 
-describe("a body that comes byte by byte", () => {
+describe("a body that arrives byte by byte", () => {
   for (const kind of ["gRPC", "REST"])
-    it(`is not held in a buffer for each, over ${kind}`, async () => {
+    it(`does not take a buffer for each byte, over ${kind}`, async () => {
       const child = fork(script, [kind, String(pieces)], { execArgv: ["--no-warnings"] });
       const [count] = await Promise.race([
         once(child, "message"),

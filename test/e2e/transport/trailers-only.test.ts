@@ -115,15 +115,15 @@ async function blocksOf(session: ClientHttp2Session, request: RawRequest): Promi
   return { first, endsWithFirst, count: blocks.length };
 }
 
-for (const face of ["internal", "public"] as const) {
+for (const listener of ["internal", "public"] as const) {
   for (const fastPath of [true, false]) {
-    describe(`a failed gRPC call on the ${face} listener${fastPath ? "" : ", by Connect alone"}`, () => {
+    describe(`a failed gRPC call on the ${listener} listener${fastPath ? "" : ", by Connect alone"}`, () => {
       let server: TestServer;
       let session: ClientHttp2Session;
       before(async () => {
         const stopping = new AbortController();
         server = await startTestServer({
-          face,
+          listener,
           fastPath,
           moreServices: [
             service(AccessService, {}, { isOverloaded: () => true }),
@@ -152,13 +152,13 @@ for (const face of ["internal", "public"] as const) {
         });
       }
 
-      it("says when to try again, in the header that gRPC clients follow too", async () => {
+      it("says when to retry, also in the header that gRPC clients follow", async () => {
         const full = call("/nexgate.privacy.v1.AccessService/CheckAccess", [user]);
         const { first } = await blocksOf(session, full);
         expect(first).to.include({ "retry-after": "1", "grpc-retry-pushback-ms": "1000" });
       });
 
-      it("leaves characters that gRPC allows in its message", async () => {
+      it("does not encode characters that gRPC allows in its message", async () => {
         const { first } = await blocksOf(session, getUser({ "grpc-timeout": "x; y, z=1" }));
         expect(first["grpc-message"]).to.equal("protocol error: invalid grpc timeout value: x; y, z=1");
       });

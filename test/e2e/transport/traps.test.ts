@@ -50,15 +50,15 @@ for (const fastPath of [true, false]) {
     let external: TestServer;
     before(async () => {
       const limits = { sweepMs: 20 };
-      internal = await startTestServer({ face: "internal", fastPath, limits });
-      external = await startTestServer({ face: "public", fastPath, limits });
+      internal = await startTestServer({ listener: "internal", fastPath, limits });
+      external = await startTestServer({ listener: "public", fastPath, limits });
     });
     after(async () => {
       await internal.stop();
       await external.stop();
     });
 
-    describe("trap 1, an authority that is none", () => {
+    describe("trap 1, an authority that names no host", () => {
       for (const authority of ["[", "x:99999", "a b", "a/b", "a?b", "a#b", "u@h", ""]) {
         it(`is 400 over HTTP/1.1: ${JSON.stringify(authority)}`, async () => {
           const text = `POST ${getUserPath} HTTP/1.1\r\nHost: ${authority}\r\nContent-Type: application/json\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}`;
@@ -101,7 +101,7 @@ for (const fastPath of [true, false]) {
         socket.destroy();
       });
 
-      it("leaves the process to answer others", async () => {
+      it("does not end the process", async () => {
         const client = createClient(GraphService, createGrpcTransport({ baseUrl: internal.listener.url }));
         const reply = await client.getUser({ userId: aUserId }, { headers: { authorization: "t" } });
         expect(reply.user?.id).to.equal(aUserId);
@@ -123,7 +123,7 @@ for (const fastPath of [true, false]) {
         session.destroy();
       });
 
-      it("are their sender's fault when they end too early", async () => {
+      it("are a client error when their compressed data ends too early", async () => {
         const session = openSession(internal.listener.url);
         const cut = gzipSync(message).subarray(0, -10);
         const headers = { ...grpcHeaders, authorization: "t", "grpc-encoding": "gzip" };
@@ -170,7 +170,7 @@ for (const fastPath of [true, false]) {
         }
       });
 
-      it("are not read when nobody may send them", async () => {
+      it("are not read without a valid token", async () => {
         for (const server of [internal, external]) {
           const session = openSession(server.listener.url);
           const body = lengthPrefixed(Buffer.alloc(1_000_000));
@@ -181,7 +181,7 @@ for (const fastPath of [true, false]) {
         }
       });
 
-      it("are not waited for over HTTP/1.1 either", async () => {
+      it("are not awaited without a valid token over HTTP/1.1 either", async () => {
         const { socket, received } = await openTcp(internal.listener.port);
         socket.write(
           `POST ${getUserPath} HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\nContent-Length: 1000000\r\n\r\n{`,
@@ -192,9 +192,9 @@ for (const fastPath of [true, false]) {
       });
 
       for (const type of ["application/grpc", "application/grpc+json", "application/grpc-web"]) {
-        it(`that were refused do not use up the memory of the session, ${type}`, async () => {
+        it(`do not use up the memory of the session when refused, ${type}`, async () => {
           const limits = { sweepMs: 20, sessionMemoryMegabytes: 1 };
-          const server = await startTestServer({ face: "public", fastPath, limits });
+          const server = await startTestServer({ listener: "public", fastPath, limits });
           const session = openSession(server.listener.url);
           const path = "/nexgate.privacy.v1.PrivacyControlService/GetPrivacySettings";
           const headers = { ...grpcHeaders, ":path": path, "content-type": type, authorization: "t" };
@@ -208,7 +208,7 @@ for (const fastPath of [true, false]) {
         });
       }
 
-      it("that were refused do not stop the session", async () => {
+      it("do not stop the session when refused", async () => {
         const session = openSession(internal.listener.url);
         const body = lengthPrefixed(Buffer.alloc(300_000));
         const refused = Array.from({ length: 50 }, () =>
@@ -224,7 +224,7 @@ for (const fastPath of [true, false]) {
       });
     });
 
-    describe("trap 4, what cannot be parsed", () => {
+    describe("trap 4, malformed requests", () => {
       const bodies: [string, string, Buffer][] = [
         ["malformed JSON", "application/json", Buffer.from("{")],
         ["an unknown JSON field", "application/json", Buffer.from('{"no":1}')],
@@ -253,7 +253,7 @@ for (const fastPath of [true, false]) {
       }
 
       for (const type of ["application/grpc+json", "application/grpc-web+json"]) {
-        it(`may have half a character where it goes wrong, by ${type}`, async () => {
+        it(`may end within a character where parsing fails, by ${type}`, async () => {
           const session = openSession(internal.listener.url);
           const headers = { ...grpcHeaders, "content-type": type, authorization: "t" };
           const answer = await exchange(session, {

@@ -13,7 +13,7 @@ import {
 
 const day = 86_400_000;
 
-describe("the files of TLS", () => {
+describe("TLS certificate files", () => {
   let authority: TestAuthority;
   let server: TestCertificate;
   let folder: string;
@@ -37,7 +37,7 @@ describe("the files of TLS", () => {
     return "";
   }
 
-  it("are taken with a chain and a client CA, and told by what everybody may know", () => {
+  it("are accepted with a chain and a client CA, and described by public facts alone", () => {
     const { about } = checkTlsFiles(
       [server.cert + authority.cert, server.key, authority.cert + authority.cert],
       Date.now(),
@@ -46,7 +46,7 @@ describe("the files of TLS", () => {
     expect(Object.keys(about)).to.eql(["subject", "fingerprint", "validTo"]);
   });
 
-  it("are refused by the name of the variable at fault, and never repeated", () => {
+  it("are refused with the name of the variable at fault, without their content", () => {
     const encrypted = execFileSync(
       "openssl",
       ["pkcs8", "-topk8", "-in", server.keyFile, "-passout", "pass:hunter2"],
@@ -68,7 +68,7 @@ describe("the files of TLS", () => {
     for (const [texts, expected] of cases) expect(problem(texts)).to.match(expected);
   });
 
-  it("are refused before and after the certificate's time", () => {
+  it("are refused outside of the certificate's validity", () => {
     const texts = [server.cert, server.key];
     expect(problem(texts)).to.equal("");
     expect(problem(texts, Date.now() + 2 * day)).to.match(/^TLS_CERT_FILE holds .* expired at 2/);

@@ -1,7 +1,7 @@
 import { expect } from "chai";
 import { protocolOf } from "../../../src/http/detect-protocol.ts";
 
-describe("sniffing", () => {
+describe("detecting the protocol", () => {
   const cases: [head: string, protocol: ReturnType<typeof protocolOf>][] = [
     ["", undefined],
     ["P", undefined],
@@ -18,7 +18,7 @@ describe("sniffing", () => {
     ["\0", "http1"],
   ];
   for (const [head, protocol] of cases) {
-    it(`takes ${JSON.stringify(head)} for ${protocol ?? "too little to tell"}`, () => {
+    it(`takes ${JSON.stringify(head)} for ${protocol ?? "too few bytes to tell"}`, () => {
       expect(protocolOf(Buffer.from(head, "latin1"))).to.equal(protocol);
     });
   }

@@ -25,7 +25,7 @@ const buffers = () => queryObjects(Buffer, { format: "count" });
 /** The client takes its time on a busy machine. */
 const limits = { firstRequestMs: 3_600_000, requestMs: 3_600_000 };
 const server = await startTestServer({
-  face: "public",
+  listener: "public",
   limits,
   rest: (request) => {
     readJsonBody(request, 2 * pieces, new AbortController().signal).catch(() => {});
