@@ -1,5 +1,5 @@
+import type { PoolStats } from "./connection.ts";
 import type { SqlExecutor } from "./executor.ts";
-import type { PoolFigures } from "./lined-pool.ts";
 
 /** An open database, before anything is known of its tables. */
 export interface Backend {
@@ -17,7 +17,7 @@ export interface Backend {
   /** Whether what comes now, decisions apart, finds no connection soon and fails at once. Asked for each that comes. */
   isSaturated(): boolean;
   /** The pools of connections, of a backend that has some. */
-  pools(): PoolFigures[];
+  pools(): PoolStats[];
   /** Applies the pending migrations and returns their names. */
   migrate(): Promise<string[]>;
   /** Waits for the statements under way, and lets go of everything. */

@@ -1,11 +1,11 @@
-import type pg from "pg";
+import pg from "pg";
 import type { DatabaseUrl } from "./database-url.ts";
 import { type ServerState, UnusableServerError } from "./server-state.ts";
 
 /** PgBouncer's error for a startup parameter that it does not forward. */
 const refusedParameter = "unsupported startup parameter";
 
-/** A setting of a session, as `set` takes it. */
+/** Settings of a connection, as `set` takes them. */
 type Settings = Readonly<Record<string, string>>;
 
 const namesOfSettings = ["statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"] as const;
@@ -85,6 +85,27 @@ export class ConnectionTarget {
     const settings = unknown.map(([name, value]) => `${name} = ${value}`).join(", ");
     this.#warn(`the pooler has dropped settings: set them by alter role for the user: ${settings}`);
   }
+}
+
+/** A pool of clients of a target. */
+export function makePool(target: ConnectionTarget, config: pg.PoolConfig): pg.Pool {
+  // The pool makes each client with its own configuration, which the types of the driver leave out.
+  const Client = TargetClient as unknown as new () => pg.ClientBase;
+  return new pg.Pool({ ...config, Client, target } as pg.PoolConfig);
+}
+
+/** A client of a target. */
+export class TargetClient extends pg.Client {
+  constructor({ target, ...config }: pg.ClientConfig & { readonly target: ConnectionTarget }) {
+    super(target.configure(config));
+    // Without a listener a lost connection would end the process. The statement in flight rejects anyway.
+    this.on("error", () => {});
+  }
+}
+
+/** Closes the socket of a client without the protocol's goodbye: what runs on the connection fails at once. */
+export function disconnect(client: pg.Client): void {
+  client.connection.stream.destroy();
 }
 
 function optionsOf(base: pg.ClientConfig, { startup }: DatabaseUrl): string | undefined {

@@ -2,13 +2,14 @@ import { sql } from "kysely";
 import { RelationshipFactsReader } from "./access.ts";
 import type { Backend } from "./backend.ts";
 import { BlockRepository } from "./blocks.ts";
+import type { PoolStats } from "./connection.ts";
 import { ExceptionRepository } from "./exceptions.ts";
 import type { StatementTracer } from "./executor.ts";
 import { FollowRepository } from "./follows.ts";
 import { ImportRepository } from "./imports.ts";
-import type { OnWait, PoolFigures } from "./lined-pool.ts";
 import { pendingMigrations } from "./migrations/migrate.ts";
 import { MuteRepository } from "./mutes.ts";
+import type { OnWait } from "./pg-pool.ts";
 import { SettingsRepository } from "./settings.ts";
 import { query } from "./statement.ts";
 import { UserRepository } from "./users.ts";
@@ -68,7 +69,7 @@ export interface Database {
   /** Whether a call that comes now, decisions apart, would be `UNAVAILABLE` for want of a connection. Asked for each. */
   isSaturated(): boolean;
   /** The pools of connections; the embedded database has none. */
-  pools(): PoolFigures[];
+  pools(): PoolStats[];
   /** Names the place of the data for people, without credentials. */
   describe(): string;
   /** Waits for the statements under way, and lets go of everything. */

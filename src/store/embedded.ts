@@ -1,16 +1,24 @@
 import { existsSync, renameSync, rmSync, statSync } from "node:fs";
 import { join, resolve } from "node:path";
-import { MikroORM } from "@mikro-orm/pglite";
-import { type DatabaseConnection, sql } from "kysely";
+import { MikroORM, type PgliteConnection } from "@mikro-orm/pglite";
+import type { CompiledQuery } from "kysely";
 import type { Backend } from "./backend.ts";
+import type { Connection, ConnectionPool } from "./connection.ts";
 import { DataDirectoryError, makeDataDirectory } from "./data-directory.ts";
 import { lockDirectory } from "./directory-lock.ts";
 import { SqlExecutor, type StatementTracer } from "./executor.ts";
 import { migrate } from "./migrations/migrate.ts";
-import { onePerTurn } from "./one-per-turn.ts";
 import { ormOptions } from "./orm-options.ts";
+import { Semaphore } from "./semaphore.ts";
 
 const inMemory = "memory://";
+
+type PGlite = Awaited<ReturnType<PgliteConnection["getNativeClient"]>>;
+
+interface EmbeddedDatabase {
+  readonly orm: MikroORM;
+  readonly pglite: PGlite;
+}
 
 interface EmbeddedOptions {
   /** Called before a database is made, which takes seconds. */
@@ -49,12 +57,14 @@ export async function openEmbedded(
 async function create(path: string, log: (message: string) => void): Promise<void> {
   const draft = `${path}.new`;
   rmSync(draft, { recursive: true, force: true });
-  await (await connect(draft, log)).close();
+  const { orm, pglite } = await connect(draft, log);
+  await pglite.close();
+  await orm.close();
   renameSync(draft, path);
 }
 
 /** Opens a database that exists. Throws a `DataDirectoryError` when it cannot be opened. */
-async function connectTo(path: string, log: (message: string) => void): Promise<MikroORM> {
+async function connectTo(path: string, log: (message: string) => void): Promise<EmbeddedDatabase> {
   try {
     // Without this file PGlite would take the directory for an empty one, and write over what is left in it.
     statSync(join(path, "PG_VERSION"));
@@ -70,41 +80,109 @@ async function connectTo(path: string, log: (message: string) => void): Promise<
   }
 }
 
-async function connect(dbName: string, log: (message: string) => void): Promise<MikroORM> {
-  const orm = await MikroORM.init({
-    ...ormOptions(log),
-    dbName,
-    onCreateConnection: (connection) => onePerTurn(connection as DatabaseConnection),
-  });
-  await new SqlExecutor(orm.em.fork().getKysely(), {}).read(sql`select 1`);
-  return orm;
+async function connect(dbName: string, log: (message: string) => void): Promise<EmbeddedDatabase> {
+  const orm = await MikroORM.init({ ...ormOptions(log), dbName });
+  return { orm, pglite: await orm.em.getConnection().getNativeClient() };
 }
 
 function serve(
-  orm: MikroORM,
+  { orm, pglite }: EmbeddedDatabase,
   description: string,
   release: () => void,
   tracer: StatementTracer | undefined,
 ): Backend {
-  const executor = new SqlExecutor(orm.em.fork().getKysely(), { tracer });
+  const pool = new EmbeddedPool(pglite);
+  const executor = new SqlExecutor(pool, { tracer });
   return {
     kind: "embedded",
     executor,
     // One connection serves all.
     checks: executor,
     description,
-    // It lives and dies with this process.
+    // It runs in this process: there is nothing to probe.
     watch: () => {},
-    // Statements queue for the one connection inside of PGlite, which tells nothing of it.
-    isSaturated: () => false,
+    isSaturated: () => pool.isSaturated,
     pools: () => [],
-    migrate: () => migrate(orm),
+    async migrate() {
+      await pool.acquire();
+      try {
+        return await migrate(orm);
+      } finally {
+        pool.release();
+      }
+    },
     async close() {
       try {
+        await pool.close();
         await orm.close();
       } finally {
         release();
       }
     },
   };
+}
+
+/** The one connection of an embedded database. */
+class EmbeddedPool implements ConnectionPool {
+  readonly #pglite: PGlite;
+  readonly #connection: Connection;
+  readonly #permit = new Semaphore({
+    permits: 1,
+    acquireTimeoutMs: 5_000,
+    maxWaiting: 400,
+    failure: "the embedded database was not free in time",
+  });
+
+  constructor(pglite: PGlite) {
+    this.#pglite = pglite;
+    this.#connection = new EmbeddedConnection(pglite);
+  }
+
+  get isSaturated(): boolean {
+    return this.#permit.isSaturated;
+  }
+
+  async acquire(signal?: AbortSignal): Promise<Connection> {
+    await this.#permit.acquire(signal);
+    return this.#connection;
+  }
+
+  release(): void {
+    this.#permit.release();
+  }
+
+  async close(): Promise<void> {
+    await this.#permit.idle();
+    if (!this.#pglite.closed) await this.#pglite.close();
+  }
+}
+
+/**
+ * Runs at most one statement in a turn of the event loop. PGlite works within the process and would go from one
+ * statement to the next without letting anything else happen: under load new calls would not even be refused.
+ */
+class EmbeddedConnection implements Connection {
+  readonly #pglite: PGlite;
+
+  constructor(pglite: PGlite) {
+    this.#pglite = pglite;
+  }
+
+  async query<Row>({ sql, parameters }: CompiledQuery<Row>): Promise<Row[]> {
+    await nextTurn();
+    const { rows } = await this.#pglite.query<Row>(sql, [...parameters]);
+    return rows;
+  }
+
+  async execute(statements: string): Promise<void> {
+    await nextTurn();
+    await this.#pglite.exec(statements);
+  }
+
+  /** A statement cannot be cancelled: it ends before anything else happens in this process. */
+  async cancel(): Promise<void> {}
+}
+
+function nextTurn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
 }

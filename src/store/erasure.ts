@@ -1,8 +1,8 @@
 import { sql } from "kysely";
 import type { UserId } from "../domain/users.ts";
 import type { Run } from "./executor.ts";
+import { lockExistence } from "./locks.ts";
 import { query } from "./statement.ts";
-import { lockExistence } from "./user-lock.ts";
 
 /** The columns that name a user, but for the users' own. */
 const mentions = [

@@ -75,7 +75,6 @@ export class ExceptionRepository {
         // The advisory lock makes the check of the limit safe: two concurrent calls could exceed it together. The row locks
         // keep the users from being deleted, and fail at once when one of them is being erased.
         await run(
-          sql`select pg_advisory_xact_lock(hashtextextended(${name}, 0))`,
           sql`select from users where id = any (${[actor, ...add, ...remove]}::uuid[]) for key share nowait`,
         );
         const [known] = await run(sql<{ actor: boolean; all: boolean }>`
@@ -99,7 +98,7 @@ export class ExceptionRepository {
         if ((total?.count ?? 0) > maxExceptions) throw new PrivacyError("TOO_MANY_EXCEPTIONS");
       },
       signal,
-      [name],
+      { names: [name], advisory: name },
     );
   }
 }

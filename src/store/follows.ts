@@ -3,7 +3,7 @@ import type { Relationship } from "../domain/edges.ts";
 import { PrivacyError } from "../domain/errors.ts";
 import type { UserId } from "../domain/users.ts";
 import type { SqlExecutor } from "./executor.ts";
-import { lockPair, pairName } from "./pair-lock.ts";
+import { pairLock } from "./locks.ts";
 import { assertWritable, isWritable } from "./server-state.ts";
 import { queryTemplate } from "./statement.ts";
 
@@ -49,21 +49,21 @@ export class FollowRepository {
   async follow(follower: UserId, followee: UserId, signal?: AbortSignal): Promise<void> {
     await this.#executor.transaction(
       async (run) => {
-        const [facts] = await run(lockPair(follower, followee), add(follower, followee));
+        const [facts] = await run(add(follower, followee));
         if (!facts?.known) throw new PrivacyError("USER_NOT_FOUND");
         if (facts.blocked) throw new PrivacyError("FOLLOW_ACROSS_BLOCK");
       },
       signal,
-      [pairName(follower, followee)],
+      pairLock(follower, followee),
     );
   }
 
   /** Records that one user does not follow another; the users need not be known. */
   async unfollow(follower: UserId, followee: UserId, signal?: AbortSignal): Promise<void> {
     await this.#executor.transaction(
-      (run) => run(lockPair(follower, followee), remove(follower, followee)),
+      (run) => run(remove(follower, followee)),
       signal,
-      [pairName(follower, followee)],
+      pairLock(follower, followee),
     );
   }
 

@@ -1,7 +1,6 @@
 import pg from "pg";
-import type { ConnectionTarget } from "./connection-target.ts";
+import { type ConnectionTarget, disconnect, TargetClient } from "./connection-target.ts";
 import { isConnectionUnusable, toStoreError } from "./errors.ts";
-import type { PreparedClient } from "./prepared-client.ts";
 import { inspectServer } from "./server-state.ts";
 
 /** How long the probe keeps a connection: a new one goes to where the URL leads by now. In milliseconds. */
@@ -28,19 +27,19 @@ export interface Health {
  * connections may still lead to a server that has been replaced.
  */
 export class HealthProbe {
-  readonly #makeClient: () => PreparedClient & pg.Client;
+  readonly #config: pg.ClientConfig;
   readonly #target: ConnectionTarget;
-  #client: (PreparedClient & pg.Client) | undefined;
-  #successor: (PreparedClient & pg.Client) | undefined;
+  #client: TargetClient | undefined;
+  #successor: TargetClient | undefined;
   #renewAt = 0;
   /** Counts how often the connections were given up. */
   #generation = 0;
   #failedAt = Number.NEGATIVE_INFINITY;
   #isClosed = false;
 
-  /** `makeClient` returns a client of `target` that is not connected, with timeouts. */
-  constructor(makeClient: () => PreparedClient & pg.Client, target: ConnectionTarget) {
-    this.#makeClient = makeClient;
+  /** The configuration must have timeouts. */
+  constructor(target: ConnectionTarget, config: pg.ClientConfig) {
+    this.#config = config;
     this.#target = target;
   }
 
@@ -74,7 +73,7 @@ export class HealthProbe {
     return server;
   }
 
-  async #current(): Promise<PreparedClient & pg.Client> {
+  async #current(): Promise<TargetClient> {
     if (this.#successor !== undefined) {
       void this.#client?.end();
       this.#client = this.#successor;
@@ -85,16 +84,16 @@ export class HealthProbe {
     return this.#client;
   }
 
-  async #open(): Promise<PreparedClient & pg.Client> {
+  async #open(): Promise<TargetClient> {
     this.#renewAt = performance.now() + renewAfterMs;
     const client = await this.#target.connect(async () => {
-      const client = this.#makeClient();
+      const client = new TargetClient({ ...this.#config, target: this.#target });
       try {
         await client.connect();
         await inspectServer(client);
         return client;
       } catch (failure) {
-        client.destroy();
+        disconnect(client);
         throw failure;
       }
     });
@@ -107,7 +106,7 @@ export class HealthProbe {
     const generation = this.#generation;
     this.#open().then(
       (client) => {
-        if (generation !== this.#generation) return client.destroy();
+        if (generation !== this.#generation) return disconnect(client);
         void this.#successor?.end();
         this.#successor = client;
       },
@@ -122,8 +121,7 @@ export class HealthProbe {
 
   #discard(): void {
     this.#generation++;
-    this.#client?.destroy();
-    this.#successor?.destroy();
+    for (const client of [this.#client, this.#successor]) if (client !== undefined) disconnect(client);
     this.#client = undefined;
     this.#successor = undefined;
   }

@@ -2,7 +2,7 @@ import { type RawBuilder, sql } from "kysely";
 import type { ImportedUser } from "../domain/imports.ts";
 import type { User, UserId } from "../domain/users.ts";
 import type { Run } from "./executor.ts";
-import { lockExistenceShared } from "./user-lock.ts";
+import { lockExistenceShared } from "./locks.ts";
 import { upsertUsers } from "./users.ts";
 
 interface IdRow {

@@ -16,7 +16,7 @@ import {
   type NumberedEdge,
 } from "./import-edges.ts";
 import { importUsers } from "./import-users.ts";
-import { lockPairs } from "./pair-lock.ts";
+import { lockPairs } from "./locks.ts";
 import { query } from "./statement.ts";
 
 /** Drivers return the counts as texts. */
@@ -95,7 +95,7 @@ export class ImportRepository {
         return { progress, skipped: outcome.skipped };
       },
       signal,
-      [`import:${service}:${id}`],
+      { names: [`import:${service}:${id}`] },
     );
   }
 }

@@ -3,7 +3,7 @@ import type { EdgeRecord, ListPosition } from "../domain/edges.ts";
 import type { UserId } from "../domain/users.ts";
 import { checkRemoved, type EdgeTable, edgeStatements, readAdded, readList } from "./edges.ts";
 import type { SqlExecutor } from "./executor.ts";
-import { lockPair, pairName } from "./pair-lock.ts";
+import { pairLock } from "./locks.ts";
 
 const mutes: EdgeTable = {
   name: sql.table("mutes"),
@@ -26,10 +26,10 @@ export class MuteRepository {
   async mute(actor: UserId, target: UserId, signal?: AbortSignal): Promise<EdgeRecord> {
     return this.#executor.transaction(
       async (run) => {
-        return readAdded(mutes, await run(lockPair(actor, target), statements.add(actor, target)));
+        return readAdded(mutes, await run(statements.add(actor, target)));
       },
       signal,
-      [pairName(actor, target)],
+      pairLock(actor, target),
     );
   }
 
@@ -37,10 +37,10 @@ export class MuteRepository {
   async unmute(actor: UserId, target: UserId, signal?: AbortSignal): Promise<void> {
     await this.#executor.transaction(
       async (run) => {
-        checkRemoved(await run(lockPair(actor, target), statements.remove(actor, target)));
+        checkRemoved(await run(statements.remove(actor, target)));
       },
       signal,
-      [pairName(actor, target)],
+      pairLock(actor, target),
     );
   }
 

@@ -1,28 +1,28 @@
 import { MikroORM } from "@mikro-orm/postgresql";
+import { PostgresDialect } from "kysely";
 import type pg from "pg";
 import type { Backend } from "./backend.ts";
 import { DatabaseBreaker } from "./breaker.ts";
 import { boundedCancel } from "./cancel-request.ts";
-import { ConnectionTarget } from "./connection-target.ts";
+import type { PoolLimits } from "./connection.ts";
+import { ConnectionTarget, disconnect, makePool, TargetClient } from "./connection-target.ts";
 import { parseDatabaseUrl } from "./database-url.ts";
 import { SqlExecutor, type StatementTracer } from "./executor.ts";
 import { HealthProbe } from "./health-probe.ts";
-import { type LinedPool, linedPool, type OnWait } from "./lined-pool.ts";
 import { migrate } from "./migrations/migrate.ts";
 import { ormOptions } from "./orm-options.ts";
-import { PreparedClient } from "./prepared-client.ts";
-import { StatementNames } from "./statement-names.ts";
-import type { Patience } from "./waiting-line.ts";
+import { type OnWait, PgPool, StatementNames } from "./pg-pool.ts";
+import { inspectServer } from "./server-state.ts";
 
-const maxConnections = 16;
-/** As many as statements of decisions run at once. */
-const checkConnections = 4;
+/** For changes and lists. */
+const mainPool: PoolLimits = { maxConnections: 16, acquireTimeoutMs: 1_000, maxWaiting: 400 };
+/** For decisions: as many connections as statements of decisions run at once. */
+const checkPool: PoolLimits = { ...mainPool, maxConnections: 4 };
 
 /** Cancel requests under way at once, each on its own connection. */
 const cancelConnections = 2;
 
 const connection = {
-  Client: PreparedClient,
   application_name: "privacy-control",
   connectionTimeoutMillis: 2_000,
   keepAlive: true,
@@ -32,7 +32,7 @@ const connection = {
   options: "-c random_page_cost=1 -c enable_memoize=off",
 };
 
-/** The statement of a check is planned once. The server would plan it for each lone pair, three times its own work. */
+/** The statement of a decision is planned once. The server would plan it for each lone pair, which takes longer than to run it. */
 const plannedOnce = { options: `${connection.options} -c plan_cache_mode=force_generic_plan` };
 
 // In milliseconds. The last is the client's own: a frozen server enforces none of the others.
@@ -46,15 +46,15 @@ const timeouts = {
 // A healthy server answers the probe at once.
 const probeTimeouts = { lock_timeout: 300, statement_timeout: 1_000, query_timeout: 2_000 };
 
-// Away within a second, whatever happens; back in less.
-const watchTimes = { pauseMs: 250, silenceMs: 400 };
+// Opens within a second, whatever happens, and closes in less.
+const probeTimes = { pauseMs: 250, silenceMs: 400 };
 
 interface PostgresqlOptions {
   /** Migrating grants this role what the service needs. */
   readonly serviceRole?: string | undefined;
   readonly onWait?: OnWait | undefined;
-  /** How long changes and checks may wait for a connection. */
-  readonly patience?: Patience | undefined;
+  /** Other limits of both pools than the usual ones. */
+  readonly poolLimits?: Partial<Pick<PoolLimits, "acquireTimeoutMs" | "maxWaiting">> | undefined;
   readonly tracer?: StatementTracer | undefined;
   readonly connectionMaxAgeSeconds?: number | undefined;
   readonly preparedStatements?: boolean | undefined;
@@ -68,7 +68,7 @@ export async function openPostgresql(
   {
     serviceRole,
     onWait,
-    patience,
+    poolLimits,
     tracer,
     connectionMaxAgeSeconds: maxAgeSeconds,
     preparedStatements = true,
@@ -77,64 +77,79 @@ export async function openPostgresql(
 ): Promise<Backend> {
   const { hosts, database, ...parsed } = parseDatabaseUrl(url);
   const target = new ConnectionTarget({ hosts, database, ...parsed }, warn);
-  const common = {
-    target,
-    ...connection,
-    log,
-    statementNames: preparedStatements ? new StatementNames() : null,
-  };
+  const statementNames = preparedStatements ? new StatementNames() : undefined;
   const cancel = boundedCancel(cancelConnections);
-  const lined = (name: string, max: number, more = {}) =>
-    linedPool({ ...common, ...timeouts, ...more, name, max, cancel, onWait, patience, maxAgeSeconds });
-  const connect = ({ dialect }: LinedPool) =>
-    MikroORM.init({
-      ...ormOptions(log),
-      dbName: database || "postgres",
-      driverOptions: dialect,
+  const makePgPool = (name: string, limits: PoolLimits, client: pg.ClientConfig) =>
+    new PgPool({
+      ...limits,
+      ...poolLimits,
+      ...{
+        name,
+        target,
+        client: { ...client, ...timeouts },
+        statementNames,
+        log,
+        cancel,
+        onWait,
+        maxAgeSeconds,
+      },
     });
-  const changesPool = lined("changes", maxConnections);
-  const orm = await connect(changesPool);
+  const changes = makePgPool("changes", mainPool, connection);
   // Changes may wait for locks with some of their connections; decisions must not wait for them.
-  const checksPool = lined("checks", checkConnections, plannedOnce);
-  const checks = await connect(checksPool);
-  const pools = [changesPool, checksPool];
-  const probe = new HealthProbe(
-    () =>
-      new PreparedClient({
-        ...common,
-        ...probeTimeouts,
-        application_name: "privacy-control watch",
-      }) as PreparedClient & pg.Client,
-    target,
-  );
-  const watch = new DatabaseBreaker(async () => {
+  const checks = makePgPool("checks", checkPool, plannedOnce);
+  const pools = [changes, checks];
+  const probe = new HealthProbe(target, {
+    ...connection,
+    ...probeTimeouts,
+    application_name: "privacy-control watch",
+  });
+  const breaker = new DatabaseBreaker(async () => {
     const health = await probe.ask();
     for (const pool of pools)
       pool.closeConnections(({ server, openedAt }) => server !== health.server || openedAt < health.failedAt);
-  }, watchTimes);
+  }, probeTimes);
   const addresses = hosts.map(({ host, port }) => `${host}:${port}`).join(",");
   return {
     kind: "postgresql",
-    executor: new SqlExecutor(orm.em.fork().getKysely(), { watch, tracer }),
-    checks: new SqlExecutor(checks.em.fork().getKysely(), { watch, tracer }),
+    executor: new SqlExecutor(changes, { breaker, tracer }),
+    checks: new SqlExecutor(checks, { breaker, tracer }),
     description: `${addresses}/${database}`,
-    watch: (onChange) => watch.start(onChange),
-    isSaturated: () => changesPool.sendsAway(),
-    pools: () => pools.map((pool) => pool.figures()),
+    watch: (onChange) => breaker.start(onChange),
+    isSaturated: () => changes.isSaturated,
+    pools: () => pools.map((pool) => pool.stats()),
     async migrate() {
-      // Migrations take as long as they take: a pool without timeouts, of one connection for the transaction and
-      // one for the migrator's own questions.
-      const untimed = await connect(linedPool({ ...common, name: "migrations", max: 2 }));
+      // Migrations take as long as they take: connections without timeouts, one for the transaction and one for the
+      // migrator's own questions.
+      await assertUsable(target, connection);
+      const pool = makePool(target, { ...connection, max: 2 });
+      const orm = await MikroORM.init({
+        ...ormOptions(log),
+        dbName: database || "postgres",
+        driverOptions: new PostgresDialect({ pool }),
+      });
       try {
-        return await migrate(untimed, serviceRole);
+        return await migrate(orm, serviceRole);
       } finally {
-        await untimed.close();
+        await orm.close();
       }
     },
     async close() {
-      watch.stop();
-      await Promise.all([orm.close(), checks.close()]);
+      breaker.stop();
+      await Promise.all(pools.map((pool) => pool.close()));
       probe.close();
     },
   };
+}
+
+/** Finds the primary of a target. Throws when it cannot be used. */
+async function assertUsable(target: ConnectionTarget, config: pg.ClientConfig): Promise<void> {
+  await target.connect(async () => {
+    const client = new TargetClient({ ...config, target });
+    try {
+      await client.connect();
+      await target.assertSettings(client, config, await inspectServer(client));
+    } finally {
+      disconnect(client);
+    }
+  });
 }

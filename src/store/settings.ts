@@ -46,7 +46,7 @@ export class SettingsRepository {
         if (rows.length === 0) throw new UnknownActorError();
       },
       signal,
-      [`setting:${actor}:${setting}`],
+      { names: [`setting:${actor}:${setting}`] },
     );
   }
 }

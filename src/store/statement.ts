@@ -1,14 +1,12 @@
 import {
   type Compilable,
   type CompiledQuery,
-  createQueryId,
   DummyDriver,
   Kysely,
   PostgresAdapter,
   PostgresIntrospector,
   PostgresQueryCompiler,
   type RawBuilder,
-  type RootOperationNode,
 } from "kysely";
 import type { Tables } from "./entities.ts";
 
@@ -22,42 +20,85 @@ export const query = new Kysely<Tables>({
   },
 });
 
+/** A statement that can be sent: one to be compiled, or one that is. */
+export type Sendable<Row> = RawBuilder<Row> | Compilable<Row> | CompiledQuery<Row>;
+
+/** The text of a statement and its values. */
+export function compile<Row>(statement: Sendable<Row>): CompiledQuery<Row> {
+  return "sql" in statement ? statement : statement.compile(query);
+}
+
 /**
- * Makes statements of which only the values change. Their text is put together once: that of the decisions took 18
- * microseconds each time.
- *
- * `template` has each of its arguments as a value, as often as it likes, and no other values.
+ * Makes statements of which only the values change, and compiles their text once. `template` gets each of its arguments
+ * as a value, which it may use more than once, and has no other values.
  */
 export function queryTemplate<Row, Values extends readonly unknown[]>(
-  template: (...values: Values) => Template<Row>,
+  template: (...values: Values) => RawBuilder<Row> | Compilable<Row>,
 ): (...values: Values) => CompiledQuery<Row> {
-  let compiled: Compiled<Row> | undefined;
+  let compiled: CompiledTemplate<Row> | undefined;
   return (...values) => {
-    compiled ??= compile(template, values.length);
-    return { ...compiled.query, parameters: compiled.places.map((place) => values[place]) };
+    compiled ??= compileTemplate(template, values.length);
+    return { ...compiled.query, parameters: compiled.arguments.map((index) => values[index]) };
   };
 }
 
-type Template<Row> = RawBuilder<Row> | (Compilable<Row> & { toOperationNode(): RootOperationNode });
-
-interface Compiled<Row> {
+interface CompiledTemplate<Row> {
   readonly query: CompiledQuery<Row>;
-  /** Which of the arguments each value of the statement is. */
-  readonly places: readonly number[];
+  /** The index of the argument that is each value of the statement. */
+  readonly arguments: readonly number[];
 }
 
-function compile<Row, Values extends readonly unknown[]>(
-  template: (...values: Values) => Template<Row>,
+function compileTemplate<Row, Values extends readonly unknown[]>(
+  template: (...values: Values) => RawBuilder<Row> | Compilable<Row>,
   count: number,
-): Compiled<Row> {
-  // What stands in for an argument cannot be taken for another's.
-  const standIns: unknown[] = Array.from({ length: count }, (_, place) => ({ place }));
-  const query = new PostgresQueryCompiler().compileQuery(
-    template(...(standIns as unknown as Values)).toOperationNode(),
-    createQueryId(),
-  );
-  const places = query.parameters.map((value) => standIns.indexOf(value));
-  if (places.includes(-1) || new Set(places).size !== count)
+): CompiledTemplate<Row> {
+  // Objects, so that none equals another one or a value of the template's own.
+  const placeholders: unknown[] = Array.from({ length: count }, () => ({}));
+  const compiled = compile(template(...(placeholders as unknown as Values)));
+  const indexes = compiled.parameters.map((value) => placeholders.indexOf(value));
+  if (indexes.includes(-1) || new Set(indexes).size !== count)
     throw new Error("a statement must have its arguments as its values");
-  return { query: query as CompiledQuery<Row>, places };
+  return { query: compiled, arguments: indexes };
+}
+
+/** What a statement does, for traces: none of its values, and nothing that changes from call to call. */
+export interface StatementKind {
+  /** Its keyword: `select`, `insert`, `commit`. */
+  readonly operation: string;
+  /** The tables that it names, in the order in which it does. */
+  readonly tables: readonly string[];
+}
+
+/** The tables of the service. */
+export const tables = [
+  "users",
+  "follows",
+  "blocks",
+  "mutes",
+  "privacy_settings",
+  "privacy_exceptions",
+  "service_imports",
+  "imports",
+  "signing_keys",
+  "migrations",
+] as const;
+
+/** The most kinds that are cached. There are far fewer texts: values are parameters. */
+const maxKinds = 1_000;
+const names = tables.join("|");
+const tableName = new RegExp(`\\b(?:${names})\\b`, "g");
+/** Not the lock of a row: `for update`. */
+const change = new RegExp(`\\b(insert\\s+into|update\\s+"?(?:${names})|delete\\s+from)\\b`);
+const kinds = new Map<string, StatementKind>();
+
+/** The kind of a statement, by its text. A `with` that contains a change is of the kind of that change. */
+export function statementKind(text: string): StatementKind {
+  let kind = kinds.get(text);
+  if (kind === undefined) {
+    const word = change.exec(text)?.[1] ?? (/^\s*with\b/.test(text) ? "select" : text);
+    const operation = /\w+/.exec(word)?.[0] ?? "statement";
+    kind = { operation, tables: [...new Set(text.match(tableName))] };
+    if (kinds.size < maxKinds) kinds.set(text, kind);
+  }
+  return kind;
 }

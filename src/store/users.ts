@@ -3,8 +3,8 @@ import { PrivacyError } from "../domain/errors.ts";
 import type { User, UserId } from "../domain/users.ts";
 import { eraseUser } from "./erasure.ts";
 import type { Run, SqlExecutor } from "./executor.ts";
+import { existenceName, lockExistenceShared } from "./locks.ts";
 import { query } from "./statement.ts";
-import { existenceName, lockExistenceShared } from "./user-lock.ts";
 import { toUser, type UserRow, userColumns } from "./user-row.ts";
 
 /** The users that the accounts service described. */
@@ -17,9 +17,9 @@ export class UserRepository {
 
   /** Creates users, or replaces what is known of them: all or none. The last of two with one id wins. */
   async upsert(users: readonly User[], signal?: AbortSignal): Promise<void> {
-    await this.#executor.transaction((run) => upsertUsers(run, users), signal, [
-      ...new Set(users.map(({ id }) => existenceName(id))),
-    ]);
+    await this.#executor.transaction((run) => upsertUsers(run, users), signal, {
+      names: [...new Set(users.map(({ id }) => existenceName(id)))],
+    });
   }
 
   /** Returns a user as it was upserted. Throws `USER_NOT_FOUND`. */
@@ -43,7 +43,7 @@ export class UserRepository {
 
   /** Erases a user and every row that mentions it. Deleting an unknown user changes nothing. */
   async delete(id: UserId, signal?: AbortSignal): Promise<void> {
-    await this.#executor.transaction((run) => eraseUser(run, id), signal, [existenceName(id)]);
+    await this.#executor.transaction((run) => eraseUser(run, id), signal, { names: [existenceName(id)] });
   }
 
   /** Tells whether there is no user at all. */

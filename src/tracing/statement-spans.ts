@@ -7,7 +7,7 @@ import {
   trace,
 } from "@opentelemetry/api";
 import type { StatementTracer } from "../store/executor.ts";
-import type { StatementKind } from "../store/statement-kind.ts";
+import type { StatementKind } from "../store/statement.ts";
 import { type Active, type ActiveSpans, serverAddress } from "./call-spans.ts";
 
 /** As many links as a span keeps. */

@@ -112,7 +112,7 @@ describe("the traces", function () {
       const statements = childrenOf(blocked);
       expect(statements.map(({ name }) => name)).to.eql([
         "begin",
-        ...(url === undefined ? [] : ["set"]),
+        "set",
         "select",
         "insert users privacy_settings blocks follows",
         "commit",

@@ -25,7 +25,6 @@ describe("the mapping of driver errors", () => {
     "Client has encountered a connection error and is not queryable",
     "Client was closed and is not queryable",
     "Cannot use a pool after calling end on the pool",
-    "driver has already been destroyed",
     "PGlite is closed",
   ].map((message) => driverError({ message }));
 

@@ -166,8 +166,8 @@ describe("a change whose outcome is unknown", function () {
   /** Opens a database whose backends are known by a name, and which has a connection for each change. */
   async function openVictim(hasBreaker = true): Promise<void> {
     const name = unknownId();
-    const patience = { burstMs: 60_000, standingMs: 60_000 };
-    victim = databaseOn(await openPostgresql(connectingAs(server.url, name), () => {}, { patience }));
+    const poolLimits = { acquireTimeoutMs: 60_000 };
+    victim = databaseOn(await openPostgresql(connectingAs(server.url, name), () => {}, { poolLimits }));
     isPresent = true;
     if (hasBreaker) {
       victim.watch((present) => {

@@ -23,8 +23,8 @@ describe("waiting for a lock", function () {
 
   beforeEach(async () => {
     [ann, bob] = await store().newUsers(2);
-    const patience = { burstMs: hourMs, standingMs: hourMs };
-    other = testStore(await openPostgresql(withParameters(store().url, patient), () => {}, { patience }));
+    const poolLimits = { acquireTimeoutMs: hourMs };
+    other = testStore(await openPostgresql(withParameters(store().url, patient), () => {}, { poolLimits }));
   });
   afterEach(async () => {
     await store().admin.query("rollback");

@@ -1,14 +1,16 @@
 import { expect } from "chai";
+import { CompiledQuery } from "kysely";
 import pg from "pg";
-import { PreparedClient } from "../../src/store/prepared-client.ts";
-import { StatementNames } from "../../src/store/statement-names.ts";
+import { ConnectionTarget } from "../../src/store/connection-target.ts";
+import { parseDatabaseUrl } from "../../src/store/database-url.ts";
+import { type PgConnection, PgPool, StatementNames } from "../../src/store/pg-pool.ts";
 import { postgresUrl } from "../support/cluster.ts";
 import { type PgBouncer, startPgBouncer } from "../support/pgbouncer.ts";
 import { programOrSkip } from "../support/programs.ts";
 
 describe("prepared statements behind PgBouncer in transaction mode", () => {
   let pooler: PgBouncer;
-  const clients: pg.Client[] = [];
+  const opened: (() => Promise<void>)[] = [];
 
   before(async function () {
     const program = programOrSkip(this, "pgbouncer");
@@ -16,14 +18,23 @@ describe("prepared statements behind PgBouncer in transaction mode", () => {
     pooler = await startPgBouncer({ program, mode: "transaction", url });
   });
   afterEach(async () => {
-    for (const client of clients.splice(0)) await client.end();
+    for (const close of opened.splice(0)) await close();
   });
   after(() => pooler?.stop());
 
-  async function connected<Client extends pg.Client>(client: Client): Promise<Client> {
-    clients.push(client);
-    await client.connect();
-    return client;
+  /** A connection of the service to the pooler. */
+  async function connect(statementNames: StatementNames): Promise<PgConnection> {
+    const pool = new PgPool({
+      ...{ name: "lone", maxConnections: 1, acquireTimeoutMs: 1_000, maxWaiting: 0 },
+      target: new ConnectionTarget(parseDatabaseUrl(pooler.url), () => {}),
+      ...{ client: {}, statementNames, log: () => {} },
+    });
+    const connection = await pool.acquire();
+    opened.push(() => {
+      pool.release(connection);
+      return pool.close();
+    });
+    return connection;
   }
 
   interface Stored {
@@ -33,14 +44,14 @@ describe("prepared statements behind PgBouncer in transaction mode", () => {
 
   /** Stores as two clients do, in turns on two connections to the server; returns what was acknowledged and stored. */
   async function store(name: string, names: () => StatementNames) {
-    const client = () =>
-      connected(new PreparedClient({ connectionString: pooler.url, statementNames: names() }) as pg.Client);
-    const [blocking, muting] = [await client(), await client()];
-    const holder = await connected(new pg.Client(pooler.url));
+    const [blocking, muting] = [await connect(names()), await connect(names())];
+    const holder = new pg.Client(pooler.url);
+    await holder.connect();
+    opened.push(() => holder.end());
     await holder.query(`create table ${name} (kind text, target int)`);
     const acknowledged: Stored[] = [];
-    const add = (client: pg.Client, kind: string, target: number) =>
-      client.query(`insert into ${name} values ('${kind}', $1)`, [target]).then(
+    const add = (connection: PgConnection, kind: string, target: number) =>
+      connection.query(CompiledQuery.raw(`insert into ${name} values ('${kind}', $1)`, [target])).then(
         () => acknowledged.push({ kind, target }),
         () => {},
       );

@@ -44,7 +44,7 @@ for (const mode of ["session", "transaction"] as const) {
       openPostgresql(url, () => {}, {
         preparedStatements: mode === "session",
         warn: (message) => into.push(message),
-        patience: { burstMs: 60_000, standingMs: 60_000 },
+        poolLimits: { acquireTimeoutMs: 60_000 },
       });
     const check = () =>
       store.relationshipFacts.read([

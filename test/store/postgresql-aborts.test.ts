@@ -84,8 +84,8 @@ describe("aborts on PostgreSQL", () => {
   });
 
   it("end the wait for a connection of the pool", async () => {
-    const patience = { burstMs: 60_000, standingMs: 60_000 };
-    const backend = await openPostgresql(store().url, () => {}, { patience });
+    const poolLimits = { acquireTimeoutMs: 60_000 };
+    const backend = await openPostgresql(store().url, () => {}, { poolLimits });
     const other = testStore(backend);
     const holding = new AbortController();
     const holders = others.map(() => backend.executor.read(sql`select pg_sleep(60)`, holding.signal));

@@ -3,9 +3,8 @@ import { type RawBuilder, sql } from "kysely";
 import type { PrivacyError } from "../../src/domain/errors.ts";
 import type { UserId } from "../../src/domain/users.ts";
 import type { Backend } from "../../src/store/backend.ts";
-import type { Run, SqlExecutor } from "../../src/store/executor.ts";
+import { type Run, retry, type SqlExecutor } from "../../src/store/executor.ts";
 import { openPostgresql } from "../../src/store/postgresql.ts";
-import { retrying } from "../../src/store/retry.ts";
 import { until } from "../support/until.ts";
 import { onPostgresql } from "./suite/postgresql.ts";
 import { failureOf, tally, unknownId } from "./suite/store.ts";
@@ -271,7 +270,7 @@ describe("retries on PostgreSQL", () => {
       setImmediate(() => controller.abort());
       return Promise.reject(new Error("passes"));
     };
-    await failureOf(retrying(step, () => true, controller.signal));
+    await failureOf(retry(step, () => true, controller.signal));
     expect(steps).to.equal(1);
   });
 

@@ -12,7 +12,7 @@ const serviceRole = "privacy_control_service";
 const denied = "42501";
 
 /** A busy machine must not refuse what the suite asks for at once. */
-const patience = { burstMs: 60_000, standingMs: 60_000 };
+const poolLimits = { acquireTimeoutMs: 60_000 };
 
 describe("the roles of deploy/sql/roles.sql", () => {
   // A server of its own: roles belong to all of its databases.
@@ -30,7 +30,7 @@ describe("the roles of deploy/sql/roles.sql", () => {
     // The suite looks past the store's methods, and migrates, with rights that the service lacks.
     const { migrate, query: past } = owner;
     store = {
-      ...testStore(await openPostgresql(roles.service, () => {}, { patience })),
+      ...testStore(await openPostgresql(roles.service, () => {}, { poolLimits })),
       migrate,
       query: past,
     };

@@ -227,14 +227,23 @@ export const mutants = {
   /** A late statement takes effect by itself. */
   "changes outside of transactions": {
     replacements: [
-      replace<typeof import("../../../src/store/statement.ts")>("src/store/statement.ts", {
-        queryTemplate: (original) => (build) => {
-          const make = original(build);
-          return (...values) => {
-            const query = make(...values);
-            return query.sql.startsWith("begin ") ? { ...query, sql: "select 1" } : query;
-          };
-        },
+      replace<typeof import("../../../src/store/connection.ts")>("src/store/connection.ts", {
+        withConnection:
+          (original) =>
+          (pool, work, ...rest) =>
+            original(
+              pool,
+              ({ connection, ...use }) =>
+                work({
+                  ...use,
+                  connection: {
+                    query: (statement) => connection.query(statement),
+                    execute: (text) => connection.execute(text.replace(/^begin[^;]*/, "select 1")),
+                    cancel: () => connection.cancel(),
+                  },
+                }),
+              ...rest,
+            ),
       }),
     ],
   },
@@ -254,10 +263,10 @@ export const mutants = {
   /** Keeps the connections to a server that was replaced. */
   stale: {
     replacements: [
-      replace<typeof import("../../../src/store/pooled-connection.ts")>("src/store/pooled-connection.ts", {
-        PooledConnection: (original) =>
+      replace<typeof import("../../../src/store/pg-pool.ts")>("src/store/pg-pool.ts", {
+        PgPool: (original) =>
           class extends original {
-            override close = () => {};
+            override closeConnections = () => {};
           },
       }),
     ],

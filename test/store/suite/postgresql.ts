@@ -33,8 +33,8 @@ export function onPostgresql(): () => PostgresStore {
 /** Opens a store, with or without its tables. */
 export async function openPostgresStore(url: string): Promise<PostgresStore> {
   // A busy machine must not refuse what the suite asks for at once.
-  const patience = { burstMs: 60_000, standingMs: 60_000 };
-  const store = testStore(await openPostgresql(url, () => {}, { patience }));
+  const poolLimits = { acquireTimeoutMs: 60_000 };
+  const store = testStore(await openPostgresql(url, () => {}, { poolLimits }));
   const admin = new pg.Client({ connectionString: url });
   await admin.connect();
   // Apart from the other: within a transaction the server shows the activity of its beginning.

@@ -1,6 +1,6 @@
 import { expect } from "chai";
 import { ormOptions } from "../../../src/store/orm-options.ts";
-import { statementKind, tables } from "../../../src/store/statement-kind.ts";
+import { statementKind, tables } from "../../../src/store/statement.ts";
 
 describe("the kind of a statement", () => {
   it("knows every table", () => {

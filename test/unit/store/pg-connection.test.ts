@@ -2,39 +2,46 @@ import { expect } from "chai";
 import { CompiledQuery } from "kysely";
 import type pg from "pg";
 import { boundedCancel, type CancelOutcome } from "../../../src/store/cancel-request.ts";
-import { type PooledClient, PooledConnection } from "../../../src/store/pooled-connection.ts";
+import { PgConnection } from "../../../src/store/pg-pool.ts";
 
 const query = CompiledQuery.raw("select 1");
 
-describe("a connection of a pool", () => {
+describe("a PostgreSQL connection of a pool", () => {
   let statement: PromiseWithResolvers<never>;
   let cancellations: number;
   /** What a cancellation does, and its outcome. */
   let onCancel: () => Promise<CancelOutcome>;
   let destroyed: boolean[];
-  let open: (expiresAt?: number) => PooledConnection;
-  let connection: PooledConnection;
+  let transactionStatus: string;
+  let open: (expiresAt?: number) => PgConnection;
+  let connection: PgConnection;
 
   beforeEach(() => {
     statement = Promise.withResolvers();
     cancellations = 0;
     onCancel = async () => "handled";
     destroyed = [];
+    transactionStatus = "I";
     const client = {
-      query: () => statement.promise,
+      query: (_query: unknown, done: (failure: unknown) => void) => {
+        statement.promise.catch(done);
+      },
+      getTransactionStatus: () => transactionStatus,
+      end: async () => {},
       release: (destroy: boolean) => {
         destroyed.push(destroy);
       },
     };
     open = (expiresAt = Number.POSITIVE_INFINITY) =>
-      new PooledConnection(
-        client as unknown as PooledClient,
-        () => {
+      new PgConnection(client as unknown as pg.PoolClient, {
+        cancel: () => {
           cancellations++;
           return onCancel();
         },
-        { server: "1", openedAt: 0, expiresAt },
-      );
+        statementNames: undefined,
+        origin: { server: "1", openedAt: 0 },
+        expiresAt,
+      });
     connection = open();
   });
 
@@ -46,8 +53,8 @@ describe("a connection of a pool", () => {
       statement.reject(cancelled);
       return "handled";
     };
-    const result = failureOf(connection.executeQuery(query));
-    await connection.cancelRunning();
+    const result = failureOf(connection.query(query));
+    await connection.cancel();
     expect(await result).to.equal(cancelled);
     expect(cancellations).to.equal(1);
     connection.release();
@@ -61,8 +68,8 @@ describe("a connection of a pool", () => {
       statement.reject(new Error("cancelled"));
       return "handled";
     };
-    const result = failureOf(connection.executeQuery(query));
-    await connection.cancelRunning();
+    const result = failureOf(connection.query(query));
+    await connection.cancel();
     await result;
     expect(cancellations).to.equal(3);
     connection.release();
@@ -87,19 +94,19 @@ describe("a connection of a pool", () => {
   });
 
   it("has nothing cancelled when nothing runs any more", async () => {
-    const result = failureOf(connection.executeQuery(query));
+    const result = failureOf(connection.query(query));
     statement.reject(new Error("too late"));
     await result;
-    await connection.cancelRunning();
+    await connection.cancel();
     expect(cancellations).to.equal(0);
   });
 
   it("is not used again while the outcome of a cancellation is open, though the statement has ended", async () => {
     const outcome = Promise.withResolvers<CancelOutcome>();
     onCancel = () => outcome.promise;
-    const result = failureOf(connection.executeQuery(query));
+    const result = failureOf(connection.query(query));
     let isFree = false;
-    const cancelling = connection.cancelRunning().then(() => {
+    const cancelling = connection.cancel().then(() => {
       isFree = true;
     });
     statement.reject(new Error("ended by itself"));
@@ -107,6 +114,14 @@ describe("a connection of a pool", () => {
     expect(isFree).to.equal(false);
     outcome.resolve("handled");
     await cancelling;
+  });
+
+  it("is closed when it is released in a transaction", () => {
+    for (const status of ["T", "E", "I"]) {
+      transactionStatus = status;
+      open().release();
+    }
+    expect(destroyed).to.eql([true, true, false]);
   });
 
   it("is closed when it is released after its maximum age", () => {
@@ -120,8 +135,8 @@ describe("a connection of a pool", () => {
       statement.reject(new Error("ended by itself"));
       return "unknown";
     };
-    const result = failureOf(connection.executeQuery(query));
-    await connection.cancelRunning();
+    const result = failureOf(connection.query(query));
+    await connection.cancel();
     await result;
     connection.release();
     expect(destroyed).to.eql([true]);

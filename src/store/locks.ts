@@ -1,9 +1,31 @@
-import { type CompiledQuery, sql } from "kysely";
+import { type CompiledQuery, type RawBuilder, sql } from "kysely";
 import type { UserId } from "../domain/users.ts";
-import type { Run } from "./executor.ts";
 import { queryTemplate } from "./statement.ts";
+import type { Locks, Run } from "./transaction.ts";
 
-/** The lock key of a change that creates, replaces or erases a user. */
+/** The lock of a pair of users, in either order. A transaction has it before its first statement. */
+export function pairLock(a: UserId, b: UserId): Locks {
+  const name = pairName(a, b);
+  return { names: [name], advisory: name };
+}
+
+/**
+ * Locks many pairs as `pairLock` locks one, in the one order that lets no two transactions wait for each other. It has
+ * to be a statement of its own, before those that it protects: what a statement reads is fixed before it takes a lock.
+ * At most 1,000 pairs: every lock takes a slot in a table that all connections share.
+ */
+export function lockPairs(pairs: readonly (readonly [UserId, UserId])[]): RawBuilder<unknown> {
+  const names = pairs.map(([a, b]) => pairName(a, b));
+  return sql`
+    select pg_advisory_xact_lock(key)
+    from (select distinct hashtextextended(name, 0) as key from unnest(${names}::text[]) as name order by key) keys`;
+}
+
+function pairName(a: UserId, b: UserId): string {
+  return a < b ? `${a}:${b}` : `${b}:${a}`;
+}
+
+/** The name of the lock that a change takes which creates, replaces or erases a user. */
 export function existenceName(id: UserId): string {
   return `user:${id}`;
 }
