@@ -2,10 +2,10 @@ import type { Logger } from "pino";
 import { ErrorReasonSchema } from "../gen/nexgate/privacy/v1/error_reason_pb.ts";
 import { CallPipeline } from "./call/pipeline.ts";
 import type { Service } from "./call/service.ts";
-import { makeGates } from "./composition/gates.ts";
+import { createAuth } from "./composition/auth.ts";
 import { Lifecycle } from "./composition/lifecycle.ts";
-import { prepare } from "./composition/prepare.ts";
-import { makeServices, serviceNames } from "./composition/services.ts";
+import { createServices, serviceNames } from "./composition/services.ts";
+import { prepareDatabase } from "./composition/start-checks.ts";
 import type { Config } from "./config/config.ts";
 import { healthService } from "./grpc/health.ts";
 import { reflectionServices } from "./grpc/reflection.ts";
@@ -45,25 +45,36 @@ const adminGraceMs = 500;
 
 interface AppOptions {
   readonly log: Logger;
-  /** The secret that stands in for a configured key, in development. */
+  /** The secret that replaces a configured key in development. */
   readonly developmentSecret?: string | undefined;
-  /** Opens the store; a test may put something in its way. */
+  /** Opens the store. Tests inject faults by it. */
   readonly open?: typeof openDatabase;
-  /** Served on the internal listener beside its own. */
+  /** Further services of the internal listener. */
   readonly furtherServices?: readonly Service[];
 }
 
-/** Opens the database, prepares it, and starts the listeners. Rejects, with nothing left open, when a part fails. */
+/**
+ * Creates the parts of the service from the database up, starts them, and returns what stops them. Rejects, with nothing
+ * left open, when a part fails.
+ */
 export async function startApp(
   config: Config,
   { log, developmentSecret, furtherServices = [], open = openDatabase }: AppOptions,
 ): Promise<App> {
-  await using parts = new AsyncDisposableStack();
+  /** What outlives the listeners. It is closed in the opposite order. */
+  await using resources = new AsyncDisposableStack();
+  /** What a failed start must close. A running service closes its listeners gracefully. */
+  await using opened = new AsyncDisposableStack();
+
+  // What the other parts report to.
   const metrics = new Metrics();
   const tracing = await openTracing(config, log);
-  parts.defer(() => tracing?.stop());
+  resources.defer(() => tracing?.stop());
+  const lifecycle = new Lifecycle(serviceNames);
+
+  // The files and the database that the service depends on.
   const certificates = config.tls && (await Certificates.open(config.tls, { log }));
-  parts.defer(() => certificates?.close());
+  resources.defer(() => certificates?.close());
   const database = await open({
     ...config.database,
     log: (message) => log.debug(message),
@@ -72,51 +83,53 @@ export async function startApp(
     onWait: metrics.waitedForConnection,
     tracer: tracing?.statements,
   });
-  parts.defer(() => database.close());
-  const withDemoData = developmentSecret !== undefined;
-  const signingKey = await prepare(database, { production: config.production, withDemoData });
-
-  const lifecycle = new Lifecycle(serviceNames);
-  const { stopping, shutdown: shutdownSignal } = lifecycle;
-  const services = makeServices({ database, signingKey, log, metrics, tracing, stopping });
-  const internalServices = [services.privacyControl, services.graph, services.access, ...furtherServices];
-  const gates = makeGates(config, {
+  resources.defer(() => database.close());
+  const signingKey = await prepareDatabase(database, {
+    production: config.production,
+    withDemoData: developmentSecret !== undefined,
+  });
+  const auth = createAuth(config, {
     log,
     developmentSecret,
     onKeys: (available) => lifecycle.setAvailable("keys", available),
   });
-  parts.defer(() => gates.close());
+  resources.defer(() => auth.close());
 
+  // The services, and the pipeline of calls of each listener.
+  const { stopping, shutdown: shutdownSignal } = lifecycle;
+  const services = createServices({ database, signingKey, log, metrics, tracing, stopping });
+  const internalServices = [services.privacyControl, services.graph, services.access, ...furtherServices];
   const common = {
     log,
-    takeSlots: gates.takeSlots,
+    takeSlots: auth.takeSlots,
     observer: metrics.calls,
     ...(tracing && { tracer: tracing.calls }),
     shutdownSignal,
   };
   const publicCalls = new CallPipeline({
     ...common,
+    ...auth.users,
     // Rejected before authentication, where a rejection costs least.
     services: [{ ...services.privacyControl, isOverloaded: () => database.isSaturated() }],
-    ...gates.users,
     limiter: new AdaptiveConcurrencyLimiter(config.maxInFlight.publicCalls, log),
   });
   const files = internalServices.map(({ desc }) => desc.file);
   const internalCalls = new CallPipeline({
     ...common,
+    ...auth.services,
     services: [
       ...internalServices,
       healthService(lifecycle.health),
       ...(config.reflection ? reflectionServices(files, stopping) : []),
     ],
-    ...gates.services,
-    // Apart from the public ones, which must not take the place of other services' decisions.
+    // A limit of its own, so that public calls cannot use up that of other services' decisions.
     limiter: new AdaptiveConcurrencyLimiter(config.maxInFlight.internalCalls, log),
   });
 
-  // Asks the database nothing: a probe must not wait for a connection that calls have taken.
-  const ready = () => lifecycle.ready && gates.keysAvailable();
+  // The listeners.
   const rest = createRestGateway({ calls: publicCalls, log, maxBodyBytes: publicLimits.messageBytes });
+  // Asks the database nothing: a probe must not wait for a connection that calls have taken.
+  const ready = () => lifecycle.ready && auth.keysAvailable();
   const publicListener = await openPublicListener({
     host: config.host,
     port: config.httpPort,
@@ -132,7 +145,7 @@ export async function startApp(
     limits: { ...publicLimits, keepAliveMs: config.keepAliveMs },
     tls: certificates && { certificates, demandsClients: false },
   });
-  parts.defer(() => publicListener.close(0));
+  opened.defer(() => publicListener.close(0));
   const internalListener = await openInternalListener({
     host: config.host,
     port: config.grpcPort,
@@ -142,7 +155,7 @@ export async function startApp(
     limits: { ...internalLimits, keepAliveMs: config.keepAliveMs },
     tls: certificates && { certificates, demandsClients: certificates.demandsClients },
   });
-  parts.defer(() => internalListener.close(0));
+  opened.defer(() => internalListener.close(0));
 
   metrics.showPools(() => database.pools());
   metrics.showListeners({ public: publicListener, internal: internalListener });
@@ -155,9 +168,12 @@ export async function startApp(
     renderFailure,
     log,
   });
-  parts.move();
+
+  // Nothing can fail from here on.
+  opened.move();
+  const running = resources.move();
   database.watch((present) => {
-    log.warn(present ? "the database is back" : "the database is away");
+    log.warn(present ? "the database is available again" : "the database is unavailable");
     lifecycle.setAvailable("database", present);
   });
 
@@ -170,18 +186,15 @@ export async function startApp(
     retire: () => lifecycle.retire(),
     async stop(graceMs) {
       const cutOff = await lifecycle.close([publicListener, internalListener], graceMs);
-      certificates?.close();
-      gates.close();
-      await database.close();
-      await tracing?.stop();
-      // Last, so that the end can be watched.
+      await running.disposeAsync();
+      // Last, so that the shutdown can be watched.
       await adminListener.close(adminGraceMs);
       return cutOff;
     },
   };
 }
 
-/** Traces, where they have somewhere to go; OpenTelemetry is not loaded else. */
+/** Starts tracing where it is configured. OpenTelemetry's SDK is not loaded otherwise. */
 async function openTracing({ tracing, database }: Config, log: Logger): Promise<Tracing | undefined> {
   if (tracing === undefined) return undefined;
   return (await import("./tracing/tracing.ts")).startTracing({ ...tracing, databaseUrl: database.url }, log);

@@ -1,6 +1,6 @@
 import { type App, startApp } from "./app.ts";
 import { runCommand } from "./command.ts";
-import { assertPortsAvailable } from "./composition/ports.ts";
+import { assertPortsAvailable } from "./composition/start-checks.ts";
 import { effectiveVariables, likelyTypos, readConfig } from "./config/config.ts";
 import { ignoredValues } from "./config/tracing.ts";
 import { startText } from "./development/start-text.ts";

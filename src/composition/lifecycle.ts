@@ -2,13 +2,13 @@ import { PrivacyError } from "../domain/errors.ts";
 import { HealthState } from "../grpc/health.ts";
 import type { Listener } from "../http/listen.ts";
 
-/** How long calls that are cut off may take to say so. */
-const lastWordsMs = 500;
+/** How long a call that is cut off may take to answer. */
+const lastAnswerMs = 500;
 
 /** What the service needs to serve any call. */
 type Dependency = "database" | "keys";
 
-/** The end of a service, step by step, as its parts and its balancers are told of it. */
+/** Whether the service is ready for calls, and the steps of its shutdown. */
 export class Lifecycle {
   readonly health: HealthState;
   readonly #stopping = new AbortController();
@@ -20,12 +20,12 @@ export class Lifecycle {
     this.health = new HealthState(serviceNames);
   }
 
-  /** Aborts when streams that have no end of their own are to end. */
+  /** Aborts when streams without an end of their own must end. */
   get stopping(): AbortSignal {
     return this.#stopping.signal;
   }
 
-  /** Aborts when calls have had their time. */
+  /** Aborts when the time for calls in flight is over. */
   get shutdown(): AbortSignal {
     return this.#shutdown.signal;
   }
@@ -61,7 +61,7 @@ export class Lifecycle {
       cut = listeners.reduce((sum, listener) => sum + listener.unanswered(), 0);
       this.#shutdown.abort(new PrivacyError("UNAVAILABLE"));
     }, graceMs);
-    const last = graceMs + Math.min(graceMs, lastWordsMs);
+    const last = graceMs + Math.min(graceMs, lastAnswerMs);
     await Promise.all(listeners.map((listener) => listener.close(last)));
     clearTimeout(cutOff);
     return cut;

@@ -37,8 +37,8 @@ interface ServicesOptions {
   readonly stopping: AbortSignal;
 }
 
-/** Puts the handlers on the database: the service for people, and those for other services. */
-export function makeServices({ database, signingKey, log, metrics, tracing, stopping }: ServicesOptions): {
+/** Makes the services: the one for users, and those for other services. */
+export function createServices({ database, signingKey, log, metrics, tracing, stopping }: ServicesOptions): {
   privacyControl: Service;
   graph: Service;
   access: Service;

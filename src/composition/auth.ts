@@ -23,7 +23,7 @@ interface CallerSteps {
   readonly rateLimits: RateLimits;
 }
 
-interface GatesOptions {
+interface AuthOptions {
   readonly log: Logger;
   /** The secret that stands in for a configured key, in development. */
   readonly developmentSecret: string | undefined;
@@ -32,7 +32,7 @@ interface GatesOptions {
 }
 
 /** The callers of the two listeners: users on the public one, services on the internal one. */
-interface Gates {
+interface Auth {
   readonly users: CallerSteps;
   readonly services: CallerSteps;
   /** Bounds the calls in flight of each caller, on both listeners together. */
@@ -43,8 +43,8 @@ interface Gates {
   close(): void;
 }
 
-/** Makes the gates, with the limits of callers, which hold for both together. */
-export function makeGates(config: Config, options: GatesOptions): Gates {
+/** Makes the steps that authenticate and limit callers. The limits hold for both listeners together. */
+export function createAuth(config: Config, options: AuthOptions): Auth {
   const { log } = options;
   const { audience, serviceAudience, userClaim } = config.jwt;
   const remote = remoteJwks(config, options);
@@ -73,12 +73,12 @@ export function makeGates(config: Config, options: GatesOptions): Gates {
   };
 }
 
-function remoteJwks({ jwt }: Config, { log, onKeys }: GatesOptions): RemoteJwks | undefined {
+function remoteJwks({ jwt }: Config, { log, onKeys }: AuthOptions): RemoteJwks | undefined {
   if (jwt.jwksUrl === undefined) return undefined;
   return new RemoteJwks(jwt.jwksUrl, { maxStaleMs: jwt.jwksMaxStaleMs, log, onAvailable: onKeys });
 }
 
-function sharedSecret({ jwt }: Config, { developmentSecret }: GatesOptions): TokenKeys {
+function sharedSecret({ jwt }: Config, { developmentSecret }: AuthOptions): TokenKeys {
   const secret = jwt.secret ?? developmentSecret;
   if (secret === undefined) throw new Error("no key to verify tokens with");
   return { kind: "secret", secret: new TextEncoder().encode(secret) };

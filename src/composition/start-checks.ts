@@ -1,6 +1,13 @@
 import { once } from "node:events";
 import { createServer } from "node:net";
-import { StartError } from "./start-error.ts";
+import { loadDemoData } from "../development/demo-data.ts";
+import { PrivacyError } from "../domain/errors.ts";
+import type { Database } from "../store/database.ts";
+
+/** The service cannot start; the message tells the operator why. */
+class StartError extends Error {
+  override readonly name = "StartError";
+}
 
 /** The ports that a service is to open, by the variables that name them. */
 interface Ports {
@@ -11,8 +18,8 @@ interface Ports {
 }
 
 /**
- * Throws a `StartError` that names every variable whose port or address cannot be listened on. To be called first
- * at the start. The ports are free again afterwards.
+ * Throws a `StartError` that names every variable whose port or address cannot be listened on. Call it before anything
+ * else. The ports are free again afterwards.
  */
 export async function assertPortsAvailable({ host, httpPort, grpcPort, admin }: Ports): Promise<void> {
   const problems = [
@@ -47,4 +54,29 @@ async function problemOf(
   server.close();
   await once(server, "close");
   return undefined;
+}
+
+interface PrepareOptions {
+  readonly production: boolean;
+  readonly withDemoData: boolean;
+}
+
+/**
+ * Brings the schema up to date, or checks in production that it is, and returns the key of page tokens. Throws a
+ * `StartError` when the database cannot be used.
+ */
+export async function prepareDatabase(
+  database: Database,
+  { production, withDemoData }: PrepareOptions,
+): Promise<Uint8Array> {
+  try {
+    if (production) await database.assertMigrated();
+    else await database.migrate();
+    if (withDemoData) await loadDemoData(database);
+    return await database.signingKey();
+  } catch (cause) {
+    const { message } =
+      cause instanceof PrivacyError && cause.cause instanceof Error ? cause.cause : (cause as Error);
+    throw new StartError(`The database ${database.describe()} cannot be used: ${message}`, { cause });
+  }
 }
