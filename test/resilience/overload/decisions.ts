@@ -1,3 +1,4 @@
+import { setTimeout } from "node:timers/promises";
 import { create, type DescMethod, fromBinary, toBinary } from "@bufbuild/protobuf";
 import {
   AccessService,
@@ -8,7 +9,12 @@ import {
   FilterUsersRequestSchema,
   Interaction,
 } from "../../../gen/nexgate/privacy/v1/access_service_pb.ts";
-import { type GrpcRequest, type GrpcSession, grpcRequest } from "../../support/grpc-session.ts";
+import {
+  type GrpcAnswer,
+  type GrpcRequest,
+  type GrpcSession,
+  grpcRequest,
+} from "../../support/grpc-session.ts";
 import { blockedEach, callers, knownTo } from "./population.ts";
 
 /** A call with the answer that it has in calm. */
@@ -19,6 +25,9 @@ export interface Decision extends GrpcRequest {
 /** Pairs of a `BatchCheckAccess`, and candidates of a `FilterUsers`. */
 const pairs = 100;
 const candidates = 300;
+/** For a call in calm. */
+const mostTries = 50;
+const pauseMs = 100;
 /** How many different calls there are of each kind. */
 const distinct = 100;
 
@@ -40,7 +49,7 @@ export async function decisions(session: GrpcSession) {
       return toBinary(FilterUsersRequestSchema, create(FilterUsersRequestSchema, request));
     }),
   };
-  // One after the other: all at once are more than there is room for.
+  // One after the other: all at once would be rejected.
   const decided = async (calls: readonly GrpcRequest[]) => {
     const found: Decision[] = [];
     for (const call of calls) found.push(await inCalm(session, call));
@@ -70,11 +79,14 @@ function check(n: number, k: number, interaction: Interaction) {
   return create(CheckAccessRequestSchema, { viewer: viewer(n), ownerId, interaction });
 }
 
-function inCalm(session: GrpcSession, request: GrpcRequest): Promise<Decision> {
-  return new Promise((resolve, reject) =>
-    session.call(request, ({ status, reply }) => {
-      if (status === "0" && reply !== undefined) resolve({ ...request, expected: reply });
-      else reject(new Error(`a decision was answered ${status} in calm`));
-    }),
-  );
+/** Repeats a call that is unavailable: others may use the machine. */
+async function inCalm(session: GrpcSession, request: GrpcRequest): Promise<Decision> {
+  let status = "";
+  for (let tries = 0; tries < mostTries; tries++) {
+    const answer = await new Promise<GrpcAnswer>((resolve) => session.call(request, resolve));
+    status = answer.status;
+    if (status === "0" && answer.reply !== undefined) return { ...request, expected: answer.reply };
+    await setTimeout(pauseMs);
+  }
+  throw new Error(`a decision was answered ${status} in calm`);
 }
