@@ -1,16 +1,12 @@
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { sizes } from "./data/sizes.ts";
 import { specialUsers, userId } from "./data/users.ts";
 import { startDatabase } from "./harness/database.ts";
-import { type Finding, findingLine } from "./harness/findings.ts";
-import { requireTools, residentMegabytes } from "./harness/machine.ts";
+import { residentMegabytes } from "./harness/machine.ts";
 import type { Server } from "./harness/processes.ts";
-import { progress } from "./harness/progress.ts";
-import { rowsOf, tableLine } from "./harness/results.ts";
+import { type Finding, findingLine, rowsOf, tableLine } from "./harness/results.ts";
 import { measureInRounds } from "./harness/rounds.ts";
-import { readOptions } from "./options.ts";
+import { beginBenchmark } from "./options.ts";
 import { growthRows } from "./rows/growth.ts";
 import { mintServiceToken, mintUserToken, startOurs } from "./setting.ts";
 
@@ -48,12 +44,7 @@ async function readList(server: Server, user: string) {
   };
 }
 
-const options = readOptions("bench:growth", "Measures what more data cost.");
-requireTools();
-for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => process.exit(1));
-const folder = mkdtempSync(join(tmpdir(), "privacy-control-growth-"));
-process.once("exit", () => rmSync(folder, { recursive: true, force: true }));
-const say = progress();
+const { options, folder, say } = beginBenchmark("bench:growth", "Measures what more data cost.");
 
 await using parts = new AsyncDisposableStack();
 const start = async (name: string, size: typeof options.size) => {

@@ -1,11 +1,9 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import { startDatabase } from "./harness/database.ts";
-import { requireTools } from "./harness/machine.ts";
-import { progress } from "./harness/progress.ts";
 import { rowsOf, tableLine } from "./harness/results.ts";
 import { measureInRounds } from "./harness/rounds.ts";
-import { type Options, readOptions } from "./options.ts";
+import { beginBenchmark, type Program } from "./options.ts";
 import { picture } from "./picture.ts";
 import { type Report, reportOf } from "./report.ts";
 import { accessRows } from "./rows/access.ts";
@@ -15,10 +13,9 @@ import { restRows } from "./rows/rest.ts";
 import { startSetting } from "./setting.ts";
 
 /** Runs all comparisons on a database of their own, and leaves nothing behind. */
-async function run(options: Options): Promise<Report> {
-  const say = progress();
+async function run({ options, folder, say }: Program): Promise<Report> {
   await using database = await startDatabase(options.size, (what) => say(`data: ${what}`));
-  await using setting = await startSetting(database);
+  await using setting = await startSetting(database, folder);
   say("requests and their answers");
   const comparisons = [
     ...(await accessRows(setting, database.client, options.size)),
@@ -30,13 +27,12 @@ async function run(options: Options): Promise<Report> {
   return reportOf(rowsOf(comparisons, found), options, database.version);
 }
 
-const options = readOptions(
+const program = beginBenchmark(
   "bench",
   "Compares the service with programs written by hand. Takes about 20 minutes.",
 );
-requireTools();
-for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => process.exit(1));
-const report = await run(options);
+const { options } = program;
+const report = await run(program);
 console.table(report.rows.map(tableLine));
 for (const note of report.notes) console.log(note);
 if (options.output !== undefined) {

@@ -1,5 +1,9 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { readCommandLine } from "../../src/command.ts";
 import { type Size, sizes } from "./data/sizes.ts";
+import { requireTools } from "./harness/machine.ts";
 
 /** What the command line of the benchmark asks for. */
 export interface Options {
@@ -31,7 +35,7 @@ const optionsText = `Options:
  * Reads the command line of a benchmark; `defaults` come before what is given. Ends the process after `--help`. Throws
  * an `Error` for people to read.
  */
-export function readOptions(name: string, purpose: string, defaults: readonly string[] = []): Options {
+function readOptions(name: string, purpose: string, defaults: readonly string[] = []): Options {
   const args = [...defaults, ...process.argv.slice(2)];
   const usage = `Usage:\n  npm run ${name} -- [options]\n\n${purpose}\n\n${optionsText}`;
   const { values } = readCommandLine(usage, {
@@ -57,5 +61,34 @@ export function readOptions(name: string, purpose: string, defaults: readonly st
     warmUpMs: Math.min(seconds, 2) * 1_000,
     only: values.only,
     output: values.output || (values.size === "full" && values.only === "" ? "docs/benchmark" : undefined),
+  };
+}
+
+/** A benchmark under way. */
+export interface Program {
+  readonly options: Options;
+  /** A directory that is removed at the end. */
+  readonly folder: string;
+  /** Writes a line about a step, with the time since the start. */
+  say(step: string): void;
+}
+
+/** Begins a benchmark: reads its command line, and looks for the tools that it needs. */
+export function beginBenchmark(name: string, purpose: string, defaults?: readonly string[]): Program {
+  const options = readOptions(name, purpose, defaults);
+  requireTools();
+  for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => process.exit(1));
+  const folder = mkdtempSync(join(tmpdir(), "privacy-control-bench-"));
+  // Also when the run is broken off: the servers then end on their own.
+  process.once("exit", () => rmSync(folder, { recursive: true, force: true }));
+  const startedAt = performance.now();
+  return {
+    options,
+    folder,
+    say(step) {
+      const seconds = Math.round((performance.now() - startedAt) / 1_000);
+      const clock = `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`;
+      process.stderr.write(`${clock.padStart(6)}  ${step}\n`);
+    },
   };
 }

@@ -1,5 +1,3 @@
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { serviceToken, userToken } from "../../src/development/token-issuer.ts";
 import type { UserId } from "../../src/domain/users.ts";
@@ -32,7 +30,7 @@ export interface Servers {
   readonly httpEmpty: Server;
 }
 
-/** The place of a run: its servers, its tokens and a directory that goes with it. */
+/** What a run has: its servers, its tokens and a directory. */
 export interface Setting extends AsyncDisposable {
   readonly folder: string;
   readonly servers: Servers;
@@ -72,11 +70,8 @@ export function mintUserToken(id: string): Promise<string> {
 }
 
 /** Starts everything that is compared. */
-export async function startSetting({ url }: BenchDatabase): Promise<Setting> {
+export async function startSetting({ url }: BenchDatabase, folder: string): Promise<Setting> {
   await using parts = new AsyncDisposableStack();
-  const folder = mkdtempSync(join(tmpdir(), "privacy-control-bench-"));
-  // Also when the run is broken off: the servers then end by themselves.
-  process.once("exit", () => rmSync(folder, { recursive: true, force: true }));
   const owned = async (name: string, start: (log: string) => Promise<Server>) => {
     const server = await start(join(folder, `${name}.log`));
     parts.defer(() => server.stop());

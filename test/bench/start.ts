@@ -1,19 +1,17 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { AccessService } from "../../gen/nexgate/privacy/v1/access_service_pb.ts";
 import { checkCalls, mixedChecks } from "./data/questions.ts";
 import { startDatabase } from "./harness/database.ts";
-import { type Finding, findingLine } from "./harness/findings.ts";
 import { grpcLoad } from "./harness/loads.ts";
-import { onCore, requireTools, residentMegabytes, serverCore } from "./harness/machine.ts";
-import { progress } from "./harness/progress.ts";
+import { onCore, residentMegabytes, serverCore } from "./harness/machine.ts";
+import { type Finding, findingLine } from "./harness/results.ts";
 import { startFlags } from "./harness/start-flags.ts";
 import { quartiles } from "./harness/statistics.ts";
 import { packCalls } from "./load/exchanges.ts";
-import { readOptions } from "./options.ts";
+import { beginBenchmark } from "./options.ts";
 import { mintServiceToken, startOurs } from "./setting.ts";
 
 const starts = 5;
@@ -56,12 +54,10 @@ async function timeStarts(environment: Record<string, string>): Promise<number> 
   return quartiles(found).median;
 }
 
-const options = readOptions("bench:start", "Measures the start and the memory.", ["--size", "small"]);
-requireTools();
-for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => process.exit(1));
-const folder = mkdtempSync(join(tmpdir(), "privacy-control-start-"));
-process.once("exit", () => rmSync(folder, { recursive: true, force: true }));
-const say = progress();
+const { options, folder, say } = beginBenchmark("bench:start", "Measures the start and the memory.", [
+  "--size",
+  "small",
+]);
 
 say("starts on an embedded directory");
 const onEmbedded = await timeStarts({ DATA_DIR: join(folder, "data") });

@@ -3,7 +3,6 @@ import {
   type DescMessage,
   type DescMethodServerStreaming,
   type DescMethodUnary,
-  type DescService,
   fromBinary,
   type MessageInitShape,
   type MessageShape,
@@ -17,7 +16,6 @@ import {
   type ClientUnaryCall,
   credentials,
   Metadata,
-  type ServiceDefinition,
   type StatusObject,
 } from "@grpc/grpc-js";
 
@@ -31,25 +29,6 @@ const deserializer =
     fromBinary(schema, bytes);
 const pathOf = (method: DescMethodUnary | DescMethodServerStreaming) =>
   `/${method.parent.typeName}/${method.name}`;
-
-/** The unary methods of a service as a server of `@grpc/grpc-js` wants them described. */
-export function definitionOf(service: DescService): ServiceDefinition {
-  const unary = service.methods.filter((method): method is DescMethodUnary => method.methodKind === "unary");
-  return Object.fromEntries(
-    unary.map((method) => [
-      method.localName,
-      {
-        path: pathOf(method),
-        requestStream: false,
-        responseStream: false,
-        requestSerialize: serializer(method.input),
-        requestDeserialize: deserializer(method.input),
-        responseSerialize: serializer(method.output),
-        responseDeserialize: deserializer(method.output),
-      },
-    ]),
-  );
-}
 
 /** A call under way. */
 export interface StartedCall<Output extends DescMessage> {
