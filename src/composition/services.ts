@@ -9,10 +9,12 @@ import { accessHandlers } from "../service/access.ts";
 import { blockHandlers } from "../service/blocks.ts";
 import { CheckBatcher } from "../service/check-batcher.ts";
 import { exceptionHandlers } from "../service/exceptions.ts";
-import { graphHandlers } from "../service/graph.ts";
+import { followHandlers } from "../service/follows.ts";
+import { importHandlers } from "../service/imports.ts";
 import { muteHandlers } from "../service/mutes.ts";
-import { PageTokens } from "../service/page-tokens.ts";
+import { PageTokens } from "../service/pages.ts";
 import { settingHandlers } from "../service/settings.ts";
+import { userHandlers } from "../service/users.ts";
 import type { FactsQuery } from "../store/access.ts";
 import type { Database } from "../store/database.ts";
 import type { ImportName } from "../store/imports.ts";
@@ -59,10 +61,11 @@ export function createServices({ database, signingKey, log, metrics, tracing, st
       ...settingHandlers(database.settings),
       ...exceptionHandlers(database.exceptions, tokens),
     }),
-    graph: service(
-      GraphService,
-      graphHandlers(database.users, database.follows, database.imports, onProgress, stopping),
-    ),
+    graph: service(GraphService, {
+      ...userHandlers(database.users),
+      ...followHandlers(database.follows),
+      ...importHandlers(database.imports, onProgress, stopping),
+    }),
     access: service(AccessService, accessHandlers(facts), { isOverloaded: () => facts.isFull }),
   };
 }

@@ -11,7 +11,7 @@ import { PrivacyError } from "../domain/errors.ts";
 import type { UserId } from "../domain/users.ts";
 import type { FactsQuery } from "../store/access.ts";
 import type { CheckBatcher } from "./check-batcher.ts";
-import { toUserId } from "./convert.ts";
+import { toUserId } from "./proto-mapping.ts";
 
 /** A query of a request, and what its decision needs from the store. */
 interface Check extends access.AccessQuery, FactsQuery {}

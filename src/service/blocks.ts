@@ -2,10 +2,9 @@ import type { ServiceImpl } from "@connectrpc/connect";
 import type { PrivacyControlService } from "../../gen/nexgate/privacy/v1/privacy_control_service_pb.ts";
 import { PrivacyError } from "../domain/errors.ts";
 import type { BlockRepository } from "../store/blocks.ts";
-import { asActor } from "./acting.ts";
-import { fromEdgeRecord, toUserId } from "./convert.ts";
-import type { PageTokens } from "./page-tokens.ts";
-import { readPage } from "./pages.ts";
+import { withActingUser } from "./caller.ts";
+import { type PageTokens, readPage } from "./pages.ts";
+import { fromEdgeRecord, toUserId } from "./proto-mapping.ts";
 
 type Handlers = Pick<
   ServiceImpl<typeof PrivacyControlService>,
@@ -16,20 +15,20 @@ type Handlers = Pick<
 export function blockHandlers(blocks: BlockRepository, tokens: PageTokens): Handlers {
   return {
     blockUser: (request, context) =>
-      asActor(context, async (actor) => {
+      withActingUser(context, async (actor) => {
         const target = toUserId(request.userId);
         if (target === actor) throw new PrivacyError("CANNOT_BLOCK_SELF");
         return { block: fromEdgeRecord(await blocks.block(actor, target, context.signal)) };
       }),
 
     unblockUser: (request, context) =>
-      asActor(context, async (actor) => {
+      withActingUser(context, async (actor) => {
         await blocks.unblock(actor, toUserId(request.userId), context.signal);
         return {};
       }),
 
     listBlockedUsers: (request, context) =>
-      asActor(context, async (actor) => {
+      withActingUser(context, async (actor) => {
         const { records, nextPageToken } = await readPage(tokens, "blocks", actor, request, (limit, after) =>
           blocks.list(actor, limit, after, context.signal),
         );

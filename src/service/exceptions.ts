@@ -2,10 +2,9 @@ import type { ServiceImpl } from "@connectrpc/connect";
 import type { PrivacyControlService } from "../../gen/nexgate/privacy/v1/privacy_control_service_pb.ts";
 import { PrivacyError } from "../domain/errors.ts";
 import type { ExceptionRepository } from "../store/exceptions.ts";
-import { asActor } from "./acting.ts";
-import { fromUser, toSetting, toUserId } from "./convert.ts";
-import type { PageTokens } from "./page-tokens.ts";
-import { readPage } from "./pages.ts";
+import { withActingUser } from "./caller.ts";
+import { type PageTokens, readPage } from "./pages.ts";
+import { fromUser, toSetting, toUserId } from "./proto-mapping.ts";
 
 type Handlers = Pick<
   ServiceImpl<typeof PrivacyControlService>,
@@ -16,7 +15,7 @@ type Handlers = Pick<
 export function exceptionHandlers(exceptions: ExceptionRepository, tokens: PageTokens): Handlers {
   return {
     listPrivacyExceptions: (request, context) =>
-      asActor(context, async (actor) => {
+      withActingUser(context, async (actor) => {
         const setting = toSetting(request.setting);
         const { records, nextPageToken } = await readPage(
           tokens,
@@ -29,7 +28,7 @@ export function exceptionHandlers(exceptions: ExceptionRepository, tokens: PageT
       }),
 
     updatePrivacyExceptions: (request, context) =>
-      asActor(context, async (actor) => {
+      withActingUser(context, async (actor) => {
         const add = request.addUserIds.map(toUserId);
         const remove = request.removeUserIds.map(toUserId);
         const removed = new Set(remove);

@@ -2,10 +2,9 @@ import type { ServiceImpl } from "@connectrpc/connect";
 import type { PrivacyControlService } from "../../gen/nexgate/privacy/v1/privacy_control_service_pb.ts";
 import { PrivacyError } from "../domain/errors.ts";
 import type { MuteRepository } from "../store/mutes.ts";
-import { asActor } from "./acting.ts";
-import { fromEdgeRecord, toUserId } from "./convert.ts";
-import type { PageTokens } from "./page-tokens.ts";
-import { readPage } from "./pages.ts";
+import { withActingUser } from "./caller.ts";
+import { type PageTokens, readPage } from "./pages.ts";
+import { fromEdgeRecord, toUserId } from "./proto-mapping.ts";
 
 type Handlers = Pick<ServiceImpl<typeof PrivacyControlService>, "muteUser" | "unmuteUser" | "listMutedUsers">;
 
@@ -13,20 +12,20 @@ type Handlers = Pick<ServiceImpl<typeof PrivacyControlService>, "muteUser" | "un
 export function muteHandlers(mutes: MuteRepository, tokens: PageTokens): Handlers {
   return {
     muteUser: (request, context) =>
-      asActor(context, async (actor) => {
+      withActingUser(context, async (actor) => {
         const target = toUserId(request.userId);
         if (target === actor) throw new PrivacyError("CANNOT_MUTE_SELF");
         return { mute: fromEdgeRecord(await mutes.mute(actor, target, context.signal)) };
       }),
 
     unmuteUser: (request, context) =>
-      asActor(context, async (actor) => {
+      withActingUser(context, async (actor) => {
         await mutes.unmute(actor, toUserId(request.userId), context.signal);
         return {};
       }),
 
     listMutedUsers: (request, context) =>
-      asActor(context, async (actor) => {
+      withActingUser(context, async (actor) => {
         const { records, nextPageToken } = await readPage(tokens, "mutes", actor, request, (limit, after) =>
           mutes.list(actor, limit, after, context.signal),
         );

@@ -1,6 +1,52 @@
+import { createHmac, timingSafeEqual } from "node:crypto";
 import type { ListPosition } from "../domain/edges.ts";
-import type { UserId } from "../domain/users.ts";
-import type { PageTokens } from "./page-tokens.ts";
+import { PrivacyError } from "../domain/errors.ts";
+import { formatUuid, type UserId } from "../domain/users.ts";
+
+const positionBytes = 24;
+const signatureBytes = 16;
+
+/**
+ * Page tokens (AIP-158): a place in a list, signed, and bound to the user and the list that they were made for. They
+ * name a position, not a row, so they survive the row's deletion.
+ */
+export class PageTokens {
+  readonly #key: Uint8Array;
+
+  /** `key`: the secret that all instances of the service share. */
+  constructor(key: Uint8Array) {
+    this.#key = key;
+  }
+
+  /** Makes the token of the page that comes after a position. */
+  write(list: string, owner: UserId, { createdAt, id }: ListPosition): string {
+    const position = Buffer.alloc(positionBytes);
+    position.writeBigInt64BE(createdAt);
+    position.write(id.replaceAll("-", ""), 8, "hex");
+    return Buffer.concat([position, this.#sign(list, owner, position)]).toString("base64url");
+  }
+
+  /** Reads a token; undefined for the empty one of a first page. Throws `INVALID_PAGE_TOKEN` for any other's. */
+  read(list: string, owner: UserId, token: string): ListPosition | undefined {
+    if (token === "") return undefined;
+    const bytes = Buffer.from(token, "base64url");
+    const position = bytes.subarray(0, positionBytes);
+    const signature = bytes.subarray(positionBytes);
+    // Node's decoder passes over what is not base64url: only the one canonical spelling is a token.
+    const canonical =
+      bytes.length === positionBytes + signatureBytes && bytes.toString("base64url") === token;
+    if (!canonical || !timingSafeEqual(signature, this.#sign(list, owner, position))) {
+      throw new PrivacyError("INVALID_PAGE_TOKEN");
+    }
+    const id = formatUuid(position.toString("hex", 8));
+    return { createdAt: position.readBigInt64BE(), id };
+  }
+
+  #sign(list: string, owner: UserId, position: Uint8Array): Uint8Array {
+    const mac = createHmac("sha256", this.#key).update(`${list}\n${owner}\n`).update(position);
+    return mac.digest().subarray(0, signatureBytes);
+  }
+}
 
 const defaultPageSize = 50;
 const maxPageSize = 1_000;

@@ -1,6 +1,6 @@
 import type pg from "pg";
 import { AccessService } from "../../../gen/nexgate/privacy/v1/access_service_pb.ts";
-import { PageTokens } from "../../../src/service/page-tokens.ts";
+import { PageTokens } from "../../../src/service/pages.ts";
 import { candidates, checkCalls, mixedChecks } from "../data/questions.ts";
 import type { Size } from "../data/sizes.ts";
 import { specialUsers, userId } from "../data/users.ts";

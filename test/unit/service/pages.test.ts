@@ -2,7 +2,7 @@ import { expect } from "chai";
 import fc from "fast-check";
 import { PrivacyError } from "../../../src/domain/errors.ts";
 import type { UserId } from "../../../src/domain/users.ts";
-import { PageTokens } from "../../../src/service/page-tokens.ts";
+import { PageTokens } from "../../../src/service/pages.ts";
 
 const tokens = new PageTokens(Buffer.alloc(32, 7));
 const owner = "a11ce000-0000-4000-8000-000000000001" as UserId;

@@ -5,10 +5,13 @@ import { PrivacyError, UnknownActorError } from "../domain/errors.ts";
 import type { UserId } from "../domain/users.ts";
 
 /**
- * Runs an operation for the acting user of a call. When the store finds no such user, the caller is told what its
- * way of naming the user asks for.
+ * Runs an operation for the acting user of a call. When the store does not know that user, the error depends on how the
+ * call names the user: by its token, or in the metadata of a service.
  */
-export async function asActor<T>(context: HandlerContext, run: (actor: UserId) => Promise<T>): Promise<T> {
+export async function withActingUser<T>(
+  context: HandlerContext,
+  run: (actor: UserId) => Promise<T>,
+): Promise<T> {
   const actor = context.values.get(actorKey);
   if (actor === undefined) throw new Error(`${context.method} is served without an acting user`);
   try {

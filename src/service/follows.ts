@@ -1,0 +1,29 @@
+import type { ServiceImpl } from "@connectrpc/connect";
+import type { GraphService } from "../../gen/nexgate/privacy/v1/graph_service_pb.ts";
+import { PrivacyError } from "../domain/errors.ts";
+import type { FollowRepository } from "../store/follows.ts";
+import { toUserId } from "./proto-mapping.ts";
+
+type Handlers = Pick<ServiceImpl<typeof GraphService>, "followUser" | "unfollowUser" | "getRelationship">;
+
+/** Keeps follows in step with the service that owns them, and reads relationships. */
+export function followHandlers(follows: FollowRepository): Handlers {
+  return {
+    async followUser(request, { signal }) {
+      const follower = toUserId(request.followerId);
+      const followee = toUserId(request.followeeId);
+      if (follower === followee) throw new PrivacyError("CANNOT_FOLLOW_SELF");
+      await follows.follow(follower, followee, signal);
+      return {};
+    },
+
+    async unfollowUser(request, { signal }) {
+      await follows.unfollow(toUserId(request.followerId), toUserId(request.followeeId), signal);
+      return {};
+    },
+
+    getRelationship(request, { signal }) {
+      return follows.relationship(toUserId(request.userId), toUserId(request.otherUserId), signal);
+    },
+  };
+}

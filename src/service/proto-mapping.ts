@@ -1,0 +1,92 @@
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import {
+  Audience,
+  type BlockSchema,
+  type MuteSchema,
+  PrivacySetting,
+  PrivacySettingsSchema,
+  type UserSchema,
+} from "../../gen/nexgate/privacy/v1/resources_pb.ts";
+import type { EdgeRecord } from "../domain/edges.ts";
+import { PrivacyError } from "../domain/errors.ts";
+import * as settings from "../domain/settings.ts";
+import type { User, UserId } from "../domain/users.ts";
+
+const microsPerSecond = 1_000_000n;
+const nanosPerMicro = 1_000;
+
+const upperCase = /[A-F]/;
+
+/** Reads a user id of a validated request: a UUID in either case. */
+export function toUserId(text: string): UserId {
+  // V8 copies even what is in lower case already: a large call would keep all of its ids twice.
+  return (upperCase.test(text) ? text.toLowerCase() : text) as UserId;
+}
+
+/** The `User` message of a user. */
+export function fromUser(user: User): MessageInitShape<typeof UserSchema> {
+  return { ...user, profilePictureUrls: [...user.profilePictureUrls] };
+}
+
+/** The `Block` or `Mute` message of a record: both have the same fields. */
+export function fromEdgeRecord(
+  record: EdgeRecord,
+): MessageInitShape<typeof BlockSchema> & MessageInitShape<typeof MuteSchema> {
+  // BigInt's remainder has the sign of the dividend, but a Timestamp counts its fraction forwards before 1970 too.
+  const fraction = ((record.createdAt % microsPerSecond) + microsPerSecond) % microsPerSecond;
+  return {
+    id: record.id,
+    user: fromUser(record.user),
+    createdAt: {
+      seconds: (record.createdAt - fraction) / microsPerSecond,
+      nanos: Number(fraction) * nanosPerMicro,
+    },
+  };
+}
+
+// The values of the definition have the names of the domain in upper case.
+const settingValues = settings.mapSettings((name) => PrivacySetting[upper(name)]);
+const settingNames = new Map<PrivacySetting, settings.PrivacySetting>(
+  settings.privacySettings.map((name) => [settingValues[name], name]),
+);
+const audienceNames = new Map<Audience, settings.Audience>(
+  settings.audiences.map((name) => [fromAudience(name), name]),
+);
+
+/** The fields of the `PrivacySettings` message, which have the names of the domain. */
+const settingFields = settings.mapSettings((name) => {
+  const field = PrivacySettingsSchema.fields.find((candidate) => candidate.name === name);
+  if (field === undefined) throw new Error(`PrivacySettings lacks the field ${name}`);
+  return field.localName;
+});
+
+/** Reads a setting of a validated request. */
+export function toSetting(value: PrivacySetting): settings.PrivacySetting {
+  const name = settingNames.get(value);
+  if (name === undefined) throw new PrivacyError("INVALID_REQUEST");
+  return name;
+}
+
+/** Reads an audience of a validated request. */
+export function toAudience(value: Audience): settings.Audience {
+  const name = audienceNames.get(value);
+  if (name === undefined) throw new PrivacyError("INVALID_REQUEST");
+  return name;
+}
+
+/** The `PrivacySettings` message of the chosen audiences. */
+export function fromSettings(
+  chosen: Record<settings.PrivacySetting, settings.Audience>,
+): MessageInitShape<typeof PrivacySettingsSchema> {
+  return Object.fromEntries(
+    settings.privacySettings.map((name) => [settingFields[name], fromAudience(chosen[name])]),
+  );
+}
+
+function fromAudience(name: settings.Audience): Audience {
+  return Audience[upper(name)];
+}
+
+function upper<Name extends string>(name: Name): Uppercase<Name> {
+  return name.toUpperCase() as Uppercase<Name>;
+}
