@@ -9,13 +9,11 @@ import type { CallPipeline, Transport, Write } from "../call/pipeline.ts";
 import { pathPrefixHeader } from "../call/request-headers.ts";
 import type { UnaryEndpoint } from "../call/service.ts";
 import { breakOff, type HttpRequest, type HttpResponse } from "../http/plain-responses.ts";
-import { readJsonBody } from "./body.ts";
-import { entityTag, namesTag } from "./entity-tag.ts";
 import { errorReasonHeader, failureOf } from "./failure.ts";
-import { allPages, completePageSize, nextTokenOf, setField } from "./list.ts";
-import { nextPageLink } from "./next-page.ts";
-import { begin, encode, send, sendHead, sendNotModified, write } from "./respond.ts";
-import type { Match } from "./route-table.ts";
+import { allPages, completePageSize, nextPageLink, nextTokenOf, setField } from "./list.ts";
+import { readJsonBody } from "./request-body.ts";
+import { begin, encode, entityTag, matchesTag, send, sendHead, sendNotModified, write } from "./respond.ts";
+import type { Match } from "./routes.ts";
 
 /** What all calls of a gateway share. */
 interface CallSettings {
@@ -27,7 +25,7 @@ interface CallSettings {
 }
 
 /** A request that has found its route, and its answer. */
-export interface Exchange extends CallSettings, Match {
+export interface RestCall extends CallSettings, Match {
   readonly query: string;
   readonly request: HttpRequest;
   readonly response: HttpResponse;
@@ -41,13 +39,13 @@ const busy = failureOf(undefined, busyError);
 const busyHeaders = [...busyError.metadata, [errorReasonHeader, busy.reason] as const];
 
 /** Runs the call of a request, and answers it. */
-export async function answerCall(exchange: Exchange): Promise<void> {
-  await exchange.calls.run(exchange.route.endpoint, new RestTransport(exchange));
+export async function answerCall(call: RestCall): Promise<void> {
+  await call.calls.run(call.route.endpoint, new RestTransport(call));
 }
 
 class RestTransport implements Transport {
   readonly protocol = "rest";
-  readonly #exchange: Exchange;
+  readonly #call: RestCall;
   readonly #http: HttpFacts;
   #path: Parameters<typeof nextPageLink>[1]["parameters"] = [];
   /** Whether the request asks for one page of a list. */
@@ -57,9 +55,9 @@ class RestTransport implements Transport {
   /** The body of an answer that has begun before its last page. */
   #streamed: Writable | undefined;
 
-  constructor(exchange: Exchange) {
-    const { route, request } = exchange;
-    this.#exchange = exchange;
+  constructor(call: RestCall) {
+    const { route, request } = call;
+    this.#call = call;
     this.#http = {
       route: route.rule.template,
       scheme: (request.socket as TLSSocket | undefined)?.encrypted ? "https" : "http",
@@ -70,13 +68,13 @@ class RestTransport implements Transport {
   }
 
   rejectOverloaded(): void {
-    const { route, request, response, time, maxBodyBytes } = this.#exchange;
+    const { route, request, response, time, maxBodyBytes } = this.#call;
     const body = route.format.failure(busy, route.reply, time());
     send(request, response, { status: busy.status, headers: busyHeaders }, body, maxBodyBytes);
   }
 
   start(): CallStart {
-    const { request } = this.#exchange;
+    const { request } = this.#call;
     return {
       requestMethod: request.method ?? "",
       url: request.url ?? "",
@@ -86,7 +84,7 @@ class RestTransport implements Transport {
   }
 
   begin(context: CallContext): void {
-    const { response } = this.#exchange;
+    const { response } = this.#call;
     context.values.set(httpKey, this.#http);
     response.once("close", () => {
       if (!response.writableEnded) context.cancel(new ConnectError("the client went away", Code.Canceled));
@@ -94,12 +92,12 @@ class RestTransport implements Transport {
   }
 
   async read(context: CallContext): Promise<Message> {
-    const { route, request, maxBodyBytes, parameters, query } = this.#exchange;
-    const { endpoint, binding, list } = route;
+    const { route, request, maxBodyBytes, parameters, query } = this.#call;
+    const { endpoint, reader, list } = route;
     const message = create(endpoint.method.input) as Message;
-    this.#path = binding.readPath(parameters, message);
-    const asked = binding.readQuery(query, message);
-    binding.readBody(await readJsonBody(request, maxBodyBytes, context.signal), message);
+    this.#path = reader.readPath(parameters, message);
+    const asked = reader.readQuery(query, message);
+    reader.readBody(await readJsonBody(request, maxBodyBytes, context.signal), message);
     if (list === undefined) return message;
     this.#isPaged = asked.has(list.pageSize) || asked.has(list.pageToken);
     this.#isComplete = !this.#isPaged;
@@ -109,7 +107,7 @@ class RestTransport implements Transport {
 
   /** Streams a list of more than one page: see `allPages`. */
   handler(context: CallContext): UnaryEndpoint["impl"] | undefined {
-    const { calls, route, request, response, time, pageDeadlineMs } = this.#exchange;
+    const { calls, route, request, response, time, pageDeadlineMs } = this.#call;
     const { endpoint, format, reply, writeData, list } = route;
     if (!this.#isComplete || list === undefined || request.method === "HEAD") return undefined;
     let separator = "";
@@ -127,7 +125,7 @@ class RestTransport implements Transport {
   }
 
   async reply(context: CallContext, message: Message): Promise<Write> {
-    const { route, query, request, response, maxBodyBytes } = this.#exchange;
+    const { route, query, request, response, maxBodyBytes } = this.#call;
     const { list } = route;
     const streamed = this.#streamed;
     if (streamed !== undefined) return () => streamed.end("]}");
@@ -138,12 +136,12 @@ class RestTransport implements Transport {
     if (route.hasTag && data !== undefined) {
       const tag = entityTag(data);
       headers.push(["etag", tag]);
-      if (namesTag(request.headers["if-none-match"], tag)) {
+      if (matchesTag(request.headers["if-none-match"], tag)) {
         this.#http.status = 304;
         return () => sendNotModified(response, headers);
       }
     }
-    const { body, headers: encoding } = await encode(request, response, render(this.#exchange, data));
+    const { body, headers: encoding } = await encode(request, response, render(this.#call, data));
     headers.push(...encoding);
     const nextToken = this.#isPaged && list ? nextTokenOf(list, message) : "";
     if (list !== undefined && nextToken !== "") {
@@ -155,7 +153,7 @@ class RestTransport implements Transport {
   }
 
   fail(_context: CallContext, error: ConnectError, thrown: unknown): Write {
-    const { route, request, response, time, maxBodyBytes } = this.#exchange;
+    const { route, request, response, time, maxBodyBytes } = this.#call;
     const failure = failureOf(thrown, error);
     if (response.headersSent) return () => breakOff(response);
     this.#http.status = error.code === Code.Canceled ? undefined : failure.status;
@@ -169,7 +167,7 @@ class RestTransport implements Transport {
   }
 }
 
-function render({ route: { format, reply }, time }: Exchange, data: string | undefined): string {
+function render({ route: { format, reply }, time }: RestCall, data: string | undefined): string {
   if (data === undefined) return format.withoutData(reply.successMessage, time());
   return `${format.beforeData(reply.successMessage, time()) + data}}`;
 }

@@ -1,7 +1,5 @@
 import { type DescEnum, type DescField, fromJson, ScalarType } from "@bufbuild/protobuf";
 import { type Timestamp, TimestampSchema } from "@bufbuild/protobuf/wkt";
-import { enumWords } from "./enum-words.ts";
-import type { JsonSchema } from "./json-schema.ts";
 
 /** How the values of one type look in JSON and in a URL. */
 export interface Codec<Value = never> {
@@ -130,7 +128,7 @@ function double(max: number): Codec<number> {
 }
 
 function enumCodec(desc: DescEnum): Codec<number> {
-  const { numbers, words } = enumWords(desc);
+  const { numbers, words } = enumNames(desc);
   return {
     schema: { type: "string", enum: [...numbers.keys()] },
     expected: `be one of ${[...numbers.keys()].join(", ")}`,
@@ -177,3 +175,39 @@ export function isoSeconds(ms: number): string {
 function two(value: number): string {
   return value < 10 ? `0${value}` : String(value);
 }
+
+/** The words by which REST writes and reads the values of an enum. */
+export interface EnumNames {
+  readonly numbers: ReadonlyMap<string, number>;
+  readonly words: ReadonlyMap<number, string>;
+}
+
+/**
+ * The words of an enum: its value names without the enum's prefix, in lower case. The zero value `_UNSPECIFIED` is no
+ * word. Throws when a value lacks the prefix, which is the enum's name in UPPER_SNAKE (buf's ENUM_VALUE_PREFIX).
+ */
+export function enumNames(desc: DescEnum): EnumNames {
+  const prefix = `${upperSnake(desc.name)}_`;
+  const numbers = new Map<string, number>();
+  const words = new Map<number, string>();
+  for (const { name, number } of desc.values) {
+    if (!name.startsWith(prefix) || name === prefix)
+      throw new Error(`the value ${name} of ${desc} lacks the prefix ${prefix}`);
+    const word = name.slice(prefix.length).toLowerCase();
+    if (number === 0 && word === "unspecified") continue;
+    numbers.set(word, number);
+    if (!words.has(number)) words.set(number, word);
+  }
+  return { numbers, words };
+}
+
+/** A name in PascalCase as UPPER_SNAKE. */
+export function upperSnake(name: string): string {
+  return name
+    .replace(/([a-z0-9])([A-Z])/g, "$1_$2")
+    .replace(/([A-Z])([A-Z][a-z])/g, "$1_$2")
+    .toUpperCase();
+}
+
+/** A JSON Schema, draft 2020-12. */
+export type JsonSchema = { readonly [keyword: string]: unknown };

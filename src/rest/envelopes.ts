@@ -1,7 +1,6 @@
 import { Envelope, type Reply } from "../../gen/nexgate/rest/v1/reply_pb.ts";
 import { isoSeconds } from "./codec.ts";
-import { errorReasonHeader, type Failure, plainFailure } from "./failure.ts";
-import { nameOf, phraseOf } from "./status.ts";
+import { errorReasonHeader, type Failure, statusFailure, statusName, statusPhrase } from "./failure.ts";
 
 /** One of the documented JSON structures around replies. `time` is the `action_time`. */
 export interface EnvelopeFormat {
@@ -14,14 +13,14 @@ export interface EnvelopeFormat {
 }
 
 /** The "Globe Response Builder" structure. */
-export const globe: EnvelopeFormat = {
+export const globeEnvelope: EnvelopeFormat = {
   beforeData: (message, time) =>
     `{"success":true,"httpStatus":"OK","message":${JSON.stringify(message)},"action_time":"${time}","data":`,
-  withoutData: (message, time) => `${globe.beforeData(message, time)}null}`,
+  withoutData: (message, time) => `${globeEnvelope.beforeData(message, time)}null}`,
   failure: ({ status, message }, _reply, time) =>
     JSON.stringify({
       success: false,
-      httpStatus: nameOf(status),
+      httpStatus: statusName(status),
       message,
       action_time: time,
       data: message,
@@ -29,40 +28,40 @@ export const globe: EnvelopeFormat = {
 };
 
 /** The structure of the settings document. */
-export const status: EnvelopeFormat = {
+export const statusEnvelope: EnvelopeFormat = {
   beforeData: (message) => `{"status":true,"code":200,"message":${JSON.stringify(message)},"data":`,
   withoutData: (message) => JSON.stringify({ status: true, code: 200, message }),
   failure: (failure, reply) =>
     JSON.stringify({
       status: false,
       code: failure.status,
-      message: phraseOf(failure.status),
+      message: statusPhrase(failure.status),
       error: detailOf(failure, reply),
     }),
 };
 
 /** The format that a method's option, or the lack of a method, asks for. */
 export function formatOf(reply: Reply | undefined): EnvelopeFormat {
-  return reply?.envelope === Envelope.STATUS ? status : globe;
+  return reply?.envelope === Envelope.STATUS ? statusEnvelope : globeEnvelope;
 }
 
 /** Renders a failure that is answered before the path of its request is known to belong to a method. */
 export function renderFailure(status: number) {
-  const failure = plainFailure(status);
+  const failure = statusFailure(status);
   return {
     contentType: "application/json; charset=utf-8",
     headers: [[errorReasonHeader, failure.reason]] as const,
-    body: globe.failure(failure, undefined, isoSeconds(Date.now())),
+    body: globeEnvelope.failure(failure, undefined, isoSeconds(Date.now())),
   };
 }
 
 /** The `error` of the status envelope, as the settings document words it. */
-function detailOf({ status, message, reason, fault }: Failure, reply: Reply | undefined): string {
+function detailOf({ status, message, reason, problem }: Failure, reply: Reply | undefined): string {
   if (status === 401)
     return reason === "TOKEN_REQUIRED" ? "Invalid or missing authentication" : "Invalid or expired JWT token";
-  if (status === 500) return reply?.failureMessage || phraseOf(500);
-  if (fault === "malformed") return phraseOf(400);
-  if (fault === "misfit" || (fault === undefined && reason === "INVALID_REQUEST"))
+  if (status === 500) return reply?.failureMessage || statusPhrase(500);
+  if (problem === "malformed") return statusPhrase(400);
+  if (problem === "type_mismatch" || (problem === undefined && reason === "INVALID_REQUEST"))
     return reply?.invalidRequestMessage || message;
   return message;
 }

@@ -4,10 +4,9 @@ import { breakOff, type HttpRequest, type HttpResponse } from "../http/plain-res
 import { answerCall } from "./call.ts";
 import { isoSeconds } from "./codec.ts";
 import { formatOf } from "./envelopes.ts";
-import { errorReasonHeader, plainFailure } from "./failure.ts";
+import { errorReasonHeader, statusFailure } from "./failure.ts";
 import { send, sendNoContent } from "./respond.ts";
-import { RouteTable } from "./route-table.ts";
-import { compileRoutes, type Route } from "./routes.ts";
+import { compileRoutes, type Route, RouteTable } from "./routes.ts";
 
 /** What a gateway needs. */
 export interface RestGatewayOptions {
@@ -52,7 +51,7 @@ export function createRestGateway(options: RestGatewayOptions): RestGateway {
     const [other] = table.at(path);
     const allow: [string, string] = ["allow", [...methodsAt(path), "OPTIONS"].join(", ")];
     if (other !== undefined && request.method === "OPTIONS") return sendNoContent(response, [allow]);
-    const failure = plainFailure(other === undefined ? 404 : 405);
+    const failure = statusFailure(other === undefined ? 404 : 405);
     calls.countRejected("http", failure.status);
     const headers: [string, string][] = [[errorReasonHeader, failure.reason]];
     if (other !== undefined) headers.push(allow);

@@ -10,6 +10,8 @@ import {
 import type { HandlerContext } from "@connectrpc/connect";
 import { createDeadlineSignal } from "@connectrpc/connect/protocol";
 import type { UnaryEndpoint } from "../call/service.ts";
+import { fillTemplate, type Segment } from "./http-rule.ts";
+import { pairsOf } from "./request-reader.ts";
 
 /** The fields that make a method a list of AIP-158. */
 export interface ListShape {
@@ -95,4 +97,26 @@ function scalar(message: DescMessage, name: string, type: ScalarType): DescField
   return message.fields.find(
     (field) => field.name === name && field.fieldKind === "scalar" && field.scalar === type,
   );
+}
+
+/** What a link to the next page repeats of the request for this one. */
+interface Page {
+  /** The path prefix under which the client sees the service. */
+  readonly prefix: string;
+  readonly segments: readonly Segment[];
+  /** The decoded parameters of the path. */
+  readonly parameters: readonly string[];
+  readonly query: string;
+}
+
+/** The value of a `Link` header that leads to the next page (RFC 8288): this page's target with another token. */
+export function nextPageLink({ pageToken }: ListShape, page: Page, nextToken: string): string {
+  const query = new URLSearchParams(
+    pairsOf(page.query).filter(([name]) => name !== pageToken.name && name !== pageToken.jsonName) as [
+      string,
+      string,
+    ][],
+  );
+  query.append(pageToken.name, nextToken);
+  return `<${page.prefix}${fillTemplate(page.segments, page.parameters)}?${query}>; rel="next"`;
 }

@@ -1,9 +1,10 @@
+import { hash } from "node:crypto";
 import type { ServerResponse } from "node:http";
 import { constants, type ServerHttp2Stream } from "node:http2";
 import type { Writable } from "node:stream";
 import { breakOff, type HttpRequest, type HttpResponse } from "../http/plain-responses.ts";
-import { hasNoBody } from "./body.ts";
 import { acceptsGzip, compress, compressInto, compressMinLength } from "./compression.ts";
+import { hasNoBody } from "./request-body.ts";
 
 /** What an answer says beside its body. */
 export interface Head {
@@ -116,4 +117,19 @@ function mayExceed(request: HttpRequest, maxUnread: number): boolean {
   if (request.complete || hasNoBody(request)) return false;
   const length = request.headers["content-length"];
   return length === undefined || Number(length) > maxUnread;
+}
+
+/**
+ * The entity tag of a reply, made of its data alone. It is weak (RFC 9110, 8.8.1): the envelope around the same data
+ * may have another time.
+ */
+export function entityTag(data: string): string {
+  return `W/"${hash("sha256", data, "base64url").slice(0, 22)}"`;
+}
+
+/** Whether an `If-None-Match` header names a tag, by weak comparison (RFC 9110, 13.1.2). */
+export function matchesTag(header: string | undefined, tag: string): boolean {
+  if (header === undefined) return false;
+  const opaque = tag.replace(/^W\//, "");
+  return header.trim() === "*" || (header.match(/"[^"]*"/g)?.includes(opaque) ?? false);
 }

@@ -1,8 +1,7 @@
 import { globSync } from "node:fs";
 import { Agent, request } from "node:http";
 import type { DescMethod, DescService } from "@bufbuild/protobuf";
-import { rulesOf } from "../../src/rest/rules.ts";
-import { fillTemplate, parseTemplate } from "../../src/rest/template.ts";
+import { fillTemplate, httpRulesOf, parseTemplate } from "../../src/rest/http-rule.ts";
 
 /** A request message as REST spells it: enum values are words. */
 export type Fields = Readonly<Record<string, string | number | readonly string[]>>;
@@ -29,7 +28,7 @@ export async function publicFaces(): Promise<Map<string, Face[]>> {
     for (const method of services
       .filter(({ kind }) => kind === "service")
       .flatMap(({ methods }) => methods)) {
-      const rest = rulesOf(method).map((rule) => restFace(rule));
+      const rest = httpRulesOf(method).map((rule) => restFace(rule));
       if (rest.length > 0) faces.set(method.name, [...rest, connectFace(method)]);
     }
   }
@@ -38,7 +37,7 @@ export async function publicFaces(): Promise<Map<string, Face[]>> {
 
 const agent = new Agent({ keepAlive: true });
 
-function restFace({ verb, template, body }: ReturnType<typeof rulesOf>[number]): Face {
+function restFace({ verb, template, body }: ReturnType<typeof httpRulesOf>[number]): Face {
   const segments = parseTemplate(template);
   const inPath = segments.flatMap((segment) => ("field" in segment ? [camel(segment.field)] : []));
   return {

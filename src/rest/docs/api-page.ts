@@ -9,9 +9,8 @@ import { isDisconnect } from "../../call/errors.ts";
 import { pathPrefixHeader } from "../../call/request-headers.ts";
 import type { HttpRequest, HttpResponse } from "../../http/plain-responses.ts";
 import { acceptsGzip } from "../compression.ts";
-import { namesTag } from "../entity-tag.ts";
 import { describeRoutes } from "../openapi/document.ts";
-import { varyByEncoding } from "../respond.ts";
+import { matchesTag, varyByEncoding } from "../respond.ts";
 import type { Route } from "../routes.ts";
 
 const html = "text/html; charset=utf-8";
@@ -116,7 +115,7 @@ async function send(
   response.setHeader("etag", etag);
   // Kept by browsers, but asked for each time: nobody sees the page of an older version.
   response.setHeader("cache-control", "no-cache");
-  if (namesTag(request.headers["if-none-match"], etag)) {
+  if (matchesTag(request.headers["if-none-match"], etag)) {
     response.statusCode = 304;
     response.end();
     return;

@@ -1,8 +1,11 @@
-import { type DescEnum, type DescFile, type DescMethod, getOption } from "@bufbuild/protobuf";
+import { type AnyDesc, type DescEnum, type DescFile, type DescMethod, getOption } from "@bufbuild/protobuf";
+import { Code } from "@connectrpc/connect";
+import { comments } from "../../../gen/nexgate/comments.ts";
 import { documentation, group } from "../../../gen/nexgate/rest/v1/documentation_pb.ts";
-import type { JsonObject } from "../json-reader.ts";
+import { statusOfCode } from "../../call/http-status.ts";
+import { enumNames, upperSnake } from "../codec.ts";
+import type { JsonObject } from "../message-json.ts";
 import type { Route } from "../routes.ts";
-import { Comments } from "./comments.ts";
 import { documentedPath, operationOf } from "./operation.ts";
 import { Schemas } from "./schemas.ts";
 
@@ -93,5 +96,38 @@ function explain<Result>(method: DescMethod, run: () => Result): Result {
       `${method.parent.typeName}/${method.name} cannot be described: ${(cause as Error).message}`,
       { cause },
     );
+  }
+}
+
+/** A definition that can have a comment. */
+type Described = Exclude<AnyDesc, DescFile>;
+
+/** Looks up the comments of definitions, in the words of the REST face. */
+export class Comments {
+  readonly #words = new Map<string, string>();
+
+  /** `files`: where the names come from that the comments may speak of. */
+  constructor(files: Iterable<DescFile>) {
+    for (const code of Object.values(Code)) {
+      if (typeof code !== "string") this.#words.set(upperSnake(Code[code]), String(statusOfCode(code)));
+    }
+    for (const file of files) for (const desc of file.enums) this.#addValues(desc);
+  }
+
+  /** The comment of a definition, in Markdown: gRPC codes as HTTP statuses, enum values as REST's words. */
+  of(desc: Described): string | undefined {
+    const name = "typeName" in desc ? desc.typeName : `${desc.parent?.typeName}.${desc.name}`;
+    return comments[name]?.replaceAll(/`([A-Z][A-Z0-9_]+)`/g, (quoted, word: string) => {
+      const inRest = this.#words.get(word);
+      return inRest === undefined ? quoted : `\`${inRest}\``;
+    });
+  }
+
+  #addValues(desc: DescEnum): void {
+    const { words } = enumNames(desc);
+    for (const { name, number } of desc.values) {
+      const word = words.get(number);
+      if (word !== undefined) this.#words.set(name, word);
+    }
   }
 }

@@ -3,10 +3,10 @@ import { toConnectError } from "../../call/errors.ts";
 import { requestIdHeader } from "../../call/request-headers.ts";
 import { validate } from "../../call/validate.ts";
 import { type ErrorKind, type ErrorReason, errors, PrivacyError } from "../../domain/errors.ts";
-import { checkMediaType, parseBody } from "../body.ts";
 import { retryable } from "../call.ts";
 import { errorReasonHeader, failureOf } from "../failure.ts";
-import type { JsonObject } from "../json-reader.ts";
+import type { JsonObject } from "../message-json.ts";
+import { checkMediaType, parseBody } from "../request-body.ts";
 import type { Route } from "../routes.ts";
 
 /** A failure that a route can answer, as it answers it. */
@@ -47,8 +47,8 @@ export function failuresOf(route: Route, reasons: readonly string[], time: strin
     .filter(([, [kind]]) => !methodKinds.has(kind) && !absentKinds.has(kind))
     .map(([reason]) => [reason, new PrivacyError(reason as ErrorReason)] as const);
   const requestFaults = [
-    ["INVALID_REQUEST", thrownBy(() => validate(input, misfitting(input)))],
-    ["INVALID_REQUEST.unknown", thrownBy(() => route.binding.readQuery("unknown=1", create(input)))],
+    ["INVALID_REQUEST", thrownBy(() => validate(input, invalidMessage(input)))],
+    ["INVALID_REQUEST.unknown", thrownBy(() => route.reader.readQuery("unknown=1", create(input)))],
     ["INVALID_REQUEST.malformed", thrownBy(() => route.rule.body && parseBody(Buffer.from("{")))],
   ] as const;
   const mediaFaults = [
@@ -98,7 +98,7 @@ function merge(examples: readonly FailureExample[]): FailureExample[] {
 }
 
 /** A message that breaks the rules of its strings and of the fields that must be set. */
-function misfitting(desc: DescMessage): Message {
+function invalidMessage(desc: DescMessage): Message {
   const message = create(desc);
   for (const field of desc.fields) {
     if (field.fieldKind === "scalar" && typeof message[field.localName as never] === "string")

@@ -1,9 +1,16 @@
-import { create, type DescField, type DescMessage, getOption } from "@bufbuild/protobuf";
-import { documentation } from "../../../gen/nexgate/rest/v1/documentation_pb.ts";
-import { fieldsAtFault } from "../../call/validate.ts";
-import type { JsonObject } from "../json-reader.ts";
+import {
+  create,
+  type DescField,
+  type DescMessage,
+  getOption,
+  hasOption,
+  type Message,
+} from "@bufbuild/protobuf";
+import { documentation, example } from "../../../gen/nexgate/rest/v1/documentation_pb.ts";
+import { fieldsAtFault, validate } from "../../call/validate.ts";
+import { isJsonObject, type JsonObject, messageReader } from "../message-json.ts";
+import { fieldOf } from "../request-reader.ts";
 import type { Route } from "../routes.ts";
-import { exampleRequest } from "./example.ts";
 import { type ResponseContext, responsesOf } from "./responses.ts";
 import { describe, type Schemas } from "./schemas.ts";
 
@@ -38,15 +45,15 @@ export function operationOf(route: Route, ofMethod: readonly Route[], context: R
 }
 
 /** The path of a route as it is described: with the JSON names of its fields. */
-export function documentedPath({ segments, binding }: Route): string {
-  const fields = binding.inPath.values();
+export function documentedPath({ segments, reader }: Route): string {
+  const fields = reader.inPath.values();
   return segments
     .map((segment) => ("literal" in segment ? `/${segment.literal}` : `/{${fields.next().value?.jsonName}}`))
     .join("");
 }
 
 function parametersOf(
-  { binding }: Route,
+  { reader }: Route,
   example: JsonObject,
   required: ReadonlySet<DescField>,
   schemas: Schemas,
@@ -62,16 +69,16 @@ function parametersOf(
     };
   };
   return [
-    ...binding.inPath.map((field) => parameter(field, field.jsonName, { in: "path", required: true })),
+    ...reader.inPath.map((field) => parameter(field, field.jsonName, { in: "path", required: true })),
     // By their proto names, as the links to next pages spell them.
-    ...binding.inQuery.map((field) =>
+    ...reader.inQuery.map((field) =>
       parameter(field, field.name, { in: "query", required: required.has(field) }),
     ),
   ];
 }
 
 function bodyOf(
-  { binding: { inBody }, endpoint }: Route,
+  { reader: { inBody }, endpoint }: Route,
   example: JsonObject,
   required: ReadonlySet<DescField>,
   schemas: Schemas,
@@ -111,4 +118,43 @@ function sentenceCase(name: string): string {
 
 function lowerFirst(name: string): string {
   return name.charAt(0).toLowerCase() + name.slice(1);
+}
+
+/** The fields of the example request of a method. Throws when its JSON does not fit the request message. */
+export function exampleRequest({ input }: { input: DescMessage }, json: string): JsonObject {
+  const fields = parseObject(json === "" ? "{}" : json);
+  const message = create(input);
+  messageReader(input)(fields, "", message);
+  if (json !== "") validate(input, message);
+  return fields;
+}
+
+/** The whole answer of a call that went well, rendered as any other; undefined when its data has no example. */
+export function exampleReply(route: Route, time: string): unknown {
+  const { format, reply, rule, endpoint, writeData } = route;
+  if (writeData === undefined) return JSON.parse(format.withoutData(reply.successMessage, time));
+  const responseField = fieldOf(endpoint.method.output, rule.responseBody);
+  const examples = examplesOf(responseField);
+  if (examples.length === 0) return undefined;
+  const message = create(endpoint.method.output);
+  const value = responseField.fieldKind === "list" ? examples : examples[0];
+  Object.assign(message, { [responseField.localName]: value });
+  return JSON.parse(`${format.beforeData(reply.successMessage, time)}${writeData(message)}}`);
+}
+
+/** The examples of the message that a field holds. Throws when their JSON does not fit it. */
+function examplesOf({ message: desc }: DescField): Message[] {
+  if (desc === undefined || !hasOption(desc, example)) return [];
+  return getOption(desc, example).map((json) => {
+    const message = create(desc);
+    messageReader(desc)(parseObject(json), "", message);
+    validate(desc, message);
+    return message;
+  });
+}
+
+function parseObject(json: string): JsonObject {
+  const value: unknown = JSON.parse(json);
+  if (!isJsonObject(value)) throw new Error(`the example ${json} is no JSON object`);
+  return value;
 }

@@ -1,13 +1,13 @@
 import { type DescEnum, getOption } from "@bufbuild/protobuf";
 import { documentation } from "../../../gen/nexgate/rest/v1/documentation_pb.ts";
-import { fieldOf } from "../binding.ts";
-import { upperSnake } from "../enum-words.ts";
-import type { JsonObject } from "../json-reader.ts";
+import { Envelope, type Reply } from "../../../gen/nexgate/rest/v1/reply_pb.ts";
+import { type JsonSchema, upperSnake } from "../codec.ts";
+import { statusPhrase } from "../failure.ts";
+import type { JsonObject } from "../message-json.ts";
+import { fieldOf } from "../request-reader.ts";
 import type { Route } from "../routes.ts";
-import { phraseOf } from "../status.ts";
-import { envelopeSchemas } from "./envelope-schemas.ts";
-import { exampleReply } from "./example.ts";
 import { type FailureExample, failuresOf } from "./failures.ts";
+import { exampleReply } from "./operation.ts";
 import { describe, type Schemas } from "./schemas.ts";
 
 const headerTexts: Readonly<Record<string, string>> = {
@@ -40,7 +40,7 @@ export function responsesOf(route: Route, context: ResponseContext): JsonObject 
     const response = failure(route, status, examples, context);
     if (!examples.every(({ shared }) => shared)) return [status, response];
     const name =
-      envelopeSchemas(route.reply).name + phraseOf(status).replaceAll(/ (.)/g, (_, c) => c.toUpperCase());
+      envelopeSchemas(route.reply).name + statusPhrase(status).replaceAll(/ (.)/g, (_, c) => c.toUpperCase());
     context.shared[name] = response;
     return [status, { $ref: `#/components/responses/${name}` }];
   });
@@ -88,7 +88,7 @@ function failure(
   const { name, failure: schema, detail } = envelopeSchemas(reply);
   const headers = new Set(examples.flatMap((example) => example.headers));
   return {
-    description: phraseOf(status),
+    description: statusPhrase(status),
     headers: Object.fromEntries([...headers].map((lower) => [titleCase(lower), header(lower, true)])),
     content: {
       "application/json": {
@@ -121,4 +121,70 @@ function header(name: string, required = false): JsonObject {
 
 function titleCase(header: string): string {
   return header.replaceAll(/(?<=^|-)[a-z]/g, (letter) => letter.toUpperCase()).replace("Www", "WWW");
+}
+
+/** What the answers of one envelope look like. */
+export interface EnvelopeSchemas {
+  /** Begins the names of what only this envelope has. */
+  readonly name: string;
+  /** A success with its message, and the schema of its data when the method has any. */
+  success(message: string, data: JsonSchema | undefined): JsonSchema;
+  readonly failure: JsonSchema;
+  /** The member of a failure that tells what went wrong. */
+  readonly detail: string;
+}
+
+const messageField = { type: "string", description: "What happened, for people." };
+
+const globe: EnvelopeSchemas = {
+  name: "Globe",
+  success: (message, data = { type: "null" }) =>
+    globeObject(true, { httpStatus: { const: "OK" }, message: { const: message }, data }),
+  failure: globeObject(false, {
+    httpStatus: { type: "string", description: "The name of the HTTP status: `BAD_REQUEST`, `NOT_FOUND`..." },
+    message: messageField,
+    data: { type: "string", description: "The same as `message`." },
+  }),
+  detail: "message",
+};
+
+const status: EnvelopeSchemas = {
+  name: "Status",
+  success: (message, data) =>
+    statusObject(true, {
+      code: { const: 200 },
+      message: { const: message },
+      ...(data !== undefined && { data }),
+    }),
+  failure: statusObject(false, {
+    code: { type: "integer", description: "The HTTP status." },
+    message: { type: "string", description: "The name of the HTTP status: `Bad request`, `Not found`..." },
+    error: messageField,
+  }),
+  detail: "error",
+};
+
+/** The schemas of the envelope that a method's option names. */
+export function envelopeSchemas(reply: Reply): EnvelopeSchemas {
+  return reply.envelope === Envelope.STATUS ? status : globe;
+}
+
+function globeObject(
+  success: boolean,
+  { httpStatus, message, data }: Record<"httpStatus" | "message" | "data", JsonSchema>,
+): JsonSchema {
+  const actionTime = {
+    type: "string",
+    format: "date-time",
+    description: "When the answer was made, in UTC.",
+  };
+  return allRequired({ success: { const: success }, httpStatus, message, action_time: actionTime, data });
+}
+
+function statusObject(succeeded: boolean, rest: Record<string, JsonSchema>): JsonSchema {
+  return allRequired({ status: { const: succeeded }, ...rest });
+}
+
+function allRequired(properties: Record<string, JsonSchema>): JsonSchema {
+  return { type: "object", properties, required: Object.keys(properties) };
 }

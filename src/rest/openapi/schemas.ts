@@ -1,10 +1,12 @@
-import type { DescEnum, DescField, DescMessage } from "@bufbuild/protobuf";
+import { type DescEnum, type DescField, type DescMessage, getOption, hasOption } from "@bufbuild/protobuf";
 import { FeatureSet_FieldPresence } from "@bufbuild/protobuf/wkt";
-import { codecOf } from "../codec.ts";
-import { enumWords } from "../enum-words.ts";
-import type { JsonSchema } from "../json-schema.ts";
-import type { Comments } from "./comments.ts";
-import { keywordsOf } from "./field-rules.ts";
+import {
+  type FieldRules,
+  field as fieldRules,
+  type StringRules,
+} from "@bufbuild/protovalidate/gen/buf/validate/validate_pb.js";
+import { codecOf, enumNames, type JsonSchema } from "../codec.ts";
+import type { Comments } from "./document.ts";
 
 /** Makes the JSON Schemas of fields and messages, and collects those that have a name. */
 export class Schemas {
@@ -56,7 +58,7 @@ export class Schemas {
     const tellsAbsence =
       field.fieldKind !== "list" &&
       (field.presence !== FeatureSet_FieldPresence.IMPLICIT ||
-        (field.enum !== undefined && !enumWords(field.enum).words.has(0)));
+        (field.enum !== undefined && !enumNames(field.enum).words.has(0)));
     return tellsAbsence && !keywordsOf(field).required ? { anyOf: [schema, { type: "null" }] } : schema;
   }
 
@@ -83,7 +85,7 @@ export class Schemas {
 
   #enum(desc: DescEnum): JsonSchema {
     return this.refer(desc.name, desc, () => {
-      const { words } = enumWords(desc);
+      const { words } = enumNames(desc);
       const lines = desc.values.flatMap((value) => {
         const word = words.get(value.number);
         const comment = this.comments.of(value);
@@ -102,4 +104,51 @@ export function describe(description: string | undefined): { description?: strin
 
 function jsonName(field: DescField): string {
   return field.jsonName;
+}
+
+/** The validation rules of a field that JSON Schema has words for, apart for the field and for each item of a list. */
+export interface FieldKeywords {
+  readonly field: JsonSchema;
+  readonly item: JsonSchema;
+  /** Whether the field is always set. */
+  readonly required: boolean;
+}
+
+/** Reads the `buf.validate` option of a field. */
+export function keywordsOf(field: DescField): FieldKeywords {
+  if (!hasOption(field, fieldRules)) return { field: {}, item: {}, required: false };
+  const rules = getOption(field, fieldRules);
+  const required = rules.required;
+  if (rules.type.case !== "repeated") return { field: {}, item: ofValue(rules), required };
+  const { items, minItems, maxItems, unique } = rules.type.value;
+  return {
+    field: {
+      ...(minItems > 0n && { minItems: Number(minItems) }),
+      ...(maxItems > 0n && { maxItems: Number(maxItems) }),
+      ...(unique && { uniqueItems: true }),
+    },
+    item: items === undefined ? {} : ofValue(items),
+    required,
+  };
+}
+
+function ofValue({ type }: FieldRules): JsonSchema {
+  if (type.case === "string") return ofString(type.value);
+  if (type.case !== "int32" && type.case !== "uint32") return {};
+  const { greaterThan, lessThan } = type.value;
+  return {
+    ...(greaterThan.case === "gte" && { minimum: greaterThan.value }),
+    ...(greaterThan.case === "gt" && { exclusiveMinimum: greaterThan.value }),
+    ...(lessThan.case === "lte" && { maximum: lessThan.value }),
+    ...(lessThan.case === "lt" && { exclusiveMaximum: lessThan.value }),
+  };
+}
+
+function ofString({ minLen, maxLen, pattern, wellKnown }: StringRules): JsonSchema {
+  return {
+    ...(wellKnown.case === "uuid" && { format: "uuid" }),
+    ...(minLen > 0n && { minLength: Number(minLen) }),
+    ...(maxLen > 0n && { maxLength: Number(maxLen) }),
+    ...(pattern !== "" && { pattern }),
+  };
 }

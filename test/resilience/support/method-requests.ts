@@ -1,6 +1,5 @@
 import type { DescMethod } from "@bufbuild/protobuf";
-import { rulesOf } from "../../../src/rest/rules.ts";
-import { fillTemplate, parseTemplate } from "../../../src/rest/template.ts";
+import { fillTemplate, httpRulesOf, parseTemplate } from "../../../src/rest/http-rule.ts";
 import { jsonOf } from "./methods.ts";
 
 /** A good request of one of a method's routes. */
@@ -21,7 +20,7 @@ export function restRequests(method: DescMethod, target: string): RestRequest[] 
         : value,
     ],
   );
-  return rulesOf(method).map(({ verb, template, body }) => {
+  return httpRulesOf(method).map(({ verb, template, body }) => {
     const segments = parseTemplate(template);
     const inPath = segments.flatMap((segment) => ("field" in segment ? [camel(segment.field)] : []));
     const values = Object.fromEntries(fields);

@@ -96,21 +96,23 @@ export const mutants = {
   },
   "no guard of percent-encoding": {
     replacements: [
-      replace<typeof import("../../../src/rest/parameters.ts")>("src/rest/parameters.ts", {
-        pathReader: (original) => (fields) => {
-          const read = original(fields);
-          return (segments, into) => {
-            for (const segment of segments) decodeURIComponent(segment);
-            return read(segments, into);
-          };
-        },
-        queryReader: (original) => (fields) => {
-          const read = original(fields);
-          return (query, into) => {
-            decodeURIComponent(query.replaceAll("+", " "));
-            return read(query, into);
-          };
-        },
+      replace<typeof import("../../../src/rest/request-reader.ts")>("src/rest/request-reader.ts", {
+        compileRequestReader:
+          (original) =>
+          (...rule) => {
+            const reader = original(...rule);
+            return {
+              ...reader,
+              readPath: (segments, into) => {
+                for (const segment of segments) decodeURIComponent(segment);
+                return reader.readPath(segments, into);
+              },
+              readQuery: (query, into) => {
+                decodeURIComponent(query.replaceAll("+", " "));
+                return reader.readQuery(query, into);
+              },
+            };
+          },
       }),
     ],
   },

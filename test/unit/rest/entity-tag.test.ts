@@ -3,7 +3,7 @@ import { expect } from "chai";
 import { PrivacyControlService } from "../../../gen/nexgate/privacy/v1/privacy_control_service_pb.ts";
 import { Audience } from "../../../gen/nexgate/privacy/v1/resources_pb.ts";
 import { service } from "../../../src/call/service.ts";
-import { namesTag } from "../../../src/rest/entity-tag.ts";
+import { matchesTag } from "../../../src/rest/respond.ts";
 import { Servers, testGateway } from "./servers.ts";
 
 const settings = "/users/me/privacy";
@@ -23,7 +23,7 @@ describe("entity tags", () => {
     ['W/"*"', false],
   ] as const)
     it(`${named ? "match" : "do not match"} ${header}`, () => {
-      expect(namesTag(header, 'W/"a"')).to.equal(named);
+      expect(matchesTag(header, 'W/"a"')).to.equal(named);
     });
 });
 

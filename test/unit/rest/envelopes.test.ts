@@ -1,37 +1,41 @@
 import { create } from "@bufbuild/protobuf";
 import { expect } from "chai";
 import { ReplySchema } from "../../../gen/nexgate/rest/v1/reply_pb.ts";
-import { formatOf, globe, status } from "../../../src/rest/envelopes.ts";
-import { type Failure, plainFailure } from "../../../src/rest/failure.ts";
+import { formatOf, globeEnvelope, statusEnvelope } from "../../../src/rest/envelopes.ts";
+import { type Failure, statusFailure } from "../../../src/rest/failure.ts";
 import { Envelope } from "./protos.ts";
 
 const time = "2025-12-11T10:30:45Z";
 
 describe("the globe envelope", () => {
   it("wraps data", () => {
-    expect(`${globe.beforeData('Said "so"', time)}[]}`).to.equal(
+    expect(`${globeEnvelope.beforeData('Said "so"', time)}[]}`).to.equal(
       `{"success":true,"httpStatus":"OK","message":"Said \\"so\\"","action_time":"${time}","data":[]}`,
     );
   });
 
   it("says null where there is no data", () => {
-    expect(globe.withoutData("Done", time)).to.equal(
+    expect(globeEnvelope.withoutData("Done", time)).to.equal(
       `{"success":true,"httpStatus":"OK","message":"Done","action_time":"${time}","data":null}`,
     );
   });
 
   it("repeats the message of a failure", () => {
     expect(
-      globe.failure({ status: 404, message: "User not found", reason: "USER_NOT_FOUND" }, undefined, time),
+      globeEnvelope.failure(
+        { status: 404, message: "User not found", reason: "USER_NOT_FOUND" },
+        undefined,
+        time,
+      ),
     ).to.equal(
       `{"success":false,"httpStatus":"NOT_FOUND","message":"User not found","action_time":"${time}","data":"User not found"}`,
     );
   });
 
   it("is the one when no method is reached", () => {
-    expect(formatOf(undefined)).to.equal(globe);
-    expect(formatOf(create(ReplySchema, { envelope: Envelope.GLOBE }))).to.equal(globe);
-    expect(formatOf(create(ReplySchema, { envelope: Envelope.STATUS }))).to.equal(status);
+    expect(formatOf(undefined)).to.equal(globeEnvelope);
+    expect(formatOf(create(ReplySchema, { envelope: Envelope.GLOBE }))).to.equal(globeEnvelope);
+    expect(formatOf(create(ReplySchema, { envelope: Envelope.STATUS }))).to.equal(statusEnvelope);
   });
 });
 
@@ -44,23 +48,35 @@ describe("the status envelope", () => {
   });
 
   it("wraps data", () => {
-    expect(`${status.beforeData("Got", time)}{}}`).to.equal(
+    expect(`${statusEnvelope.beforeData("Got", time)}{}}`).to.equal(
       '{"status":true,"code":200,"message":"Got","data":{}}',
     );
   });
 
   it("has no data where there is none", () => {
-    expect(status.withoutData("Done", time)).to.equal('{"status":true,"code":200,"message":"Done"}');
+    expect(statusEnvelope.withoutData("Done", time)).to.equal('{"status":true,"code":200,"message":"Done"}');
   });
 
   const invalid = { status: 400, message: "value must be x", reason: "INVALID_REQUEST" };
   const failures: [string, Failure, typeof worded | undefined, string, string][] = [
     ["a broken rule", invalid, worded, "Bad request", "Invalid setting or value"],
     ["a broken rule, no wording", invalid, silent, "Bad request", "value must be x"],
-    ["a misfit", { ...invalid, fault: "misfit" }, worded, "Bad request", "Invalid setting or value"],
-    ["a misfit, no wording", { ...invalid, fault: "misfit" }, silent, "Bad request", "value must be x"],
-    ["an unknown field", { ...invalid, fault: "unknown" }, worded, "Bad request", "value must be x"],
-    ["malformed JSON", { ...invalid, fault: "malformed" }, worded, "Bad request", "Bad request"],
+    [
+      "a type mismatch",
+      { ...invalid, problem: "type_mismatch" },
+      worded,
+      "Bad request",
+      "Invalid setting or value",
+    ],
+    [
+      "a type mismatch, no wording",
+      { ...invalid, problem: "type_mismatch" },
+      silent,
+      "Bad request",
+      "value must be x",
+    ],
+    ["an unknown field", { ...invalid, problem: "unknown" }, worded, "Bad request", "value must be x"],
+    ["malformed JSON", { ...invalid, problem: "malformed" }, worded, "Bad request", "Bad request"],
     [
       "a business rule",
       { status: 400, message: "Invalid page token", reason: "INVALID_PAGE_TOKEN" },
@@ -105,16 +121,16 @@ describe("the status envelope", () => {
     ],
     [
       "another media type",
-      { status: 415, message: "JSON, please", reason: "UNSUPPORTED", fault: "media_type" },
+      { status: 415, message: "JSON, please", reason: "UNSUPPORTED", problem: "media_type" },
       worded,
       "Unsupported media type",
       "JSON, please",
     ],
-    ["no method", plainFailure(405), undefined, "Method not allowed", "Method not allowed"],
+    ["no method", statusFailure(405), undefined, "Method not allowed", "Method not allowed"],
   ];
   for (const [what, failure, reply, message, error] of failures)
     it(`words ${what}`, () =>
-      expect(status.failure(failure, reply, time)).to.equal(
+      expect(statusEnvelope.failure(failure, reply, time)).to.equal(
         `{"status":false,"code":${failure.status},"message":"${message}","error":"${error}"}`,
       ));
 });

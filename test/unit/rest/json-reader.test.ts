@@ -1,7 +1,7 @@
 import { create, type Message, toJson } from "@bufbuild/protobuf";
 import { expect } from "chai";
-import { type JsonObject, messageReader } from "../../../src/rest/json-reader.ts";
-import { Refusal } from "../../../src/rest/refusal.ts";
+import { BadRequestError } from "../../../src/rest/failure.ts";
+import { type JsonObject, messageReader } from "../../../src/rest/message-json.ts";
 import { everyType } from "./every-type.ts";
 import { define, Type } from "./protos.ts";
 
@@ -52,47 +52,47 @@ describe("the JSON reader", () => {
     ['{"$typeName":"x"}', "unknown", "Unknown field: $typeName"],
     ['{"inner":{"__proto__":1}}', "unknown", "Unknown field: inner.__proto__"],
     ['{"manyInner":[{},{"no":1}]}', "unknown", "Unknown field: manyInner[1].no"],
-    ['{"int32":1,"int_32":1}', "misfit", "int32 must be given once"],
-    ['{"inner":{"nameOf":"","name_of":""}}', "misfit", "inner.nameOf must be given once"],
-    ['{"text":1}', "misfit", "text must be a string"],
-    ['{"text":null}', "misfit", "text must be a string"],
-    ['{"text":["a"]}', "misfit", "text must be a string"],
-    ['{"text":"\\ud800"}', "misfit", "text must be a string"],
-    ['{"flag":"true"}', "misfit", "flag must be true or false"],
-    ['{"flag":null}', "misfit", "flag must be true or false"],
-    ['{"int32":"1"}', "misfit", `int32 ${int32}`],
-    ['{"int32":1.5}', "misfit", `int32 ${int32}`],
-    ['{"int32":2147483648}', "misfit", `int32 ${int32}`],
-    ['{"int32":1e999}', "misfit", `int32 ${int32}`],
-    ['{"int32":true}', "misfit", `int32 ${int32}`],
-    ['{"sint64":9007199254740993}', "misfit", `sint64 ${int64}`],
-    ['{"sint64":"1.0"}', "misfit", `sint64 ${int64}`],
-    ['{"sint64":"9223372036854775808"}', "misfit", `sint64 ${int64}`],
-    ['{"ratio":"1"}', "misfit", "ratio must be a number"],
-    ['{"ratio":1e999}', "misfit", "ratio must be a number"],
-    ['{"small":1e39}', "misfit", "small must be a number"],
-    ['{"color":1}', "misfit", "color must be one of red, dark_blue"],
-    ['{"color":"RED"}', "misfit", "color must be one of red, dark_blue"],
-    ['{"color":"COLOR_RED"}', "misfit", "color must be one of red, dark_blue"],
-    ['{"color":"unspecified"}', "misfit", "color must be one of red, dark_blue"],
-    ['{"color":""}', "misfit", "color must be one of red, dark_blue"],
-    ['{"color":null}', "misfit", "color must be one of red, dark_blue"],
-    ['{"color":["red"]}', "misfit", "color must be one of red, dark_blue"],
-    ['{"at":1}', "misfit", "at must be an RFC 3339 time"],
-    ['{"at":"2025-13-11T10:30:45Z"}', "misfit", "at must be an RFC 3339 time"],
-    ['{"inner":[]}', "misfit", "inner must be an object"],
-    ['{"inner":"x"}', "misfit", "inner must be an object"],
-    ['{"inner":{"deep":{"numbers":[1,"2"]}}}', "misfit", `inner.deep.numbers[1] ${int32}`],
-    ['{"manyText":"a"}', "misfit", "manyText must be an array"],
-    ['{"manyText":null}', "misfit", "manyText must be an array"],
-    ['{"manyText":{"0":"a"}}', "misfit", "manyText must be an array"],
-    ['{"manyText":[null]}', "misfit", "manyText[0] must be a string"],
-    ['{"manyInner":[null]}', "misfit", "manyInner[0] must be an object"],
+    ['{"int32":1,"int_32":1}', "type_mismatch", "int32 must be given once"],
+    ['{"inner":{"nameOf":"","name_of":""}}', "type_mismatch", "inner.nameOf must be given once"],
+    ['{"text":1}', "type_mismatch", "text must be a string"],
+    ['{"text":null}', "type_mismatch", "text must be a string"],
+    ['{"text":["a"]}', "type_mismatch", "text must be a string"],
+    ['{"text":"\\ud800"}', "type_mismatch", "text must be a string"],
+    ['{"flag":"true"}', "type_mismatch", "flag must be true or false"],
+    ['{"flag":null}', "type_mismatch", "flag must be true or false"],
+    ['{"int32":"1"}', "type_mismatch", `int32 ${int32}`],
+    ['{"int32":1.5}', "type_mismatch", `int32 ${int32}`],
+    ['{"int32":2147483648}', "type_mismatch", `int32 ${int32}`],
+    ['{"int32":1e999}', "type_mismatch", `int32 ${int32}`],
+    ['{"int32":true}', "type_mismatch", `int32 ${int32}`],
+    ['{"sint64":9007199254740993}', "type_mismatch", `sint64 ${int64}`],
+    ['{"sint64":"1.0"}', "type_mismatch", `sint64 ${int64}`],
+    ['{"sint64":"9223372036854775808"}', "type_mismatch", `sint64 ${int64}`],
+    ['{"ratio":"1"}', "type_mismatch", "ratio must be a number"],
+    ['{"ratio":1e999}', "type_mismatch", "ratio must be a number"],
+    ['{"small":1e39}', "type_mismatch", "small must be a number"],
+    ['{"color":1}', "type_mismatch", "color must be one of red, dark_blue"],
+    ['{"color":"RED"}', "type_mismatch", "color must be one of red, dark_blue"],
+    ['{"color":"COLOR_RED"}', "type_mismatch", "color must be one of red, dark_blue"],
+    ['{"color":"unspecified"}', "type_mismatch", "color must be one of red, dark_blue"],
+    ['{"color":""}', "type_mismatch", "color must be one of red, dark_blue"],
+    ['{"color":null}', "type_mismatch", "color must be one of red, dark_blue"],
+    ['{"color":["red"]}', "type_mismatch", "color must be one of red, dark_blue"],
+    ['{"at":1}', "type_mismatch", "at must be an RFC 3339 time"],
+    ['{"at":"2025-13-11T10:30:45Z"}', "type_mismatch", "at must be an RFC 3339 time"],
+    ['{"inner":[]}', "type_mismatch", "inner must be an object"],
+    ['{"inner":"x"}', "type_mismatch", "inner must be an object"],
+    ['{"inner":{"deep":{"numbers":[1,"2"]}}}', "type_mismatch", `inner.deep.numbers[1] ${int32}`],
+    ['{"manyText":"a"}', "type_mismatch", "manyText must be an array"],
+    ['{"manyText":null}', "type_mismatch", "manyText must be an array"],
+    ['{"manyText":{"0":"a"}}', "type_mismatch", "manyText must be an array"],
+    ['{"manyText":[null]}', "type_mismatch", "manyText[0] must be a string"],
+    ['{"manyInner":[null]}', "type_mismatch", "manyInner[0] must be an object"],
   ];
-  for (const [text, fault, message] of bad)
+  for (const [text, problem, message] of bad)
     it(`refuses ${text}`, () => {
       const refusal = capture(() => fromText(text));
-      expect([refusal.fault, refusal.message]).to.deep.equal([fault, message]);
+      expect([refusal.problem, refusal.message]).to.deep.equal([problem, message]);
     });
 
   it("knows no field that the path binds", () => {
@@ -123,11 +123,11 @@ describe("the JSON reader", () => {
   });
 });
 
-function capture(run: () => unknown): Refusal {
+function capture(run: () => unknown): BadRequestError {
   try {
     run();
   } catch (failure) {
-    if (failure instanceof Refusal) return failure;
+    if (failure instanceof BadRequestError) return failure;
     throw failure;
   }
   throw new Error("it was accepted");

@@ -8,7 +8,7 @@ import {
   PrivacySettingsSchema,
 } from "../../../gen/nexgate/privacy/v1/resources_pb.ts";
 import { isoSeconds } from "../../../src/rest/codec.ts";
-import { fieldWriter, messageWriter } from "../../../src/rest/json-writer.ts";
+import { fieldWriter, messageWriter } from "../../../src/rest/message-json.ts";
 import { everyType } from "./every-type.ts";
 import { define } from "./protos.ts";
 

@@ -1,7 +1,7 @@
 import { create, type DescField, type Message, toJson } from "@bufbuild/protobuf";
 import { expect } from "chai";
-import { pairsOf, pathReader, queryReader } from "../../../src/rest/parameters.ts";
-import { Refusal } from "../../../src/rest/refusal.ts";
+import { BadRequestError } from "../../../src/rest/failure.ts";
+import { pairsOf, pathReader, queryReader } from "../../../src/rest/request-reader.ts";
 import { everyType } from "./every-type.ts";
 
 const flat = everyType.message("Flat");
@@ -17,7 +17,7 @@ function refusal(run: () => unknown): [string, string] {
   try {
     run();
   } catch (failure) {
-    if (failure instanceof Refusal) return [failure.fault, failure.message];
+    if (failure instanceof BadRequestError) return [failure.problem, failure.message];
     throw failure;
   }
   throw new Error("it was accepted");
@@ -53,48 +53,56 @@ describe("query parameters", () => {
     ["__proto__=1", "unknown", "Unknown query parameter: __proto__"],
     ["constructor=1", "unknown", "Unknown query parameter: constructor"],
     [`${"n".repeat(1000)}=1`, "unknown", `Unknown query parameter: ${"n".repeat(64)}`],
-    ["text=a&text=a", "misfit", "text must be given once"],
-    ["int_32=1&int32=1", "misfit", "int32 must be given once"],
-    ["many_text=a&manyText=b", "misfit", "manyText must be given once"],
-    ["int_32=", "misfit", int32],
-    ["int_32", "misfit", int32],
-    ["int_32=x", "misfit", int32],
-    ["int_32=1.0", "misfit", int32],
-    ["int_32=1e3", "misfit", int32],
-    ["int_32=0x10", "misfit", int32],
-    ["int_32=007", "misfit", int32],
-    ["int_32=%2B1", "misfit", int32],
-    ["int_32=+1", "misfit", int32],
-    ["int_32=1%0A", "misfit", int32],
-    ["int_32=-0", "misfit", int32],
-    ["int_32=2147483648", "misfit", int32],
-    ["many_int_32=1&many_int_32=x", "misfit", "manyInt32 must be an integer from -2147483648 to 2147483647"],
-    ["uint_32=-1", "misfit", "uint32 must be an integer from 0 to 4294967295"],
+    ["text=a&text=a", "type_mismatch", "text must be given once"],
+    ["int_32=1&int32=1", "type_mismatch", "int32 must be given once"],
+    ["many_text=a&manyText=b", "type_mismatch", "manyText must be given once"],
+    ["int_32=", "type_mismatch", int32],
+    ["int_32", "type_mismatch", int32],
+    ["int_32=x", "type_mismatch", int32],
+    ["int_32=1.0", "type_mismatch", int32],
+    ["int_32=1e3", "type_mismatch", int32],
+    ["int_32=0x10", "type_mismatch", int32],
+    ["int_32=007", "type_mismatch", int32],
+    ["int_32=%2B1", "type_mismatch", int32],
+    ["int_32=+1", "type_mismatch", int32],
+    ["int_32=1%0A", "type_mismatch", int32],
+    ["int_32=-0", "type_mismatch", int32],
+    ["int_32=2147483648", "type_mismatch", int32],
+    [
+      "many_int_32=1&many_int_32=x",
+      "type_mismatch",
+      "manyInt32 must be an integer from -2147483648 to 2147483647",
+    ],
+    ["uint_32=-1", "type_mismatch", "uint32 must be an integer from 0 to 4294967295"],
     [
       "sint_64=9223372036854775808",
-      "misfit",
+      "type_mismatch",
       "sint64 must be an integer from -9223372036854775808 to 9223372036854775807",
     ],
-    ["uint_64=18446744073709551616", "misfit", "uint64 must be an integer from 0 to 18446744073709551615"],
-    ["ratio=NaN", "misfit", "ratio must be a number"],
-    ["ratio=1e999", "misfit", "ratio must be a number"],
-    ["ratio=", "misfit", "ratio must be a number"],
-    ["small=1e39", "misfit", "small must be a number"],
-    ["flag=TRUE", "misfit", "flag must be true or false"],
-    ["flag=1", "misfit", "flag must be true or false"],
-    ["flag", "misfit", "flag must be true or false"],
-    ["color=1", "misfit", "color must be one of red, dark_blue"],
-    ["color=RED", "misfit", "color must be one of red, dark_blue"],
-    ["color=COLOR_RED", "misfit", "color must be one of red, dark_blue"],
-    ["color=unspecified", "misfit", "color must be one of red, dark_blue"],
-    ["at=yesterday", "misfit", "at must be an RFC 3339 time"],
-    ["text=%ff", "misfit", "The query must be percent-encoded UTF-8"],
-    ["text=%", "misfit", "The query must be percent-encoded UTF-8"],
-    ["%ff=1", "misfit", "The query must be percent-encoded UTF-8"],
+    [
+      "uint_64=18446744073709551616",
+      "type_mismatch",
+      "uint64 must be an integer from 0 to 18446744073709551615",
+    ],
+    ["ratio=NaN", "type_mismatch", "ratio must be a number"],
+    ["ratio=1e999", "type_mismatch", "ratio must be a number"],
+    ["ratio=", "type_mismatch", "ratio must be a number"],
+    ["small=1e39", "type_mismatch", "small must be a number"],
+    ["flag=TRUE", "type_mismatch", "flag must be true or false"],
+    ["flag=1", "type_mismatch", "flag must be true or false"],
+    ["flag", "type_mismatch", "flag must be true or false"],
+    ["color=1", "type_mismatch", "color must be one of red, dark_blue"],
+    ["color=RED", "type_mismatch", "color must be one of red, dark_blue"],
+    ["color=COLOR_RED", "type_mismatch", "color must be one of red, dark_blue"],
+    ["color=unspecified", "type_mismatch", "color must be one of red, dark_blue"],
+    ["at=yesterday", "type_mismatch", "at must be an RFC 3339 time"],
+    ["text=%ff", "type_mismatch", "The query must be percent-encoded UTF-8"],
+    ["text=%", "type_mismatch", "The query must be percent-encoded UTF-8"],
+    ["%ff=1", "type_mismatch", "The query must be percent-encoded UTF-8"],
   ];
-  for (const [text, fault, message] of bad)
+  for (const [text, problem, message] of bad)
     it(`refuses ?${text.slice(0, 60)}`, () =>
-      expect(refusal(() => query(text))).to.deep.equal([fault, message]));
+      expect(refusal(() => query(text))).to.deep.equal([problem, message]));
 
   it("tells which fields were given", () => {
     const given = queryReader(flat.fields)("int32=0&many_text=a", create(flat) as Message);
@@ -156,7 +164,7 @@ describe("path parameters", () => {
   ];
   for (const [segment, message] of bad)
     it(`refuses ${segment.slice(0, 40)}`, () =>
-      expect(refusal(() => path(segment))).to.deep.equal(["misfit", message]));
+      expect(refusal(() => path(segment))).to.deep.equal(["type_mismatch", message]));
 
   it("refuses a number that is none", () =>
     expect(refusal(() => path("a", "b"))[1]).to.equal(

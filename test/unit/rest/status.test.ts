@@ -3,7 +3,7 @@ import { expect } from "chai";
 import { toConnectError } from "../../../src/call/errors.ts";
 import { statusOf } from "../../../src/call/http-status.ts";
 import { PrivacyError } from "../../../src/domain/errors.ts";
-import { nameOf, phraseOf } from "../../../src/rest/status.ts";
+import { statusName, statusPhrase } from "../../../src/rest/failure.ts";
 
 describe("HTTP statuses", () => {
   const table: [keyof typeof Code, number, string, string][] = [
@@ -27,7 +27,7 @@ describe("HTTP statuses", () => {
   for (const [code, status, name, phrase] of table)
     it(`${code} is ${status} ${name}`, () => {
       expect(statusOf(new ConnectError("", Code[code]))).to.equal(status);
-      expect([nameOf(status), phraseOf(status)]).to.deep.equal([name, phrase]);
+      expect([statusName(status), statusPhrase(status)]).to.deep.equal([name, phrase]);
     });
 
   it("cover every code", () => {
@@ -37,7 +37,7 @@ describe("HTTP statuses", () => {
 
   it("tell an oversized request from a limit", () => {
     expect(statusOf(toConnectError(new PrivacyError("REQUEST_TOO_LARGE")))).to.equal(413);
-    expect(nameOf(413)).to.equal("CONTENT_TOO_LARGE");
+    expect(statusName(413)).to.equal("CONTENT_TOO_LARGE");
   });
 
   const others: [number, string][] = [
@@ -46,5 +46,5 @@ describe("HTTP statuses", () => {
     [415, "UNSUPPORTED_MEDIA_TYPE"],
   ];
   for (const [status, name] of others)
-    it(`${status} is ${name}`, () => expect(nameOf(status)).to.equal(name));
+    it(`${status} is ${name}`, () => expect(statusName(status)).to.equal(name));
 });

@@ -1,5 +1,5 @@
 import { expect } from "chai";
-import { fillTemplate, parseTemplate } from "../../../src/rest/template.ts";
+import { fillTemplate, parseTemplate } from "../../../src/rest/http-rule.ts";
 
 describe("path templates", () => {
   const good: [string, unknown][] = [

@@ -1,6 +1,6 @@
 import { once } from "node:events";
 import { queryObjects } from "node:v8";
-import { readJsonBody } from "../../../../src/rest/body.ts";
+import { readJsonBody } from "../../../../src/rest/request-body.ts";
 import { headerBlock, http2Frame, lengthPrefixed, preface } from "../../../support/frames.ts";
 import { openTcp } from "../../../support/raw-http.ts";
 import { startTestServer } from "../../../support/transport-server.ts";

@@ -1,14 +1,13 @@
 import { ChunkBuffer } from "../call/chunk-buffer.ts";
 import { PrivacyError } from "../domain/errors.ts";
 import type { HttpRequest } from "../http/plain-responses.ts";
-import { parseJson } from "./json-text.ts";
-import { Refusal } from "./refusal.ts";
+import { BadRequestError } from "./failure.ts";
 
 const utf8 = new TextDecoder("utf-8", { fatal: true });
 
 /**
  * Reads the JSON body of a request; undefined when it has none, or white space only. Throws REQUEST_TOO_LARGE without
- * reading on, a `Refusal` for a body that is not JSON, and the reason of `signal`, which aborts the wait.
+ * reading on, a `BadRequestError` for a body that is not JSON, and the reason of `signal`, which aborts the wait.
  */
 export async function readJsonBody(
   request: HttpRequest,
@@ -66,7 +65,7 @@ function readBytes(request: HttpRequest, maxBytes: number, signal: AbortSignal):
 }
 
 /**
- * Throws a `Refusal` unless the headers announce plain JSON in UTF-8. Parameters that say nothing of the charset are
+ * Throws a `BadRequestError` unless the headers announce plain JSON in UTF-8. Parameters that say nothing of the charset are
  * ignored: JSON has none (RFC 8259, 11).
  */
 export function checkMediaType({ headers }: Pick<HttpRequest, "headers">): void {
@@ -75,17 +74,50 @@ export function checkMediaType({ headers }: Pick<HttpRequest, "headers">): void 
     .map((parameter) => parameter.trim())
     .every((parameter) => !parameter.startsWith("charset") || /^charset=("?)utf-?8\1$/.test(parameter));
   if (type?.trim() !== "application/json" || !isUtf8)
-    throw new Refusal("media_type", "The body must be application/json in UTF-8");
+    throw new BadRequestError("media_type", "The body must be application/json in UTF-8");
   if ((headers["content-encoding"] ?? "identity").toLowerCase() !== "identity")
-    throw new Refusal("media_type", "The body must not be compressed");
+    throw new BadRequestError("media_type", "The body must not be compressed");
 }
 
-/** Parses the bytes of a body; undefined for white space. Throws a `Refusal` for what is no JSON in UTF-8. */
+/** Parses the bytes of a body; undefined for white space. Throws a `BadRequestError` for what is no JSON in UTF-8. */
 export function parseBody(bytes: Uint8Array): unknown {
   try {
     const text = utf8.decode(bytes);
-    return text.trim() === "" ? undefined : parseJson(text);
+    return text.trim() === "" ? undefined : parseStrictJson(text);
   } catch {
-    throw new Refusal("malformed", "Malformed JSON body");
+    throw new BadRequestError("malformed", "Malformed JSON body");
   }
+}
+
+/** The tokens of JSON that matter to where a name stands: strings, braces, brackets and commas. */
+const tokens = /"(?:[^"\\]|\\.)*"|[{}[\],]/g;
+
+/**
+ * Parses JSON whose objects have no name twice (RFC 7493, 2.3). `JSON.parse` takes the last of two values; a proxy
+ * before us may have looked at the first. Throws a `SyntaxError`.
+ */
+export function parseStrictJson(text: string): unknown {
+  const value: unknown = JSON.parse(text);
+  if (hasNameTwice(text)) throw new SyntaxError("an object has a name twice");
+  return value;
+}
+
+/** `text` must be JSON: then a string is a name when it is the first token after `{`, or after `,` in an object. */
+function hasNameTwice(text: string): boolean {
+  /** The names so far of every object around the place, undefined for an array. */
+  const open: (Set<string> | undefined)[] = [];
+  let before = "";
+  for (const [token] of text.matchAll(tokens)) {
+    const names = open.at(-1);
+    if (token === "{") open.push(new Set());
+    else if (token === "[") open.push(undefined);
+    else if (token === "}" || token === "]") open.pop();
+    else if (token !== "," && names !== undefined && (before === "{" || before === ",")) {
+      const name: string = token.includes("\\") ? JSON.parse(token) : token.slice(1, -1);
+      if (names.has(name)) return true;
+      names.add(name);
+    }
+    before = token;
+  }
+  return false;
 }

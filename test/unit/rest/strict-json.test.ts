@@ -1,6 +1,6 @@
 import { expect } from "chai";
 import fc from "fast-check";
-import { parseJson } from "../../../src/rest/json-text.ts";
+import { parseStrictJson } from "../../../src/rest/request-body.ts";
 
 describe("the text of a JSON body", () => {
   for (const text of [
@@ -14,7 +14,7 @@ describe("the text of a JSON body", () => {
     '{"\\"":1,"\\"":2}',
   ]) {
     it(`has no name twice: ${text}`, () => {
-      expect(() => parseJson(text)).to.throw(SyntaxError, "twice");
+      expect(() => parseStrictJson(text)).to.throw(SyntaxError, "twice");
     });
   }
 
@@ -26,7 +26,7 @@ describe("the text of a JSON body", () => {
     '{"a":",","b":"\\\\"}',
   ]) {
     it(`may have a text twice that is no name: ${text}`, () => {
-      expect(parseJson(text)).to.eql(JSON.parse(text));
+      expect(parseStrictJson(text)).to.eql(JSON.parse(text));
     });
   }
 
@@ -34,13 +34,13 @@ describe("the text of a JSON body", () => {
     fc.assert(
       fc.property(fc.json(), fc.nat(3), (text, indent) => {
         const value = JSON.parse(text);
-        expect(parseJson(JSON.stringify(value, undefined, indent))).to.eql(value);
+        expect(parseStrictJson(JSON.stringify(value, undefined, indent))).to.eql(value);
       }),
     );
   });
 
   it("must be JSON", () => {
     for (const text of ["", "{", '{"a":1,}', "{'a':1}", "NaN"])
-      expect(() => parseJson(text)).to.throw(SyntaxError);
+      expect(() => parseStrictJson(text)).to.throw(SyntaxError);
   });
 });

@@ -1,18 +1,18 @@
 import { expect } from "chai";
 import { AudienceSchema, PrivacySettingSchema } from "../../../gen/nexgate/privacy/v1/resources_pb.ts";
-import { enumWords } from "../../../src/rest/enum-words.ts";
+import { enumNames } from "../../../src/rest/codec.ts";
 import { define } from "./protos.ts";
 
 describe("enum words", () => {
   it("are the documented ones", () => {
-    expect([...enumWords(PrivacySettingSchema).numbers]).to.deep.equal([
+    expect([...enumNames(PrivacySettingSchema).numbers]).to.deep.equal([
       ["last_seen", 1],
       ["profile_picture", 2],
       ["status", 3],
       ["read_receipts", 4],
       ["groups", 5],
     ]);
-    expect([...enumWords(AudienceSchema).words]).to.deep.equal([
+    expect([...enumNames(AudienceSchema).words]).to.deep.equal([
       [1, "all"],
       [2, "contacts"],
       [3, "contact_blacklist"],
@@ -31,18 +31,18 @@ describe("enum words", () => {
         messages: {},
         enums: { [name]: [`${prefix}UNSPECIFIED`, `${prefix}A1`] },
       });
-      expect([...enumWords(desc(name)).numbers]).to.deep.equal([["a1", 1]]);
+      expect([...enumNames(desc(name)).numbers]).to.deep.equal([["a1", 1]]);
     });
 
   it("keep a zero value that means something", () => {
     const { enum: desc } = define({ messages: {}, enums: { Color: ["COLOR_RED", "COLOR_BLUE"] } });
-    expect([...enumWords(desc("Color")).numbers.keys()]).to.deep.equal(["red", "blue"]);
+    expect([...enumNames(desc("Color")).numbers.keys()]).to.deep.equal(["red", "blue"]);
   });
 
   for (const value of ["RED", "COLOR_", "COLORRED", "color_red"])
     it(`refuse an enum with the value ${value}`, () => {
       const { enum: desc } = define({ messages: {}, enums: { Color: ["COLOR_UNSPECIFIED", value] } });
-      expect(() => enumWords(desc("Color"))).to.throw(
+      expect(() => enumNames(desc("Color"))).to.throw(
         Error,
         `the value ${value} of enum test.rest.v1.Color lacks the prefix COLOR_`,
       );
