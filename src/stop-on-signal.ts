@@ -3,29 +3,30 @@ import type { Logger } from "pino";
 
 /** A service that can be stopped. */
 export interface Stoppable {
-  /** Tells balancers at once to send nothing more; goes on serving. */
+  /** Reports to load balancers that it is not ready. Continues to serve. */
   retire(): void;
-  /** Stops within `graceMs` milliseconds, a little more when calls are cut off. Resolves to how many were. */
+  /** Stops within `graceMs` milliseconds, a little more when calls are cut off. Resolves to the number of those. */
   stop(graceMs: number): Promise<number>;
 }
 
 interface StopOptions {
-  /** How long the service goes on after it has told balancers, in milliseconds. */
+  /** How long the service still serves after it has reported that it is not ready, in milliseconds. */
   readonly drainDelayMs: number;
-  /** How long calls in flight may go on after that. */
+  /** How long calls in flight may take after that. */
   readonly graceMs?: number;
-  /** How much longer the rest of the end may take, the closing of the database above all. */
+  /** How much longer the rest of the stop may take, above all closing the database. */
   readonly closingMs?: number;
   readonly log: Logger;
 }
 
-/** A signal to the process group of `npm start` arrives twice: once directly, once passed on by npm. */
+/** Two signals within this time count as one: npm passes on a signal that its process group has got already. */
 const repeatMs = 1_000;
 
 /**
- * Ends the process at SIGTERM and SIGINT, and after what nobody caught: with code 0 when every call was answered,
- * with 1 when one was cut off, at a second signal, and after a failure. Returns what takes the service to stop;
- * until then there is nothing to lose, and a signal ends the process at once.
+ * Stops the service and exits at SIGTERM, SIGINT and an uncaught error. The exit code is 0 when every call was answered;
+ * it is 1 when a call was cut off, after an error, and at a second signal, which ends the process at once.
+ *
+ * Returns the function that sets the service to stop. Before that, a signal ends the process at once with code 0.
  */
 export function stopOnSignal({
   drainDelayMs,
