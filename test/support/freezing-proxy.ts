@@ -19,6 +19,8 @@ export interface FreezingProxy {
    * and resolves when the server has closed those connections.
    */
   delay(condition: (bytes: Buffer) => boolean): () => Promise<void>;
+  /** Changes what comes from clients. */
+  rewrite(change: (bytes: Buffer) => Buffer): void;
   close(): Promise<void>;
 }
 
@@ -29,6 +31,7 @@ export async function startFreezingProxy(url: string): Promise<FreezingProxy> {
   const held: { readonly to: Socket; readonly bytes: Buffer | string }[] = [];
   const delayed: { readonly to: Socket; readonly bytes: Buffer }[] = [];
   let isDelayed: (bytes: Buffer) => boolean = () => false;
+  let rewritten: (bytes: Buffer) => Buffer = (bytes) => bytes;
   let made = 0;
   let frozen = false;
 
@@ -43,7 +46,8 @@ export async function startFreezingProxy(url: string): Promise<FreezingProxy> {
       socket.on("close", () => {
         if (!delayed.some(({ to }) => to === other)) other.destroy();
       });
-      socket.on("data", (bytes: Buffer) => {
+      socket.on("data", (received: Buffer) => {
+        const bytes = socket === near ? rewritten(received) : received;
         if (isDelayed(bytes)) delayed.push({ to: other, bytes });
         else if (frozen) held.push({ to: other, bytes });
         else other.write(bytes);
@@ -85,6 +89,9 @@ export async function startFreezingProxy(url: string): Promise<FreezingProxy> {
         });
         await Promise.all(closed);
       };
+    },
+    rewrite(change) {
+      rewritten = change;
     },
     async close() {
       for (const socket of sockets) socket.destroy();
