@@ -13,7 +13,7 @@ import { mintServiceToken, mintUserToken, startOurs } from "./setting.ts";
 const list = "/api/v1/e-social/privacy-control/blocked";
 const sampleMs = 20;
 
-/** Reads the complete list of a user; tells how it went, and how much memory the service took meanwhile. */
+/** Reads the complete list of a user, and measures its times and the memory that the service takes for it. */
 async function readList(server: Server, user: string) {
   const before = residentMegabytes(server.pid);
   let most = before;

@@ -1,7 +1,7 @@
 import { expect } from "chai";
 import fc from "fast-check";
 import { audiences, type Step, settings } from "../property/model.ts";
-import { type Answer, exchange, type Face, type Fields, publicFaces } from "../property/public-faces.ts";
+import { type Answer, exchange, type Face, type Fields, publicFaces } from "../property/public-protocols.ts";
 import { runs } from "../property/runs.ts";
 import { type World, worldsOf } from "../property/world.ts";
 import { embedded, postgresql } from "../support/backends.ts";

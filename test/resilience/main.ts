@@ -63,5 +63,5 @@ for (const name of chosen) {
   console.log(`verdict: ${broken.size === 0 ? "kept" : `BROKEN: ${[...broken].join(", ")}`}`);
   if (broken.size > 0) process.exitCode = 1;
 }
-// Connections of clients that nobody closed would keep the process.
+// Open connections of clients would keep the process.
 process.exit();

@@ -43,7 +43,7 @@ async function dropAll(url: string): Promise<void> {
 }
 
 after("stop the PostgreSQL server", async () => {
-  // One that could not be started has failed those who wanted it.
+  // A server that could not be started has failed its tests already.
   const started = await server?.catch(() => undefined);
   await started?.stop();
 });

@@ -16,7 +16,7 @@ function name(handle: object): string {
 export const mochaHooks = {
   afterAll() {
     setTimeout(() => {
-      // Node has no documented way to tell which.
+      // Node has no documented way to find out which.
       const { _getActiveHandles: handles } = process as unknown as { _getActiveHandles(): object[] };
       console.error(
         "The run does not end:",

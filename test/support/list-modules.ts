@@ -1,7 +1,7 @@
 import { writeSync } from "node:fs";
 import { registerHooks } from "node:module";
 
-// Given to `node --import`: tells at the end what was loaded, by `import` or `require`: packages and files of src.
+// Given to `node --import`: lists at the end what was loaded, by `import` or `require`: packages and files of src.
 const loaded = new Set<string>();
 registerHooks({
   load(url, context, nextLoad) {

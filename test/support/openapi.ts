@@ -5,7 +5,7 @@ import { errors } from "../../src/domain/errors.ts";
 // biome-ignore lint/suspicious/noExplicitAny: a document is JSON whose shape the validator has checked
 type Json = any;
 
-/** An answer of the REST face. */
+/** An answer over REST. */
 export interface RestAnswer {
   readonly status: number;
   readonly headers: Headers;

@@ -66,7 +66,7 @@ export async function statementsOf(
   }
 }
 
-/** A statement with parameters in place of its texts. */
+/** A statement with parameters instead of its texts. */
 function withParameters(statement: string): Statement {
   const parameters: string[] = [];
   const sql = statement.replaceAll(/'([^']*)'/g, (_, text: string) => `$${parameters.push(text)}`);

@@ -124,7 +124,7 @@ async function ready(child: ChildProcess, lines: Interface): Promise<void> {
   }
 }
 
-/** The account that a server runs as: this process's own, or that of `postgres` for root, as whom it refuses to run. */
+/** The account that a server runs as: this process's own, or that of `postgres` for root: a server refuses to run as root. */
 export function serverAccount(): { uid?: number; gid?: number } {
   if (process.getuid?.() !== 0) return {};
   const entry = /^postgres:[^:]*:(\d+):(\d+):/m.exec(readFileSync("/etc/passwd", "utf8"));
@@ -134,7 +134,7 @@ export function serverAccount(): { uid?: number; gid?: number } {
 }
 
 /**
- * A port of the loopback interface that nobody listens on, below those that systems give to outgoing connections: it
+ * A free port of the loopback interface, below those that systems give to outgoing connections: it
  * is free again whenever its listener is restarted.
  */
 export async function freePort(): Promise<number> {

@@ -29,7 +29,7 @@ export interface TestServer {
   readonly listener: Listener;
   readonly lines: LogLine[];
   readonly seen: Seen;
-  /** Lets every handler go on that was told to `hold`. */
+  /** Lets every handler continue that `hold` has stopped. */
   release(): void;
   stop(): Promise<void>;
 }
@@ -50,7 +50,7 @@ interface TestServerOptions {
   readonly resources?: PublicListenerOptions["resources"];
 }
 
-/** What a handler does is told by this header of the request. */
+/** The header of the request that says what a handler does. */
 export const doHeader = "x-do";
 /** Never to be seen by a client. */
 export const secretText = "the password is swordfish";

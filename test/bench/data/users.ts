@@ -11,7 +11,7 @@ export function userId(number: number): string {
   return formatUuid(hash);
 }
 
-/** The numbers of the users who are not like the others. */
+/** The numbers of the users with unusually many edges. */
 export function specialUsers({ users }: Size) {
   const firstWriter = users + 4;
   return {

@@ -73,7 +73,7 @@ export async function restLoad(job: RestJob): Promise<LoadResult> {
   };
 }
 
-/** The same gRPC call again and again, by h2load. It looks at no answer beyond its HTTP status. */
+/** The same gRPC call again and again, by h2load. It checks nothing but the HTTP status. */
 export interface RepeatJob {
   readonly url: string;
   readonly bodyFile: string;

@@ -24,7 +24,7 @@ export interface Matrix {
 const listeners = ["public", "internal"] as const;
 const timeoutMs = 10_000;
 
-/** Calls every method and route, on both listeners and in every protocol, as everyone who may and who may not. */
+/** Calls every method and route, on both listeners and in every protocol, as every kind of caller. */
 export async function tryEverything(instance: Instance): Promise<Matrix> {
   const [user, other, target] = [randomUUID(), randomUUID(), randomUUID()];
   const baseUrls = { public: instance.publicUrl, internal: instance.internalUrl };
@@ -40,7 +40,7 @@ export async function tryEverything(instance: Instance): Promise<Matrix> {
   const expect = async (what: string, wanted: string, answer: Promise<string>) => {
     const got = await answer;
     calls++;
-    // A second block is no success, but nobody refused it.
+    // A second block fails, but its caller was authorized.
     if (got !== wanted && !(wanted === "OK" && got === "AlreadyExists"))
       unexpected.push(`${what}: ${got}, not ${wanted}`);
   };

@@ -77,7 +77,7 @@ export function killServices(options: ChaosOptions): Promise<ChaosOutcome> {
       const instance = instances[number] as Instance;
       await instance.kill();
       await progress.replies();
-      // A server goes on with statements whose client has gone.
+      // A server continues the statements of clients that have disconnected.
       await connectionsGone(server.url, nameOf(number));
       progress.markLost(instance)();
       return instance.start();

@@ -3,7 +3,7 @@ import { canStartServer } from "../../support/throwaway-server.ts";
 import { brokenLines, brokenNames } from "../support/report.ts";
 import { deadlineFigures, runDeadlines } from "./deadlines.ts";
 
-/** The machine has other tests to run: the full form holds the figures themselves. */
+/** Other tests use the machine: the full run has the promised bounds. */
 const slack = 5;
 const size = { calls: 100, atOnce: 50 };
 

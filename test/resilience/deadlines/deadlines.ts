@@ -99,7 +99,7 @@ export async function runDeadlines({ calls, atOnce, mutant }: DeadlineOptions): 
     resetGoneMs.push(await untilGone());
   }
   await admin.query("rollback");
-  // As many as find a place at once: others might have to wait for longer than they may.
+  // As many as there are connections for changes: further calls might wait too long.
   const last = others.slice(0, places).map((user) => timed.prepare("mute", user, hot)().answer);
   const afterwards = await Promise.all(last);
   await busy();

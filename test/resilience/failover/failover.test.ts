@@ -5,7 +5,7 @@ import { newSeed } from "../support/random.ts";
 import { brokenLines } from "../support/report.ts";
 import { failoverFigures, fates, openFailover, runFailover } from "./failover.ts";
 
-/** The machine has other tests to run: the full form holds the figures themselves. */
+/** Other tests use the machine: the full run has the promised bounds. */
 const slack = 3;
 const options = { seed: newSeed(), settleMs: 0 };
 

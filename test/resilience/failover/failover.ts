@@ -16,7 +16,7 @@ import { freezeServer, killServer } from "../support/server-faults.ts";
 /** The service must be available, with right answers, within this time after the new primary's first answer. */
 const overMs = 5_000;
 const askMs = 10;
-/** For how long the checks look for the later block. */
+/** The longest time until the checks must find the later block. */
 const giveUpMs = 4 * overMs;
 
 /** Does to a primary what replaces it, and returns what must be undone before it can be stopped. */

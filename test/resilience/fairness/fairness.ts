@@ -19,7 +19,7 @@ export interface FairnessOptions {
   /** Windows of calm, and as many of flood, in turn. */
   readonly windows: number;
   readonly windowMs: number;
-  /** Connections of the user who floods, each with a call under way all the time. */
+  /** Connections of the flooding user, each with a call in flight all the time. */
   readonly connections: number;
   /** Goes on with further windows until the user was refused: a busy machine may need them. */
   readonly untilRefused?: boolean;
@@ -39,7 +39,7 @@ const control = "/api/v1/e-social/privacy-control";
 const listed = 3_000;
 const neighbourCount = 8;
 const otherCount = 500;
-/** Times below it cannot be told from noise. */
+/** Shorter times are noise. */
 const floorMs = 10;
 
 /** Has one user flood an instance with the default limits again and again, and listens to the others all the while. */
@@ -72,7 +72,7 @@ export async function runFairness(options: FairnessOptions): Promise<Fairness> {
     flooder.disconnect();
     await exit;
   });
-  // It stands for a machine of its own: what it computes is not to slow the others down.
+  // In reality the user has a machine of its own: its computing must not slow the others down.
   setPriority(flooder.pid as number, constants.priority.PRIORITY_LOW);
   const flooding = async (ms: number) => {
     const report = once(flooder, "message");

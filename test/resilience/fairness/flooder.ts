@@ -1,7 +1,7 @@
 import { HttpLoad } from "../overload/http-load.ts";
 import { countOf, type Outcomes, sleep } from "../overload/load.ts";
 
-/** What the user who floods is told at the start. */
+/** The settings of the flooding user. */
 export interface FlooderSettings {
   readonly url: string;
   readonly token: string;
@@ -24,7 +24,7 @@ export interface FlooderReport {
 }
 
 // Run as a process of its own: one user who calls as fast as answers come, over many connections, for as many
-// milliseconds as each message says. Tells what became of it when it is asked for 0.
+// milliseconds as each message says. Reports the outcomes when the message is 0.
 const { url, token, requests, connections } = JSON.parse(process.argv[2] ?? "") as FlooderSettings;
 /** Within which the last answers must have come. */
 const patienceMs = 10_000;

@@ -7,7 +7,7 @@ import type { Instance } from "../support/instance.ts";
 import { openClient } from "../support/pair-client.ts";
 import { randomOf } from "../support/random.ts";
 
-/** Those who want no more than is theirs. */
+/** Callers within their limits. */
 export interface Neighbours {
   /** Has them call for so many milliseconds, at a steady pace, whatever becomes of their calls. */
   call(ms: number): Promise<Heard>;
@@ -18,7 +18,7 @@ export interface Neighbours {
 export interface Heard {
   readonly users: readonly number[];
   readonly service: readonly number[];
-  /** How often they were told that they ask too much. */
+  /** How often they were rejected by a rate limit. */
   readonly refused: number;
   /** How often there was no good answer for another reason. */
   readonly failed: number;
@@ -33,7 +33,7 @@ const patienceMs = 10_000;
 const lookMs = 10;
 const control = "/api/v1/e-social/privacy-control";
 
-/** Users who block, look at their list and unblock over REST, and a service that asks for decisions over gRPC. */
+/** Users who block, read their list and unblock over REST, and a service that asks for decisions over gRPC. */
 export async function openNeighbours(
   instance: Instance,
   { seed, users, others }: { seed: number; users: readonly string[]; others: readonly string[] },
@@ -42,7 +42,7 @@ export async function openNeighbours(
   const callers = await Promise.all(
     users.map(async (id) => ({
       token: await instance.userToken(id),
-      // Nobody meets the same one twice, so that no call can depend on one that is late.
+      // No user blocks another one twice, so that no call can depend on a late one.
       next: random.below(others.length),
     })),
   );
@@ -82,7 +82,7 @@ export async function openNeighbours(
   async function changes(ms: number): Promise<Answer[]> {
     const before = turn;
     const outcomes = await load.openLoop(callers.length * rates.user, ms);
-    // Those who are late still count.
+    // Late answers still count.
     for (let waited = 0; outcomes.count < turn - before && waited < patienceMs; waited += lookMs)
       await setTimeout(lookMs);
     return outcomes.soFar().flatMap(({ status, ms }) => ms.map((ms) => ({ status, ms })));

@@ -9,7 +9,7 @@ export interface Attacker {
   closedAt: number | undefined;
 }
 
-/** Opens a hostile connection, which then does as its kind does. Takes what comes, and never closes by itself. */
+/** Opens a hostile connection, on which `act` sends. It reads everything, and never closes first. */
 export function attack(kind: string, port: number, act: (socket: Socket) => void): Promise<Attacker> {
   const { promise, resolve } = Promise.withResolvers<Attacker>();
   const socket = connect(port, "127.0.0.1");

@@ -38,7 +38,7 @@ const nothing = Buffer.alloc(0);
 const get = Buffer.from("GET /users/me/privacy HTTP/1.1\r\nHost: h\r\n\r\n");
 const cancel = Buffer.from([0, 0, 0, 8]);
 
-/** Every flood of one connection; by someone who may call, where that makes it worse. */
+/** Every flood of one connection, with a valid token where that makes it worse. */
 export function floodKinds(token: string, user: string): FloodKind[] {
   const admitted = Buffer.concat([block, admission(token, user)]);
   return [

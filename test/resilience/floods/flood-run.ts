@@ -20,14 +20,14 @@ interface FloodRunOptions {
   /**
    * How many times the service does 40 calls at once before memory is measured: until it has not grown by more than a
    * megabyte in `steady` rounds, and no more than `most`. V8 lets the heap grow to a limit before it collects the old
-   * part of it for the first time: what work takes by itself shows only then.
+   * part of it for the first time: the memory that ordinary work takes shows only then.
    */
   readonly warmUp: { readonly steady: number; readonly most: number };
   /** Connections of every flood to each listener. */
   readonly flooders: number;
   /** Whether the floods are tried too, after the slow connections. */
   readonly fast: boolean;
-  /** Limits that only hold where nobody else uses the machine: the canary's 99th percentile, in milliseconds. */
+  /** The bound of the canary's 99th percentile in milliseconds, for a machine without other work. */
   readonly p99Ms: number;
   /** Within which every hostile connection must be closed, in milliseconds. */
   readonly closeMs: number;
@@ -103,7 +103,7 @@ export async function floodRun(options: FloodRunOptions): Promise<Report> {
   ]);
 }
 
-/** Opens hostile connections, waits until all are closed or should be, and tells how long they lasted. */
+/** Opens hostile connections, waits until all are closed or should be, and records how long they lasted. */
 async function endure(
   openings: readonly (() => Promise<Attacker>)[],
   closeMs: number,
@@ -126,7 +126,7 @@ async function endure(
   }
 }
 
-/** Sends small messages that are large when they are inflated, as someone who may call. */
+/** Sends small messages that are large when they are inflated, with valid tokens. */
 async function bombs(
   instance: Instance,
   count: number,

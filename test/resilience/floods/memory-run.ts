@@ -17,7 +17,7 @@ interface MemoryRunOptions {
 
 /** How many times in turn the memory must be found no larger before it counts as settled. */
 const settledLooks = 10;
-/** Between two looks, in milliseconds: a few of them are longer than the listener takes to look at its bounds. */
+/** Between two samples, in milliseconds: a few of them are longer than the interval at which the listener checks its bounds. */
 const lookMs = 100;
 
 const large = "/docs/swagger-ui-bundle.js";

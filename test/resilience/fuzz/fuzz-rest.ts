@@ -28,10 +28,10 @@ const clients = 12;
 const longMs = 10_000;
 /** How long the bytes of a broken request may stay unanswered before their sender gives up. */
 const patienceMs = 30;
-/** How many examples are made up at a time: while they are, nobody looks at the clock. */
+/** How many examples are generated at a time: that takes the event loop, and delays the measured times. */
 const batch = 50;
 
-/** Sends requests that are made up over the routes, one in five of them broken, and looks at every answer. */
+/** Sends generated requests of all routes, one in five of them broken, and checks every answer. */
 export async function fuzzRest({
   databaseUrl,
   mutant,
@@ -141,7 +141,7 @@ async function sendBroken(
   const connection = new Http1Connection(port);
   const text = bytes.toString("latin1");
   const shown = () => text.slice(0, 600);
-  // Where one may be to HEAD, nobody knows which answers have bodies.
+  // Where one of the requests may be HEAD, it is unknown which answers have bodies.
   const checked = !text.includes("HEAD ");
   const seen: number[] = [];
   connection.socket.write(bytes);

@@ -14,14 +14,14 @@ import { type FuzzedCall, fuzzedCalls } from "./rpc-requests.ts";
 const sessionsEach = 4;
 /** Calls at once: fewer than the service has connections to the database, so that none waits for one on a slow machine. */
 const clients = 12;
-/** Any reset but a refusal before anything was done (RFC 9113, 8.7), as of one who resets too much, and our own cancelling. */
+/** Any reset but REFUSED_STREAM (RFC 9113, 8.7), as for a client that resets too much, and our own CANCEL. */
 const badReset = /^reset (?![78]$)/;
-/** How many examples are made up at a time: while they are, nobody looks at the clock. */
+/** How many examples are generated at a time: that takes the event loop, and delays the measured times. */
 const batch = 50;
 /** One in so many is broken below the calls: frames of HTTP/2 that make no sense, on a connection of their own. */
 const frameShare = 20;
 
-/** Makes calls of every method by every protocol, all of them mutated, and looks at what each came to. */
+/** Makes mutated calls of every method over every protocol, and checks the outcome of each. */
 export async function fuzzRpc(options: FuzzOptions): Promise<Report> {
   const { databaseUrl, mutant, seed, count, slowMs, untilProblem } = options;
   const problems = new Problems();

@@ -50,13 +50,13 @@ const strange = fc.oneof(
   ),
 );
 
-/** Text that may stand in a request line: anything but what ends it. */
+/** Text for a request line: anything but what ends it. */
 const inLine = strange.map((text) =>
   Buffer.from(text)
     .toString("latin1")
     .replace(/[^!-~]/g, "%7F"),
 );
-/** Text that may stand in a header. */
+/** Text for a header. */
 const inHeader = strange.map((text) =>
   Buffer.from(text)
     .toString("latin1")

@@ -5,7 +5,7 @@ import type { FuzzedCall } from "./rpc-requests.ts";
 /** What a call came to: the name of a code of gRPC, `HTTP 415`, or `reset 8`. */
 export type Outcome = string;
 
-/** Outcomes that are nobody's fault but the service's. */
+/** Outcomes that are the service's own fault. */
 export const serverFaults: ReadonlySet<Outcome> = new Set([
   "Internal",
   "Unknown",

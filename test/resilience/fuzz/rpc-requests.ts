@@ -160,7 +160,7 @@ type Piece = typeof piece extends fc.Arbitrary<infer Value> ? Value : never;
 
 /** What becomes of one message. */
 const piece = fc.record({
-  /** What stands in the place of the good message, or changes it. */
+  /** Replaces the good message, or changes it. */
   change: fc.oneof(
     { weight: 5, arbitrary: fc.constant("none" as const) },
     { weight: 3, arbitrary: fc.tuple(fc.constant("byte" as const), fc.nat(200), fc.nat(255)) },

@@ -28,7 +28,7 @@ export const faults: Record<string, Fault> = {
     await admin.query("begin; lock table blocks");
     return () => admin.end();
   },
-  // More calls wait for its lock than there are connections: nobody else notices.
+  // More calls wait for its lock than there are connections; other calls must not notice.
   "pair locked": async (server, instance) => {
     const users = [randomUUID(), randomUUID()] as const;
     const client = openClient(instance);

@@ -5,7 +5,7 @@ import { brokenLines, brokenNames } from "../support/report.ts";
 import { type Fault, faults } from "./faults.ts";
 import { openStage, outageFigures, runOutage } from "./outage.ts";
 
-/** The machine has other tests to run: the full form holds the figures themselves. */
+/** Other tests use the machine: the full run has the promised bounds. */
 const slack = 5;
 const options = { seed: newSeed(), lastsMs: 2_500, settleMs: 0 };
 

@@ -47,7 +47,7 @@ interface Outage {
   readonly calls: readonly Call[];
   /** After how many milliseconds `/readyz` said no; NaN when it never did. */
   readonly unreadyMs: number;
-  /** Of how many looks it said no. */
+  /** The share of probes of `/readyz` that failed. */
   readonly unreadyShare: number;
   /** How often `/healthz` was not answered well. */
   readonly unhealthy: number;

@@ -33,7 +33,7 @@ const distinct = 100;
 
 const { method } = AccessService;
 
-/** The decisions that feeds and messaging ask for. Part of the users whom they are about are blocked. */
+/** The decisions that feeds and messaging ask for. Part of them are about blocked users. */
 export async function decisions(session: GrpcSession) {
   const all = {
     check: calls(method.checkAccess, (n) =>
@@ -73,7 +73,7 @@ function calls(method: DescMethod, request: (n: number) => Uint8Array): GrpcRequ
 
 const viewer = (n: number) => ({ case: "viewerId" as const, value: callers[n] as string });
 
-/** Asks about the `k`th of those whom a caller knows. */
+/** Asks about the `k`th user whom a caller knows. */
 function check(n: number, k: number, interaction: Interaction) {
   const ownerId = knownTo(n, k + 1)[k] as string;
   return create(CheckAccessRequestSchema, { viewer: viewer(n), ownerId, interaction });

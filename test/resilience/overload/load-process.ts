@@ -2,7 +2,7 @@ import { scrape } from "../../support/scrape.ts";
 import { measureOverload, type OverloadReport } from "./measure.ts";
 import { SharedLoad, type SharedLoadTarget } from "./shared-load.ts";
 
-/** What the process is told. */
+/** The task of the process. */
 export interface LoadJob extends SharedLoadTarget {
   readonly adminUrl: string;
   readonly width: number;
@@ -20,7 +20,7 @@ export interface LoadFindings extends OverloadReport {
   readonly cores: Readonly<Record<"best" | "overload", Cores>>;
 }
 
-// Run as a process of its own, so that neither the service nor whoever looks on takes time from it.
+// Run as a process of its own, so that neither the service nor the run takes time from it.
 process.once("message", async (job: LoadJob) => {
   const load = await SharedLoad.open(job);
   const used = async () => {

@@ -42,7 +42,7 @@ export const countOf = (all: readonly Alike[]): number => all.reduce((sum, { ms 
 /** The status of an answer that went well and says something else than it must. */
 export const wrongAnswer = 0;
 
-/** Asks a service for as much as it is told to. */
+/** A load on a service: closed-loop or open-loop. */
 export abstract class Load {
   /** Sends one request; its time runs since it was due. `onAnswer` is called once, if ever an answer comes. */
   abstract send(dueAt: number, onAnswer: (outcome: Outcome) => void): void;

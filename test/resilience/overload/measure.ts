@@ -6,7 +6,7 @@ import { type Alike, countOf, type Load, sleep, wrongAnswer } from "./load.ts";
 export interface ListenerReport {
   /** Answers in time at its best. */
   readonly peak: number;
-  /** Refused then: where there are many, the limit itself is what keeps the service from more. */
+  /** Refused then: where there are many, the limit itself keeps the service from doing more. */
   readonly refusedAtPeak: number;
   /** Answers in time under the load. */
   readonly good: number;
@@ -37,7 +37,7 @@ interface Settings {
   readonly width: number;
   readonly peakMs: number;
   readonly overloadMs: number;
-  /** Looks on while the service is at its best, and then under the load. */
+  /** Called around each phase, to measure it. */
   readonly watch?: <T>(phase: "best" | "overload", run: () => Promise<T>) => Promise<T>;
 }
 
@@ -50,7 +50,7 @@ const wellMs = 250;
 /** A service that has not been well for so long will not be. */
 const patienceMs = 20_000;
 
-/** Finds out how much a service can do with `width` calls at once, asks four times as much of it, and looks on. */
+/** Measures how much a service does with `width` calls at once, then asks four times as much of it. */
 export async function measureOverload(
   load: Load,
   { width, peakMs, overloadMs, watch = (_phase, run) => run() }: Settings,

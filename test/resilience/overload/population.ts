@@ -1,19 +1,19 @@
 import pg from "pg";
 import { idSql, userId } from "../../bench/data/users.ts";
 
-/** People who call, those whom each of them has blocked for long, and those whom they block now. */
+/** Users who call, users whom they know or have blocked, and users whom they block during the run. */
 const sizes = { callers: 500, known: 2_000, others: 500 };
 /** How many of those they know each caller has blocked: the rows of a list. */
 export const blockedEach = 50;
 
 export const callers = Array.from({ length: sizes.callers }, (_, n) => userId(n));
-/** Whom a caller knows, those blocked first. */
+/** The users whom a caller knows, the blocked ones first. */
 export function knownTo(caller: number, count: number): string[] {
   return Array.from({ length: count }, (_, k) =>
     userId(sizes.callers + ((caller * blockedEach + k) % sizes.known)),
   );
 }
-/** Whom no decision is about. Each caller has blocked the one of its own number. */
+/** Users whom no decision is about. Each caller has blocked the one of its own number. */
 export const others = Array.from({ length: sizes.others }, (_, n) => userId(sizes.callers + sizes.known + n));
 
 /** Puts them all into a database that is prepared. */

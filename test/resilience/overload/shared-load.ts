@@ -6,7 +6,7 @@ import { blockedEach, callers, others } from "./population.ts";
 
 /**
  * Of 20 calls so many are of each kind. Feeds ask about the authors of a page of posts and about candidates, messaging
- * asks before each message; people block, look at the list of whom they block, and unblock.
+ * asks before each message; users block, read their list of blocks, and unblock.
  */
 const shares = { batch: 6, filter: 4, check: 4, block: 2, list: 2, unblock: 2 };
 type Kind = keyof typeof shares;
@@ -22,7 +22,7 @@ const connections = 1_000;
 /** RESOURCE_EXHAUSTED and UNAVAILABLE, by which the service refuses under overload (docs/errors.md). */
 const refusals = new Set(["8", "14"]);
 
-/** Where both listeners are, and who may call them. */
+/** The listeners, and tokens for them. */
 export interface SharedLoadTarget {
   readonly publicUrl: string;
   readonly internalUrl: string;
@@ -37,7 +37,7 @@ export class SharedLoad extends Load {
   readonly #sessions: readonly GrpcSession[];
   readonly #userTokens: readonly string[];
   readonly #decisions: Awaited<ReturnType<typeof decisions>>;
-  /** Who has blocked whom and may unblock. */
+  /** Blocks that can be removed. */
   readonly #blocks = callers.map((_, caller) => ({ caller, other: others[caller] as string }));
   readonly #count: Record<Kind, number> = { batch: 0, filter: 0, check: 0, block: 0, list: 0, unblock: 0 };
   #sent = 0;
@@ -98,7 +98,7 @@ export class SharedLoad extends Load {
 
   #block(number: number, dueAt: number, onAnswer: (outcome: Outcome) => void): void {
     const caller = number % callers.length;
-    // Nobody is blocked by many at once, nor by anyone twice before all have been.
+    // No user is blocked by many at once, or twice by the same one before all others.
     const round = Math.floor(number / callers.length) % (others.length - 1);
     const other = others[(caller + 1 + round) % others.length] as string;
     this.#rest(caller, `POST block/${other}`, dueAt, (outcome) => {

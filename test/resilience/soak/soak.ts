@@ -32,7 +32,7 @@ interface Soak {
   readonly signs: readonly (VitalSigns & { readonly minutes: number; readonly calls: number })[];
 }
 
-/** Puts an instance under 60% of the load that it can bear, as far as the callers beside it can tell. */
+/** Puts an instance under 60% of the highest rate that the callers reach. */
 export async function runSoak(options: SoakOptions): Promise<Soak> {
   const { seed, callers, calibrateMs, samples, sampleMs, sampleCalls = 0, mutant } = options;
   await using parts = new AsyncDisposableStack();
@@ -77,7 +77,7 @@ export function soakFigures(soak: Soak): Figure[] {
   ];
 }
 
-/** What a run that is short can tell, on a machine that others use too: a call that leaves something behind. */
+/** What a short run on a busy machine can show: memory that every call leaks. */
 export function leakFigures(soak: Soak): Figure[] {
   const perCall = slope(soak.signs.map(({ calls, heapBytes }) => [calls, heapBytes]));
   return [

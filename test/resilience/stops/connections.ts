@@ -6,13 +6,13 @@ import type { Call } from "./calls.ts";
 
 /**
  * How a call ended: answered well, refused in a way that lets it be repeated elsewhere without harm, or lost; of what
- * was lost a few words tell how.
+ * was lost a few words say how.
  */
 export type Outcome = "answered" | "refused" | { readonly lost: string };
 
 /** A connection that is kept open from call to call. */
 export interface Connection {
-  /** Whether a call can be sent without a new connection, as far as the client has been told. */
+  /** Whether a call can be sent without a new connection, as far as the client knows. */
   isOpen(): boolean;
   send(call: Call): Promise<Outcome>;
   close(): void;

@@ -4,8 +4,8 @@ import { openEmbedded } from "../../../src/store/embedded.ts";
 import { openPostgresql } from "../../../src/store/postgresql.ts";
 
 /**
- * How many follows stand across a block, in a PostgreSQL or in the embedded database of a directory. Each would be a
- * block that was applied by half, or a follow that was let through.
+ * How many follows exist between users who block each other, in PostgreSQL or in the embedded database of a directory. Each
+ * is a block that was applied by half, or a follow that was wrongly accepted.
  */
 export async function countAcross(database: string): Promise<number> {
   const open = database.startsWith("postgres:") ? openPostgresql : openEmbedded;

@@ -2,7 +2,7 @@ import { userToken } from "../../../src/development/token-issuer.ts";
 import type { UserId } from "../../../src/domain/users.ts";
 import { type Instance, minting } from "./instance.ts";
 
-/** Who calls: the headers that say so, and what each listener must answer to a method that it serves. */
+/** A caller: its headers, and what each listener must answer to a method that it serves. */
 export interface Caller {
   readonly who: string;
   readonly headers: Record<string, string>;
@@ -12,7 +12,7 @@ export interface Caller {
 
 const scopes = ["access.read", "graph.read", "graph.write", "users.act"];
 
-/** Everyone who may and who may not call a method that needs a scope. */
+/** Every kind of caller, authorized or not, of a method that needs a scope. */
 export async function callersOf(
   instance: Instance,
   scope: string,

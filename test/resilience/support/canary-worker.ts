@@ -2,7 +2,7 @@ import { parentPort, workerData } from "node:worker_threads";
 import { openAsking } from "./ask.ts";
 import type { CanaryReport, CanarySettings } from "./canary.ts";
 
-// Runs in a thread of its own, so that only the service can make it wait. Ends when it is told anything.
+// Runs in a thread of its own, so that only the service can make it wait. Ends at the first message.
 const { publicUrl, internalUrl, user, userToken, serviceToken, pauseMs } = workerData as CanarySettings;
 const ask = openAsking({ publicUrl, internalUrl });
 const times: number[] = [];

@@ -4,7 +4,7 @@ import type { Instance } from "./instance.ts";
 
 /** A client that only wants to be served, while others misbehave. */
 export interface Canary {
-  /** Ends it, and tells how it fared. */
+  /** Ends it, and resolves to its report. */
   stop(): Promise<CanaryReport>;
 }
 
@@ -17,7 +17,7 @@ export interface CanaryReport {
   readonly slowest: number;
 }
 
-/** What the thread of a canary is told. */
+/** The settings of a canary's thread. */
 export interface CanarySettings {
   readonly publicUrl: string;
   readonly internalUrl: string;

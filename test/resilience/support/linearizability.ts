@@ -54,12 +54,12 @@ interface Candidate {
   readonly pure: boolean;
 }
 
-/** A reply, and what was open when it came; an operation keeps its place while it is open. */
+/** A reply, and what was open when it came; an operation keeps its index while it is open. */
 interface Reply<Call> {
   readonly operation: Operation<Call>;
   readonly place: number;
   readonly open: readonly (Candidate | undefined)[];
-  /** The places of those of unknown outcome, as bits. */
+  /** The indexes of operations of unknown outcome, as bits. */
   readonly lost: bigint;
 }
 
@@ -112,7 +112,7 @@ function isWithin(one: bigint, other: bigint): boolean {
   return (one & ~other) === 0n;
 }
 
-/** The replies in their order. At the same moment invocations come first: nothing tells that they did not. */
+/** The replies in their order. At the same moment invocations come first: they may have done so. */
 function repliesOf<Call>(model: SequentialModel<Call>, history: readonly Operation<Call>[]): Reply<Call>[] {
   const events = history
     .flatMap((operation) => [

@@ -31,10 +31,10 @@ export const requiredScopes: Readonly<Record<string, string | null>> = {
   "grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo": null,
 };
 
-/** An id for what nobody else needs. */
+/** An id that nothing else uses. */
 const spare = "5ba7e000-0000-4000-8000-000000000001";
 
-/** The user who follows a target in requests, never the target, whose id is random; has to be known, as the target has. */
+/** The id of the follower of a target in requests; never that of a random user. Both must be registered. */
 export function followerOf(target: string): string {
   // RFC 9562: random ids are of version 4, those that applications make up of version 8.
   return `${target.slice(0, 14)}8${target.slice(15)}`;

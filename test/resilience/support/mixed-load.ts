@@ -85,7 +85,7 @@ export async function startMixedLoad(
       const ended = performance.now();
       calls.push({ began, ended, outcome });
       if (outcome === "answered") answered++;
-      // Who is late makes up for nothing.
+      // A late caller does not catch up.
       next = Math.max(next + intervalMs, ended);
       await setTimeout(next - ended);
     }

@@ -40,7 +40,7 @@ const listenerLimits = (changed: Partial<Limits["publicLimits"]>): Mutant => {
 
 /**
  * Every run must fail on a mutant of its own, or it proves nothing. A mutant exists in the process of a test alone, into
- * which `inject-mutant.ts` brings it. This module loads nothing of the service itself: what is loaded before the
+ * which `inject-mutant.ts` brings it. This module loads nothing of the service: what is loaded before the
  * injection stays as it is.
  */
 export const mutants = {
@@ -129,7 +129,7 @@ export const mutants = {
   },
   "no time limits": listenerLimits({ handshakeMs: 3_600_000, sweepMs: 3_600_000 }),
   "no bound of bytes": listenerLimits({ requestMemoryBytes: Number.POSITIVE_INFINITY }),
-  /** Looks whether the target blocks anyone, and takes longer when it does; the answers are the same. */
+  /** Reads whether the target blocks anyone, and takes longer when it does not; the answers are the same. */
   "an early return for who is blocked": {
     replacements: [
       replace<typeof import("../../../src/store/database.ts")>("src/store/database.ts", {
@@ -206,7 +206,7 @@ export const mutants = {
         };
       },
   ),
-  /** Leaves the statements of callers who no longer wait under way. */
+  /** Does not cancel the statements of callers who no longer wait. */
   uncancelled: executor(
     (original) =>
       class extends original {
@@ -226,7 +226,7 @@ export const mutants = {
         };
       },
   ),
-  /** A late statement takes effect by itself. */
+  /** Every statement takes effect at once, outside of any transaction. */
   "changes outside of transactions": {
     replacements: [
       replace<typeof import("../../../src/store/connection.ts")>("src/store/connection.ts", {

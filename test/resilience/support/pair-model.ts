@@ -16,7 +16,7 @@ export interface PairCall {
 /** The facts of a pair as bits of a state, from the view of the first user. */
 export const facts = { following: 1, followedBy: 2, blocking: 4, blockedBy: 8 } as const;
 
-/** What stands between two users, as the service promises it to callers that come one after the other. */
+/** The relationship of two users, as the service promises it to sequential callers. */
 export const pairModel: SequentialModel<PairCall> = {
   states: 16,
   run(state, { action, forward }) {
@@ -28,7 +28,7 @@ export const pairModel: SequentialModel<PairCall> = {
   nameOf: ({ action, forward }) => `${action} ${forward ? ">" : "<"}`,
 };
 
-/** The answer of a full read that finds a state, from the view of the user who is asked for. */
+/** The answer of a full read that finds a state, from the view of the user who reads. */
 export function readResult(state: number): string {
   const found = Object.entries(facts).filter(([, bit]) => (state & bit) !== 0);
   return found.map(([name]) => name).join(" ") || "nothing";

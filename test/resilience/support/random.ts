@@ -17,7 +17,7 @@ export function randomOf(seed: number): Random {
   };
 }
 
-/** A seed that nobody chose. */
+/** A random seed. */
 export function newSeed(): number {
   return Math.floor(Math.random() * 2 ** 31);
 }

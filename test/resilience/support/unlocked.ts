@@ -1,7 +1,7 @@
 import pg from "pg";
 
 /**
- * Makes the pair lock of a migrated database ineffective for those who connect by the URL that is returned: there a
+ * Makes the pair lock of a migrated database ineffective for connections by the URL that is returned: there a
  * function of the same name, which locks nothing, comes before PostgreSQL's own. The service itself is not changed.
  */
 export async function withoutPairLock(url: string): Promise<string> {

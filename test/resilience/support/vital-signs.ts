@@ -10,7 +10,7 @@ export interface VitalSigns {
   readonly loopP99Ms: number;
 }
 
-// Loaded into an instance by `--import`, with `--expose-gc`; tells its parent how it is when asked.
+// Loaded into an instance by `--import`, with `--expose-gc`; answers messages of its parent with the state of the process.
 const delay = monitorEventLoopDelay({ resolution: 5 });
 delay.enable();
 process.on("message", () => {

@@ -1,5 +1,5 @@
 /**
- * How well one number tells two kinds of samples apart: the area under the curve of the best threshold classifier's
+ * How well one number distinguishes two kinds of samples: the area under the curve of the best threshold classifier's
  * errors (Mann and Whitney's U). 0.5 is by chance alone, 1 always.
  */
 export function auc(a: readonly number[], b: readonly number[]): number {

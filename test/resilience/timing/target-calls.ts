@@ -2,7 +2,7 @@ import type { ClientHttp2Session } from "node:http2";
 import { create, toBinary } from "@bufbuild/protobuf";
 import { PrivacyControlService } from "../../../gen/nexgate/privacy/v1/privacy_control_service_pb.ts";
 import { PrivacySetting } from "../../../gen/nexgate/privacy/v1/resources_pb.ts";
-import { exchange as overHttp1 } from "../../property/public-faces.ts";
+import { exchange as overHttp1 } from "../../property/public-protocols.ts";
 import { lengthPrefixed } from "../../support/frames.ts";
 import { exchange } from "../../support/raw-http.ts";
 
@@ -55,8 +55,11 @@ export const targetCalls: readonly TargetCall[] = [
 /** Makes a call; resolves to whether it went well. */
 export type MakeCall = (call: TargetCall, token: string, target: string) => Promise<boolean>;
 
-/** The faces of a public listener by which the calls can be made. */
-export function facesOf(publicUrl: string, session: ClientHttp2Session): Record<"REST" | "gRPC", MakeCall> {
+/** The protocols of a public listener over which the calls can be made. */
+export function protocolsOf(
+  publicUrl: string,
+  session: ClientHttp2Session,
+): Record<"REST" | "gRPC", MakeCall> {
   return {
     REST: async (call, token, target) => {
       const [verb, path, json] = call.rest(target);

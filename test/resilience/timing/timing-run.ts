@@ -6,7 +6,7 @@ import { randomOf } from "../support/random.ts";
 import { Problems, type Report } from "../support/report.ts";
 import { register } from "../support/users.ts";
 import { auc } from "./auc.ts";
-import { facesOf, type MakeCall, type TargetCall, targetCalls } from "./target-calls.ts";
+import { type MakeCall, protocolsOf, type TargetCall, targetCalls } from "./target-calls.ts";
 
 interface TimingRunOptions {
   readonly databaseUrl: string | undefined;
@@ -17,7 +17,7 @@ interface TimingRunOptions {
   readonly most: number;
 }
 
-/** Someone who calls, and two targets of whom one blocks and mutes the caller. */
+/** A caller, and two targets of which one blocks and mutes the caller. */
 interface Caller {
   readonly token: string;
   readonly blocking: string;
@@ -30,7 +30,7 @@ const callerCount = 20;
 /** Rounds before samples count. */
 const warmUpRounds = 2 * callerCount;
 
-/** Times public calls about users who block the caller and about users who do not, in turn, and tries to tell which. */
+/** Times public calls about users who block the caller and about users who do not, in turn, and tries to distinguish them. */
 export async function timingRun(options: TimingRunOptions): Promise<Report> {
   const { databaseUrl, mutant, seed, samples, most } = options;
   const problems = new Problems();
@@ -39,18 +39,18 @@ export async function timingRun(options: TimingRunOptions): Promise<Report> {
   const session = openSession(instance.publicUrl);
   using closing = new DisposableStack();
   closing.defer(() => session.destroy());
-  const faces = facesOf(instance.publicUrl, session);
-  const callers = await makeCallers(instance, faces.REST);
+  const protocols = protocolsOf(instance.publicUrl, session);
+  const callers = await makeCallers(instance, protocols.REST);
 
   const times = new Map<string, Times>();
   let taken = 0;
   for (let round = 0; taken < samples; round++) {
     const caller = callers[round % callerCount] as Caller;
     const order = random.below(2) === 0 ? (["blocking", "other"] as const) : (["other", "blocking"] as const);
-    for (const [face, make] of Object.entries(faces)) {
+    for (const [protocol, make] of Object.entries(protocols)) {
       for (const which of order) {
         for (const call of targetCalls) {
-          const name = `${face}, ${call.name}`;
+          const name = `${protocol}, ${call.name}`;
           const startedAt = performance.now();
           const good = await make(call, caller.token, caller[which]);
           const ms = performance.now() - startedAt;

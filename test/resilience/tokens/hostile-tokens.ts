@@ -7,7 +7,7 @@ import { encode, forged, type Signer, token } from "./sign.ts";
 export type Claims = Readonly<Record<string, unknown>>;
 
 /**
- * Values of an `Authorization` header with which nobody may be admitted, by what is wrong with them. `signer` signs
+ * Values of an `Authorization` header that must be rejected, by what is wrong with them. `signer` signs
  * good tokens, `stranger` is not known to the service under the key id of its own.
  */
 export function hostileTokens(signer: Signer, stranger: Key, good: Claims): Record<string, string> {

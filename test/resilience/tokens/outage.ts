@@ -26,7 +26,7 @@ const cooldown = 30 * second;
 const maxStale = 24 * 60 * minute;
 /** How far the clock moves at a time during an outage. */
 const step = 5 * minute;
-/** An address that asks too often may be told so instead of being refused. */
+/** The status of an address that sends too many bad tokens. */
 const tooManyRequests = 429;
 
 /** Random key ids, a rotation of keys, an outage of the key server, and answers of it that are no keys. */

@@ -13,7 +13,7 @@ import { type Signer, token } from "./sign.ts";
 interface TokenRunOptions {
   readonly databaseUrl: string | undefined;
   readonly mutant?: MutantName | undefined;
-  /** How many key ids that nobody knows are tried. */
+  /** How many unknown key ids are tried. */
   readonly keyIds: number;
 }
 
