@@ -7,7 +7,7 @@ interface Answer {
   readonly statusCode?: number;
 }
 
-/** How a registry says that it knows of no such question. */
+/** The answers of a registry without this query. */
 const notOffered = [404, 405, 501];
 
 const usage = `Usage:
@@ -19,7 +19,7 @@ with 1 when there are any, and when the registry does not answer.
 
 readCommandLine(usage, {});
 
-// Asks the registry for known weaknesses of what production uses. Not every registry can tell: that is said, and is no
+// A registry may not offer an audit. The output says so, and that is no
 // failure.
 const { stdout, stderr } = spawnSync("npm", ["audit", "--omit=dev", "--json"], { encoding: "utf8" });
 const { metadata, statusCode } = readAnswer(stdout);

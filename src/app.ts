@@ -30,7 +30,7 @@ export interface App {
   readonly database: string;
   /** Looks for new certificates now; undefined without TLS. */
   readonly renew: (() => Promise<void>) | undefined;
-  /** Tells balancers, by `/readyz` and `grpc.health.v1`, to send nothing more. Goes on serving. */
+  /** Reports, by `/readyz` and `grpc.health.v1`, that balancers must send no more calls. The service goes on serving. */
   retire(): void;
   /**
    * Stops the service: refuses new connections, ends the streams that have no end of their own, lets the calls in
@@ -128,7 +128,7 @@ export async function startApp(
 
   // The listeners.
   const rest = createRestGateway({ calls: publicCalls, log, maxBodyBytes: publicLimits.messageBytes });
-  // Asks the database nothing: a probe must not wait for a connection that calls have taken.
+  // Does not query the database: a probe must not wait for a connection that calls use.
   const ready = () => lifecycle.ready && auth.keysAvailable();
   const publicListener = await openPublicListener({
     host: config.host,

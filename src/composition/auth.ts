@@ -8,16 +8,16 @@ import { callerLimits, RateLimits } from "../call/rate-limits/rate-limits.ts";
 import type { Config } from "../config/config.ts";
 
 /**
- * How long the rejection of a user's call beyond a limit is delayed, in milliseconds. Without it, rejecting one user
- * who calls again at each answer takes all of the time of the process. Those of a service are not: its connections
- * carry other users' calls.
+ * How long the rejection of a user's call beyond a limit is delayed, in milliseconds. Without a delay, a user's client
+ * that calls again at each answer takes all of the process's time. A service's rejections are not delayed: its
+ * connections carry the calls of other users.
  */
 const rejectionDelayMs = 500;
 
 /** How long a call waits when its caller has too many calls in flight, in milliseconds. */
 const slotWaitMs = 500;
 
-/** The steps of the call pipeline that depend on who may call a listener. */
+/** The steps of the call pipeline that differ between users and services. */
 interface CallerSteps {
   readonly authenticate: Authenticator;
   readonly rateLimits: RateLimits;
@@ -25,7 +25,7 @@ interface CallerSteps {
 
 interface AuthOptions {
   readonly log: Logger;
-  /** The secret that stands in for a configured key, in development. */
+  /** The secret that replaces a configured key in development. */
   readonly developmentSecret: string | undefined;
   /** Called at once, and whenever the keys of a key server become available or unavailable. */
   readonly onKeys: (available: boolean) => void;

@@ -42,7 +42,7 @@ export class Lifecycle {
     this.health.setServing(this.#unavailable.size === 0);
   }
 
-  /** Tells balancers to send nothing more. */
+  /** Reports to balancers that they must send no more calls. */
   retire(): void {
     this.#retired = true;
     this.health.stop();

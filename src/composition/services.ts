@@ -23,7 +23,7 @@ import type { Tracing } from "../tracing/tracing.ts";
 /** Four batches at once are as many as the pool for checks has connections. `maxPending` is some 20 MB of queries. */
 const checkBatches = { batchSize: 1_000, largeCallQuota: 250, concurrency: 4, maxPending: 100_000 };
 
-/** The names by which `grpc.health.v1` knows the services. */
+/** The names of the services in `grpc.health.v1`. */
 export const serviceNames = [PrivacyControlService, GraphService, AccessService].map(
   ({ typeName }) => typeName,
 );

@@ -61,7 +61,7 @@ export interface Config {
   readonly tracing: TracingConfig | undefined;
 }
 
-/** Where the data lives: a PostgreSQL database, or the embedded one in the data directory. */
+/** Where the data is stored: a PostgreSQL database, or the embedded one in the data directory. */
 export interface DatabaseConfig {
   readonly url: string | undefined;
   /** The role to which `npm run migrate` grants what the service needs. */
@@ -206,7 +206,7 @@ function databaseConfig(env: Values<typeof databaseVariables>): DatabaseConfig {
   });
 }
 
-/** Reads where the data lives, and nothing else: what a migration job needs. Throws a `ConfigError`. */
+/** Reads only the configuration of the database, for a migration. Throws a `ConfigError`. */
 export function readDatabaseConfig(environment: NodeJS.ProcessEnv): DatabaseConfig {
   const { env, problems } = readVariables(environment, databaseVariables);
   throwProblems(problems);
@@ -218,7 +218,7 @@ export type SigningConfig = Pick<Config, "production" | "jwt"> & {
   readonly database: Pick<DatabaseConfig, "dataDir">;
 };
 
-/** Reads what signs tokens, and nothing else. Throws a `ConfigError`. */
+/** Reads only what signs tokens. Throws a `ConfigError`. */
 export function readSigningConfig(environment: NodeJS.ProcessEnv): SigningConfig {
   const { NODE_ENV, DATA_DIR } = variables;
   const { env, problems } = readVariables(environment, { NODE_ENV, DATA_DIR, ...tokenVariables });

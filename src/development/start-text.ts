@@ -4,7 +4,7 @@ import type { User } from "../domain/users.ts";
 import { demoActor, demoTargets, demoUsers } from "./demo-data.ts";
 import { serviceToken, type TokenIssuer, userToken } from "./token-issuer.ts";
 
-/** What the text tells of a started service. */
+/** The addresses of a started service. */
 export interface Started {
   readonly publicUrl: string;
   readonly internalUrl: string;
@@ -13,7 +13,7 @@ export interface Started {
   readonly database: string;
 }
 
-/** The scopes of the service that asks in the examples. */
+/** The scopes of the service in the examples. */
 const serviceScopes = "graph.read graph.write users.act access.read";
 
 /**

@@ -39,16 +39,16 @@ export interface Skipped {
 interface ImportOptions {
   readonly url: string;
   readonly token: string;
-  /** For an https URL, in PEM: whom to trust beside the usual authorities, and what the service may demand to see. */
+  /** For an https URL, in PEM: an authority to trust beside the usual ones, and a client certificate with its key. */
   readonly tls: { readonly ca?: string; readonly cert?: string; readonly key?: string };
   readonly reading: Reading;
-  /** Told the part of the file that is sent, from 0 to 1, and the number of the next record. */
+  /** Called with the part of the file that is sent, from 0 to 1, and the number of the next record. */
   readonly onProgress: (fraction: number, record: number) => void;
   /** Called for each record that is skipped, in the order of the file. */
   readonly onSkipped: (skipped: Skipped) => void;
 }
 
-/** What must be known of a file before any of it is sent. */
+/** What is read of a file before any of it is sent. */
 interface Inspected {
   /** A hash of the content and of the options that change its meaning: the import's id. */
   readonly id: UUID;

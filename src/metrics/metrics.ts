@@ -75,7 +75,7 @@ export class Metrics {
     this.#poolWaits.observe({ pool }, seconds);
   };
 
-  /** A statement of decisions is sent that asks about so many pairs. */
+  /** A statement of decisions is sent for a number of pairs. */
   readonly sentChecks = (pairs: number): void => {
     this.#batchPairs.observe(pairs);
   };

@@ -121,8 +121,8 @@ function rpcSpan({ method, protocolName, url }: Call): SpanStart {
 }
 
 /**
- * After OpenTelemetry's semantic conventions for HTTP servers. The parameters in a path are users' ids: the path has
- * `REDACTED` in their place, and the query stays out, as do the addresses and the browsers of clients.
+ * After OpenTelemetry's semantic conventions for HTTP servers. The parameters of a path are users' ids: they are replaced by
+ * `REDACTED`. The query, and the address and browser of the client, are left out.
  */
 function httpSpan({ requestMethod }: Call, { route, scheme, authority, httpVersion }: HttpFacts): SpanStart {
   const attributes = {

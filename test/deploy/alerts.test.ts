@@ -14,7 +14,7 @@ function promtool(test: Mocha.Context, ...args: readonly string[]): string {
 describe("the alert rules", function () {
   this.timeout(30_000);
 
-  it("fire when they should, and not else", function () {
+  it("fire when they should, and only then", function () {
     expect(promtool(this, "test", "rules", "alerts.test.yaml")).to.equal("");
   });
 

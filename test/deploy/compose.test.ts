@@ -7,7 +7,7 @@ import { image } from "./image.ts";
 describe("deploy/compose.yaml", () => {
   const { database, migrate, prometheus, "privacy-control": service } = compose.services;
 
-  it("serves as one role what it migrated as another", () => {
+  it("migrates as one role and serves as another", () => {
     const url = (host: string) => new URL(host.replace(/\$\{(\w+):\?[^}]*\}/, "$1"));
     const owner = url(migrate.environment.DATABASE_URL);
     const served = url(service.environment.DATABASE_URL);
@@ -33,14 +33,14 @@ describe("deploy/compose.yaml", () => {
     for (const [, name, operator] of secrets) expect(operator, name).to.equal(":?");
   });
 
-  it("starts two replicas when the schema is there, each on ports of its own", () => {
+  it("starts two replicas after the migration, each on its own ports", () => {
     expect(service.deploy.replicas).to.equal(2);
     expect(service.depends_on).to.eql({ migrate: { condition: "service_completed_successfully" } });
     expect(migrate.depends_on).to.eql({ database: { condition: "service_healthy" } });
     expect(service.ports).to.eql(["127.0.0.1:7001-7002:7001", "127.0.0.1:50051-50052:50051"]);
   });
 
-  it("mounts files that exist, and lets nobody past the service to the database", () => {
+  it("mounts files that exist, and publishes no port of the database", () => {
     const mounted = [...database.volumes, ...prometheus.volumes].map(
       (mount: string) => mount.split(":")[0] ?? "",
     );
@@ -54,12 +54,12 @@ describe("deploy/compose.yaml", () => {
     expect(compose.networks.database.internal).to.equal(true);
   });
 
-  it("hardens whatever is ours, and Prometheus", () => {
+  it("hardens our containers and Prometheus", () => {
     for (const { read_only, cap_drop, security_opt } of [migrate, service, prometheus])
       expect([read_only, cap_drop, security_opt]).to.eql([true, ["ALL"], ["no-new-privileges:true"]]);
   });
 
-  it("has Prometheus ask every replica", () => {
+  it("has Prometheus scrape every replica", () => {
     const { scrape_configs } = parse(readFileSync("deploy/prometheus/prometheus.yaml", "utf8"));
     const [target] = scrape_configs[0].dns_sd_configs;
     expect(compose.services).to.have.property(target.names[0]);

@@ -10,7 +10,7 @@ describe("deploy/Dockerfile", () => {
     for (const { from } of image.stages) expect(from).to.equal(`node:${version}-slim`);
   });
 
-  it("is made of what it copies, and nothing else is sent to be built", () => {
+  it("sends only the copied files to the build", () => {
     const [everything, ...allowed] = readFileSync(".dockerignore", "utf8").trim().split("\n");
     expect(everything).to.equal("*");
     const copied = image.stages.flatMap(({ copies }) =>
@@ -19,7 +19,7 @@ describe("deploy/Dockerfile", () => {
     expect(allowed.map((line) => line.replace("!", ""))).to.have.members([...new Set(copied)]);
   });
 
-  it("runs as a user of a number, not as root", () => {
+  it("runs as a numeric user, not as root", () => {
     expect(image.user).to.match(/^[1-9]\d*:[1-9]\d*$/);
   });
 

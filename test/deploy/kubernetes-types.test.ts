@@ -43,7 +43,7 @@ describe("the objects of deploy/kubernetes.yaml", function () {
     expect(typeErrors(objects)).to.equal("");
   });
 
-  it("would not with a field that is unknown, missing or of another type", () => {
+  it("would not fit with a field that is unknown, missing or of another type", () => {
     const service = (port: object) => ({
       apiVersion: "v1",
       kind: "Service",

@@ -13,7 +13,7 @@ const [container] = template.spec.containers;
 const config = object("ConfigMap").data;
 
 describe("deploy/kubernetes.yaml", () => {
-  it("runs everything without privileges, and hands out no more than it needs", () => {
+  it("runs everything without privileges, and grants no more than it needs", () => {
     for (const { spec } of [jobTemplate, template]) {
       expect(spec.enableServiceLinks).to.equal(false);
       expect(spec.automountServiceAccountToken).to.equal(false);
@@ -79,12 +79,12 @@ describe("deploy/kubernetes.yaml", () => {
     expect(template.spec.terminationGracePeriodSeconds * 1_000).to.be.above(stopsWithinMs + 5_000);
   });
 
-  it("names the proxies whose word about clients is taken", () => {
+  it("names the trusted proxies", () => {
     const { rules } = readConfig({ TRUSTED_PROXIES: config.TRUSTED_PROXIES }).rates.trustedProxies;
     expect(rules).to.have.length.above(0);
   });
 
-  it("takes secrets from secrets", () => {
+  it("reads secrets from Secret objects", () => {
     for (const { env } of [migration, container])
       for (const { name, value } of env)
         if (name !== "DATABASE_SERVICE_ROLE") expect(value, name).to.equal(undefined);

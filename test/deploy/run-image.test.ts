@@ -51,7 +51,7 @@ describe("the steps of deploy/Dockerfile", function () {
     return { child, exited, output: () => Buffer.concat(chunks).toString() };
   }
 
-  it("leave the packages of production, but for the embedded database", () => {
+  it("install the packages of production, without the embedded database", () => {
     const needed = lockedPackages
       .filter(({ dev, optional }) => !dev && !optional)
       .map(({ path }) => path.replace(/^node_modules\//, ""))
@@ -62,7 +62,7 @@ describe("the steps of deploy/Dockerfile", function () {
     expect(found.filter((path) => known.has(path) && !needed.includes(path))).to.eql([]);
   });
 
-  it("make what migrates, serves, is healthy and stops, as a user who can write nothing", async function () {
+  it("build an image that migrates, serves, is healthy and stops, as a user without write access", async function () {
     if (server === undefined) return this.skip();
     chmodSync(built.workingDirectory, 0o555);
     const roles = makeRoles(server.url);

@@ -19,13 +19,13 @@ const set: Record<string, readonly string[]> = {
 
 describe("the environment", () => {
   for (const [where, variables] of Object.entries(set)) {
-    it(`of ${where} has only variables that are read`, () => {
+    it(`of ${where} has only variables that the service reads`, () => {
       expect(variables).to.have.length.above(0);
       expect(variables.filter((name) => !variableNames.includes(name))).to.eql([]);
     });
   }
 
-  it("of what the image asks of itself has only variables that are read", () => {
+  it("of the health check of the image has only variables that the service reads", () => {
     const [, asked = ""] = /const \{([^}]*)\} = process\.env/.exec(image.healthCheck.join(" ")) ?? [];
     const variables = asked.split(",").map((part) => part.trim().split(" ")[0] ?? "");
     expect(variables).to.have.length(2);

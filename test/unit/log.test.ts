@@ -34,17 +34,17 @@ describe("the log", () => {
     ["exits", `process.exit(0);`],
     ["fails", `throw new Error("expected");`],
   ]) {
-    it(`is whole when the process ${end} right after a line`, async () => {
+    it(`is complete when the process ${end} right after a line`, async () => {
       expect(await messages(`for (let i = 0; i < 3; i++) log.info("line"); ${script}`, 9)).to.have.length(3);
     });
   }
 
-  it("is whole when much is written in one turn", async () => {
+  it("is complete when much is written in one turn", async () => {
     const script = `for (let i = 0; i < 5000; i++) log.info("x".repeat(100)); process.exit(0);`;
     expect(await messages(script, 9_999)).to.have.length(5_000);
   });
 
-  it("does not end the process when nobody reads it any more", async () => {
+  it("does not end the process when its reader has gone away", async () => {
     const script = `let lines = 0; setInterval(() => (log.info("line"), ++lines === 20 && process.exit(7)), 5);`;
     const child = run(script);
     await once(child.stdout, "data");

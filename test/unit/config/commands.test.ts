@@ -30,7 +30,7 @@ describe("the configuration of commands", () => {
     );
   });
 
-  it("of tokens needs nothing but what signs them", () => {
+  it("reads only the variables that sign tokens", () => {
     const secret = "a secret of more than thirty-two bytes";
     const environment = {
       NODE_ENV: "production",

@@ -39,7 +39,7 @@ describe("configuration", () => {
     });
   });
 
-  it("takes an empty variable for an unset one", () => {
+  it("treats an empty variable as unset", () => {
     expect(readConfig({ HTTP_PORT: "", DATABASE_URL: "", JWT_SECRET: "" }).httpPort).to.equal(7001);
   });
 
@@ -74,7 +74,7 @@ describe("configuration", () => {
     expect(found.join()).not.to.match(/hunter2|mysql|70000|loud/);
   });
 
-  it("wants a key, an issuer and a database in production", () => {
+  it("requires a key, an issuer and a database in production", () => {
     expect(problems(production)).to.eql([]);
     expect(problems({ NODE_ENV: "production" }).map((line) => line.split(" ")[0])).to.eql([
       "JWT_SECRET",
@@ -83,7 +83,7 @@ describe("configuration", () => {
     ]);
   });
 
-  it("refuses a number of workers, which one process cannot give", () => {
+  it("rejects WORKERS above 1", () => {
     for (const set of ["2", "auto", "0"])
       expect(problems({ WORKERS: set })).to.eql([
         "WORKERS is no longer supported: one process is one replica, so run more replicas instead",
@@ -91,12 +91,12 @@ describe("configuration", () => {
     for (const harmless of ["", "1"]) expect(problems({ WORKERS: harmless })).to.eql([]);
   });
 
-  it("refuses equal audiences, and two kinds of key at once", () => {
+  it("rejects equal audiences, and two kinds of key at once", () => {
     expect(problems({ JWT_AUDIENCE: "a", JWT_SERVICE_AUDIENCE: "a" })).to.have.length(1);
     expect(problems({ JWT_SECRET: secret, JWKS_URL: "https://keys.example/jwks" })).to.have.length(1);
   });
 
-  it("takes the tolerance of clocks, and the names of claims", () => {
+  it("reads the clock tolerance and the names of claims", () => {
     expect(readConfig({}).jwt).to.include({
       clockToleranceSeconds: 30,
       userClaim: "sub",
@@ -120,7 +120,7 @@ describe("configuration", () => {
     "JWT_USER_CLAIM",
     "JWT_SCOPE_CLAIM",
   ])
-    it(`refuses white space at the ends of ${name}, by name`, () => {
+    it(`rejects white space at the ends of ${name}, by name`, () => {
       expect(problems({ [name]: secret })).to.eql([]);
       for (const value of [`${secret}\n`, `${secret}\r\n`, ` ${secret}`, `${secret}\t`, `\ufeff${secret}`]) {
         const found = problems({ [name]: value });
@@ -130,7 +130,7 @@ describe("configuration", () => {
       }
     });
 
-  it("takes for how long a key set may be used during an outage, and no credentials of the key server", () => {
+  it("reads how long a key set is used during an outage, and rejects credentials in the key server's URL", () => {
     expect(readConfig({}).jwt.jwksMaxStaleMs).to.equal(86_400_000);
     expect(readConfig({ JWKS_MAX_STALE_SECONDS: "600" }).jwt.jwksMaxStaleMs).to.equal(600_000);
     for (const wrong of ["599", "604801", "-1", "1h"])
@@ -144,7 +144,7 @@ describe("configuration", () => {
     }
   });
 
-  it("takes rates, and 0 for none", () => {
+  it("reads rates, where 0 is no limit", () => {
     expect(readConfig({}).rates).to.deep.include({
       writesPerMinute: 600,
       writesBurst: 200,
@@ -163,7 +163,7 @@ describe("configuration", () => {
     ).to.have.length(4);
   });
 
-  it("takes addresses and networks of proxies", () => {
+  it("reads addresses and networks of proxies", () => {
     const { trustedProxies } = readConfig({ TRUSTED_PROXIES: "10.0.0.0/8, 192.0.2.1 ,fd00::/8,::1" }).rates;
     for (const [address, family, is] of [
       ["10.255.0.1", "ipv4", true],
@@ -188,7 +188,7 @@ describe("configuration", () => {
       expect(problems({ TRUSTED_PROXIES: wrong }), wrong).to.have.length(1);
   });
 
-  it("takes exact origins, or all of them", () => {
+  it("reads exact origins, or all of them", () => {
     expect(readConfig({}).corsOrigins).to.eql([]);
     expect(readConfig({ CORS_ORIGINS: "*" }).corsOrigins).to.equal("*");
     expect(readConfig({ CORS_ORIGINS: "https://app.example, http://localhost:3000" }).corsOrigins).to.eql([
@@ -221,7 +221,7 @@ describe("configuration", () => {
       expect(problems({ CORS_ORIGINS: wrong }), wrong).to.have.length(1);
   });
 
-  it("wants a port for each listener, or any free ones", () => {
+  it("requires a different port for each listener, or 0 for any free one", () => {
     for (const same of [
       { HTTP_PORT: "9464" },
       { GRPC_PORT: "7001" },
@@ -233,7 +233,7 @@ describe("configuration", () => {
     expect(readConfig({}).admin).to.eql({ host: "127.0.0.1", port: 9464 });
   });
 
-  it("makes traces only where they have somewhere to go", () => {
+  it("configures tracing only where there is an endpoint", () => {
     const endpoint = { OTEL_EXPORTER_OTLP_ENDPOINT: "http://collector:4318/base" };
     expect(readConfig({ OTEL_SERVICE_NAME: "privacy" }).tracing).to.equal(undefined);
     expect(readConfig({ ...endpoint, OTEL_SDK_DISABLED: "true" }).tracing).to.equal(undefined);
@@ -264,12 +264,12 @@ describe("configuration", () => {
     ],
     ["postgres://app@/privacy?host=/var/run/postgresql", "postgres://app@/privacy?***"],
   ] as const)
-    it(`takes a database URL that libpq takes: ${told}`, () => {
+    it(`accepts a database URL that libpq accepts: ${told}`, () => {
       expect(readDatabaseConfig({ DATABASE_URL: url }).url).to.equal(url);
       expect(effectiveVariables({ DATABASE_URL: url }).DATABASE_URL).to.equal(told);
     });
 
-  it("reads the database alone for a migration job", () => {
+  it("reads only the variables of the database for a migration", () => {
     const environment = {
       DATABASE_URL: "postgres://db/privacy",
       DATABASE_SERVICE_ROLE: "service",

@@ -22,13 +22,13 @@ const ordinary = `
   NODE_NAME NAMESPACE DOTNET_RUNNING_IN_CONTAINER DOCKER_HOST TEST_DATABASE_URL PROPERTY_SEED _ P9K_TTY
 `;
 
-describe("near misses of variables", () => {
-  it("are not to be found in an ordinary environment, ours included", () => {
+describe("likely typos of variables", () => {
+  it("are not found in an ordinary environment with all variables of the service", () => {
     const names = [...ordinary.trim().split(/\s+/), ...variableNames];
     expect(likelyTypos(Object.fromEntries(names.map((name) => [name, "x"])))).to.eql([]);
   });
 
-  it("are not what Kubernetes sets for services of such names", () => {
+  it("do not include what Kubernetes sets for services of such names", () => {
     expect(likelyTypos({ TLS_PORT: "tcp://10.0.0.7:443", GRPCPORT: "tcp://10.0.0.7:443" })).to.eql([]);
   });
 
@@ -52,12 +52,12 @@ describe("near misses of variables", () => {
     ["host", "HOST"],
   ];
   for (const [name, meant] of misses) {
-    it(`are seen: ${name} for ${meant}`, () => {
+    it(`include ${name} for ${meant}`, () => {
       expect(likelyTypos({ [name]: "hunter2" })).to.eql([{ name, meant }]);
     });
   }
 
-  it("are told with what is missing, and without their values", () => {
+  it("are reported with what is missing, and without their values", () => {
     const environment = {
       NODE_ENV: "production",
       JWT_SECERT: "hunter2",

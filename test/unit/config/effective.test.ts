@@ -21,7 +21,7 @@ function effective(environment: NodeJS.ProcessEnv): Record<string, string | null
 const pick = (all: Record<string, string | null>, name: string) => ({ [name]: all[name] ?? null });
 
 describe("the effective configuration", () => {
-  it("tells every variable, with what holds where it is unset", () => {
+  it("shows every variable, with the default where it is unset", () => {
     const shown = effectiveVariables({});
     expect(Object.keys(shown)).to.have.members([...variableNames]);
     expect(shown).to.include({ HTTP_PORT: "7001", JWT_ISSUER: "privacy-control", DRAIN_DELAY_MS: "0" });
@@ -35,7 +35,7 @@ describe("the effective configuration", () => {
     expect(effectiveVariables(production)).to.include({ DRAIN_DELAY_MS: "5000", NODE_ENV: "production" });
   });
 
-  it("shows what may be seen of a secret, and nothing else", () => {
+  it("masks the secret part of a value", () => {
     const shown = effective({});
     expect(JSON.stringify(shown)).not.to.contain("canary");
     expect(shown).to.include({
@@ -45,7 +45,7 @@ describe("the effective configuration", () => {
     });
   });
 
-  it("masks every variable whose name says that it is secret", () => {
+  it("masks every variable with a name of a secret", () => {
     for (const name of variableNames.filter((variable) => looksSecret.test(variable))) {
       const value = withSecrets[name];
       expect(value, `${name} wants a value in this test`).to.be.a("string");

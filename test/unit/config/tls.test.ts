@@ -45,7 +45,7 @@ describe("the configuration of TLS", () => {
     "127.0.0.1.example",
     "::ffff:10.0.0.1",
   ]) {
-    it(`is wanted in production at ${HOST}, unless plaintext is allowed`, () => {
+    it(`is required in production at ${HOST}, unless plaintext is allowed`, () => {
       expect(problems({ ...production, HOST })).to.eql(["HOST"]);
       expect(problems({ ...production, HOST, ALLOW_PLAINTEXT: "off" })).to.eql(["HOST"]);
       expect(problems({ ...production, HOST, ALLOW_PLAINTEXT: "on" })).to.eql([]);
@@ -55,12 +55,12 @@ describe("the configuration of TLS", () => {
   }
 
   for (const HOST of ["127.0.0.1", "127.1.2.3", "::1", "localhost"]) {
-    it(`is not wanted at ${HOST}`, () => {
+    it(`is not required at ${HOST}`, () => {
       expect(problems({ ...production, HOST })).to.eql([]);
     });
   }
 
-  it("names a malformed ALLOW_PLAINTEXT once, and takes it for no permission", () => {
+  it("names a malformed ALLOW_PLAINTEXT once, and does not treat it as permission", () => {
     expect(problems({ ...production, ALLOW_PLAINTEXT: "yes" })).to.eql(["ALLOW_PLAINTEXT"]);
   });
 });

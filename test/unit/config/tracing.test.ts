@@ -19,7 +19,7 @@ describe("OpenTelemetry's variables, as its specification says,", () => {
     ["1", false],
     ["yes", false],
   ] as const)
-    it(`do not by OTEL_SDK_DISABLED=${value}`, () => {
+    it(`do not switch traces off by OTEL_SDK_DISABLED=${value}`, () => {
       expect(tracing({ OTEL_SDK_DISABLED: value })).to.be.an("object");
       expect(ignoredValues({ OTEL_SDK_DISABLED: value })).to.have.length(isKnown ? 0 : 1);
     });
@@ -38,7 +38,7 @@ describe("OpenTelemetry's variables, as its specification says,", () => {
       ]);
     });
 
-  it("know the samplers in any case", () => {
+  it("accept samplers in upper and lower case", () => {
     expect(tracing({ OTEL_TRACES_SAMPLER: "Always_Off" })?.sampler).to.equal("always_off");
   });
 

@@ -14,7 +14,7 @@ describe("the development secret", () => {
   });
   afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
-  it("is made once, for its owner alone, and leaves nothing but its lock behind", () => {
+  it("is created once, readable by its owner only, and leaves only its lock beside it", () => {
     const data = join(folder, "data");
     const secret = developmentSecret(data);
     expect(Buffer.byteLength(secret)).to.be.at.least(32);
@@ -23,7 +23,7 @@ describe("the development secret", () => {
     expect(statSync(join(data, "jwt-secret")).mode & 0o777).to.equal(0o600);
   });
 
-  it("is one for all processes that start at the same time", async () => {
+  it("is the same for processes that start at the same time", async () => {
     const url = new URL("../../../src/development/token-issuer.ts", import.meta.url).href;
     const script = `const { developmentSecret } = await import(${JSON.stringify(url)});
       process.stdout.write(developmentSecret(${JSON.stringify(folder)}));`;
@@ -51,7 +51,7 @@ describe("the development secret", () => {
     );
   });
 
-  it("is refused when its file is damaged, by the file's name", () => {
+  it("is rejected when its file is damaged, with the file's name", () => {
     writeFileSync(join(folder, "jwt-secret"), "");
     expect(() => developmentSecret(folder)).to.throw(ConfigError, join(folder, "jwt-secret"));
   });

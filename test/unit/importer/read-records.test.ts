@@ -34,7 +34,7 @@ describe("a CSV file", () => {
     "that is doubled": ['""Cat"', "column 4 goes on after its closing quote"],
   };
   for (const [name, [cell, problem]] of Object.entries(stray)) {
-    it(`loses its own row alone to a stray quote ${name}`, async () => {
+    it(`loses only one row to a stray quote ${name}`, async () => {
       const others = [
         row(2, "Dan"),
         row(3, '"Eve ""E"""'),
@@ -45,19 +45,19 @@ describe("a CSV file", () => {
     });
   }
 
-  it("loses its own row alone to a stray quote that a later cell seems to close", async () => {
+  it("loses only one row to a stray quote that a later cell seems to close", async () => {
     const read = await csv(row(1, '"Cat'), row(2, '", Jr"'), row(3, "Eve"));
     expect(outline(read)).to.eql(["2 column 4 has a quote that is never closed", "3 user", "4 user"]);
     expect(firstNames(read)[1]).to.equal(", Jr");
   });
 
-  it("makes no record of the inside of a quoted cell, though the row has too many columns", async () => {
+  it("does not read the inside of a quoted cell as a record when the row has too many columns", async () => {
     const injected = `block,,,,${id(8)},${id(9)},`;
     const read = await csv(`${row(1, `"x\n${injected}\ny"`)},more`, row(2, "Dan"));
     expect(outline(read)).to.eql(["2 the row has 8 columns, the header 7", "5 user"]);
   });
 
-  it("loses rows of another number of columns, but for empty ones at the end", async () => {
+  it("skips rows with another number of columns, unless the extra ones are empty", async () => {
     const read = await csv(`user,${id(1)},u`, `${row(2, "a")},,`, `${row(3, "b")},c`, row(4, "d"), ",,,,,,");
     expect(outline(read)).to.eql([
       "2 the row has 3 columns, the header 7",
@@ -74,7 +74,7 @@ describe("a CSV file", () => {
     });
   }
 
-  it("may spell its columns otherwise, and leave some out that are named", async () => {
+  it("accepts other spellings of columns, and ignores named ones", async () => {
     const text = `Type,ID,user_name,"First Name",email\nUSER,${id(1)},u,Ann,x@y.example`;
     const read = await readContent("file.csv", text, { ignore: ["e_mail"] });
     expect(firstNames(read)).to.eql(["Ann"]);
@@ -101,12 +101,12 @@ describe("a CSV file", () => {
     ],
   };
   for (const [name, [text, message]] of Object.entries(refused)) {
-    it(`is refused ${name}`, async () => {
+    it(`is rejected ${name}`, async () => {
       expect((await readContent("file.csv", text)).refusal).to.match(message);
     });
   }
 
-  it("leaves out of a user what has no column, and an empty isVerified", async () => {
+  it("omits fields of a user without a column, and an empty isVerified", async () => {
     const text = `type,id,userName,lastName,isVerified\nuser,${id(1)},u,,\nuser,${id(2)},u,,f`;
     const { records } = await readContent("file.csv", text);
     expect(records.map(({ record }) => record.userFields?.paths)).to.eql([
@@ -129,7 +129,7 @@ describe("an NDJSON file", () => {
     expect(firstNames(read)[1]).to.equal("a\u2028b\u2029c\u0085d\fe");
   });
 
-  it("loses a line that is no object, and tells where it is", async () => {
+  it("skips a line that is no object, and reports its number", async () => {
     const read = await ndjson(user(1), "{", "", "5", '["a"]', "null", `${user(2)},`, user(3));
     expect(outline(read)).to.eql([
       "1 user",
@@ -142,7 +142,7 @@ describe("an NDJSON file", () => {
     ]);
   });
 
-  it("loses records with fields that are unknown, there twice, or of another kind", async () => {
+  it("skips records with unknown or repeated fields, or fields of another kind", async () => {
     const edge = (more: object) =>
       JSON.stringify({ type: "block", ownerId: id(1), targetId: id(2), ...more });
     const read = await ndjson(
@@ -179,7 +179,7 @@ describe("an NDJSON file", () => {
     ]);
   });
 
-  it("counts null as nothing", async () => {
+  it("treats null as a missing field", async () => {
     const { records } = await ndjson(user(1, { isVerified: null, lastName: null, firstName: "a" }));
     expect(records.map(({ record, problem }) => [record.userFields?.paths, problem])).to.eql([
       [["user_name", "first_name"], undefined],
@@ -195,7 +195,7 @@ describe("an NDJSON file", () => {
     ],
   };
   for (const [name, [text, message]] of Object.entries(refused)) {
-    it(`is refused ${name}`, async () => {
+    it(`is rejected ${name}`, async () => {
       expect((await readContent("file.ndjson", text)).refusal).to.match(message);
     });
   }
@@ -241,7 +241,7 @@ describe("a file of any format", () => {
     "a workbook": [Buffer.from("PK\u0003\u0004"), /^The file is a ZIP archive or an Excel workbook/],
   };
   for (const [name, [content, message]] of Object.entries(refused)) {
-    it(`is refused in ${name}`, async () => {
+    it(`is rejected in ${name}`, async () => {
       expect((await readContent("file.ndjson", content)).refusal).to.match(message);
     });
   }

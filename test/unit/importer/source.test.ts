@@ -42,7 +42,7 @@ describe("the source of an import", () => {
     }
   }
 
-  it("that is standard input is kept for its owner alone, and removed", async () => {
+  it("copies standard input to a file of its owner only, and removes it", async () => {
     let path = "";
     {
       await using source = await openSource("-", Readable.from(["a\n", "b\n"]));
@@ -54,7 +54,7 @@ describe("the source of an import", () => {
     expect(existsSync(dirname(path))).to.equal(false);
   });
 
-  it("notices that its file changed meanwhile", async () => {
+  it("detects that its file has changed", async () => {
     const path = write("file.ndjson", "{}\n");
     await using source = await openSource(path, nothing());
     expect(await refusal(source.assertUnchanged())).to.equal(undefined);
@@ -62,11 +62,11 @@ describe("the source of an import", () => {
     expect(await refusal(source.assertUnchanged())).to.match(/changed while it was imported/);
   });
 
-  it("is no directory", async () => {
+  it("rejects a directory", async () => {
     expect(await refusal(openSource(folder, nothing()))).to.match(/is a directory: expected a file/);
   });
 
-  it("has an id of its content, its format and the options that change its meaning, and of nothing else", async () => {
+  it("has an id that depends only on content, format and the options that change the meaning", async () => {
     const usual: Reading = { assumeUtc: false, ignore: [] };
     const content = JSON.stringify({ type: "user", id: id(1), userName: "u" });
     const idOf = async (file: string, text: string, reading: Partial<Reading> = {}) =>

@@ -49,7 +49,7 @@ describe("the times of an import", () => {
     ...[true, null, { seconds: 1_714_564_800 }, [1_714_564_800]],
   ];
   for (const value of refused)
-    it(`refuses ${JSON.stringify(value)}`, () => {
+    it(`rejects ${JSON.stringify(value)}`, () => {
       expect(() => readTime(value, false)).to.throw(ValueError);
     });
 
@@ -84,7 +84,7 @@ describe("the booleans of an import", () => {
       for (const value of values) expect(readBoolean(value), String(value)).to.equal(expected);
     });
 
-  it("are refused in any other spelling", () => {
+  it("are rejected in any other spelling", () => {
     for (const value of ["maybe", "2", 2, -1, "tru", "truefalse", null, [], {}, ["true"]])
       expect(() => readBoolean(value), JSON.stringify(value)).to.throw(ValueError);
   });

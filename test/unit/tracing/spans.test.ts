@@ -65,7 +65,7 @@ describe("the spans of statements", () => {
     expect(finished()[0]).to.include({ name: "select", traceId: span.traceId });
   });
 
-  it("are not made for what no call asked for", async () => {
+  it("are not made for statements outside a call", async () => {
     const { statements, finished } = startTracer();
     expect(await statements.statement(select, async () => 3)).to.equal(3);
     expect(await statements.shared([undefined], () => statements.statement(select, async () => 4))).to.equal(
@@ -99,7 +99,7 @@ describe("the spans of statements", () => {
     expect(JSON.stringify(finished())).not.to.contain("swordfish");
   });
 
-  it("do not take a code of the system for one of PostgreSQL", async () => {
+  it("do not report a system error code as one of PostgreSQL", async () => {
     for (const code of ["EPIPE", "ECONNRESET"]) {
       const { call, statements, finished } = startTracer();
       const failure = Object.assign(new Error("gone"), { code });
@@ -111,7 +111,7 @@ describe("the spans of statements", () => {
     }
   });
 
-  it("name no table of several, but all of them in the summary", async () => {
+  it("have one table as an attribute, and several only in the summary", async () => {
     const { call, statements, finished } = startTracer();
     const kind = { operation: "select", tables: ["users", "blocks"] };
     await call().run(() => statements.statement(kind, async () => []));
@@ -119,7 +119,7 @@ describe("the spans of statements", () => {
     expect(finished()[0]?.attributes).not.to.have.property("db.collection.name");
   });
 
-  it("have the first of the calls that share them as their parent, and link the others", async () => {
+  it("are children of the first call that shares them, with links to the others", async () => {
     const { call, statements, finished } = startTracer();
     const held = Promise.withResolvers<void>();
     const batcher = new CheckBatcher<string, string>(
@@ -143,7 +143,7 @@ describe("the spans of statements", () => {
     ]);
   });
 
-  it("belong to a call whose trace is kept, when one that is not came first", async () => {
+  it("are children of a sampled call even if an unsampled one came first", async () => {
     const { call, statements, finished } = startTracer(samplerOf("parentbased_always_off", 0));
     const traceparent = (flags: string) => ({
       traceparent: `00-${"a".repeat(32)}-${"b".repeat(16)}-${flags}`,
@@ -155,7 +155,7 @@ describe("the spans of statements", () => {
   });
 });
 
-describe("what spans say of a database", () => {
+describe("the database attributes of spans", () => {
   const system = { "db.system.name": "postgresql" };
   const cases: [url: string | undefined, attributes: object][] = [
     [undefined, system],
@@ -209,7 +209,7 @@ describe("the spans of calls over HTTP", () => {
     });
   });
 
-  it("name the host of the authority, and nothing that is none", () => {
+  it("name the host of the authority, when it has one", () => {
     const addressOf = (authority: string) => {
       const attributes = ended(200, "ok", authority)?.attributes;
       return [attributes?.["server.address"], attributes?.["server.port"]];
@@ -247,7 +247,7 @@ describe("the samplers", () => {
     return finished().length === 1;
   };
 
-  it("keep all, none or a share, or what the caller keeps", () => {
+  it("sample all, none or a share, or follow the caller", () => {
     expect([sampled("always_on", 1), sampled("always_off", 1)]).to.eql([true, false]);
     expect([sampled("traceidratio", 0), sampled("traceidratio", 1)]).to.eql([false, true]);
     expect([sampled("always_on", 1, "00"), sampled("always_off", 1, "01")]).to.eql([true, false]);
