@@ -2,11 +2,10 @@ import { type CompiledQuery, type RawBuilder, sql } from "kysely";
 import type { EdgeRecord, ListPosition } from "../domain/edges.ts";
 import { type ErrorReason, PrivacyError, UnknownActorError } from "../domain/errors.ts";
 import type { UserId } from "../domain/users.ts";
-import { micros, toMoment } from "./instants.ts";
 import { queryTemplate } from "./statement.ts";
-import { publicUserColumns, toUser, type UserRow } from "./user-row.ts";
+import { publicUserColumns, toUser, type UserRow } from "./users.ts";
 
-/** What tells blocks from mutes. */
+/** What differs between the tables of blocks and of mutes. */
 export interface EdgeTable {
   readonly name: RawBuilder<unknown>;
   /** The column of the user who made the record. */
@@ -55,7 +54,7 @@ export function edgeStatements(edge: EdgeTable, alongside: Alongside = () => sql
       edge,
       actor,
       limit,
-      sql`and (created_at, id) < (${toMoment(sql`${createdAt}::bigint`)}, ${id})`,
+      sql`and (created_at, id) < (${timestampFromMicros(sql`${createdAt}::bigint`)}, ${id})`,
     ),
   );
   return {
@@ -87,7 +86,7 @@ function addEdge(
     from (values (1)) as always left join other on true left join added on true`;
 }
 
-/** Returns the record that was added, or throws why it added none. */
+/** Returns the record that was added. Throws the reason when none was. */
 export function readAdded(edge: EdgeTable, rows: AddedRow[]): EdgeRecord {
   const [row] = rows;
   if (!row?.actor_known) throw new UnknownActorError();
@@ -146,4 +145,18 @@ export function readList(rows: Nullable<RecordRow>[]): EdgeRecord[] {
 
 function toRecord(row: RecordRow): EdgeRecord {
   return { id: row.record_id, user: toUser(row), createdAt: BigInt(row.micros) };
+}
+
+/** The column `created_at` in microseconds since 1970, as text: drivers round timestamps to milliseconds. */
+export const micros = sql`(extract(epoch from created_at) * 1000000)::bigint::text`;
+
+/** The timestamp of a number of microseconds since 1970, exactly: intervals are multiplied in floating point. */
+export function timestampFromMicros(count: RawBuilder<unknown>): RawBuilder<unknown> {
+  return sql`timestamptz 'epoch' + ${count} / 1000000 * interval '1 second'
+    + ${count} % 1000000 * interval '1 microsecond'`;
+}
+
+/** The timestamp of a position, to the microsecond. */
+export function timestampOf({ createdAt }: Pick<ListPosition, "createdAt">): RawBuilder<unknown> {
+  return timestampFromMicros(sql`${createdAt.toString()}::bigint`);
 }

@@ -3,9 +3,9 @@ import type { ListPosition } from "../domain/edges.ts";
 import { PrivacyError, UnknownActorError } from "../domain/errors.ts";
 import { maxExceptions, type PrivacySetting } from "../domain/settings.ts";
 import type { User, UserId } from "../domain/users.ts";
+import { micros, timestampOf } from "./edges.ts";
 import type { SqlExecutor } from "./executor.ts";
-import { micros, toTimestamp } from "./instants.ts";
-import { publicUserColumns, toUser, type UserRow } from "./user-row.ts";
+import { publicUserColumns, toUser, type UserRow } from "./users.ts";
 
 /** A user on an exception list, and since when. */
 export interface Exception {
@@ -35,7 +35,7 @@ export class ExceptionRepository {
     signal?: AbortSignal,
   ): Promise<Exception[]> {
     const beyond =
-      after === undefined ? sql`` : sql`and (created_at, excepted_id) < (${toTimestamp(after)}, ${after.id})`;
+      after === undefined ? sql`` : sql`and (created_at, excepted_id) < (${timestampOf(after)}, ${after.id})`;
     const rows = await this.#executor.read(
       sql<ExceptionRow>`
         select ${publicUserColumns}, page.micros

@@ -13,9 +13,9 @@ import {
   importBlocks,
   importFollows,
   importMutes,
+  importUsers,
   type NumberedEdge,
-} from "./import-edges.ts";
-import { importUsers } from "./import-users.ts";
+} from "./import-records.ts";
 import { lockPairs } from "./locks.ts";
 import { query } from "./statement.ts";
 

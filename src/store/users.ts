@@ -1,11 +1,10 @@
 import { sql } from "kysely";
 import { PrivacyError } from "../domain/errors.ts";
 import type { User, UserId } from "../domain/users.ts";
-import { eraseUser } from "./erasure.ts";
+import type { Tables } from "./entities.ts";
 import type { Run, SqlExecutor } from "./executor.ts";
-import { existenceName, lockExistenceShared } from "./locks.ts";
+import { existenceName, lockExistence, lockExistenceShared } from "./locks.ts";
 import { query } from "./statement.ts";
-import { toUser, type UserRow, userColumns } from "./user-row.ts";
 
 /** The users that the accounts service described. */
 export class UserRepository {
@@ -15,7 +14,7 @@ export class UserRepository {
     this.#executor = executor;
   }
 
-  /** Creates users, or replaces what is known of them: all or none. The last of two with one id wins. */
+  /** Creates or replaces users: all or none. Of two with the same id the last one wins. */
   async upsert(users: readonly User[], signal?: AbortSignal): Promise<void> {
     await this.#executor.transaction((run) => upsertUsers(run, users), signal, {
       names: [...new Set(users.map(({ id }) => existenceName(id)))],
@@ -32,7 +31,7 @@ export class UserRepository {
     return toUser(row);
   }
 
-  /** Returns the ids of the users of a name, which several may share, in the order of the ids. */
+  /** Returns the ids of the users with a name, in order. */
   async findByName(name: string, signal?: AbortSignal): Promise<UserId[]> {
     const rows = await this.#executor.read(
       query.selectFrom("users").select("id").where("user_name", "=", name).orderBy("id").compile(),
@@ -46,7 +45,7 @@ export class UserRepository {
     await this.#executor.transaction((run) => eraseUser(run, id), signal, { names: [existenceName(id)] });
   }
 
-  /** Tells whether there is no user at all. */
+  /** Whether there are no users. */
   async isEmpty(signal?: AbortSignal): Promise<boolean> {
     const rows = await this.#executor.read(query.selectFrom("users").select("id").limit(1).compile(), signal);
     return rows.length === 0;
@@ -54,8 +53,7 @@ export class UserRepository {
 }
 
 /**
- * Creates users or replaces what is known of them, and returns how many it changed; the last of two with one id wins.
- * Fails at once when one of the users is being erased.
+ * Creates or replaces users, and returns how many it changed; of two with the same id the last one wins. Fails at once when one of the users is being erased.
  */
 export async function upsertUsers(run: Run, users: readonly User[]): Promise<number> {
   const distinct = [...new Map(users.map((user) => [user.id, user])).values()];
@@ -82,4 +80,82 @@ export async function upsertUsers(run: Run, users: readonly User[]): Promise<num
         excluded.is_verified)
     returning 1`);
   return changed.length;
+}
+
+/** A row of the columns below. */
+export interface UserRow {
+  readonly id: UserId;
+  readonly user_name: string;
+  readonly first_name: string;
+  readonly last_name: string;
+  readonly profile_picture_urls: string[];
+  readonly is_verified: boolean;
+}
+
+// As JSON: the driver parses arrays of text slowly.
+const pictures = sql`array_to_json(u.profile_picture_urls)`;
+
+/** The columns of a user `u` as it was upserted. */
+export const userColumns = sql`u.id, u.user_name, u.first_name, u.last_name, u.is_verified,
+  ${pictures} as profile_picture_urls`;
+
+/** The columns of a user `u` as other users see it: without pictures when nobody may see them. */
+export const publicUserColumns = sql`u.id, u.user_name, u.first_name, u.last_name, u.is_verified,
+  case when (
+    select true from privacy_settings p
+    where p.user_id = u.id and p.setting = 'profile_picture' and p.audience = 'none'
+  ) then '[]' else ${pictures} end as profile_picture_urls`;
+
+/** The user of a row. */
+export function toUser(row: UserRow): User {
+  return {
+    id: row.id,
+    userName: row.user_name,
+    firstName: row.first_name,
+    lastName: row.last_name,
+    profilePictureUrls: row.profile_picture_urls,
+    isVerified: row.is_verified,
+  };
+}
+
+type UserColumn = { [Table in keyof Tables]: readonly [Table, keyof Tables[Table]] }[keyof Tables];
+
+/** The columns that refer to a user and may have very many rows for one. */
+const mentions = [
+  ["follows", "follower_id"],
+  ["follows", "followee_id"],
+  ["blocks", "blocker_id"],
+  ["blocks", "blocked_id"],
+  ["mutes", "muter_id"],
+  ["mutes", "muted_id"],
+  ["privacy_exceptions", "user_id"],
+  ["privacy_exceptions", "excepted_id"],
+] as const satisfies readonly UserColumn[];
+
+const rowsAtOnce = 10_000;
+
+/**
+ * Erases a user and every row that mentions it. The foreign keys would do so too, but in one statement, which for a
+ * user of a million edges takes longer than any statement may.
+ */
+export async function eraseUser(run: Run, id: UserId): Promise<void> {
+  // From here on no other transaction can mention or create the user. The short lock timeout of a first attempt ends here:
+  // a long erasure must not start again because of a short lock wait.
+  await run(...lockExistence(id), sql`set local lock_timeout to default`);
+  for (const [table, column] of mentions) {
+    let erased: number;
+    do {
+      const [row] = await run(sql<{ count: number }>`
+        with erased as (
+          delete from ${sql.table(table)}
+          where ctid = any (array(
+            select ctid from ${sql.table(table)} where ${sql.ref(column)} = ${id} limit ${rowsAtOnce}
+          ))
+          returning 1
+        )
+        select count(*)::int as count from erased`);
+      erased = row?.count ?? 0;
+    } while (erased > 0);
+  }
+  await run(query.deleteFrom("users").where("id", "=", id).compile());
 }

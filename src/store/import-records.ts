@@ -1,7 +1,10 @@
 import { type RawBuilder, sql } from "kysely";
-import type { ImportedEdge, SkippedRecord } from "../domain/imports.ts";
+import type { ImportedEdge, ImportedUser, SkippedRecord } from "../domain/imports.ts";
+import type { User, UserId } from "../domain/users.ts";
+import { timestampFromMicros } from "./edges.ts";
 import type { Run } from "./executor.ts";
-import { toMoment } from "./instants.ts";
+import { lockExistenceShared } from "./locks.ts";
+import { upsertUsers } from "./users.ts";
 
 /** What became of some records. */
 export interface BatchOutcome {
@@ -30,7 +33,7 @@ export async function importBlocks(run: Run, edges: readonly NumberedEdge[]): Pr
   if (edges.length > 0) {
     await run(sql`
       delete from follows f using (
-        select owner as a, target as b from ${given(edges)} union all select target, owner from ${given(edges)}
+        select owner as a, target as b from ${edgeRows(edges)} union all select target, owner from ${edgeRows(edges)}
       ) pair
       where f.follower_id = pair.a and f.followee_id = pair.b`);
   }
@@ -74,7 +77,7 @@ async function importEdges(
     with seen as materialized (
       select g.*, owner_row.id is not null as knows_owner,
         target_row.id is not null as knows_target, ${across} as across
-      from ${given(edges)}
+      from ${edgeRows(edges)}
       left join lateral (select u.id from users u where u.id = g.owner limit 1 for key share nowait) owner_row on true
       left join lateral (select u.id from users u where u.id = g.target limit 1 for key share nowait) target_row on true
     ),
@@ -96,10 +99,10 @@ async function importEdges(
   };
 }
 
-function given(edges: readonly NumberedEdge[]): RawBuilder<unknown> {
+function edgeRows(edges: readonly NumberedEdge[]): RawBuilder<unknown> {
   return sql`(
     select owner, target, record,
-      coalesce(${toMoment(sql`micros`)}, clock_timestamp()) as created_at
+      coalesce(${timestampFromMicros(sql`micros`)}, clock_timestamp()) as created_at
     from unnest(
       ${edges.map(({ owner }) => owner)}::uuid[],
       ${edges.map(({ target }) => target)}::uuid[],
@@ -107,4 +110,60 @@ function given(edges: readonly NumberedEdge[]): RawBuilder<unknown> {
       ${edges.map(({ record }) => record)}::bigint[]
     ) as given (owner, target, micros, record)
   ) g`;
+}
+
+interface IdRow {
+  readonly id: UserId;
+}
+
+/**
+ * Creates users, or replaces the fields that are given; the last of two with one id wins, field by field. Returns how
+ * many users were created or changed. Fails at once when one of the users is being erased.
+ */
+export async function importUsers(run: Run, users: readonly ImportedUser[]): Promise<number> {
+  if (users.length === 0) return 0;
+  const byId = new Map<UserId, ImportedUser>();
+  for (const user of users) byId.set(user.id, { ...byId.get(user.id), ...user });
+  const distinct = [...byId.values()];
+  if (distinct.every(isComplete)) return upsertUsers(run, distinct);
+  await lockExistenceShared(
+    run,
+    distinct.map(({ id }) => id),
+  );
+  // In the order of the ids, as every upsert of users. Rows that are there are locked and not changed, so that the
+  // next statement waits for nothing and sees what they hold last.
+  const created = await run(sql<IdRow>`
+    insert into users (id, user_name, first_name, last_name, profile_picture_urls, is_verified)
+    select id, "userName", coalesce("firstName", ''), coalesce("lastName", ''),
+      coalesce("profilePictureUrls", '{}'), coalesce("isVerified", false)
+    from ${userRows(distinct)}
+    order by id
+    on conflict (id) do update set user_name = excluded.user_name where false
+    returning id`);
+  const changed = await run(sql<IdRow>`
+    update users u set
+      user_name = "userName",
+      first_name = coalesce("firstName", first_name),
+      last_name = coalesce("lastName", last_name),
+      profile_picture_urls = coalesce("profilePictureUrls", profile_picture_urls),
+      is_verified = coalesce("isVerified", is_verified)
+    from ${userRows(distinct)}
+    where u.id = given.id
+      and (user_name, first_name, last_name, profile_picture_urls, is_verified) is distinct from
+        ("userName", coalesce("firstName", first_name), coalesce("lastName", last_name),
+          coalesce("profilePictureUrls", profile_picture_urls), coalesce("isVerified", is_verified))
+    returning u.id`);
+  return new Set([...created, ...changed].map(({ id }) => id)).size;
+}
+
+function isComplete(user: ImportedUser): user is User {
+  const { firstName, lastName, profilePictureUrls, isVerified } = user;
+  return ![firstName, lastName, profilePictureUrls, isVerified].includes(undefined);
+}
+
+function userRows(users: readonly ImportedUser[]): RawBuilder<unknown> {
+  return sql`json_to_recordset(${JSON.stringify(users)}::json) as given (
+    "id" uuid, "userName" text, "firstName" text, "lastName" text, "profilePictureUrls" text[],
+    "isVerified" boolean
+  )`;
 }
