@@ -1,6 +1,7 @@
 import type { IncomingHttpHeaders } from "node:http";
 import type { DescMethodUnary } from "@bufbuild/protobuf";
 import { Code, ConnectError, createContextValues, type HandlerContext } from "@connectrpc/connect";
+import type { DenseSet, DenseSetMember } from "../collections/dense-set.ts";
 
 /** What a transport knows of a call when its headers are read. */
 export interface CallStart {
@@ -18,7 +19,8 @@ export interface CallStart {
  * The context of a call that the pipeline runs: what Connect's `createHandlerContext` returns, but headers and signal
  * are made when they are first asked for, since most calls need none of them.
  */
-export class CallContext implements HandlerContext {
+export class CallContext implements HandlerContext, DenseSetMember {
+  denseIndex = -1;
   readonly service;
   readonly method;
   readonly protocolName;
@@ -28,7 +30,7 @@ export class CallContext implements HandlerContext {
   readonly #given: IncomingHttpHeaders;
   readonly #endsAt: number | undefined;
   readonly #deadline: NodeJS.Timeout | undefined;
-  readonly #running: Set<CallContext>;
+  readonly #running: DenseSet<CallContext>;
   #requestHeader: Headers | undefined;
   #responseHeader: Headers | undefined;
   #responseTrailer: Headers | undefined;
@@ -37,7 +39,12 @@ export class CallContext implements HandlerContext {
   #cancelled: { readonly reason: unknown } | undefined;
 
   /** `running` has the call until it ends. */
-  constructor(method: DescMethodUnary, protocolName: string, start: CallStart, running: Set<CallContext>) {
+  constructor(
+    method: DescMethodUnary,
+    protocolName: string,
+    start: CallStart,
+    running: DenseSet<CallContext>,
+  ) {
     this.service = method.parent;
     this.method = method;
     this.protocolName = protocolName;

@@ -11,6 +11,7 @@ import {
   createServiceImplSpec,
   type HandlerContext,
 } from "@connectrpc/connect";
+import { DenseSet } from "../collections/dense-set.ts";
 import { AdaptiveConcurrencyLimiter } from "../overload/adaptive-concurrency-limiter.ts";
 import type { Authenticator } from "./auth/authenticator.ts";
 import type { TakeSlots } from "./caller-slots.ts";
@@ -95,7 +96,7 @@ export class CallPipeline {
   readonly #withoutAuth: ReadonlySet<string>;
   readonly #isOverloaded = new Map<string, () => boolean>();
   /** The calls of `run` that are in flight: an abort listener for each would cost more. */
-  readonly #running = new Set<CallContext>();
+  readonly #running = new DenseSet<CallContext>();
 
   constructor(options: CallPipelineOptions) {
     const { services, authenticate, rateLimits, takeSlots, limiter, shutdownSignal, ...observers } = options;

@@ -5,8 +5,8 @@ export interface Queued<Member> {
 }
 
 /**
- * First come, first out, or out from anywhere. Who is out refers to nobody, so that one whom the collector finds late
- * keeps no others: see `Roster` for what a long-lived `Set` does.
+ * A doubly linked list whose members keep their neighbours: first in, first out, and out from anywhere. A member that is
+ * out refers to no other, so that one that the garbage collector finds late keeps no others alive.
  */
 export class Queue<Member extends Queued<Member>> {
   #first: Member | undefined;

@@ -10,7 +10,6 @@ import {
   type Compression,
   compressionNegotiate,
   createMethodSerializationLookup,
-  envelopeCompress,
 } from "@connectrpc/connect/protocol";
 import { parseTimeout } from "@connectrpc/connect/protocol-grpc";
 import type { Logger } from "pino";
@@ -36,6 +35,9 @@ export interface GrpcUnaryOptions {
 
 /** Serves an HTTP/2 stream, or leaves it alone and returns false. Never throws. */
 export type ServeStream = (stream: ServerHttp2Stream, headers: IncomingHttpHeaders) => boolean;
+
+/** The flag of a message that is compressed (gRPC over HTTP/2, Compressed-Flag). */
+const compressedFlag = 1;
 
 type Message = MessageShape<DescMessage>;
 
@@ -146,8 +148,8 @@ class GrpcTransport implements Transport {
       const frame = frameOf(0, data);
       return () => this.#respond(context, frame);
     }
-    return envelopeCompress({ flags: 0, data }, this.#compression, 0).then((compressed) => {
-      const frame = frameOf(compressed.flags, compressed.data);
+    return this.#compression.compress(data).then((compressed) => {
+      const frame = frameOf(compressedFlag, compressed);
       return () => this.#respond(context, frame);
     });
   }

@@ -1,6 +1,6 @@
 import { constants, type Http2Session, type IncomingHttpHeaders, type ServerHttp2Stream } from "node:http2";
 import type { Socket } from "node:net";
-import { type Placed, Roster } from "../collections/roster.ts";
+import { DenseSet, type DenseSetMember } from "../collections/dense-set.ts";
 import { type Connection, type Connections, sizeOfRequest } from "./connections.ts";
 import type { ListenerLimits } from "./listener-limits.ts";
 
@@ -8,7 +8,7 @@ import type { ListenerLimits } from "./listener-limits.ts";
 const closeTimeoutMs = 1_000;
 
 /** An open stream. Times are of `performance.now()`. */
-interface OpenStream extends Placed {
+interface OpenStream extends DenseSetMember {
   readonly stream: ServerHttp2Stream;
   /** What the request takes in memory beside its body. */
   readonly headerBytes: number;
@@ -31,7 +31,7 @@ interface OpenSession {
   readonly connection: Connection;
   /** Speaks HTTP/2: the connection's own socket, or TLS on it. */
   readonly socket: Socket;
-  readonly streams: Roster<OpenStream>;
+  readonly streams: DenseSet<OpenStream>;
   /** When the session began, or its last stream ended. */
   idleSince: number;
   /** A stream was opened since the last sweep. */
@@ -73,7 +73,7 @@ export class Http2SessionReaper {
     const open: OpenSession = {
       connection,
       socket,
-      streams: new Roster(),
+      streams: new DenseSet(),
       idleSince: performance.now(),
       wasUsed: false,
       stage: "new",
@@ -106,7 +106,7 @@ export class Http2SessionReaper {
     }
     const since = performance.now();
     const open: OpenStream = {
-      place: -1,
+      denseIndex: -1,
       stream,
       headerBytes: sizeOfRequest(rawHeaders),
       bytesBeforeBody: undefined,
@@ -252,7 +252,7 @@ function updateComplete(open: OpenStream): boolean {
  * Returns the function that counts the bytes of a session. It keeps state between the sweeps that call it. A body has
  * `messageBytes` at most.
  */
-function bytesCounter(socket: Socket, streams: Roster<OpenStream>, messageBytes: number): () => number {
+function bytesCounter(socket: Socket, streams: DenseSet<OpenStream>, messageBytes: number): () => number {
   let bytesRead = 0;
   return () => {
     let sum = 0;

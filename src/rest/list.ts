@@ -7,8 +7,7 @@ import {
   type Message,
   ScalarType,
 } from "@bufbuild/protobuf";
-import type { HandlerContext } from "@connectrpc/connect";
-import { createDeadlineSignal } from "@connectrpc/connect/protocol";
+import { Code, ConnectError, type HandlerContext } from "@connectrpc/connect";
 import type { UnaryEndpoint } from "../call/service.ts";
 import { fillTemplate, type Segment } from "./http-rule.ts";
 import { pairsOf } from "./request-reader.ts";
@@ -77,7 +76,9 @@ async function withDeadline<Result>(
   ms: number,
   run: (limited: HandlerContext) => Result,
 ): Promise<Awaited<Result>> {
-  const deadline = createDeadlineSignal(ms);
+  const deadline = new AbortController();
+  const expire = () => deadline.abort(new ConnectError("the operation timed out", Code.DeadlineExceeded));
+  const timer = setTimeout(expire, ms);
   const endsAt = performance.now() + ms;
   try {
     const { service, method, protocolName, requestMethod, url, values } = context;
@@ -89,7 +90,7 @@ async function withDeadline<Result>(
       timeoutMs: () => endsAt - performance.now(),
     });
   } finally {
-    deadline.cleanup();
+    clearTimeout(timer);
   }
 }
 

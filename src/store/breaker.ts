@@ -1,5 +1,5 @@
 import { setImmediate, setTimeout } from "node:timers/promises";
-import { type Placed, Roster } from "../collections/roster.ts";
+import { DenseSet, type DenseSetMember } from "../collections/dense-set.ts";
 import { PrivacyError } from "../domain/errors.ts";
 
 /** When a watch asks, and when it takes silence for an answer. In milliseconds. */
@@ -17,7 +17,7 @@ export interface Caller {
 }
 
 /** Who waits for the database. */
-interface Waiter extends Placed, Caller {
+interface Waiter extends DenseSetMember, Caller {
   waits: boolean;
   readonly fail: (failure: PrivacyError) => void;
 }
@@ -33,7 +33,7 @@ interface Waiter extends Placed, Caller {
 export class DatabaseBreaker {
   readonly #ask: () => Promise<unknown>;
   readonly #times: ProbeTimes;
-  readonly #waiting = new Roster<Waiter>();
+  readonly #waiting = new DenseSet<Waiter>();
   #onChange: (present: boolean) => void = () => {};
   #away: PrivacyError | undefined;
   #lastAnswer = 0;
@@ -65,7 +65,7 @@ export class DatabaseBreaker {
   execute<T>(work: (caller: Caller) => Promise<T>): Promise<T> {
     if (this.#away !== undefined) return Promise.reject(this.#away);
     const { promise, resolve, reject } = Promise.withResolvers<T>();
-    const waiter: Waiter = { waits: true, fail: reject, place: -1 };
+    const waiter: Waiter = { waits: true, fail: reject, denseIndex: -1 };
     this.#waiting.add(waiter);
     work(waiter).then(
       (value) => {

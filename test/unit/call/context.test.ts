@@ -4,13 +4,14 @@ import { pino } from "pino";
 import { GraphService } from "../../../gen/nexgate/privacy/v1/graph_service_pb.ts";
 import { CallContext, requestHeaderOf } from "../../../src/call/context.ts";
 import { CallPipeline } from "../../../src/call/pipeline.ts";
+import { DenseSet } from "../../../src/collections/dense-set.ts";
 
 const method = GraphService.method.getUser;
 const start = { requestMethod: "POST", url: "http://h/", requestHeader: {}, peer: () => undefined };
 const reason = new ConnectError("gone", Code.Canceled);
 
 function newContext(more: { requestHeader?: Record<string, string | string[]>; timeoutMs?: number } = {}) {
-  const running = new Set<CallContext>();
+  const running = new DenseSet<CallContext>();
   return {
     running,
     context: new CallContext(method, "grpc", { ...start, ...more }, running),
