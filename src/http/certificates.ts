@@ -9,11 +9,11 @@ export interface TlsMaterial {
   readonly cert: string;
   readonly key: string;
   readonly clientCa: string | undefined;
-  /** What is said of the certificate in the log. */
+  /** What the log says about the certificate. */
   readonly about: { readonly subject: string; readonly fingerprint: string; readonly validTo: string };
 }
 
-/** Files that cannot serve for TLS; the message names the variable at fault and never tells what a file holds. */
+/** Files that are unusable for TLS; the message names the variable at fault and never quotes a file. */
 export class TlsError extends Error {
   override readonly name = "TlsError";
 }
@@ -82,7 +82,7 @@ function privateKey(pem: string) {
   }
 }
 
-/** Lets TLS itself judge: it refuses keys that are too short, for instance. */
+/** Lets OpenSSL check: it refuses keys that are too short, for instance. */
 function assertUsable(cert: string, key: string, ca: string | undefined): void {
   try {
     createSecureContext({ cert, key, ...(ca === undefined ? {} : { ca }) });
@@ -93,47 +93,47 @@ function assertUsable(cert: string, key: string, ca: string | undefined): void {
   }
 }
 
-/** Between two looks at the files. */
-const pollMs = 10_000;
+/** How often the files are read, in milliseconds. */
+const defaultPollMs = 10_000;
 
 interface CertificatesOptions {
   readonly log: Logger;
-  /** How often the files are looked at, in milliseconds. */
+  /** How often the files are read, in milliseconds. */
   readonly pollMs?: number;
 }
 
 /**
- * The certificate in use. The files are read again and again and compared by what they hold: that sees a file that
- * is written anew as well as a directory that is swapped behind a link, as Kubernetes does, on any file system.
+ * The certificate in use. The files are read repeatedly and compared by content: that detects a rewritten file as well
+ * as a directory that is swapped behind a link, as Kubernetes does, on any file system.
  */
 export class Certificates {
   readonly #files: TlsConfig;
   readonly #log: Logger;
   readonly #listeners = new Set<(material: TlsMaterial) => void>();
   readonly #timer: NodeJS.Timeout;
-  #held: readonly string[];
+  #contents: readonly string[];
   #material: TlsMaterial;
-  /** Why what the files hold now cannot serve, and whether that was told. */
-  #broken = { message: "", isTold: false };
-  #looking: Promise<void> | undefined;
+  /** Why the files are unusable now, and whether that was logged. */
+  #problem = { message: "", isLogged: false };
+  #reading: Promise<void> | undefined;
 
-  /** Reads the files. Rejects with a `TlsError` when they cannot serve. */
+  /** Reads the files. Rejects with a `TlsError` when they are unusable. */
   static async open(files: TlsConfig, options: CertificatesOptions): Promise<Certificates> {
-    const held = await readTlsFiles(files);
-    return new Certificates(files, held, checkTlsFiles(held, Date.now()), options);
+    const contents = await readTlsFiles(files);
+    return new Certificates(files, contents, checkTlsFiles(contents, Date.now()), options);
   }
 
   private constructor(
     files: TlsConfig,
-    held: readonly string[],
+    contents: readonly string[],
     material: TlsMaterial,
     options: CertificatesOptions,
   ) {
     this.#files = files;
-    this.#held = held;
+    this.#contents = contents;
     this.#material = material;
     this.#log = options.log;
-    this.#timer = setInterval(() => this.poll(), options.pollMs ?? pollMs).unref();
+    this.#timer = setInterval(() => this.poll(), options.pollMs ?? defaultPollMs).unref();
     this.#log.info(material.about, "certificate in use");
   }
 
@@ -141,61 +141,58 @@ export class Certificates {
     return this.#material;
   }
 
-  /** Whether clients of the internal listener must show a certificate. */
+  /** Whether clients of the internal listener must present a certificate. */
   get demandsClients(): boolean {
     return this.#files.clientCaFile !== undefined;
   }
 
-  /** Calls `use` whenever there is another certificate. */
+  /** Calls `use` after each change of the certificate. */
   onChange(use: (material: TlsMaterial) => void): void {
     this.#listeners.add(use);
   }
 
-  /** Looks at the files now. What cannot serve is told in the log, once, and the old certificate stays in use. */
+  /** Reads the files now. A problem is logged once, and the old certificate stays in use. */
   async reload(): Promise<void> {
-    await this.#looking;
-    await this.#lookOnce(true);
+    await this.#reading;
+    await this.#readOnce(true);
   }
 
-  /**
-   * Looks at the files as it happens by itself from time to time. Two files cannot be written at once: what cannot
-   * serve is told when it is still there at the second look.
-   */
+  /** Reads the files as the timer does: two files cannot be written at once, so a problem is logged when it persists. */
   poll(): Promise<void> {
-    return this.#lookOnce(false);
+    return this.#readOnce(false);
   }
 
   close(): void {
     clearInterval(this.#timer);
   }
 
-  #lookOnce(isComplete: boolean): Promise<void> {
-    this.#looking ??= this.#look()
-      .catch((failure) => this.#refuse(failure, isComplete))
+  #readOnce(isComplete: boolean): Promise<void> {
+    this.#reading ??= this.#read()
+      .catch((failure) => this.#report(failure, isComplete))
       .finally(() => {
-        this.#looking = undefined;
+        this.#reading = undefined;
       });
-    return this.#looking;
+    return this.#reading;
   }
 
-  async #look(): Promise<void> {
-    const held = await readTlsFiles(this.#files);
-    if (held.some((text, index) => text !== this.#held[index])) {
-      const material = checkTlsFiles(held, Date.now());
+  async #read(): Promise<void> {
+    const contents = await readTlsFiles(this.#files);
+    if (contents.some((text, index) => text !== this.#contents[index])) {
+      const material = checkTlsFiles(contents, Date.now());
       for (const use of this.#listeners) use(material);
-      this.#held = held;
+      this.#contents = contents;
       this.#material = material;
       this.#log.info(material.about, "certificate in use");
     }
-    this.#broken = { message: "", isTold: false };
+    this.#problem = { message: "", isLogged: false };
   }
 
-  #refuse(failure: unknown, isComplete: boolean): void {
+  #report(failure: unknown, isComplete: boolean): void {
     const message = failure instanceof TlsError ? failure.message : String(failure);
-    const isNew = message !== this.#broken.message;
-    if (isNew) this.#broken = { message, isTold: false };
-    if (this.#broken.isTold || (isNew && !isComplete)) return;
-    this.#broken.isTold = true;
+    const isNew = message !== this.#problem.message;
+    if (isNew) this.#problem = { message, isLogged: false };
+    if (this.#problem.isLogged || (isNew && !isComplete)) return;
+    this.#problem.isLogged = true;
     this.#log.error({ reason: message }, "the new certificate is not used");
   }
 }

@@ -1,13 +1,12 @@
 import type { Socket } from "node:net";
 import type { Logger } from "pino";
-import { Queue, type Queued } from "../collections/queue.ts";
 import type { ListenerLimits } from "./listener-limits.ts";
 
-/** What an open request takes beside its headers, and what each name and each value takes beside its text, in bytes. */
+/** Estimated memory of an open request beside its headers, and of each name and value beside its text, in bytes. */
 const requestBytes = 10 * 1024;
 const textBytes = 240;
-/** The sweeps without progress that count, at most: a call that waits for changes makes no progress for hours. */
-const mostUnchanged = 10;
+/** The most sweeps without progress that count: a call that waits for changes makes none for hours. */
+const maxUnchangedSweeps = 10;
 /** The number of closed connections is logged this often at most, in milliseconds. */
 const logEveryMs = 1_000;
 
@@ -22,22 +21,20 @@ export function sizeOfRequest(rawHeaders: readonly string[], url = ""): number {
 }
 
 /** A connection of a listener. It is idle until `markBusy` is called. */
-export class Connection implements Queued<Connection> {
-  before: Connection | undefined;
-  after: Connection | undefined;
+export class Connection {
   readonly socket: Socket;
   /** Closes the idle connection; its protocol may replace this to send a closing frame first. */
   close: () => void;
-  /** Counts the bytes in memory for its open requests: headers, bodies, and answers that the client has not taken. */
+  /** Returns the bytes of its open requests in memory: headers, bodies, and answers that the client has not read. */
   measure: () => number = () => 0;
-  /** The bytes at the last sweep, and how many sweeps in turn found that none were sent or taken. */
+  /** Those bytes at the last sweep, and the number of consecutive sweeps that found no progress. */
   bytes = 0;
-  unchanged = 0;
-  /** All that was sent either way up to the last sweep. */
-  moved = 0;
-  readonly #idle: Queue<Connection>;
+  unchangedSweeps = 0;
+  /** All bytes that were sent or received up to the last sweep. */
+  transferred = 0;
+  readonly #idle: Set<Connection>;
 
-  constructor(socket: Socket, idle: Queue<Connection>) {
+  constructor(socket: Socket, idle: Set<Connection>) {
     this.socket = socket;
     this.close = () => socket.destroy();
     this.#idle = idle;
@@ -56,23 +53,24 @@ export class Connection implements Queued<Connection> {
   }
 
   get isIdle(): boolean {
-    return this.before !== undefined || this.#idle.first === this;
+    return this.#idle.has(this);
   }
 }
 
 /**
- * The open connections of a listener, within two bounds:
+ * The open connections of a listener, within two limits:
  *
  * - Their number. At the limit a new connection closes the one that has been idle for the longest. When none is idle, the
  *   new one is refused.
- * - The bytes that their open requests take in memory. Over the limit, connections are closed until the remaining ones are
- *   within it: first those that hold the most bytes for the longest time without progress.
+ * - The memory of their open requests. Over the limit, connections are closed until the remaining ones are within it:
+ *   first those with the most bytes for the longest time without progress.
  */
 export class Connections {
   readonly #limits: ListenerLimits;
   readonly #log: Logger;
   readonly #open = new Map<Socket, Connection>();
-  readonly #idle = new Queue<Connection>();
+  /** Those that are idle, in the order in which they became so. */
+  readonly #idle = new Set<Connection>();
   #timer: NodeJS.Timeout | undefined;
   /** Bytes of requests that arrived since the last sweep. */
   #arrivedBytes = 0;
@@ -136,7 +134,7 @@ export class Connections {
   }
 
   #closeIdle(): boolean {
-    const longest = this.#idle.first;
+    const [longest] = this.#idle;
     if (longest === undefined) return false;
     this.#idle.delete(longest);
     longest.close();
@@ -146,24 +144,26 @@ export class Connections {
 
   #sweep(): void {
     this.#arrivedBytes = 0;
-    const holding: Connection[] = [];
+    const busy: Connection[] = [];
     let sum = 0;
     for (const connection of this.#open.values()) {
       if (connection.isIdle || connection.socket.destroyed) continue;
       const bytes = connection.measure();
-      const moved = connection.socket.bytesRead + connection.socket.bytesWritten;
-      const isUnchanged = bytes === connection.bytes && moved === connection.moved;
-      connection.unchanged = isUnchanged ? Math.min(connection.unchanged + 1, mostUnchanged) : 0;
+      const transferred = connection.socket.bytesRead + connection.socket.bytesWritten;
+      const isUnchanged = bytes === connection.bytes && transferred === connection.transferred;
+      connection.unchangedSweeps = isUnchanged
+        ? Math.min(connection.unchangedSweeps + 1, maxUnchangedSweeps)
+        : 0;
       connection.bytes = bytes;
-      connection.moved = moved;
+      connection.transferred = transferred;
       sum += bytes;
-      holding.push(connection);
+      busy.push(connection);
     }
     if (sum <= this.#limits.requestMemoryBytes) return;
-    // A call that waits for its answer is still as well: what it holds tells it from a client that takes nothing.
-    const weight = ({ bytes, unchanged }: Connection) => bytes * (1 + unchanged);
-    holding.sort((a, b) => weight(b) - weight(a));
-    for (const { socket, bytes } of holding) {
+    // A call that waits for its answer makes no progress either. Its few bytes tell it from a client that reads nothing.
+    const weight = ({ bytes, unchangedSweeps }: Connection) => bytes * (1 + unchangedSweeps);
+    busy.sort((a, b) => weight(b) - weight(a));
+    for (const { socket, bytes } of busy) {
       socket.destroy();
       this.#count("memory");
       sum -= bytes;

@@ -4,13 +4,13 @@ import type { ListenerLimits } from "./listener-limits.ts";
 /** What a client speaks. */
 export type Protocol = "http1" | "http2";
 
-/** Told once what a connection speaks, with the socket that speaks it. */
+/** Called once with the protocol of a connection and the socket that speaks it. */
 export type OnProtocol = (protocol: Protocol, socket: Socket) => void;
 
 /** How the preface of HTTP/2 begins (RFC 9113, 3.4). No method of HTTP/1.1 does. */
 const prefaceStart = Buffer.from("PRI ");
 
-/** Tells a protocol by its first bytes, undefined when there are too few of them. */
+/** Detects a protocol by its first bytes; undefined when there are too few of them. */
 export function protocolOf(head: Buffer): Protocol | undefined {
   const seen = Math.min(head.length, prefaceStart.length);
   if (prefaceStart.compare(head, 0, seen, 0, seen) !== 0) return "http1";
@@ -18,13 +18,13 @@ export function protocolOf(head: Buffer): Protocol | undefined {
 }
 
 /**
- * Waits for the bytes that tell a connection's protocol, puts them back and calls `decided`. Destroys a connection
+ * Waits for the bytes that identify the protocol of a connection, puts them back and calls `onProtocol`. Destroys a connection
  * that sends nothing for `keepAliveMs`, or does not complete them within `handshakeMs` of the first.
  */
 export function detectProtocol(
   socket: Socket,
   { keepAliveMs, handshakeMs }: Pick<ListenerLimits, "keepAliveMs" | "handshakeMs">,
-  decided: OnProtocol,
+  onProtocol: OnProtocol,
 ): void {
   let head = Buffer.alloc(0);
   let timer = setTimeout(() => socket.destroy(), keepAliveMs);
@@ -45,7 +45,7 @@ export function detectProtocol(
     if (protocol === undefined) return;
     stop();
     socket.unshift(head);
-    decided(protocol, socket);
+    onProtocol(protocol, socket);
   };
   socket.on("readable", read);
   socket.on("close", stop);

@@ -10,7 +10,7 @@ import type { RequestRouter } from "./request-router.ts";
 export interface Http1 {
   /** Serves a connection from the first byte of a socket, which may be that of TLS on it. */
   serve(socket: Socket, connection: Connection): void;
-  /** Lets no answer keep its connection open. */
+  /** Closes each connection after its last answer. */
   drain(): void;
   /** Closes every connection that has no request to answer, now and from now on. */
   closeIdle(): void;
@@ -24,7 +24,7 @@ const statusOfError: Record<string, number> = {
   HPE_CHUNK_EXTENSIONS_OVERFLOW: 413,
 };
 
-/** Makes an HTTP/1.1 server that listens nowhere: connections are handed to it. */
+/** Makes an HTTP/1.1 server without a port of its own: connections are passed to it. */
 export function createHttp1(
   router: Pick<RequestRouter, "handle" | "headersFor" | "countRefusal" | "failures">,
   limits: ListenerLimits,
@@ -44,14 +44,14 @@ export function createHttp1(
     socket.write(failures.toHttp1(status, STATUS_CODES[status], headers));
     socket.destroySoon();
   };
-  /** The requests whose `Expect` asks for something that is not offered. */
-  const unmet = new WeakSet<IncomingMessage>();
+  /** The requests whose `Expect` is not supported. */
+  const unsupported = new WeakSet<IncomingMessage>();
   const pipelines = new Http1Pipelines(limits.concurrentStreams, connections, (request, response) => {
     response.once("close", () => {
       if (closingIdle) server.closeIdleConnections();
     });
     if (draining && response === pipelines.last(request.socket)) response.setHeader("connection", "close");
-    if (unmet.has(request)) return refuseRequest(response, 417);
+    if (unsupported.has(request)) return refuseRequest(response, 417);
     if (isAmbiguous(request)) return refuseRequest(response, 400, [["connection", "close"]]);
     toOriginForm(request);
     router.handle(request, response);
@@ -72,23 +72,23 @@ export function createHttp1(
   server.setTimeout(limits.stalledResponseMs);
   server.maxHeadersCount = limits.headerFields;
   server.on("checkExpectation", (request, response) => {
-    unmet.add(request);
+    unsupported.add(request);
     pipelines.add(request, response);
   });
-  // Nothing is proxied here. Node would close the connection without a word.
+  // The service is no proxy. Node would close the connection without an answer.
   server.on("connect", (_request, socket: Socket) => {
     if (pipelines.current(socket) === undefined) refuseConnection(socket, 400);
     else socket.destroy();
   });
   server.on("clientError", (error: Error & { code?: string }, socket: Socket) => {
     const current = pipelines.current(socket);
-    // A refusal must not follow the bytes of a response that has begun. Nor may it look like the answer to an earlier
+    // A refusal must neither follow the bytes of a response that has begun, nor look like the answer to an earlier
     // request that is complete and not answered yet.
-    const isTaken = current !== undefined && (current.headersSent || current.req.complete);
-    if (!socket.writable || error.code === "ECONNRESET" || isTaken) socket.destroy();
+    const isAnswerDue = current !== undefined && (current.headersSent || current.req.complete);
+    if (!socket.writable || error.code === "ECONNRESET" || isAnswerDue) socket.destroy();
     else refuseConnection(socket, statusOfError[error.code ?? ""] ?? 400);
   });
-  // Node starts to enforce the timeouts when a server begins to listen, which this one never does.
+  // Node enforces the timeouts from the time when a server listens, which this one never does.
   server.emit("listening");
 
   return {
@@ -124,29 +124,29 @@ interface Waiting {
 /** One HTTP/1.1 connection. */
 interface Pipeline {
   readonly connection: Connection;
-  /** The requests that are not answered yet, in the order in which they came. */
+  /** The requests that are not answered yet, in the order of their arrival. */
   readonly waiting: Waiting[];
   /** Whether the socket has the listener that `#pause` adds. */
   hasResumeListener: boolean;
 }
 
 /**
- * Serves the requests of a connection one after the other. Node would begin with all that a client sends without
- * waiting for answers: changes would overtake each other (RFC 9112, 9.3.2), and one connection could ask for any
- * number of calls at once.
+ * Serves the requests of a connection one after the other. Node would serve all that a client sends without
+ * waiting for answers at once: changes would overtake each other (RFC 9112, 9.3.2), and one connection could make any
+ * number of calls at a time.
  *
  * While a request waits behind another one, its connection is not read. At most one read (64 KiB) of a client that sends
  * requests and reads no answers is kept in memory; the rest stays in the buffers of TCP.
  */
 class Http1Pipelines {
   readonly #serve: Serve;
-  readonly #most: number;
+  readonly #maxWaiting: number;
   readonly #connections: Connections;
   readonly #pipelines = new Map<Socket, Pipeline>();
 
-  /** A connection on which more than `most` requests wait, of one read, is destroyed. */
-  constructor(most: number, connections: Connections, serve: Serve) {
-    this.#most = most;
+  /** A connection on which one read brings more than `maxWaiting` requests is destroyed. */
+  constructor(maxWaiting: number, connections: Connections, serve: Serve) {
+    this.#maxWaiting = maxWaiting;
     this.#connections = connections;
     this.#serve = serve;
   }
@@ -156,7 +156,7 @@ class Http1Pipelines {
     const waiting: Waiting[] = [];
     this.#pipelines.set(socket, { connection, waiting, hasResumeListener: false });
     socket.once("close", () => this.#pipelines.delete(socket));
-    connection.measure = measuring(socket, waiting);
+    connection.measure = bytesCounter(socket, waiting);
   }
 
   /** Serves a request when those before it on its connection are answered. */
@@ -168,7 +168,7 @@ class Http1Pipelines {
     const bytes = sizeOfRequest(request.rawHeaders, request.url);
     this.#connections.countArrival(bytes);
     const count = waiting.push({ request, response, bytes });
-    if (count > this.#most) socket.destroy();
+    if (count > this.#maxWaiting) socket.destroy();
     else if (count > 1) this.#pause(socket, pipeline);
     else {
       connection.markBusy();
@@ -176,7 +176,7 @@ class Http1Pipelines {
     }
   };
 
-  /** The response that is being made, or sent, on a connection. */
+  /** The response that is being made or sent on a connection. */
   current(socket: Socket): ServerResponse | undefined {
     return this.#pipelines.get(socket)?.waiting[0]?.response;
   }
@@ -224,9 +224,9 @@ class Http1Pipelines {
 }
 
 /** Returns the function that counts the bytes of a connection. It keeps state between the sweeps that call it. */
-function measuring(socket: Socket, waiting: readonly Waiting[]): () => number {
+function bytesCounter(socket: Socket, waiting: readonly Waiting[]): () => number {
   let bytesRead = 0;
-  /** The bytes read before the body that is under way, undefined when none is. */
+  /** The bytes that were read before the incomplete body, undefined when there is none. */
   let beforeBody: number | undefined;
   return () => {
     beforeBody = waiting.at(-1)?.request.complete === false ? (beforeBody ?? bytesRead) : undefined;
@@ -236,17 +236,17 @@ function measuring(socket: Socket, waiting: readonly Waiting[]): () => number {
   };
 }
 
-/** For how long a client may go on sending after its last answer, in milliseconds. */
+/** How long a client may continue to send after its last answer, in milliseconds. */
 const lingerMs = 1_000;
-/** How much it may send in that time, in bytes: what was under way when the answer was sent. */
+/** How much it may send in that time, in bytes: what was in transit when the answer was sent. */
 const lingerBytes = 256 * 1024;
 
 /**
- * Has a connection close in stages (RFC 9112, 9.6): after the last answer it takes what the client still sends, unread,
- * until the client closes too. Closed at once, it would be reset, and the client might never see the answer.
+ * Makes the close of a connection a lingering one (RFC 9112, 9.6): after the last answer it discards what the client
+ * still sends, until the client closes too. Closed at once, it would be reset, and the client might never see the answer.
  */
 function useLingeringClose(socket: Socket): void {
-  // The method by which Node closes a connection after a last answer.
+  // Node closes a connection by this method after the last answer.
   socket.destroySoon = () => {
     if (!socket.writable) return;
     socket.end();

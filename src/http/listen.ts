@@ -16,17 +16,17 @@ export interface Listener {
   readonly url: string;
   /** Connections that are open. */
   connections(): number;
-  /** Connections that were refused because too many were open, and none of them idle. */
+  /** Connections that were refused because too many were open, none of them idle. */
   refusedConnections(): number;
-  /** Connections that were closed to make room for new ones, and for the memory that they took. */
+  /** Connections that were closed to make room for new ones, and for the memory of their requests. */
   evictedConnections(): Readonly<{ idle: number; memory: number }>;
   /**
-   * Accepts no more connections, ends the idle ones, and lets the calls in flight finish for `graceMs`
-   * milliseconds, then destroys what is left. Resolves when every connection is gone. May be called again, with
-   * less grace.
+   * Accepts no more connections, ends the idle ones, and lets calls in flight finish for `graceMs` milliseconds, then
+   * destroys the remaining connections. Resolves when every connection is closed. May be called again with a shorter
+   * time.
    */
   close(graceMs: number): Promise<void>;
-  /** How many calls wait for their answers, or for a part of them. */
+  /** How many calls are not answered to their end. */
   unanswered(): number;
 }
 
@@ -37,32 +37,31 @@ interface ListenOptions {
   readonly router: RequestRouter;
   readonly limits: ListenerLimits;
   readonly log: Logger;
-  /** What TLS is spoken with; undefined for plaintext. */
+  /** Undefined for plaintext. */
   readonly tls?: ListenTls | undefined;
 }
 
-/** How a listener speaks TLS. */
+/** The TLS settings of a listener. */
 export interface ListenTls {
   readonly certificates: Certificates;
-  /** Only clients whose certificate is signed by the client CA get through. */
+  /** Whether clients must present a certificate that is signed by the client CA. */
   readonly demandsClients: boolean;
 }
 
-/** How soon TCP asks a silent peer whether it still lives, in milliseconds. */
+/** After how much silence TCP probes a peer, in milliseconds. */
 const keepAliveProbeMs = 60_000;
 
 /**
- * Opens a port that speaks HTTP/1.1 and HTTP/2; without TLS a connection's first bytes tell which, with TLS its
- * ALPN.
+ * Opens a port that speaks HTTP/1.1 and HTTP/2. The first bytes of a connection tell which, with TLS its ALPN.
  */
 export async function listen({ host, port, router, limits, log, tls }: ListenOptions): Promise<Listener> {
   const connections = new Connections(limits, log);
   const http1 = createHttp1(router, limits, connections);
   const http2 = createHttp2(router, limits, connections);
-  const undecided = new Set<Socket>();
+  const undetected = new Set<Socket>();
   const begin =
     tls === undefined
-      ? (socket: Socket, decided: OnProtocol) => detectProtocol(socket, limits, decided)
+      ? (socket: Socket, onProtocol: OnProtocol) => detectProtocol(socket, limits, onProtocol)
       : createTlsTerminator({ ...tls, limits });
 
   const server = createServer(
@@ -71,10 +70,10 @@ export async function listen({ host, port, router, limits, log, tls }: ListenOpt
       socket.on("error", () => socket.destroy());
       const connection = connections.add(socket);
       if (connection === undefined) return;
-      undecided.add(socket);
-      socket.once("close", () => undecided.delete(socket));
+      undetected.add(socket);
+      socket.once("close", () => undetected.delete(socket));
       begin(socket, (protocol, spoken) => {
-        undecided.delete(socket);
+        undetected.delete(socket);
         (protocol === "http2" ? http2 : http1).serve(spoken, connection);
       });
     },
@@ -99,19 +98,19 @@ export async function listen({ host, port, router, limits, log, tls }: ListenOpt
         http1.drain();
         http2.drain();
       }
-      const linger = setTimeout(
+      const idleTimer = setTimeout(
         () => {
-          for (const socket of undecided) socket.destroy();
+          for (const socket of undetected) socket.destroy();
           http1.closeIdle();
         },
         Math.min(limits.drainIdleMs, graceMs),
       );
-      const grace = setTimeout(() => {
+      const graceTimer = setTimeout(() => {
         for (const socket of connections.sockets) socket.destroy();
       }, graceMs);
       await closed;
-      clearTimeout(linger);
-      clearTimeout(grace);
+      clearTimeout(idleTimer);
+      clearTimeout(graceTimer);
       http1.closeIdle();
     },
     unanswered: () => http1.unanswered() + http2.unanswered(),

@@ -4,19 +4,19 @@ import type { Certificates, TlsMaterial } from "./certificates.ts";
 import { detectProtocol, type OnProtocol } from "./detect-protocol.ts";
 import type { ListenerLimits } from "./listener-limits.ts";
 
-interface HandshakeOptions {
+interface TlsTerminatorOptions {
   readonly certificates: Certificates;
-  /** Only clients whose certificate is signed by the client CA get through. */
+  /** Whether clients must present a certificate that is signed by the client CA. */
   readonly demandsClients: boolean;
   readonly limits: ListenerLimits;
 }
 
 /**
- * Makes what begins TLS on an accepted connection and tells its protocol by ALPN (RFC 7301); a client without ALPN
- * speaks HTTP/1.1. A connection whose handshake fails is destroyed. Later handshakes use the certificate of their
- * time; connections stay as they are.
+ * Returns the function that makes the TLS handshake of an accepted connection and detects its protocol by ALPN
+ * (RFC 7301); a client without ALPN speaks HTTP/1.1. A connection whose handshake fails is destroyed. After a change of
+ * the certificate new handshakes use the new one; open connections stay as they are.
  */
-export function createTlsTerminator({ certificates, demandsClients, limits }: HandshakeOptions) {
+export function createTlsTerminator({ certificates, demandsClients, limits }: TlsTerminatorOptions) {
   const pending = new Map<string, OnProtocol>();
   const context = ({ cert, key, clientCa }: TlsMaterial) => ({
     cert,
@@ -24,7 +24,7 @@ export function createTlsTerminator({ certificates, demandsClients, limits }: Ha
     minVersion: "TLSv1.2" as const,
     ...(demandsClients && clientCa !== undefined ? { ca: clientCa } : {}),
   });
-  // It listens nowhere: connections are handed to it.
+  // It has no port of its own: connections are passed to it.
   const server = createServer({
     ...context(certificates.material),
     ALPNProtocols: ["h2", "http/1.1"],
@@ -37,23 +37,23 @@ export function createTlsTerminator({ certificates, demandsClients, limits }: Ha
   server.on("tlsClientError", (_error, socket) => socket.destroy());
   server.on("secureConnection", (socket: TLSSocket) => {
     socket.on("error", () => socket.destroy());
-    const decided = pending.get(endsOf(socket));
-    if (decided === undefined) socket.destroy();
-    else if (socket.alpnProtocol === "h2") decided("http2", socket);
-    else detectProtocol(socket, limits, () => decided("http1", socket));
+    const onProtocol = pending.get(endsOf(socket));
+    if (onProtocol === undefined) socket.destroy();
+    else if (socket.alpnProtocol === "h2") onProtocol("http2", socket);
+    else detectProtocol(socket, limits, () => onProtocol("http1", socket));
   });
 
-  return (socket: Socket, decided: OnProtocol): void => {
+  return (socket: Socket, onProtocol: OnProtocol): void => {
     const ends = endsOf(socket);
-    pending.set(ends, decided);
+    pending.set(ends, onProtocol);
     socket.once("close", () => {
-      if (pending.get(ends) === decided) pending.delete(ends);
+      if (pending.get(ends) === onProtocol) pending.delete(ends);
     });
     server.emit("connection", socket);
   };
 }
 
-/** Names a connection by both of its ends, which its TLS socket has in common with it. */
+/** Identifies a connection by both of its ends, which are the same for its raw and its TLS socket. */
 function endsOf({ remoteAddress, remotePort, localAddress, localPort }: Socket): string {
   return `${remoteAddress} ${remotePort} ${localAddress} ${localPort}`;
 }
