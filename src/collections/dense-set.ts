@@ -5,7 +5,7 @@ export interface DenseSetMember {
 
 /**
  * A set without order for members that come and go thousands of times a second: an array in which the last member takes
- * the index of one that leaves. See docs/decisions/0019-collections-that-leave-no-garbage.md for why no `Set` is used.
+ * the index of one that leaves. See docs/decisions/0019-dense-sets-for-calls-in-flight.md for why no `Set` is used.
  */
 export class DenseSet<Member extends DenseSetMember> implements Iterable<Member> {
   readonly #members: Member[] = [];
