@@ -16,14 +16,14 @@ export interface Codec<Value = never> {
 
 /**
  * The codec of a field's values, for a repeated field of each. Messages other than `google.protobuf.Timestamp` have
- * none: undefined. Throws for types that REST does not support: maps, bytes, members of a oneof.
+ * none: undefined. REST supports string, bool, int32, enums, messages and lists of them: throws for all else.
  */
 export function codecOf(field: DescField): Codec | undefined {
   if (field.fieldKind === "map" || field.oneof !== undefined) throw unsupported(field);
   if (field.enum !== undefined) return enumCodec(field.enum);
   if (field.message !== undefined)
     return field.message.typeName === TimestampSchema.typeName ? timestamp : undefined;
-  const codec = scalarCodec(field.scalar, field.longAsString);
+  const codec = scalars.get(field.scalar);
   if (codec === undefined) throw unsupported(field);
   return codec;
 }
@@ -32,42 +32,13 @@ function unsupported(field: DescField): Error {
   return new Error(`${field} is of a type that REST does not support`);
 }
 
-function scalarCodec(type: ScalarType, longAsString: boolean): Codec | undefined {
-  switch (type) {
-    case ScalarType.STRING:
-      return string;
-    case ScalarType.BOOL:
-      return bool;
-    case ScalarType.DOUBLE:
-      return double(Number.MAX_VALUE);
-    case ScalarType.FLOAT:
-      return double(3.4028234663852886e38);
-    case ScalarType.INT32:
-    case ScalarType.SINT32:
-    case ScalarType.SFIXED32:
-      return int32(-(2 ** 31), 2 ** 31 - 1);
-    case ScalarType.UINT32:
-    case ScalarType.FIXED32:
-      return int32(0, 2 ** 32 - 1);
-    case ScalarType.INT64:
-    case ScalarType.SINT64:
-    case ScalarType.SFIXED64:
-      return int64(-(2n ** 63n), 2n ** 63n - 1n, longAsString);
-    case ScalarType.UINT64:
-    case ScalarType.FIXED64:
-      return int64(0n, 2n ** 64n - 1n, longAsString);
-    case ScalarType.BYTES:
-      return undefined;
-  }
-}
-
 /** A string is Unicode text (proto3 wants UTF-8), so a lone surrogate, which JSON can spell, is none. */
 const string: Codec<string> = {
   schema: { type: "string" },
   expected: "be a string",
   fromJson: (json) => (typeof json === "string" && json.isWellFormed() ? json : undefined),
   fromText: (text) => text,
-  // A test and a copy cost half as much as JSON.stringify, and hardly any text needs more.
+  // Hardly any text needs an escape.
   toJson: (value) => (plain.test(value) ? `"${value}"` : JSON.stringify(value)),
 };
 
@@ -82,61 +53,37 @@ const bool: Codec<boolean> = {
   toJson: String,
 };
 
-/** The longest decimal has the 20 digits of 2^64 - 1. */
-const decimal = /^(?:0|-?[1-9]\d{0,19})$/;
+const decimal = /^(?:0|-?[1-9]\d{0,9})$/;
+const [minInt32, maxInt32] = [-(2 ** 31), 2 ** 31 - 1];
 
-function int32(min: number, max: number): Codec<number> {
-  const inRange = (value: number) => (value >= min && value <= max ? value : undefined);
-  return {
-    schema: { type: "integer", minimum: min, maximum: max },
-    expected: `be an integer from ${min} to ${max}`,
-    fromJson: (json) => (Number.isInteger(json) ? inRange(json as number) : undefined),
-    fromText: (text) => (decimal.test(text) ? inRange(Number(text)) : undefined),
-    toJson: String,
-  };
+function isInt32(value: unknown): value is number {
+  return Number.isInteger(value) && (value as number) >= minInt32 && (value as number) <= maxInt32;
 }
 
-/** Reads 64-bit integers from strings, and from numbers as far as a double holds them exactly. */
-function int64(min: bigint, max: bigint, asString: boolean): Codec<bigint | string> {
-  const fromText = (text: string) => {
-    if (!decimal.test(text)) return undefined;
-    const value = BigInt(text);
-    if (value < min || value > max) return undefined;
-    return asString ? text : value;
-  };
-  return {
-    schema: { type: "string", pattern: min < 0n ? decimal.source : decimal.source.replace("-?", "") },
-    expected: `be an integer from ${min} to ${max}`,
-    fromJson: (json) =>
-      typeof json === "string" || Number.isSafeInteger(json) ? fromText(String(json)) : undefined,
-    fromText,
-    toJson: (value) => `"${value}"`,
-  };
-}
+const int32: Codec<number> = {
+  schema: { type: "integer", minimum: minInt32, maximum: maxInt32 },
+  expected: "be a 32-bit integer",
+  fromJson: (json) => (isInt32(json) ? json : undefined),
+  fromText: (text) => (decimal.test(text) && isInt32(Number(text)) ? Number(text) : undefined),
+  toJson: String,
+};
 
-const number = /^-?\d{1,40}(?:\.\d{1,40})?(?:[eE][+-]?\d{1,4})?$/;
-
-function double(max: number): Codec<number> {
-  const inRange = (value: number) => (Math.abs(value) <= max ? value : undefined);
-  return {
-    schema: { type: "number", minimum: -max, maximum: max },
-    expected: "be a number",
-    fromJson: (json) => (typeof json === "number" ? inRange(json) : undefined),
-    fromText: (text) => (number.test(text) ? inRange(Number(text)) : undefined),
-    toJson: (value) => (Number.isFinite(value) ? String(value) : `"${value}"`),
-  };
-}
+const scalars: ReadonlyMap<ScalarType, Codec> = new Map<ScalarType, Codec>([
+  [ScalarType.STRING, string],
+  [ScalarType.BOOL, bool],
+  [ScalarType.INT32, int32],
+]);
 
 function enumCodec(desc: DescEnum): Codec<number> {
-  const { numbers, words } = enumNames(desc);
+  const { numbers, names } = enumNames(desc);
   return {
     schema: { type: "string", enum: [...numbers.keys()] },
     expected: `be one of ${[...numbers.keys()].join(", ")}`,
     fromJson: (json) => (typeof json === "string" ? numbers.get(json) : undefined),
     fromText: (text) => numbers.get(text),
     toJson: (value) => {
-      const word = words.get(value);
-      if (word !== undefined) return `"${word}"`;
+      const name = names.get(value);
+      if (name !== undefined) return `"${name}"`;
       if (value === 0) return "null";
       throw new Error(`${desc} has no value ${value}`);
     },
@@ -176,29 +123,29 @@ function two(value: number): string {
   return value < 10 ? `0${value}` : String(value);
 }
 
-/** The words by which REST writes and reads the values of an enum. */
+/** The names by which REST writes and reads the values of an enum. */
 export interface EnumNames {
   readonly numbers: ReadonlyMap<string, number>;
-  readonly words: ReadonlyMap<number, string>;
+  readonly names: ReadonlyMap<number, string>;
 }
 
 /**
- * The words of an enum: its value names without the enum's prefix, in lower case. The zero value `_UNSPECIFIED` is no
- * word. Throws when a value lacks the prefix, which is the enum's name in UPPER_SNAKE (buf's ENUM_VALUE_PREFIX).
+ * The names of an enum's values in REST: without the enum's prefix, in lower case. The zero value `_UNSPECIFIED` has
+ * none. Throws when a value lacks the prefix, which is the enum's name in UPPER_SNAKE (buf's ENUM_VALUE_PREFIX).
  */
 export function enumNames(desc: DescEnum): EnumNames {
   const prefix = `${upperSnake(desc.name)}_`;
   const numbers = new Map<string, number>();
-  const words = new Map<number, string>();
-  for (const { name, number } of desc.values) {
-    if (!name.startsWith(prefix) || name === prefix)
-      throw new Error(`the value ${name} of ${desc} lacks the prefix ${prefix}`);
-    const word = name.slice(prefix.length).toLowerCase();
-    if (number === 0 && word === "unspecified") continue;
-    numbers.set(word, number);
-    if (!words.has(number)) words.set(number, word);
+  const names = new Map<number, string>();
+  for (const { name: full, number } of desc.values) {
+    if (!full.startsWith(prefix) || full === prefix)
+      throw new Error(`the value ${full} of ${desc} lacks the prefix ${prefix}`);
+    const name = full.slice(prefix.length).toLowerCase();
+    if (number === 0 && name === "unspecified") continue;
+    numbers.set(name, number);
+    if (!names.has(number)) names.set(number, name);
   }
-  return { numbers, words };
+  return { numbers, names };
 }
 
 /** A name in PascalCase as UPPER_SNAKE. */

@@ -103,7 +103,7 @@ export function pathReader(fields: readonly DescField[]): ReadPath {
   return (segments, into) =>
     parameters.map(({ field, codec }, index) => {
       const text = decodeSegment(segments[index] ?? "", field.jsonName);
-      set(into, field, parse(text, field, codec));
+      set(into, field, parse(text, field.jsonName, codec));
       return text;
     });
 }
@@ -127,9 +127,9 @@ export function queryReader(fields: readonly DescField[]): ReadQuery {
       const { field, codec } = parameter;
       const before = names.get(field);
       if (before !== undefined && (before !== name || field.fieldKind !== "list"))
-        throw typeMismatch(field.jsonName, "be given once");
+        throw typeMismatch(name, "be given once");
       names.set(field, name);
-      const value = parse(text, field, codec);
+      const value = parse(text, name, codec);
       if (field.fieldKind === "list") (get(into, field) as unknown[]).push(value);
       else set(into, field, value);
     }
@@ -156,9 +156,10 @@ function parameterOf(field: DescField): Parameter {
   return { field, codec };
 }
 
-function parse(text: string, field: DescField, codec: Codec): unknown {
+/** Reads the text of a parameter. `name` is the name by which the client knows it. */
+function parse(text: string, name: string, codec: Codec): unknown {
   const value = codec.fromText(text);
-  if (value === undefined) throw typeMismatch(field.jsonName, codec.expected);
+  if (value === undefined) throw typeMismatch(name, codec.expected);
   return value;
 }
 

@@ -124,9 +124,9 @@ export class Comments {
   }
 
   #addValues(desc: DescEnum): void {
-    const { words } = enumNames(desc);
+    const { names } = enumNames(desc);
     for (const { name, number } of desc.values) {
-      const word = words.get(number);
+      const word = names.get(number);
       if (word !== undefined) this.#words.set(name, word);
     }
   }

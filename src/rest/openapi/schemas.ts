@@ -58,7 +58,7 @@ export class Schemas {
     const tellsAbsence =
       field.fieldKind !== "list" &&
       (field.presence !== FeatureSet_FieldPresence.IMPLICIT ||
-        (field.enum !== undefined && !enumNames(field.enum).words.has(0)));
+        (field.enum !== undefined && !enumNames(field.enum).names.has(0)));
     return tellsAbsence && !keywordsOf(field).required ? { anyOf: [schema, { type: "null" }] } : schema;
   }
 
@@ -85,14 +85,14 @@ export class Schemas {
 
   #enum(desc: DescEnum): JsonSchema {
     return this.refer(desc.name, desc, () => {
-      const { words } = enumNames(desc);
+      const { names } = enumNames(desc);
       const lines = desc.values.flatMap((value) => {
-        const word = words.get(value.number);
+        const word = names.get(value.number);
         const comment = this.comments.of(value);
         return word === undefined || comment === undefined ? [] : [`- \`${word}\`: ${comment}`];
       });
       const description = [this.comments.of(desc), lines.join("\n")].filter(Boolean).join("\n\n");
-      return { ...describe(description), type: "string", enum: [...words.values()] };
+      return { ...describe(description), type: "string", enum: [...names.values()] };
     });
   }
 }

@@ -3,7 +3,7 @@ import { AudienceSchema, PrivacySettingSchema } from "../../../gen/nexgate/priva
 import { enumNames } from "../../../src/rest/codec.ts";
 import { define } from "./protos.ts";
 
-describe("enum words", () => {
+describe("the names of enum values in REST", () => {
   it("are the documented ones", () => {
     expect([...enumNames(PrivacySettingSchema).numbers]).to.deep.equal([
       ["last_seen", 1],
@@ -12,7 +12,7 @@ describe("enum words", () => {
       ["read_receipts", 4],
       ["groups", 5],
     ]);
-    expect([...enumNames(AudienceSchema).words]).to.deep.equal([
+    expect([...enumNames(AudienceSchema).names]).to.deep.equal([
       [1, "all"],
       [2, "contacts"],
       [3, "contact_blacklist"],

@@ -21,9 +21,6 @@ describe("the JSON reader", () => {
     ['{"flag":true}', { flag: true }],
     ['{"int32":-5}', { int32: -5 }],
     ['{"int_32":-5}', { int32: -5 }],
-    ['{"sint64":"-9223372036854775808"}', { sint64: "-9223372036854775808" }],
-    ['{"sint64":9007199254740991}', { sint64: "9007199254740991" }],
-    ['{"ratio":1.5,"small":2}', { ratio: 1.5, small: 2 }],
     ['{"color":"dark_blue"}', { color: "COLOR_DARK_BLUE" }],
     ['{"at":"2025-12-11T10:30:45.5Z"}', { at: "2025-12-11T10:30:45.500Z" }],
     [
@@ -40,8 +37,7 @@ describe("the JSON reader", () => {
   for (const [text, message] of good)
     it(`reads ${text}`, () => expect(fromText(text)).to.deep.equal(message));
 
-  const int32 = "must be an integer from -2147483648 to 2147483647";
-  const int64 = "must be an integer from -9223372036854775808 to 9223372036854775807";
+  const int32 = "must be a 32-bit integer";
   const bad: [string, string, string][] = [
     ['{"nope":1}', "unknown", "Unknown field: nope"],
     ['{"Text":"a"}', "unknown", "Unknown field: Text"],
@@ -65,12 +61,6 @@ describe("the JSON reader", () => {
     ['{"int32":2147483648}', "type_mismatch", `int32 ${int32}`],
     ['{"int32":1e999}', "type_mismatch", `int32 ${int32}`],
     ['{"int32":true}', "type_mismatch", `int32 ${int32}`],
-    ['{"sint64":9007199254740993}', "type_mismatch", `sint64 ${int64}`],
-    ['{"sint64":"1.0"}', "type_mismatch", `sint64 ${int64}`],
-    ['{"sint64":"9223372036854775808"}', "type_mismatch", `sint64 ${int64}`],
-    ['{"ratio":"1"}', "type_mismatch", "ratio must be a number"],
-    ['{"ratio":1e999}', "type_mismatch", "ratio must be a number"],
-    ['{"small":1e39}', "type_mismatch", "small must be a number"],
     ['{"color":1}', "type_mismatch", "color must be one of red, dark_blue"],
     ['{"color":"RED"}', "type_mismatch", "color must be one of red, dark_blue"],
     ['{"color":"COLOR_RED"}', "type_mismatch", "color must be one of red, dark_blue"],
@@ -103,7 +93,7 @@ describe("the JSON reader", () => {
     );
   });
 
-  it("cannot be had for a message that contains itself", () => {
+  it("throws for a message that contains itself", () => {
     const { message } = define({
       messages: { Node: [["next", "message:Link"]], Link: [["node", "message:Node"]] },
     });
@@ -112,11 +102,16 @@ describe("the JSON reader", () => {
     );
   });
 
-  it("cannot be had for bytes, nor for members of a oneof", () => {
+  it("throws for bytes, 64-bit integers, floating point and members of a oneof", () => {
     const { message } = define({
-      messages: { Raw: [["raw", Type.BYTES]], Either: [["one", Type.STRING, { oneof: true }]] },
+      messages: {
+        Raw: [["raw", Type.BYTES]],
+        Long: [["long", Type.INT64]],
+        Ratio: [["ratio", Type.DOUBLE]],
+        Either: [["one", Type.STRING, { oneof: true }]],
+      },
     });
-    for (const name of ["Raw.raw", "Either.one"])
+    for (const name of ["Raw.raw", "Long.long", "Ratio.ratio", "Either.one"])
       expect(() => messageReader(message(name.split(".")[0] as string))).to.throw(
         `field test.rest.v1.${name} is of a type that REST does not support`,
       );

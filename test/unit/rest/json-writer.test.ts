@@ -43,22 +43,12 @@ describe("the JSON writer", () => {
       text: "",
       flag: false,
       int32: 0,
-      uint32: 0,
-      sint64: "0",
-      uint64: "0",
-      ratio: 0,
-      small: 0,
       color: null,
       at: null,
       inner: null,
       manyText: [],
       manyFlag: [],
       manyInt32: [],
-      manyUint32: [],
-      manySint64: [],
-      manyUint64: [],
-      manyRatio: [],
-      manySmall: [],
       manyColor: [],
       manyAt: [],
       manyInner: [],
@@ -67,7 +57,7 @@ describe("the JSON writer", () => {
     });
   });
 
-  it("writes enums as words", () => {
+  it("writes enums by their names in REST", () => {
     const settings = create(PrivacySettingsSchema, {
       lastSeen: 1,
       profilePicture: 2,
@@ -94,7 +84,7 @@ describe("the JSON writer", () => {
     );
   });
 
-  it("cannot be had for a message that contains itself", () => {
+  it("throws for a message that contains itself", () => {
     const { message } = define({ messages: { Node: [["nodes", "message:Node", { repeated: true }]] } });
     expect(() => messageWriter(message("Node"))).to.throw("message test.rest.v1.Node contains itself");
   });
@@ -166,14 +156,6 @@ function anyMessage(): fc.Arbitrary<JsonObject> {
     ),
     flag: fc.boolean(),
     int32: integer(-(2 ** 31), 2 ** 31 - 1),
-    uint32: integer(0, 2 ** 32 - 1),
-    sint64: fc.bigInt({ min: -(2n ** 63n), max: 2n ** 63n - 1n }).map(String),
-    uint64: fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }).map(String),
-    ratio: fc.oneof(
-      fc.double({ noNaN: true, noDefaultInfinity: true }).map((value) => value + 0),
-      fc.constantFrom("NaN", "Infinity", "-Infinity"),
-    ),
-    small: fc.float({ noNaN: true, noDefaultInfinity: true }).map((value) => value + 0),
     color: fc.constantFrom("COLOR_UNSPECIFIED", "COLOR_RED", "COLOR_DARK_BLUE"),
     at: time,
     inner,

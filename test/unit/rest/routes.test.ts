@@ -21,8 +21,8 @@ const messages: FileSpec["messages"] = {
     ["page_size", Type.INT32],
     ["page_token", Type.STRING],
   ],
-  LongPageRequest: [
-    ["page_size", Type.INT64],
+  TextPageRequest: [
+    ["page_size", Type.STRING],
     ["page_token", Type.STRING],
   ],
   Page: [
@@ -178,7 +178,7 @@ describe("the compilation of rules", () => {
     ["PageRequest", "Page", "POST", "items", false],
     ["PageRequest", "Page", "GET", "", false],
     ["PageRequest", "Page", "GET", "next_page_token", false],
-    ["LongPageRequest", "Page", "GET", "items", false],
+    ["TextPageRequest", "Page", "GET", "items", false],
     ["Plain", "Page", "GET", "items", false],
     ["PageRequest", "NamesPage", "GET", "items", false],
     ["PageRequest", "TwoListsPage", "GET", "items", false],
