@@ -1,7 +1,13 @@
 import { expect } from "chai";
 import fc from "fast-check";
 import { audiences, type Step, settings } from "../property/model.ts";
-import { type Answer, exchange, type Face, type Fields, publicFaces } from "../property/public-protocols.ts";
+import {
+  type Answer,
+  exchange,
+  type Fields,
+  type PublicCall,
+  publicProtocols,
+} from "../property/public-protocols.ts";
 import { runs } from "../property/runs.ts";
 import { type World, worldsOf } from "../property/world.ts";
 import { embedded, postgresql } from "../support/backends.ts";
@@ -84,18 +90,18 @@ for (const { backend, databaseUrl, stories } of [
 ]) {
   describe(`disclosure of blocks and mutes on ${backend}`, () => {
     let service: TestService;
-    let faces: Map<string, Face[]>;
+    let protocols: Map<string, PublicCall[]>;
     let newWorld: (users: readonly number[]) => Promise<World>;
     before(async function () {
       const url = await databaseUrl(this);
       service = await startService(url);
       newWorld = await worldsOf(service);
-      faces = await publicFaces();
+      protocols = await publicProtocols();
     });
     after(() => service?.stop(1_000));
 
     it("is asked of every public route", () => {
-      expect([...faces.keys()]).to.have.members(Object.keys(requests));
+      expect([...protocols.keys()]).to.have.members(Object.keys(requests));
     });
 
     it("does not happen by any route", async function () {
@@ -119,24 +125,24 @@ for (const { backend, databaseUrl, stories } of [
       );
     });
 
-    /** Every answer to the caller, by every face, all lists once more at the end. */
+    /** Every answer to the caller, over every protocol, all lists once more at the end. */
     async function answersTo(world: World, order: typeof asked): Promise<string[]> {
       const token = await service.userToken(world.idOf(caller));
       const seen: string[] = [];
       for (const { method, index } of [...order, ...asked.filter(({ method }) => lists.includes(method))]) {
         const message = requests[method]?.(world.idOf)[index] ?? {};
-        for (const face of faces.get(method) ?? []) {
-          const answers = [await face.call(service.publicUrl, token, message)];
+        for (const protocol of protocols.get(method) ?? []) {
+          const answers = [await protocol.call(service.publicUrl, token, message)];
           for (let next = nextOf(answers[0]); next !== undefined; next = nextOf(answers.at(-1))) {
             answers.push(
               next.startsWith("/")
                 ? await exchange(service.publicUrl + next, "GET", token)
-                : await face.call(service.publicUrl, token, { ...message, pageToken: next }),
+                : await protocol.call(service.publicUrl, token, { ...message, pageToken: next }),
             );
           }
           const said = JSON.stringify(message);
           for (const answer of answers)
-            seen.push(comparable(`${face.name} ${said}\n${textOf(answer)}`, world));
+            seen.push(comparable(`${protocol.name} ${said}\n${textOf(answer)}`, world));
         }
       }
       return seen;

@@ -15,29 +15,29 @@ export interface Answer {
 }
 
 /** One way in which a method can be called on the public port: a REST rule, or Connect. */
-export interface Face {
+export interface PublicCall {
   readonly name: string;
   call(url: string, token: string, message: Fields): Promise<Answer>;
 }
 
-/** The faces of every method that has a REST rule in the definitions of any service, by the method's name. */
-export async function publicFaces(): Promise<Map<string, Face[]>> {
-  const faces = new Map<string, Face[]>();
+/** The public calls of every method that has a REST rule in the definitions of any service, by the method's name. */
+export async function publicProtocols(): Promise<Map<string, PublicCall[]>> {
+  const protocols = new Map<string, PublicCall[]>();
   for (const file of globSync("gen/nexgate/**/*_service_pb.ts")) {
     const services: DescService[] = Object.values(await import(`../../${file}`));
     for (const method of services
       .filter(({ kind }) => kind === "service")
       .flatMap(({ methods }) => methods)) {
-      const rest = httpRulesOf(method).map((rule) => restFace(rule));
-      if (rest.length > 0) faces.set(method.name, [...rest, connectFace(method)]);
+      const rest = httpRulesOf(method).map((rule) => restCall(rule));
+      if (rest.length > 0) protocols.set(method.name, [...rest, connectCall(method)]);
     }
   }
-  return faces;
+  return protocols;
 }
 
 const agent = new Agent({ keepAlive: true });
 
-function restFace({ verb, template, body }: ReturnType<typeof httpRulesOf>[number]): Face {
+function restCall({ verb, template, body }: ReturnType<typeof httpRulesOf>[number]): PublicCall {
   const segments = parseTemplate(template);
   const inPath = segments.flatMap((segment) => ("field" in segment ? [camel(segment.field)] : []));
   return {
@@ -56,7 +56,7 @@ function restFace({ verb, template, body }: ReturnType<typeof httpRulesOf>[numbe
   };
 }
 
-function connectFace(method: DescMethod): Face {
+function connectCall(method: DescMethod): PublicCall {
   const path = `/${method.parent.typeName}/${method.name}`;
   const enums = new Map(method.input.fields.map((field) => [field.jsonName, field.enum]));
   return {
