@@ -1,6 +1,7 @@
 import { once } from "node:events";
 import {
   type ClientHttp2Session,
+  type ClientHttp2Stream,
   connect,
   type IncomingHttpHeaders,
   type SecureClientSessionOptions,
@@ -13,8 +14,12 @@ export interface Answer {
   readonly trailers: Record<string, unknown>;
   /** The body, in hexadecimal. */
   readonly body: string;
+  /** Whether the answer came to its end. */
+  readonly ended: boolean;
   /** The HTTP/2 error code with which the stream ended, 0 for none. */
   readonly reset: number;
+  /** Why the stream or its session failed; empty when neither did. */
+  readonly failure: string;
 }
 
 /** A request over HTTP/2, with nothing added to it. */
@@ -34,13 +39,25 @@ export function openSession(url: string, options: SecureClientSessionOptions = {
   return session;
 }
 
-/** Sends a request, and waits for all of its answer. */
-export async function exchange(session: ClientHttp2Session, request: RawRequest): Promise<Answer> {
+/** Sends a request, and waits for all of its answer. `onStream` may do more with the stream. */
+export async function exchange(
+  session: ClientHttp2Session,
+  request: RawRequest,
+  onStream: (stream: ClientHttp2Stream) => void = () => {},
+): Promise<Answer> {
   const stream = session.request({ ":method": "POST", ...request.headers }, { endStream: false });
   let headers: IncomingHttpHeaders = {};
   let trailers: IncomingHttpHeaders = {};
   const body: Uint8Array[] = [];
-  stream.on("error", () => {});
+  let ended = false;
+  let failure = "";
+  onStream(stream);
+  stream.on("error", (error) => {
+    failure = error.message;
+  });
+  stream.on("end", () => {
+    ended = true;
+  });
   stream.on("response", (received) => {
     headers = received;
   });
@@ -58,7 +75,9 @@ export async function exchange(session: ClientHttp2Session, request: RawRequest)
     headers: comparable(headers),
     trailers: comparable(trailers),
     body: Buffer.concat(body).toString("hex"),
+    ended,
     reset: stream.rstCode ?? 0,
+    failure,
   };
 }
 

@@ -1,5 +1,6 @@
-import { type ClientHttp2Session, constants, type IncomingHttpHeaders } from "node:http2";
+import { type ClientHttp2Session, constants } from "node:http2";
 import { Code } from "@connectrpc/connect";
+import { type Answer as Exchanged, exchange } from "../../support/raw-http.ts";
 import type { FuzzedCall } from "./rpc-requests.ts";
 
 /** What a call came to: the name of a code of gRPC, `HTTP 415`, or `reset 8`. */
@@ -29,45 +30,31 @@ interface Answer {
 export async function answerOf(session: ClientHttp2Session, call: FuzzedCall): Promise<Answer> {
   const startedAt = performance.now();
   let answeredAt: number | undefined;
-  const stream = session.request({ ":method": "POST", ...call.headers }, { endStream: false });
-  let headers: IncomingHttpHeaders = {};
-  let trailers: IncomingHttpHeaders = {};
   let gaveUp = false;
-  const body: Buffer[] = [];
-  stream.on("error", () => {});
-  stream.on("response", (received) => {
-    headers = received;
-    if (!call.streams || received["grpc-status"] !== undefined) return;
-    setTimeout(() => {
-      gaveUp = true;
-      stream.close(constants.NGHTTP2_CANCEL);
-    }, listenMs);
+  const answer = await exchange(session, call, (stream) => {
+    stream.on("response", (received) => {
+      if (!call.streams || received["grpc-status"] !== undefined) return;
+      setTimeout(() => {
+        gaveUp = true;
+        stream.close(constants.NGHTTP2_CANCEL);
+      }, listenMs);
+    });
+    stream.on("end", () => {
+      answeredAt = performance.now();
+    });
+    const giveUp = setTimeout(() => stream.close(constants.NGHTTP2_CANCEL), longMs);
+    stream.once("close", () => clearTimeout(giveUp));
   });
-  stream.on("trailers", (received) => {
-    trailers = received;
-  });
-  stream.on("data", (chunk: Buffer) => body.push(chunk));
-  stream.on("end", () => {
-    answeredAt = performance.now();
-  });
-  for (const chunk of call.chunks) stream.write(chunk);
-  stream.end();
-  const giveUp = setTimeout(() => stream.close(constants.NGHTTP2_CANCEL), longMs);
-  await new Promise((resolve) => stream.once("close", resolve));
-  clearTimeout(giveUp);
   const ms = (answeredAt ?? performance.now()) - startedAt;
-  const told = outcomeOf(headers, trailers, Buffer.concat(body).toString("latin1"));
-  const untold = stream.rstCode === 0 ? "none" : `reset ${stream.rstCode}`;
-  return { outcome: told ?? (gaveUp ? "OK" : untold), ms };
+  const without = answer.reset === 0 ? "none" : `reset ${answer.reset}`;
+  return { outcome: outcomeOf(answer) ?? (gaveUp ? "OK" : without), ms };
 }
 
 /** What an answer says; undefined when it says nothing. */
-function outcomeOf(
-  headers: IncomingHttpHeaders,
-  trailers: IncomingHttpHeaders,
-  body: string,
-): Outcome | undefined {
-  const status = trailers["grpc-status"] ?? headers["grpc-status"];
+function outcomeOf(answer: Exchanged): Outcome | undefined {
+  const { headers } = answer;
+  const body = Buffer.from(answer.body, "hex").toString("latin1");
+  const status = answer.trailers["grpc-status"] ?? headers["grpc-status"];
   if (status !== undefined) return nameOf(Number(status));
   const inBody = /grpc-status: ?(\d+)/.exec(body)?.[1];
   if (inBody !== undefined) return nameOf(Number(inBody));

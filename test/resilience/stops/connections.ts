@@ -1,7 +1,7 @@
 import { Agent as HttpAgent, type IncomingMessage, request as requestHttp } from "node:http";
-import { constants, type IncomingHttpHeaders } from "node:http2";
+import { constants } from "node:http2";
 import { Agent as HttpsAgent, request as requestHttps } from "node:https";
-import { openSession } from "../../support/raw-http.ts";
+import { exchange, openSession, trailersOf } from "../../support/raw-http.ts";
 import type { Call } from "./calls.ts";
 
 /**
@@ -50,37 +50,16 @@ export function openHttp2(url: string, ca: string | undefined): Connection {
   const session = openSession(url, ca === undefined ? {} : { ca });
   return {
     isOpen: () => !session.closed && !session.destroyed,
-    send: ({ method, path, headers, body }) =>
-      new Promise((resolve) => {
-        const endStream = body.length === 0;
-        const stream = session.request({ ":method": method, ":path": path, ...headers }, { endStream });
-        let head: IncomingHttpHeaders = {};
-        let trailers: IncomingHttpHeaders = {};
-        let isEnded = false;
-        let failure = "";
-        stream.on("error", (error) => {
-          failure = error.message;
-        });
-        stream.on("response", (received) => {
-          head = received;
-        });
-        stream.on("trailers", (received) => {
-          trailers = received;
-        });
-        stream.on("end", () => {
-          isEnded = true;
-        });
-        stream.on("close", () => {
-          const status = trailers["grpc-status"] ?? head["grpc-status"] ?? "0";
-          const isGood = isEnded && Number(head[":status"]) === 200 && status === "0" && stream.rstCode === 0;
-          if (isGood) resolve("answered");
-          else if (stream.rstCode === constants.NGHTTP2_REFUSED_STREAM || failure.includes("ECONNREFUSED"))
-            resolve("refused");
-          else resolve({ lost: `status ${head[":status"]}/${status}, reset ${stream.rstCode} ${failure}` });
-        });
-        stream.resume();
-        if (!endStream) stream.end(body);
-      }),
+    async send({ method, path, headers, body }) {
+      const head = { ":method": method, ":path": path, ...headers };
+      const answer = await exchange(session, { headers: head, chunks: body.length === 0 ? [] : [body] });
+      const { ended, reset, failure } = answer;
+      const httpStatus = answer.headers[":status"];
+      const grpcStatus = trailersOf(answer)["grpc-status"] ?? "0";
+      if (ended && httpStatus === 200 && grpcStatus === "0" && reset === 0) return "answered";
+      if (reset === constants.NGHTTP2_REFUSED_STREAM || failure.includes("ECONNREFUSED")) return "refused";
+      return { lost: `status ${httpStatus}/${grpcStatus}, reset ${reset} ${failure}` };
+    },
     close: () => session.destroy(),
   };
 }
