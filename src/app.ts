@@ -172,9 +172,9 @@ export async function startApp(
   // Nothing can fail from here on.
   opened.move();
   const running = resources.move();
-  database.watch((present) => {
-    log.warn(present ? "the database is available again" : "the database is unavailable");
-    lifecycle.setAvailable("database", present);
+  database.watchAvailability((isAvailable) => {
+    log.warn(isAvailable ? "the database is available again" : "the database is unavailable");
+    lifecycle.setAvailable("database", isAvailable);
   });
 
   return {

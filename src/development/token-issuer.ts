@@ -5,8 +5,7 @@ import { SignJWT } from "jose";
 import type { SigningConfig } from "../config/config.ts";
 import { ConfigError } from "../config/variables.ts";
 import type { UserId } from "../domain/users.ts";
-import { makeDataDirectory } from "../store/data-directory.ts";
-import { lockDirectory } from "../store/directory-lock.ts";
+import { lockDirectory, makeDataDirectory } from "../store/data-directory.ts";
 
 /** What a token needs beside its subject. */
 export interface TokenIssuer {

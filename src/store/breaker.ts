@@ -2,12 +2,12 @@ import { setImmediate, setTimeout } from "node:timers/promises";
 import { DenseSet, type DenseSetMember } from "../collections/dense-set.ts";
 import { PrivacyError } from "../domain/errors.ts";
 
-/** When a watch asks, and when it takes silence for an answer. In milliseconds. */
-export interface ProbeTimes {
-  /** Between an answer and the next question. */
-  readonly pauseMs: number;
-  /** Without an answer to anything. */
-  readonly silenceMs: number;
+/** In milliseconds. */
+export interface ProbeTiming {
+  /** From the end of a probe to the next one. */
+  readonly intervalMs: number;
+  /** How long the database may leave everything unanswered. */
+  readonly timeoutMs: number;
 }
 
 /** The caller for whom work is done. */
@@ -16,54 +16,53 @@ export interface Caller {
   readonly waits: boolean;
 }
 
-/** Who waits for the database. */
+/** A caller whose work is under way. */
 interface Waiter extends DenseSetMember, Caller {
   waits: boolean;
   readonly fail: (failure: PrivacyError) => void;
 }
 
 /**
- * A circuit breaker before a database. A watch asks it one small question over and over. From a question that fails,
- * or is met with silence, to one that is answered, the database counts as away: what waits for it fails at once as
- * `UNAVAILABLE`, and nothing new is sent.
+ * A circuit breaker driven by a health probe. It is open from a probe that fails, or is not answered in time, to one that
+ * succeeds: pending and new work fails at once as `UNAVAILABLE`.
  *
- * Only the question decides, never how calls fare: one that waits for a lock takes nobody along. Calls that are
- * answered speak against silence, though: a database that has much to do is not away.
+ * Failures of work never open it: a statement that waits for a lock says nothing about the database. Success of work
+ * keeps it closed while a probe is not answered: a busy database is not unavailable.
  */
 export class DatabaseBreaker {
-  readonly #ask: () => Promise<unknown>;
-  readonly #times: ProbeTimes;
+  readonly #probe: () => Promise<unknown>;
+  readonly #timing: ProbeTiming;
   readonly #waiting = new DenseSet<Waiter>();
-  #onChange: (present: boolean) => void = () => {};
-  #away: PrivacyError | undefined;
+  #onChange: (isAvailable: boolean) => void = () => {};
+  #failure: PrivacyError | undefined;
   #lastAnswer = 0;
   #state: "new" | "started" | "stopped" = "new";
 
-  /** `ask` must settle some day: `UNAVAILABLE` means no, any other failure is an answer. */
-  constructor(ask: () => Promise<unknown>, times: ProbeTimes) {
-    this.#ask = ask;
-    this.#times = times;
+  /** `probe` must settle at some time. It fails when it rejects with `UNAVAILABLE`; any other rejection is an answer. */
+  constructor(probe: () => Promise<unknown>, timing: ProbeTiming) {
+    this.#probe = probe;
+    this.#timing = timing;
   }
 
-  /** Starts to ask. `onChange` is told when the database goes away, and when it is back. */
-  start(onChange: (present: boolean) => void): void {
+  /** Starts to probe. `onChange` is called with whether the database is available, when that changes. */
+  start(onChange: (isAvailable: boolean) => void): void {
     if (this.#state !== "new") return;
     this.#state = "started";
     this.#onChange = onChange;
-    void this.#run();
+    void this.#probeRepeatedly();
   }
 
-  /** Asks no more. */
+  /** Stops to probe. */
   stop(): void {
     this.#state = "stopped";
   }
 
   /**
-   * Runs work that needs the database, while the database is available; rejects as soon as it becomes unavailable. `work`
-   * goes on then and must change nothing more: its caller no longer waits.
+   * Runs work while the breaker is closed; rejects as soon as it opens. `work` continues then, but must change nothing
+   * more: its caller no longer waits.
    */
   execute<T>(work: (caller: Caller) => Promise<T>): Promise<T> {
-    if (this.#away !== undefined) return Promise.reject(this.#away);
+    if (this.#failure !== undefined) return Promise.reject(this.#failure);
     const { promise, resolve, reject } = Promise.withResolvers<T>();
     const waiter: Waiter = { waits: true, fail: reject, denseIndex: -1 };
     this.#waiting.add(waiter);
@@ -81,49 +80,49 @@ export class DatabaseBreaker {
     return promise;
   }
 
-  async #run(): Promise<void> {
+  async #probeRepeatedly(): Promise<void> {
     while (this.#state !== "stopped") {
-      const answer = this.#ask().then(
+      const answer = this.#probe().then(
         () => undefined,
         (failure: unknown) => (isUnavailable(failure) ? failure : undefined),
       );
-      if (!(await this.#isInTime(answer))) {
-        const cause = new Error(`the database has said nothing for ${this.#times.silenceMs} ms`);
-        this.#turn(new PrivacyError("UNAVAILABLE", { cause }));
+      if (!(await this.#isAnsweredInTime(answer))) {
+        const cause = new Error(`the database has not answered for ${this.#timing.timeoutMs} ms`);
+        this.#setFailure(new PrivacyError("UNAVAILABLE", { cause }));
       }
-      this.#turn(await answer);
-      await setTimeout(this.#times.pauseMs, undefined, { ref: false });
+      this.#setFailure(await answer);
+      await setTimeout(this.#timing.intervalMs, undefined, { ref: false });
     }
   }
 
-  async #isInTime(answer: Promise<unknown>): Promise<boolean> {
-    const { silenceMs } = this.#times;
+  async #isAnsweredInTime(answer: Promise<unknown>): Promise<boolean> {
+    const { timeoutMs } = this.#timing;
     const answered = answer.then(() => true);
-    const asked = performance.now();
-    for (let left = silenceMs; left > 0; ) {
+    const probedAt = performance.now();
+    for (let left = timeoutMs; left > 0; ) {
       if (await Promise.race([answered, elapsed(left)])) return true;
-      left = Math.max(asked, this.#lastAnswer) + silenceMs - performance.now();
+      left = Math.max(probedAt, this.#lastAnswer) + timeoutMs - performance.now();
     }
     return false;
   }
 
-  #turn(away: PrivacyError | undefined): void {
-    const before = this.#away;
-    this.#away = away;
-    if ((before === undefined) === (away === undefined) || this.#state === "stopped") return;
-    if (away !== undefined) {
+  #setFailure(failure: PrivacyError | undefined): void {
+    const before = this.#failure;
+    this.#failure = failure;
+    if ((before === undefined) === (failure === undefined) || this.#state === "stopped") return;
+    if (failure !== undefined) {
       for (const waiter of this.#waiting) {
         waiter.waits = false;
-        waiter.fail(away);
+        waiter.fail(failure);
       }
     }
-    this.#onChange(away === undefined);
+    this.#onChange(failure === undefined);
   }
 }
 
 async function elapsed(ms: number): Promise<false> {
   await setTimeout(ms, undefined, { ref: false });
-  // When it was this process that was held up, the answer has come and is read first.
+  // If this process was held up, the answer has arrived meanwhile: it is read first.
   await setImmediate();
   return false;
 }

@@ -1,10 +1,8 @@
-import { sql } from "kysely";
 import { RelationshipFactsReader } from "./access.ts";
-import type { Backend } from "./backend.ts";
 import { BlockRepository } from "./blocks.ts";
 import type { PoolStats } from "./connection.ts";
 import { ExceptionRepository } from "./exceptions.ts";
-import type { StatementTracer } from "./executor.ts";
+import type { SqlExecutor, StatementTracer } from "./executor.ts";
 import { FollowRepository } from "./follows.ts";
 import { ImportRepository } from "./imports.ts";
 import { pendingMigrations } from "./migrations/migrate.ts";
@@ -14,7 +12,7 @@ import { SettingsRepository } from "./settings.ts";
 import { query } from "./statement.ts";
 import { UserRepository } from "./users.ts";
 
-export { DirectoryInUseError } from "./directory-lock.ts";
+export { DirectoryInUseError } from "./data-directory.ts";
 
 /** Where the data is: in the PostgreSQL database of `url`, else in the directory `dataDir`. */
 export interface DatabaseOptions {
@@ -60,19 +58,37 @@ export interface Database {
   /** Throws an `Error` for the operator to read when migrations are pending; applies none. */
   assertMigrated(signal?: AbortSignal): Promise<void>;
   /**
-   * From now on every method fails at once while the database is away: does not answer, or keeps decisions waiting.
-   * `onChange` is told when it goes away, and when it is back. Call it when the tables are there.
+   * From now on every method fails at once while the database is unavailable: it does not answer, or lets decisions
+   * wait. `onChange` is called with whether it is available, when that changes. The tables must exist.
    */
-  watch(onChange: (present: boolean) => void): void;
-  /** Resolves when the database answers. */
-  ping(signal?: AbortSignal): Promise<void>;
-  /** Whether a call that comes now, decisions apart, would be `UNAVAILABLE` for want of a connection. Asked for each. */
+  watchAvailability(onChange: (isAvailable: boolean) => void): void;
+  /** Whether so many calls wait for a connection that a further one, decisions apart, would be `UNAVAILABLE` at once. */
   isSaturated(): boolean;
   /** The pools of connections; the embedded database has none. */
   pools(): PoolStats[];
   /** Names the place of the data for people, without credentials. */
   describe(): string;
-  /** Waits for the statements under way, and lets go of everything. */
+  /** Waits for the statements under way, and releases everything. */
+  close(): Promise<void>;
+}
+
+/** An open database, with or without its tables. */
+export interface Backend {
+  readonly kind: "postgresql" | "embedded";
+  readonly executor: SqlExecutor;
+  /** For decisions: no change can make them wait for a connection. */
+  readonly checks: SqlExecutor;
+  /** Where the data is, without credentials. */
+  readonly description: string;
+  /** See `Database`. */
+  watchAvailability(onChange: (isAvailable: boolean) => void): void;
+  /** See `Database`. */
+  isSaturated(): boolean;
+  /** See `Database`. */
+  pools(): PoolStats[];
+  /** Applies the pending migrations and returns their names. */
+  migrate(): Promise<string[]>;
+  /** Waits for the statements under way, and releases everything. */
   close(): Promise<void>;
 }
 
@@ -108,10 +124,7 @@ export function databaseOn(backend: Backend): Database {
       if (pending.length === 0) return;
       throw new Error(`The database ${description} lacks ${pending.join(", ")}: run \`npm run migrate\``);
     },
-    watch: (onChange) => backend.watch(onChange),
-    async ping(signal) {
-      await executor.read(sql`select 1`, signal);
-    },
+    watchAvailability: (onChange) => backend.watchAvailability(onChange),
     isSaturated: () => backend.isSaturated(),
     pools: () => backend.pools(),
     describe: () => description,

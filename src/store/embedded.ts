@@ -2,10 +2,9 @@ import { existsSync, renameSync, rmSync, statSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { MikroORM, type PgliteConnection } from "@mikro-orm/pglite";
 import type { CompiledQuery } from "kysely";
-import type { Backend } from "./backend.ts";
 import type { Connection, ConnectionPool } from "./connection.ts";
-import { DataDirectoryError, makeDataDirectory } from "./data-directory.ts";
-import { lockDirectory } from "./directory-lock.ts";
+import { DataDirectoryError, lockDirectory, makeDataDirectory } from "./data-directory.ts";
+import type { Backend } from "./database.ts";
 import { SqlExecutor, type StatementTracer } from "./executor.ts";
 import { migrate } from "./migrations/migrate.ts";
 import { ormOptions } from "./orm-options.ts";
@@ -100,7 +99,7 @@ function serve(
     checks: executor,
     description,
     // It runs in this process: there is nothing to probe.
-    watch: () => {},
+    watchAvailability: () => {},
     isSaturated: () => pool.isSaturated,
     pools: () => [],
     async migrate() {

@@ -3,17 +3,17 @@ import { type ConnectionTarget, disconnect, TargetClient } from "./connection-ta
 import { isConnectionUnusable, toStoreError } from "./errors.ts";
 import { inspectServer } from "./server-state.ts";
 
-/** How long the probe keeps a connection: a new one goes to where the URL leads by now. In milliseconds. */
+/** How long the probe uses a connection before it replaces it, in milliseconds. A new one leads to where the URL leads now. */
 const renewAfterMs = 2_000;
 
-/** After so long a silence the server may have been stopped, and replaced meanwhile. In milliseconds. */
-const silenceMs = 300;
+/** A server that takes so long to answer may have been stopped, and replaced meanwhile. In milliseconds. */
+const staleAfterMs = 300;
 
 /** Takes the table locks that a decision takes, and waits where a decision would wait. Reads no rows. */
 const reachTables = `
   select from users, follows, blocks, mutes, privacy_settings, privacy_exceptions where false`;
 
-/** What a successful probe says about other connections to the database. */
+/** What a successful probe tells about other connections to the database. */
 export interface Health {
   /** The server to which the URL leads: connections to another one are out of date. */
   readonly server: string;
@@ -22,8 +22,8 @@ export interface Health {
 }
 
 /**
- * Asks whether the database can decide: a primary that takes changes, and whose tables are not locked. It has a
- * connection of its own, and replaces it every two seconds: after a failover behind a proxy or a name, old
+ * Probes whether the database can answer decisions: it is a primary that accepts changes, and its tables are not locked.
+ * It has a connection of its own, and replaces it every two seconds: after a failover behind a proxy or a name, old
  * connections may still lead to a server that has been replaced.
  */
 export class HealthProbe {
@@ -44,14 +44,14 @@ export class HealthProbe {
   }
 
   /** Rejects as `toStoreError` says. Settles within the timeouts of its client. */
-  async ask(): Promise<Health> {
+  async probe(): Promise<Health> {
     try {
-      const askedAt = performance.now();
-      const server = await this.#inspect();
-      if (performance.now() - askedAt < silenceMs) return { server, failedAt: this.#failedAt };
-      // What a server says that continues counts only if new connections still lead to it.
+      const probedAt = performance.now();
+      const server = await this.#checkServer();
+      if (performance.now() - probedAt < staleAfterMs) return { server, failedAt: this.#failedAt };
+      // The answer of a server that was stopped and continues counts only if new connections still lead to it.
       this.#discard();
-      return { server: await this.#inspect(), failedAt: this.#failedAt };
+      return { server: await this.#checkServer(), failedAt: this.#failedAt };
     } catch (failure) {
       // An error that the server has sent, such as a lock timeout, does not break the connection.
       if (!(failure instanceof pg.DatabaseError) || isConnectionUnusable(failure)) this.#drop();
@@ -66,7 +66,7 @@ export class HealthProbe {
   }
 
   /** Returns what tells the server apart, when it can decide. */
-  async #inspect(): Promise<string> {
+  async #checkServer(): Promise<string> {
     const client = await this.#current();
     const { server } = await inspectServer(client);
     await client.query(reachTables);

@@ -1,11 +1,11 @@
 import { MikroORM } from "@mikro-orm/postgresql";
 import { PostgresDialect } from "kysely";
 import type pg from "pg";
-import type { Backend } from "./backend.ts";
 import { DatabaseBreaker } from "./breaker.ts";
 import { boundedCancel } from "./cancel-request.ts";
 import type { PoolLimits } from "./connection.ts";
 import { ConnectionTarget, disconnect, makePool, TargetClient } from "./connection-target.ts";
+import type { Backend } from "./database.ts";
 import { parseDatabaseUrl } from "./database-url.ts";
 import { SqlExecutor, type StatementTracer } from "./executor.ts";
 import { HealthProbe } from "./health-probe.ts";
@@ -47,7 +47,7 @@ const timeouts = {
 const probeTimeouts = { lock_timeout: 300, statement_timeout: 1_000, query_timeout: 2_000 };
 
 // Opens within a second, whatever happens, and closes in less.
-const probeTimes = { pauseMs: 250, silenceMs: 400 };
+const probeTiming = { intervalMs: 250, timeoutMs: 400 };
 
 interface PostgresqlOptions {
   /** Migrating grants this role what the service needs. */
@@ -104,17 +104,17 @@ export async function openPostgresql(
     application_name: "privacy-control watch",
   });
   const breaker = new DatabaseBreaker(async () => {
-    const health = await probe.ask();
+    const health = await probe.probe();
     for (const pool of pools)
       pool.closeConnections(({ server, openedAt }) => server !== health.server || openedAt < health.failedAt);
-  }, probeTimes);
+  }, probeTiming);
   const addresses = hosts.map(({ host, port }) => `${host}:${port}`).join(",");
   return {
     kind: "postgresql",
     executor: new SqlExecutor(changes, { breaker, tracer }),
     checks: new SqlExecutor(checks, { breaker, tracer }),
     description: `${addresses}/${database}`,
-    watch: (onChange) => breaker.start(onChange),
+    watchAvailability: (onChange) => breaker.start(onChange),
     isSaturated: () => changes.isSaturated,
     pools: () => pools.map((pool) => pool.stats()),
     async migrate() {

@@ -67,7 +67,7 @@ describe("the directory of the embedded database", function () {
       expect(failure).to.be.instanceOf(DirectoryInUseError);
       expect((failure as Error).message).to.contain(dataDir);
     }
-    await first.ping();
+    await first.users.isEmpty();
   });
 
   it("is refused while another process uses it, and usable once that process was killed", async () => {
@@ -79,7 +79,7 @@ describe("the directory of the embedded database", function () {
     const exit = once(child, "exit");
     child.kill("SIGKILL");
     await exit;
-    await (await open()).ping();
+    await (await open()).users.isEmpty();
   });
 
   it("is made again when making it was interrupted, and the log says so beforehand", async () => {

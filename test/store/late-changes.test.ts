@@ -170,7 +170,7 @@ describe("a change whose outcome is unknown", function () {
     victim = databaseOn(await openPostgresql(connectingAs(server.url, name), () => {}, { poolLimits }));
     isPresent = true;
     if (hasBreaker) {
-      victim.watch((present) => {
+      victim.watchAvailability((present) => {
         isPresent = present;
       });
     }

@@ -22,7 +22,7 @@ describe("a PostgreSQL server that is watched", () => {
     proxy = await startFreezingProxy(store().url);
     watched = testStore(await openPostgresql(proxy.url, () => {}));
     changes = [];
-    watched.watch((present) => changes.push(present));
+    watched.watchAvailability((present) => changes.push(present));
     await watched.ping();
   });
   afterEach(async () => {
@@ -90,7 +90,7 @@ describe("a PostgreSQL server that is watched", () => {
   it("can be closed at once, even without a query before", async () => {
     const other = testStore(await openPostgresql(store().url, () => {}));
     const changes: boolean[] = [];
-    other.watch((present) => changes.push(present));
+    other.watchAvailability((present) => changes.push(present));
     await other.close();
     expect(changes).to.eql([]);
   });

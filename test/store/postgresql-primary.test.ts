@@ -99,7 +99,7 @@ describe("a PostgreSQL server that is not the primary", function () {
       `postgres://postgres@${first},${second}/postgres?target_session_attrs=read-write`,
     );
     const present: boolean[] = [];
-    other.watch((is) => present.push(is));
+    other.watchAvailability((is) => present.push(is));
     expect(await check(other)).to.have.length(1);
     await other.settings.set(ann as UserId, "groups", "none");
     expect(other.describe()).to.equal(`${first},${second}/postgres`);
@@ -109,7 +109,7 @@ describe("a PostgreSQL server that is not the primary", function () {
   it("is reported unavailable by the health probe as a standby", async () => {
     const other = await openAt(standby.url);
     const present: boolean[] = [];
-    other.watch((is) => present.push(is));
+    other.watchAvailability((is) => present.push(is));
     await until(() => present.length > 0);
     expect(present).to.eql([false]);
     await expectNoDecision(other);
@@ -154,7 +154,7 @@ describe("a PostgreSQL server that is not the primary", function () {
   it("is unavailable while it is read-only, and available when it takes changes", async () => {
     const other = await openAt(primary.url);
     const present: boolean[] = [];
-    other.watch((is) => present.push(is));
+    other.watchAvailability((is) => present.push(is));
     await check(other);
     await setReadOnly("on");
     try {
@@ -209,7 +209,7 @@ describe("a PostgreSQL server that is not the primary", function () {
     through.port = String((proxy.address() as AddressInfo).port);
     const other = await openAt(through.href);
     const present: boolean[] = [];
-    other.watch((is) => present.push(is));
+    other.watchAvailability((is) => present.push(is));
     await check(other);
     const continueServer = await freezeServer(primary);
     try {

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "chai";
 import { sql } from "kysely";
-import type { Backend } from "../../src/store/backend.ts";
+import type { Backend } from "../../src/store/database.ts";
 import { openPostgresql } from "../../src/store/postgresql.ts";
 import { canStartServer, startThrowawayServer, type ThrowawayServer } from "../support/throwaway-server.ts";
 import { until } from "../support/until.ts";

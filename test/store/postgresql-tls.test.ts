@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { expect } from "chai";
 import { sql } from "kysely";
 import type { PrivacyError } from "../../src/domain/errors.ts";
-import type { Backend } from "../../src/store/backend.ts";
+import type { Backend } from "../../src/store/database.ts";
 import { openPostgresql } from "../../src/store/postgresql.ts";
 import { canMakeCertificates, makeAuthority, type TestAuthority } from "../support/certificates.ts";
 import {

@@ -2,7 +2,7 @@ import { expect } from "chai";
 import { type RawBuilder, sql } from "kysely";
 import type { PrivacyError } from "../../src/domain/errors.ts";
 import type { UserId } from "../../src/domain/users.ts";
-import type { Backend } from "../../src/store/backend.ts";
+import type { Backend } from "../../src/store/database.ts";
 import { type Run, retry, type SqlExecutor } from "../../src/store/executor.ts";
 import { openPostgresql } from "../../src/store/postgresql.ts";
 import { until } from "../support/until.ts";

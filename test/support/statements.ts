@@ -52,7 +52,7 @@ export async function statementsOf(
     executor,
     checks: executor,
     description: "recorded",
-    watch: () => {},
+    watchAvailability: () => {},
     isSaturated: () => false,
     pools: () => [],
     migrate: async () => [],

@@ -1,5 +1,5 @@
 import { sql } from "kysely";
-import type { Backend } from "../../../src/store/backend.ts";
+import type { Backend } from "../../../src/store/database.ts";
 import { openEmbedded } from "../../../src/store/embedded.ts";
 import { openPostgresql } from "../../../src/store/postgresql.ts";
 

@@ -257,7 +257,7 @@ export const mutants = {
           const url = new URL(options.url ?? "");
           for (const name of ["lock_timeout", "statement_timeout", "query_timeout"])
             url.searchParams.set(name, "3600000");
-          return { ...(await original({ ...options, url: url.href })), watch: () => {} };
+          return { ...(await original({ ...options, url: url.href })), watchAvailability: () => {} };
         },
       }),
     ],

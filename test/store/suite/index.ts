@@ -26,10 +26,6 @@ export function describeStore(open: () => TestStore): void {
     await open().assertMigrated();
   });
 
-  it("answers a ping", async () => {
-    expect(await open().ping()).to.equal(undefined);
-  });
-
   describeUsers(open);
   describeFollows(open);
   describeEdges(open);

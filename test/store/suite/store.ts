@@ -3,13 +3,15 @@ import { expect } from "chai";
 import { type RawBuilder, sql } from "kysely";
 import { type ErrorReason, PrivacyError, UnknownActorError } from "../../../src/domain/errors.ts";
 import type { User, UserId } from "../../../src/domain/users.ts";
-import type { Backend } from "../../../src/store/backend.ts";
+import type { Backend } from "../../../src/store/database.ts";
 import { type Database, databaseOn } from "../../../src/store/database.ts";
 import { until } from "../../support/until.ts";
 
 /** A store under test, with a way past its methods. */
 export interface TestStore extends Database {
   query<Row>(statement: RawBuilder<Row>): Promise<Row[]>;
+  /** Resolves when the database answers. */
+  ping(signal?: AbortSignal): Promise<void>;
   /** Stores a user that no other test knows. */
   newUser(facts?: Partial<User>): Promise<UserId>;
   newUsers(count: number): Promise<UserId[]>;
@@ -21,6 +23,9 @@ export function testStore(backend: Backend): TestStore {
   return {
     ...database,
     query: (statement) => backend.executor.transaction((run) => run(statement)),
+    async ping(signal) {
+      await backend.executor.read(sql`select 1`, signal);
+    },
     async newUser(facts) {
       const user = someUser(facts);
       await database.users.upsert([user]);

@@ -5,40 +5,40 @@ import { DatabaseBreaker } from "../../../src/store/breaker.ts";
 const unavailable = () => new PrivacyError("UNAVAILABLE", { cause: new Error("refused") });
 const never = new Promise<never>(() => {});
 
-/** A watch whose questions are answered by hand. */
-class Scene {
+/** A breaker whose probes are answered by the test. */
+class ProbedBreaker {
   readonly changes: boolean[] = [];
-  readonly watch: DatabaseBreaker;
-  #asked = Promise.withResolvers<PromiseWithResolvers<void>>();
+  readonly breaker: DatabaseBreaker;
+  #probed = Promise.withResolvers<PromiseWithResolvers<void>>();
   #changed = Promise.withResolvers<boolean>();
 
-  constructor(silenceMs: number) {
-    const ask = () => {
-      const question = Promise.withResolvers<void>();
-      this.#asked.resolve(question);
-      return question.promise;
+  constructor(timeoutMs: number) {
+    const probe = () => {
+      const started = Promise.withResolvers<void>();
+      this.#probed.resolve(started);
+      return started.promise;
     };
-    this.watch = new DatabaseBreaker(ask, { pauseMs: 1, silenceMs });
-    this.watch.start((present) => {
-      this.changes.push(present);
-      this.#changed.resolve(present);
+    this.breaker = new DatabaseBreaker(probe, { intervalMs: 1, timeoutMs });
+    this.breaker.start((isAvailable) => {
+      this.changes.push(isAvailable);
+      this.#changed.resolve(isAvailable);
       this.#changed = Promise.withResolvers();
     });
   }
 
-  /** The next question, from now on the last one. */
-  async question(): Promise<PromiseWithResolvers<void>> {
-    const question = await this.#asked.promise;
-    this.#asked = Promise.withResolvers();
-    return question;
+  /** The next probe. */
+  async probe(): Promise<PromiseWithResolvers<void>> {
+    const probe = await this.#probed.promise;
+    this.#probed = Promise.withResolvers();
+    return probe;
   }
 
-  /** Answers the next question and waits for the one after it. */
+  /** Answers the next probe and waits for the one after it. */
   async answer(failure?: Error): Promise<PromiseWithResolvers<void>> {
-    const question = await this.question();
-    if (failure === undefined) question.resolve();
-    else question.reject(failure);
-    return this.question();
+    const probe = await this.probe();
+    if (failure === undefined) probe.resolve();
+    else probe.reject(failure);
+    return this.probe();
   }
 
   change(): Promise<boolean> {
@@ -53,84 +53,84 @@ async function reasonOf(work: Promise<unknown>): Promise<unknown> {
   );
 }
 
-describe("the watch over a database", () => {
+describe("the circuit breaker of a database", () => {
   const patient = 3_600_000;
-  let scene: Scene;
-  afterEach(() => scene.watch.stop());
+  let probed: ProbedBreaker;
+  afterEach(() => probed.breaker.stop());
 
   it("changes nothing while the database answers", async () => {
-    scene = new Scene(patient);
-    await scene.answer();
-    expect(await scene.watch.execute(async () => 1)).to.equal(1);
+    probed = new ProbedBreaker(patient);
+    await probed.answer();
+    expect(await probed.breaker.execute(async () => 1)).to.equal(1);
     const failure = new Error("a statement failed");
-    expect(await reasonOf(scene.watch.execute(() => Promise.reject(failure)))).to.equal(failure);
-    expect(scene.changes).to.eql([]);
+    expect(await reasonOf(probed.breaker.execute(() => Promise.reject(failure)))).to.equal(failure);
+    expect(probed.changes).to.eql([]);
   });
 
-  it("fails what waits and what comes when a question fails, until one is answered", async () => {
-    scene = new Scene(patient);
-    const waits = reasonOf(scene.watch.execute(() => never));
-    const next = await scene.answer(unavailable());
+  it("fails pending and new work from a failed probe to a successful one", async () => {
+    probed = new ProbedBreaker(patient);
+    const waits = reasonOf(probed.breaker.execute(() => never));
+    const next = await probed.answer(unavailable());
     expect(await waits).to.equal("UNAVAILABLE");
     let begun = 0;
     const work = async () => {
       begun++;
     };
-    expect(await reasonOf(scene.watch.execute(work))).to.equal("UNAVAILABLE");
+    expect(await reasonOf(probed.breaker.execute(work))).to.equal("UNAVAILABLE");
     expect(begun).to.equal(0);
-    const change = scene.change();
+    const change = probed.change();
     next.resolve();
     expect(await change).to.equal(true);
-    await scene.watch.execute(work);
+    await probed.breaker.execute(work);
     expect(begun).to.equal(1);
-    expect(scene.changes).to.eql([false, true]);
+    expect(probed.changes).to.eql([false, true]);
   });
 
-  it("tells of a change once", async () => {
-    scene = new Scene(patient);
-    const second = await scene.answer(unavailable());
+  it("reports a change once", async () => {
+    probed = new ProbedBreaker(patient);
+    const second = await probed.answer(unavailable());
     second.reject(unavailable());
-    const third = await scene.question();
+    const third = await probed.probe();
     third.resolve();
-    await scene.question();
-    expect(scene.changes).to.eql([false, true]);
+    await probed.probe();
+    expect(probed.changes).to.eql([false, true]);
   });
 
-  it("takes any other failure for an answer", async () => {
-    scene = new Scene(patient);
-    await scene.answer(new Error("no such table"));
-    expect(scene.changes).to.eql([]);
+  it("takes any other failure of a probe for an answer", async () => {
+    probed = new ProbedBreaker(patient);
+    await probed.answer(new Error("no such table"));
+    expect(probed.changes).to.eql([]);
   });
 
-  it("takes silence for a no, until the question is answered after all", async () => {
-    scene = new Scene(1);
-    const waits = reasonOf(scene.watch.execute(() => never));
-    const question = await scene.question();
+  it("opens when a probe is not answered in time, until it is", async () => {
+    probed = new ProbedBreaker(1);
+    const waits = reasonOf(probed.breaker.execute(() => never));
+    const probe = await probed.probe();
     expect(await waits).to.equal("UNAVAILABLE");
-    const change = scene.change();
-    question.resolve();
+    const change = probed.change();
+    probe.resolve();
     expect(await change).to.equal(true);
   });
 
-  it("hears calls that are answered", async () => {
+  it("stays closed while work succeeds", async () => {
     // Longer than a busy machine keeps this process from running.
-    scene = new Scene(500);
-    const question = await scene.question();
+    probed = new ProbedBreaker(500);
+    const probe = await probed.probe();
     const until = performance.now() + 1_500;
     while (performance.now() < until)
-      await scene.watch.execute(() => new Promise((resolve) => setTimeout(resolve, 1)));
-    expect(scene.changes).to.eql([]);
-    question.resolve();
+      await probed.breaker.execute(() => new Promise((resolve) => setTimeout(resolve, 1)));
+    expect(probed.changes).to.eql([]);
+    probe.resolve();
   });
 
-  it("hears no calls that fail", async () => {
-    scene = new Scene(50);
-    await scene.question();
-    const failing = () => scene.watch.execute(() => Promise.reject(new Error("late"))).catch(() => {});
-    while (scene.changes.length === 0) {
+  it("opens though work fails", async () => {
+    probed = new ProbedBreaker(50);
+    await probed.probe();
+    const failing = () => probed.breaker.execute(() => Promise.reject(new Error("late"))).catch(() => {});
+    while (probed.changes.length === 0) {
       await failing();
       await new Promise((resolve) => setTimeout(resolve, 1));
     }
-    expect(scene.changes).to.eql([false]);
+    expect(probed.changes).to.eql([false]);
   });
 });
