@@ -7,7 +7,7 @@ import type { UserId } from "../../src/domain/users.ts";
 import { secretsIn } from "./secrets.ts";
 
 describe("the tree", () => {
-  it("holds no secret", async function () {
+  it("contains no secret", async function () {
     this.timeout(60_000);
     const listing = ["ls-files", "-z", "--cached", "--others", "--exclude-standard"];
     const files = execFileSync("git", listing, { encoding: "utf8" })

@@ -44,7 +44,7 @@ describe("the log", () => {
     expect(await messages(script, 9_999)).to.have.length(5_000);
   });
 
-  it("does not end the process when its reader has gone away", async () => {
+  it("does not end the process when its reader has closed the pipe", async () => {
     const script = `let lines = 0; setInterval(() => (log.info("line"), ++lines === 20 && process.exit(7)), 5);`;
     const child = run(script);
     await once(child.stdout, "data");

@@ -117,7 +117,7 @@ describe("the files of the API page", () => {
       expect((await fetch(url + path)).status, path).to.equal(404);
   });
 
-  it("have a document that is valid, and that tells the version of the package", async () => {
+  it("have a valid document with the version of the package", async () => {
     const answer = await fetch(`${url}/openapi.json`);
     const document = (await answer.json()) as { info: { title: string; version: string } };
     expect(await new Validator().validate({ ...document })).to.eql({ valid: true });
@@ -125,7 +125,7 @@ describe("the files of the API page", () => {
     expect(document.info.version).to.equal(JSON.parse(readFileSync("package.json", "utf8")).version);
   });
 
-  it("survive a client that goes away in the middle", async () => {
+  it("survive a client that disconnects during a response", async () => {
     for (let i = 0; i < 5; i++) {
       const controller = new AbortController();
       const answer = await fetch(`${url}/docs/swagger-ui-bundle.js`, {

@@ -66,7 +66,7 @@ describe("trap 3, slow clients", () => {
       expect(await talk(server.listener.port, "")).to.equal("");
     });
 
-    it("are disconnected when their first bytes do not tell the protocol", async () => {
+    it("are disconnected when their first bytes do not identify the protocol", async () => {
       expect(await talk(server.listener.port, "P")).to.equal("");
     });
 

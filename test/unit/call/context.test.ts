@@ -66,7 +66,7 @@ describe("the context of a call", () => {
     expect(newContext().context.timeoutMs()).to.equal(undefined);
   });
 
-  it("leaves no timer behind", () => {
+  it("clears its timer", () => {
     const timers = () => process.getActiveResourcesInfo().filter((name) => name === "Timeout").length;
     const before = timers();
     const { context } = newContext({ timeoutMs: 60_000 });

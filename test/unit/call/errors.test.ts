@@ -72,7 +72,7 @@ describe("errors", () => {
     expect(challenge("USER_NOT_FOUND")).to.equal(null);
   });
 
-  it("makes of a message text that every wire can carry", () => {
+  it("makes messages well-formed for every transport", () => {
     const { rawMessage } = toConnectError(new ConnectError("no \ud83d", Code.InvalidArgument));
     expect(rawMessage).to.equal("no \ufffd");
   });

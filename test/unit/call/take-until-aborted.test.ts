@@ -42,7 +42,7 @@ describe("a stream until a signal", () => {
     expect(await collect(takeUntilAborted(three(), AbortSignal.abort()))).to.eql([]);
   });
 
-  it("tells its source when its reader has enough", async () => {
+  it("closes its source when its reader stops", async () => {
     let isClosed = false;
     async function* source() {
       try {

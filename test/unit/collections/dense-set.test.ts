@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { DenseSet } from "../../../src/collections/dense-set.ts";
 
 describe("a dense set", () => {
-  it("has the members of a set, whoever comes and goes", () => {
+  it("has the members of a set after any additions and removals", () => {
     const steps = fc.array(fc.record({ who: fc.nat(9), comes: fc.boolean() }), { maxLength: 60 });
     fc.assert(
       fc.property(steps, (given) => {
@@ -23,7 +23,7 @@ describe("a dense set", () => {
     );
   });
 
-  it("can be changed by those who go through it", () => {
+  it("can be changed during iteration", () => {
     const set = new DenseSet<{ denseIndex: number }>();
     for (let i = 0; i < 5; i++) set.add({ denseIndex: -1 });
     for (const member of set) set.delete(member);

@@ -28,7 +28,7 @@ describe("likely typos of variables", () => {
     expect(likelyTypos(Object.fromEntries(names.map((name) => [name, "x"])))).to.eql([]);
   });
 
-  it("do not include what Kubernetes sets for services of such names", () => {
+  it("do not include variables that Kubernetes sets for services with similar names", () => {
     expect(likelyTypos({ TLS_PORT: "tcp://10.0.0.7:443", GRPCPORT: "tcp://10.0.0.7:443" })).to.eql([]);
   });
 

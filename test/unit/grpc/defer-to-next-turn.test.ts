@@ -3,7 +3,7 @@ import { deferToNextTurn } from "../../../src/grpc/defer-to-next-turn.ts";
 
 const many = 100;
 
-describe("tasks after reads", () => {
+describe("deferred tasks", () => {
   it("run in their order, in one turn", async () => {
     const order: number[] = [];
     let turns = 0;
@@ -13,7 +13,7 @@ describe("tasks after reads", () => {
     expect(order).to.eql(Array.from({ length: many }, (_, n) => n));
   });
 
-  it("leave what they begin time to go on before the last of them run", async () => {
+  it("let the calls that they begin continue before the last of them runs", async () => {
     let gone = 0;
     const seen: number[] = [];
     const task = async () => {
@@ -27,7 +27,7 @@ describe("tasks after reads", () => {
     expect(seen.at(-1)).to.be.at.least(many / 2);
   });
 
-  it("may be joined by others while they run", async () => {
+  it("may be added while others run", async () => {
     let ran = 0;
     for (let n = 0; n < many; n++) deferToNextTurn(() => deferToNextTurn(() => ran++));
     for (let turn = 0; turn < many && ran < many; turn++) await new Promise(setImmediate);

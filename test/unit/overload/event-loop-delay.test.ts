@@ -9,7 +9,7 @@ function takeLong(): void {
 }
 
 describe("the lag of the event loop", () => {
-  it("is told within the turn that takes long, and after it", async () => {
+  it("is measured within a long turn, and after it", async () => {
     const lag = watchLoopLag();
     lag.restart();
     takeLong();

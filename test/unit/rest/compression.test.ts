@@ -68,7 +68,7 @@ describe("negotiation of gzip", () => {
 });
 
 describe("a compressed body", () => {
-  it("has a length that tells little of what is in it", async () => {
+  it("has a length that discloses little of its content", async () => {
     const text = "a name ".repeat(1_000);
     const all = await Promise.all(Array.from({ length: 200 }, () => compress(text)));
     for (const compressed of all) expect(gunzipSync(compressed).toString()).to.equal(text);
@@ -182,7 +182,7 @@ describe("compressed answers", () => {
     expect(list.logged[0]).to.include({ code: "canceled" });
   });
 
-  it("end when the client leaves", async () => {
+  it("end when the client disconnects", async () => {
     const list = listGateway(3, 1_000, (page, { signal }) => (page === 1 ? aborted(signal) : undefined));
     const session = await servers.http2(list.gateway);
     const stream = session.request({ ":path": blocked, ...asking });

@@ -403,7 +403,7 @@ describe("the REST gateway", () => {
       });
   });
 
-  describe("looks at the token first", () => {
+  describe("authenticates first", () => {
     it("and at nothing else of a request", async () => {
       const answer = await call("POST", `${control}/block/%ff?nope=1`, {
         headers: { "content-type": "text/plain" },

@@ -14,7 +14,7 @@ const patch =
   `PATCH ${settings} HTTP/1.1\r\nhost: x\r\nauthorization: good\r\n` +
   "content-type: application/json\r\ncontent-length: 100\r\n\r\n";
 
-describe("a client that leaves", () => {
+describe("a client that disconnects", () => {
   const servers = new Servers();
   afterEach(() => servers.close());
 

@@ -162,7 +162,7 @@ describe("complete lists over REST", () => {
   });
 
   for (const version of ["HTTP/1.1", "HTTP/2"])
-    it(`stop when the client of ${version} leaves`, async () => {
+    it(`stop when the client of ${version} disconnects`, async () => {
       const { promise: aborted, resolve } = Promise.withResolvers<unknown>();
       let leave = () => {};
       const list = listGateway(async (token, { signal }) => {

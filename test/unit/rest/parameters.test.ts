@@ -82,7 +82,7 @@ describe("query parameters", () => {
     it(`refuses ?${text.slice(0, 60)}`, () =>
       expect(refusal(() => query(text))).to.deep.equal([problem, message]));
 
-  it("tells which fields were given", () => {
+  it("returns the fields that were given", () => {
     const given = queryReader(flat.fields)("int32=0&many_text=a", create(flat) as Message);
     expect([...given].map(({ name }) => name)).to.deep.equal(["int_32", "many_text"]);
   });

@@ -35,7 +35,7 @@ describe("HTTP statuses", () => {
     expect(table.map(([code]) => Code[code])).to.have.members(codes);
   });
 
-  it("tell an oversized request from a limit", () => {
+  it("distinguish an oversized request from a rate limit", () => {
     expect(statusOf(toConnectError(new PrivacyError("REQUEST_TOO_LARGE")))).to.equal(413);
     expect(statusName(413)).to.equal("CONTENT_TOO_LARGE");
   });

@@ -54,7 +54,7 @@ describe("decisions, when the database", () => {
     ]);
   });
 
-  it("fails: nobody is answered", async () => {
+  it("fails: no caller gets a decision", async () => {
     const failure = new Error("no connection");
     expect(await answers(() => Promise.reject(failure))).to.eql([failure, failure, failure]);
   });
@@ -64,7 +64,7 @@ describe("decisions, when the database", () => {
     ["too much", 1],
     ["nothing", -3],
   ] as const) {
-    it(`answers ${what}: nobody is answered`, async () => {
+    it(`answers ${what}: no caller gets a decision`, async () => {
       const found = await answers(async (queries) =>
         Array.from({ length: Math.max(0, queries.length + count) }, () => innocent),
       );

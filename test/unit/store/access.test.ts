@@ -4,7 +4,7 @@ import { uuidArray } from "../../../src/store/access.ts";
 const id = "0a1b2c3d-4e5f-4a6b-8c7d-9e8f00112233";
 
 describe("a binary array of UUIDs", () => {
-  it("holds the bytes of each id, and nulls", () => {
+  it("contains the bytes of each id, and nulls", () => {
     const hex = uuidArray([id, null]).toString("hex");
     expect(hex.slice(40)).to.equal(`00000010${id.replaceAll("-", "")}ffffffff`);
   });

@@ -20,7 +20,7 @@ describe("a statement of which only the values change", () => {
     expect(swapped("c", "c").parameters).to.eql(["c", "c", "c"]);
   });
 
-  it("refuses a template that leaves an argument out, or has a value that is none", () => {
+  it("rejects a template that omits an argument, or has a value that is none", () => {
     const without = queryTemplate((_: string) => sql`select 1`);
     const constant = queryTemplate((a: string) => sql`select ${"always"}, ${a}`);
     const changed = queryTemplate((a: string) => sql`select ${`${a}!`}`);

@@ -38,7 +38,7 @@ describe("a rate limiter", () => {
     expect(takeAll(writes, "bob")).to.equal(200);
   });
 
-  it("tells what is left, and when to come again", () => {
+  it("reports the remaining quota, and when to retry", () => {
     const { clock, limiter: writes } = limiter({ perMinute: 6, burst: 3 });
     expect(writes.take("ada")).to.eql({ allowed: true, remaining: 2, fullAfter: 10, nextAfter: 1 });
     expect(writes.take("ada")).to.eql({ allowed: true, remaining: 1, fullAfter: 20, nextAfter: 1 });
@@ -80,7 +80,7 @@ describe("a rate limiter", () => {
     );
   });
 
-  it("remembers no more callers than it is told to, and forgets those who took longest ago", () => {
+  it("remembers no more callers than its limit, and forgets the least recent first", () => {
     const { limiter: writes } = limiter({ burst: 2, maxCallers: 3 });
     for (const key of ["ada", "bob", "cho"]) takeAll(writes, key);
     const other = limiter({ burst: 2, maxCallers: 3 }).limiter;
