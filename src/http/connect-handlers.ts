@@ -157,6 +157,7 @@ export async function serveConnect(
   const values = createContextValues().set(peerKey, () => request.socket?.remoteAddress);
   try {
     const asked = universalRequestFromNodeRequest(request, response, undefined, values);
+    asked.body = untilCancelled(asked.body as AsyncIterable<Uint8Array>, () => values.get(callKey));
     const end = () => endCall(values.get(callKey), asked.signal);
     const isText = isWebText(request.headers["content-type"]);
     const answer = await handler(isText ? toBinaryRequest(asked) : asked);
@@ -180,6 +181,28 @@ export async function serveConnect(
   } finally {
     values.get(callKey)?.end();
   }
+}
+
+/**
+ * The body of a request, which fails at its end once its call is cancelled. Otherwise Connect would parse it, and a failure
+ * of that would not abort the signal once more.
+ */
+function untilCancelled(
+  body: AsyncIterable<Uint8Array>,
+  callOf: () => ObservedCall | undefined,
+): AsyncIterable<Uint8Array> {
+  const chunks = body[Symbol.asyncIterator]();
+  const next = async () => {
+    for (;;) {
+      const chunk = await chunks.next();
+      const call = callOf();
+      if (!call?.context.signal.aborted) return chunk;
+      if (chunk.done) throw call.fail(readFailure(call.context.signal.reason));
+    }
+  };
+  return {
+    [Symbol.asyncIterator]: () => ({ next, ...(chunks.return && { return: chunks.return.bind(chunks) }) }),
+  };
 }
 
 /** Ends a call: as cancelled when the client has disconnected before. */

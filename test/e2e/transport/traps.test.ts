@@ -285,6 +285,23 @@ for (const fastPath of [true, false]) {
       });
     });
 
+    it("trap 4 after a deadline: malformed bytes are answered with a reason", async () => {
+      internal.lines.length = 0;
+      const session = openSession(internal.listener.url);
+      const headers = { ...grpcHeaders, authorization: "t", "grpc-timeout": "1m" };
+      const malformed = lengthPrefixed(Buffer.from([0x0a, 0x7f, 1]));
+      const chunks = Array.from(malformed, (byte) => Buffer.from([byte]));
+      const trailers = trailersOf(await exchange(session, { headers, chunks, slow: true }));
+      expect(trailers).to.include({ "x-request-id": "an id" });
+      expect(trailers["grpc-status"]).to.be.oneOf(["3", "4"]);
+      expect(Buffer.from(String(trailers["grpc-status-details-bin"]), "base64").toString("latin1")).to.match(
+        /INVALID_REQUEST|DEADLINE_EXCEEDED/,
+      );
+      const code = trailers["grpc-status"] === "3" ? "invalid_argument" : "deadline_exceeded";
+      expect(internal.lines.map((line) => line.code)).to.eql([code]);
+      session.destroy();
+    });
+
     describe("trap 5, a plain error of a handler", () => {
       for (const [name, transport] of Object.entries(transports)) {
         it(`is logged once, with the id that the client got, over ${name}`, async () => {
