@@ -52,7 +52,7 @@ const factsOfOne = queryTemplate(
 );
 
 const factsOfMany = queryTemplate(
-  (viewers: Buffer, owners: Buffer, mutes: readonly boolean[], settings: readonly (string | null)[]) =>
+  (viewers: Buffer, owners: Buffer, mutes: string, settings: string) =>
     sql<RelationshipFacts>`${factsOf(
       sql`unnest(${viewers}::uuid[], ${owners}::uuid[], ${mutes}::bool[], ${settings}::text[])
         with ordinality q (viewer, owner, mute, setting, n)`,
@@ -89,8 +89,9 @@ function statementOf(queries: readonly FactsQuery[]) {
   return factsOfMany(
     uuidArray(queries.map(({ viewer }) => viewer)),
     uuidArray(queries.map(({ owner }) => owner)),
-    queries.map(({ mute }) => mute),
-    queries.map(({ setting }) => setting),
+    // Words that need no quotes: the driver would look for characters to escape in each.
+    `{${queries.map(({ mute }) => mute).join(",")}}`,
+    `{${queries.map(({ setting }) => setting ?? "null").join(",")}}`,
   );
 }
 
