@@ -6,8 +6,7 @@ import type { Connection, ConnectionPool } from "./connection.ts";
 import { DataDirectoryError, lockDirectory, makeDataDirectory } from "./data-directory.ts";
 import type { Backend } from "./database.ts";
 import { SqlExecutor, type StatementTracer } from "./executor.ts";
-import { migrate } from "./migrations/migrate.ts";
-import { ormOptions } from "./orm-options.ts";
+import { migrate, ormOptions } from "./migrations/migrate.ts";
 import { Semaphore } from "./semaphore.ts";
 
 const inMemory = "memory://";

@@ -9,8 +9,7 @@ import type { Backend } from "./database.ts";
 import { parseDatabaseUrl } from "./database-url.ts";
 import { SqlExecutor, type StatementTracer } from "./executor.ts";
 import { HealthProbe } from "./health-probe.ts";
-import { migrate } from "./migrations/migrate.ts";
-import { ormOptions } from "./orm-options.ts";
+import { migrate, ormOptions } from "./migrations/migrate.ts";
 import { type OnWait, PgPool, StatementNames } from "./pg-pool.ts";
 import { inspectServer } from "./server-state.ts";
 

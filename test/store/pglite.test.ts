@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { MikroORM } from "@mikro-orm/pglite";
 import { expect } from "chai";
 import { openEmbedded } from "../../src/store/embedded.ts";
-import { ormOptions } from "../../src/store/orm-options.ts";
+import { ormOptions } from "../../src/store/migrations/migrate.ts";
 import { newDataDirectory } from "../support/data-directory.ts";
 import { describeStore } from "./suite/index.ts";
 import { type TestStore, testStore } from "./suite/store.ts";

@@ -1,7 +1,7 @@
 import { MikroORM } from "@mikro-orm/postgresql";
 import { expect } from "chai";
 import { sql } from "kysely";
-import { ormOptions } from "../../src/store/orm-options.ts";
+import { ormOptions } from "../../src/store/migrations/migrate.ts";
 import { describeStore } from "./suite/index.ts";
 import { onPostgresql } from "./suite/postgresql.ts";
 

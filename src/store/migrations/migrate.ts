@@ -1,12 +1,35 @@
 import { randomBytes } from "node:crypto";
 import type { IMigrator } from "@mikro-orm/core";
+import { Migrator } from "@mikro-orm/migrations";
 import type { SqlEntityManager } from "@mikro-orm/postgresql";
 import { type RawBuilder, sql } from "kysely";
+import { entities } from "../entities.ts";
 import type { SqlExecutor } from "../executor.ts";
 import { grantTo } from "./grants.ts";
 import { migrationsList } from "./list.ts";
 
 const signingKeyBytes = 32;
+
+/** The options of MikroORM on both databases. */
+export function ormOptions(log: (message: string) => void) {
+  return {
+    entities,
+    extensions: [Migrator],
+    logger: log,
+    colors: false,
+    migrations: {
+      migrationsList,
+      tableName: "migrations",
+      snapshot: false,
+      silent: true,
+      // Switching the checks off needs a superuser on PostgreSQL.
+      disableForeignKeys: false,
+      // Makes the migrator look for its table inside the transaction: instances that start at once would collide on
+      // it outside of the lock, and PGlite's one connection would wait for itself.
+      includeWildcardSchema: true,
+    },
+  };
+}
 
 /**
  * Applies the pending migrations and returns their names: all or none, in one transaction. Several instances may

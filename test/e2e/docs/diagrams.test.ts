@@ -1,7 +1,7 @@
 import { MikroORM } from "@mikro-orm/postgresql";
 import { expect } from "chai";
 import type { Browser, Page } from "playwright-core";
-import { ormOptions } from "../../../src/store/orm-options.ts";
+import { ormOptions } from "../../../src/store/migrations/migrate.ts";
 import { startBrowser } from "../../support/browser.ts";
 import { complaintAbout, diagrams, loadMermaid, readEntityDiagram } from "../../support/mermaid.ts";
 

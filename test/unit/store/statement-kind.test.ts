@@ -1,5 +1,5 @@
 import { expect } from "chai";
-import { ormOptions } from "../../../src/store/orm-options.ts";
+import { ormOptions } from "../../../src/store/migrations/migrate.ts";
 import { statementKind, tables } from "../../../src/store/statement.ts";
 
 describe("the kind of a statement", () => {
