@@ -1,4 +1,5 @@
 import inspector from "node:inspector/promises";
+import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { createClient } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
@@ -27,10 +28,12 @@ async function filesOf(call: () => Promise<unknown>, undo: () => Promise<unknown
   const runs: string[][] = [];
   // The first calls compile and prepare what later ones find.
   for (let turn = 0; turn < repetitions + 2; turn++) {
-    await session.post("Profiler.takePreciseCoverage");
-    await call();
+    await callWhenServed(async () => {
+      await session.post("Profiler.takePreciseCoverage");
+      await call();
+    }, undo);
     const { result } = await session.post("Profiler.takePreciseCoverage");
-    await undo();
+    await callWhenServed(undo, undo);
     const files = result
       .filter(({ functions }) => functions.some(({ ranges }) => (ranges[0]?.count ?? 0) > 0))
       .map(({ url }) => (url.startsWith("file:") ? fileURLToPath(url) : ""))
@@ -41,6 +44,23 @@ async function filesOf(call: () => Promise<unknown>, undo: () => Promise<unknown
   await session.post("Profiler.stopPreciseCoverage");
   const [first = [], ...others] = runs;
   return first.filter((file) => others.every((files) => files.includes(file))).sort();
+}
+
+/** Repeats a call that fails: collecting the coverage stops the event loop for so long that the probe gives up. */
+async function callWhenServed(
+  call: () => Promise<unknown>,
+  undo: () => Promise<unknown>,
+  attempts = 20,
+): Promise<void> {
+  try {
+    await call();
+  } catch (failure) {
+    if (attempts === 1) throw failure;
+    await delay(200);
+    // It may have had an effect.
+    await undo().catch(() => {});
+    await callWhenServed(call, undo, attempts - 1);
+  }
 }
 
 describe("the files of src that one call runs through", () => {
