@@ -8,7 +8,7 @@ import { codeName, reasonOf, toConnectError } from "./errors.ts";
 import { requestIdHeader, requestIdOf } from "./request-headers.ts";
 
 /** Counts calls. It learns what was called and how it ended, never who called or about whom. */
-interface CallCounter {
+export interface CallCounter {
   /** A call begins; it ends exactly once. */
   began(): void;
   /** `reason` is the `ErrorReason` of a call that ended with `resource_exhausted`. */

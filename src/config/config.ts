@@ -63,13 +63,15 @@ export interface Config {
 
 /** Where the data is stored: a PostgreSQL database, or the embedded one in the data directory. */
 export interface DatabaseConfig {
+  /** `postgres://user:password@host:port/name`, with any parameters that `pg` knows. */
   readonly url: string | undefined;
   /** The role to which `npm run migrate` grants what the service needs. */
   readonly serviceRole?: string | undefined;
+  /** The directory of the embedded database; `memory://` keeps everything in memory. */
   readonly dataDir: string;
-  /** How old a connection may become. */
+  /** How old a connection may become, by default any age. */
   readonly connectionMaxAgeSeconds?: number | undefined;
-  /** Off behind a pooler in transaction mode that does not track prepared statements. */
+  /** Whether statements are prepared on the server, by default true. */
   readonly preparedStatements?: boolean | undefined;
 }
 

@@ -1,4 +1,5 @@
 import { Counter, Gauge, Histogram, type PrometheusContentType, type Registry } from "@prometheus-io/client";
+import type { CallCounter } from "../call/observer.ts";
 
 /** A method as its descriptor names it. */
 interface Method {
@@ -22,7 +23,7 @@ const buckets = [0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 
  * Counts calls, and measures how long they take. The number of label values is bounded: methods are those of the
  * definitions, codes the canonical ones. A label never says who calls, or about whom.
  */
-export class CallMetrics {
+export class CallMetrics implements CallCounter {
   readonly #calls: Counter<"method" | "protocol" | "code">;
   readonly #rejections: Counter<"method" | "reason">;
   readonly #durations: Histogram<"method" | "protocol">;

@@ -6,23 +6,14 @@ import {
   type PrometheusContentType,
   Registry,
 } from "@prometheus-io/client";
+import type { Listener } from "../http/listen.ts";
+import type { PoolStats } from "../store/connection.ts";
 import { CallMetrics } from "./call-metrics.ts";
 
 /** A scrape, in Prometheus' text format. */
 export interface Scrape {
   readonly contentType: string;
   readonly body: string;
-}
-
-/** A pool of connections to the database, now. */
-interface Pool {
-  readonly name: string;
-  /** The most connections. */
-  readonly max: number;
-  readonly open: number;
-  readonly idle: number;
-  /** Statements and transactions that wait for a connection. */
-  readonly waiting: number;
 }
 
 /** Batches the checks of many calls into few statements. */
@@ -33,15 +24,8 @@ interface CheckBatching {
   readonly inFlight: number;
 }
 
-/** A listener of the service. */
-interface Listener {
-  /** Open connections. */
-  connections(): number;
-  /** Connections refused since the start because too many were open. */
-  refusedConnections(): number;
-  /** Connections closed since the start to keep within a bound, by reason. */
-  evictedConnections(): Readonly<Record<string, number>>;
-}
+/** The connections of a listener. */
+type ListenerStats = Pick<Listener, "connections" | "refusedConnections" | "evictedConnections">;
 
 type ByName<Value> = Readonly<Record<string, Value>>;
 
@@ -91,8 +75,8 @@ export class Metrics {
   }
 
   /** Shows the pools of connections to the database. */
-  showPools(pools: () => readonly Pool[]): void {
-    const gauge = (name: string, help: string, read: (pool: Pool) => number) =>
+  showPools(pools: () => readonly PoolStats[]): void {
+    const gauge = (name: string, help: string, read: (pool: PoolStats) => number) =>
       this.#gaugeBy("pool", `database_${name}`, help, () => pools().map((pool) => [pool.name, read(pool)]));
     gauge("connections_max", "The most connections of the pool.", ({ max }) => max);
     gauge("connections_open", "Open connections of the pool.", ({ open }) => open);
@@ -101,7 +85,7 @@ export class Metrics {
   }
 
   /** Shows the connections of the named listeners. */
-  showListeners(listeners: ByName<Listener>): void {
+  showListeners(listeners: ByName<ListenerStats>): void {
     const all = Object.entries(listeners);
     this.#gaugeBy("listener", "connections", "Open connections of clients.", () =>
       all.map(([name, listener]) => [name, listener.connections()]),

@@ -1,3 +1,4 @@
+import type { DatabaseConfig } from "../config/config.ts";
 import { RelationshipFactsReader } from "./access.ts";
 import { BlockRepository } from "./blocks.ts";
 import type { PoolStats } from "./connection.ts";
@@ -15,21 +16,11 @@ import { UserRepository } from "./users.ts";
 export { DirectoryInUseError } from "./data-directory.ts";
 
 /** Where the data is: in the PostgreSQL database of `url`, else in the directory `dataDir`. */
-export interface DatabaseOptions {
-  /** `postgres://user:password@host:port/name`, with any parameters that `pg` knows. */
-  readonly url?: string | undefined;
-  /** The PostgreSQL role to which migrating grants what the service needs. */
-  readonly serviceRole?: string | undefined;
-  /** The directory of the embedded database; `memory://` keeps everything in memory. */
-  readonly dataDir?: string | undefined;
-  /** Told what the libraries have to say; nothing is written to the console. */
+export interface DatabaseOptions extends Partial<DatabaseConfig> {
+  /** Called with messages of the libraries; nothing is written to the console. */
   readonly log?: ((message: string) => void) | undefined;
   /** Called with warnings for the operator; by default `log`. */
   readonly warn?: ((message: string) => void) | undefined;
-  /** How old a connection to PostgreSQL may become, by default any age. */
-  readonly connectionMaxAgeSeconds?: number | undefined;
-  /** Whether statements are prepared on the PostgreSQL server, by default true. */
-  readonly preparedStatements?: boolean | undefined;
   /** Called before an embedded database is made, which takes seconds. */
   readonly onCreate?: (() => void) | undefined;
   readonly onWait?: OnWait | undefined;

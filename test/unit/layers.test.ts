@@ -13,7 +13,7 @@ const layers: Record<string, readonly string[]> = {
   "src/grpc": ["src/call", "src/overload", "gen"],
   "src/http": ["src/config", "src/collections", "src/call", "src/grpc", "src/overload", "gen"],
   "src/rest": ["src/domain", "src/call", "src/http", "src/overload", "gen"],
-  "src/metrics": ["src/store"],
+  "src/metrics": ["src/call", "src/http", "src/store"],
   "src/tracing": ["src/config", "src/call", "src/store"],
   "src/service": ["src/domain", "src/store", "src/call", "gen"],
   "src/importer": ["src/domain", "gen"],
