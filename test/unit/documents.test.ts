@@ -94,7 +94,12 @@ describe("the documents", () => {
   });
 });
 
-describe("the words of the documents", () => {
+describe("the words of documents and comments", () => {
+  const comments = globSync(["src/**/*.ts", "proto/**/*.proto"]).map((path) => ({
+    path,
+    text: (readFileSync(path, "utf8").match(/^\s*(?:\/\/|\/?\*).*$/gm) ?? []).join("\n"),
+  }));
+
   /** Idioms that a reader cannot look up, and that once were everywhere. */
   const dropped = [
     /\bin vain\b/i,
@@ -106,12 +111,14 @@ describe("the words of the documents", () => {
     /\bfloors?\b/i,
     /\bfor company\b/i,
     /\bmend(?:s|ed)?\b/i,
-    /(?:^|[.;:] )Who (?:is|has|comes|goes|asks|calls|takes|sends|waits)\b/,
+    /(?:^|[.;:*/] )Who (?:is|has|comes|goes|asks|calls|takes|sends|waits)\b/,
   ];
   const idioms = (text: string) => dropped.flatMap((pattern) => pattern.exec(text)?.[0] ?? []);
 
   it("are plain", () => {
-    const used = documents.flatMap(({ path, text }) => idioms(text).map((idiom) => `${path}: ${idiom}`));
+    const used = [...documents, ...comments].flatMap(({ path, text }) =>
+      idioms(text).map((idiom) => `${path}: ${idiom}`),
+    );
     expect(used).to.eql([]);
   });
 

@@ -35,7 +35,7 @@ export function clientAddress(
   };
 }
 
-/** An address without the port that some proxies add and without a zone; one of IPv4 in IPv6's clothes as such. */
+/** An address without the port that some proxies add and without a zone; an IPv4-mapped IPv6 address as IPv4. */
 function plain(text: string): string {
   const [, bracketed, v4] = /^\s*(?:\[([^\]]*)\](?::\d+)?|([\d.]+):\d+)\s*$/.exec(text) ?? [];
   const [address = ""] = (bracketed ?? v4 ?? text.trim()).split("%");

@@ -99,7 +99,7 @@ export async function delayRejection(context: HandlerContext, ms: number): Promi
   if (most > 0) await setTimeout(most, undefined, { signal: context.signal }).catch(() => {});
 }
 
-/** Whether a method is defined to have side effects; one that does not say so counts as such. */
+/** Whether a method has side effects: by its definition, or because that does not say. */
 export function changesSomething(method: DescMethod): boolean {
   return method.idempotency !== MethodOptions_IdempotencyLevel.NO_SIDE_EFFECTS;
 }
