@@ -10,7 +10,7 @@ import type { Figure } from "../support/report.ts";
 import { openTimedClient, type TimedCall } from "./timed-client.ts";
 
 const deadlineMs = 100;
-/** As the README promises. */
+/** As docs/resilience.md promises. */
 const connections = 22;
 /** As many statements of changes run at once. */
 const places = 16;

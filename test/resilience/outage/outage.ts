@@ -7,7 +7,7 @@ import type { MutantName } from "../support/mutants.ts";
 import { type Figure, figuresOf, percentile } from "../support/report.ts";
 import { type Fault, readyFaults } from "./faults.ts";
 
-/** As the README promises. */
+/** As docs/resilience.md promises. */
 const connections = 24;
 /** The service may take this long to find out. */
 const findMs = 1_000;
