@@ -36,9 +36,9 @@ export interface AccessRule {
   readonly block: Effect;
   /** The viewer mutes the owner. */
   readonly mute: Effect;
-  /** The setting whose audience must hold the viewer, else the effect is DENY; null where none applies. */
+  /** The setting whose audience must include the viewer, else the effect is DENY; null when no setting applies. */
   readonly audience: PrivacySetting | null;
-  /** Nobody is signed in. */
+  /** The viewer is not signed in. */
   readonly signedOut: Effect;
 }
 
@@ -58,17 +58,17 @@ export const decisionTable: Readonly<Record<Interaction, AccessRule>> = {
   ADD_TO_GROUP: { block: "DENY", mute: "ALLOW", audience: "groups", signedOut: "DENY" },
 };
 
-/** What a viewer wants of an owner. */
+/** The question whether a viewer may do something with regard to an owner. */
 export interface AccessQuery {
-  /** Null when nobody is signed in. */
+  /** Null for a viewer who is not signed in. */
   readonly viewer: UserId | null;
   readonly owner: UserId;
   readonly interaction: Interaction;
 }
 
-/** What is stored about a viewer and an owner, as far as a decision needs it, all of one moment. */
+/** The stored facts about a viewer and an owner that a decision needs, all of one moment. */
 export interface RelationshipFacts {
-  /** Both users exist; a viewer who is not signed in needs not. */
+  /** Both users exist; the owner alone when the viewer is not signed in. */
   readonly known: boolean;
   /** The viewer blocks the owner. */
   readonly blocking: boolean;

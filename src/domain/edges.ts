@@ -4,19 +4,19 @@ import type { User } from "./users.ts";
 export interface EdgeRecord {
   /** UUID of the record. */
   readonly id: string;
-  /** The other user, without pictures when that user shows them to nobody. */
+  /** The other user, without pictures when that user hides them from everyone. */
   readonly user: User;
   /** Microseconds since 1970-01-01T00:00:00Z: the stored precision, on which the order of lists rests. */
   readonly createdAt: bigint;
 }
 
-/** A place in a list of edge records, newest first: the record that the next page comes after. */
+/** A position in a list of edge records, newest first: the next page begins after this record. */
 export interface ListPosition {
   readonly createdAt: bigint;
   readonly id: string;
 }
 
-/** Every fact between a user and another. */
+/** Every edge between two users. */
 export interface Relationship {
   readonly following: boolean;
   readonly followedBy: boolean;

@@ -1,4 +1,4 @@
-/** The kinds of failure that every wire tells apart. */
+/** The kinds of failure that every transport distinguishes. */
 export type ErrorKind =
   | "invalid"
   | "already_exists"
@@ -14,7 +14,7 @@ export type ErrorKind =
   | "cancelled"
   | "internal";
 
-/** Every failure that a caller can meet, with its kind and the message that the caller reads. */
+/** Every failure that a caller can get, with its kind and the message for the caller. */
 export const errors = {
   INVALID_REQUEST: ["invalid", "Invalid request"],
   INVALID_PAGE_TOKEN: ["invalid", "Invalid page token"],
@@ -47,13 +47,13 @@ export const errors = {
 export type ErrorReason = keyof typeof errors;
 
 /**
- * The one error that domain, store and service throw on purpose. Its message is written for the caller: it never
- * holds anything internal. `cause` is for the log alone.
+ * The one error that domain, store and service throw on purpose. Its message is written for the caller and contains
+ * nothing internal. `cause` is only logged.
  */
 export class PrivacyError extends Error {
   readonly reason: ErrorReason;
   readonly kind: ErrorKind;
-  /** After how many seconds it may be worth to try again. */
+  /** In how many seconds the caller may try again. */
   readonly retryAfter: number | undefined;
 
   constructor(reason: ErrorReason, options?: { message?: string; cause?: unknown; retryAfter?: number }) {
@@ -75,8 +75,8 @@ export function overloaded(): PrivacyError {
 }
 
 /**
- * The acting user is unknown. What the caller is told depends on how it named that user, so this never reaches a
- * wire itself.
+ * The acting user is unknown. The error for the caller depends on how the call names that user, so this one never
+ * reaches a transport.
  */
 export class UnknownActorError extends Error {
   override readonly name = "UnknownActorError";

@@ -26,17 +26,17 @@ export interface SkippedRecord {
   /** The number of the record in the import, from 0. */
   readonly record: number;
   readonly reason: SkipReason;
-  /** The fields at fault, by the names that they have in JSON, and what is wrong with them. */
+  /** The invalid fields, by their JSON names, and the reason. */
   readonly description: string;
 }
 
-/** How far an import has come. */
+/** The progress of an import. */
 export interface ImportProgress {
-  /** How many records are done with: the number of the next one. */
+  /** How many records were processed: the number of the next one. */
   readonly records: number;
   /** Those that were stored. */
   readonly stored: number;
-  /** Those that were there already. */
+  /** Those that were stored already. */
   readonly unchanged: number;
   /** Those that were not stored, by reason. */
   readonly skipped: Readonly<Record<SkipReason, number>>;

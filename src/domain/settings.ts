@@ -1,4 +1,4 @@
-/** What a user chooses an audience for, by the documented words. */
+/** The settings, by their documented names. The one list: schema, queries and messages are derived from it or tested against it. */
 export const privacySettings = ["last_seen", "profile_picture", "status", "read_receipts", "groups"] as const;
 export type PrivacySetting = (typeof privacySettings)[number];
 
@@ -12,7 +12,7 @@ export function mapSettings<Value>(
   >;
 }
 
-/** Whom a setting lets in, by the documented words. */
+/** The audiences of a setting, by their documented names. */
 export const audiences = ["all", "contacts", "contact_blacklist", "none"] as const;
 export type Audience = (typeof audiences)[number];
 
@@ -22,7 +22,7 @@ export const defaultAudience: Audience = "all";
 /** The most exceptions of one setting of one user. */
 export const maxExceptions = 1_000;
 
-/** Whether an owner's audience holds a viewer: a contact is one whom the owner follows. */
+/** Whether an owner's audience includes a viewer. A contact is a user whom the owner follows. */
 export function isInAudience(facts: { audience: Audience; contact: boolean; excepted: boolean }): boolean {
   switch (facts.audience) {
     case "all":
@@ -32,7 +32,7 @@ export function isInAudience(facts: { audience: Audience; contact: boolean; exce
     case "contact_blacklist":
       return facts.contact && !facts.excepted;
     default:
-      // Also a word that is no audience: decisions fail closed.
+      // Also for an unknown audience: decisions fail closed.
       return false;
   }
 }

@@ -18,7 +18,7 @@ interface Check extends access.AccessQuery, FactsQuery {}
 
 type Viewer = CheckAccessRequest["viewer"];
 
-/** Decides for other services what a viewer may do with regard to an owner. */
+/** Decides for other services whether a viewer may do something with regard to an owner. */
 export function accessHandlers(
   facts: CheckBatcher<FactsQuery, access.RelationshipFacts>,
 ): ServiceImpl<typeof AccessService> {
@@ -53,7 +53,7 @@ function toChecks(requests: readonly CheckAccessRequest[]): Check[] {
   let viewer: UserId | null = null;
   return requests.map((request) => {
     const from = toViewer(request.viewer);
-    // Most have the same viewer, of whose id one copy is enough.
+    // Most have the same viewer: one copy of the id is enough.
     if (from !== viewer) viewer = from;
     return checkOf(viewer, toUserId(request.ownerId), toInteraction(request.interaction));
   });

@@ -11,7 +11,7 @@ type Handlers = Pick<
   "listPrivacyExceptions" | "updatePrivacyExceptions"
 >;
 
-/** Lists and changes whom the acting user excepts from a setting's audience. */
+/** Lists and changes the acting user's exceptions from a setting's audience. */
 export function exceptionHandlers(exceptions: ExceptionRepository, tokens: PageTokens): Handlers {
   return {
     listPrivacyExceptions: (request, context) =>

@@ -24,20 +24,20 @@ import type { ImportName, ImportRepository } from "../store/imports.ts";
 import { callingService } from "./caller.ts";
 import { toUserId } from "./proto-mapping.ts";
 
-/** Told how far an import has come. */
+/** Called with the progress of an import. */
 export type ImportLog = (name: ImportName, progress: ImportProgress) => void;
 
 type Handlers = Pick<ServiceImpl<typeof GraphService>, "importEdges" | "getImport">;
 
 const maxRecords = 1_000;
-/** The most skipped records that an answer names: those of ten messages. */
+/** The most skipped records in an answer: those of ten messages. */
 const maxReported = 10_000;
-/** A line in the log for every so many records. */
+/** The progress is logged after this many records. */
 const logEvery = 100_000;
 
 /**
- * Imports what another system knows, message by message. When `stopping` aborts, an import ends with `UNAVAILABLE`
- * after the message under way: it can be resumed at another instance.
+ * Imports records of another system, message by message. When `stopping` aborts, an import ends with `UNAVAILABLE` after
+ * the current message. It can be resumed at another instance.
  */
 export function importHandlers(imports: ImportRepository, log: ImportLog, stopping: AbortSignal): Handlers {
   const refuse = () => {
@@ -106,11 +106,11 @@ function fromProgress({ records, stored, unchanged, skipped }: ImportProgress) {
   });
 }
 
-/** The years that PostgreSQL and the documents' times can both tell: from 1 to 9999. */
+/** The years that both PostgreSQL and RFC 3339 can express: from 1 to 9999. */
 const minSeconds = -62_135_596_800n;
 const maxSeconds = 253_402_300_799n;
 
-/** The fields of a user by the names of the definition. */
+/** The fields of a user by their names in the definition. */
 const userFields: Readonly<Record<string, keyof User>> = {
   id: "id",
   user_name: "userName",
@@ -121,7 +121,7 @@ const userFields: Readonly<Record<string, keyof User>> = {
 };
 
 /** Reads a record of an import; one that breaks a rule of its definition is malformed. */
-export function toImportRecord({ record, userFields }: RecordMessage): ImportRecord {
+function toImportRecord({ record, userFields }: RecordMessage): ImportRecord {
   switch (record.case) {
     case "user":
       return toUserRecord(record.value, userFields?.paths);

@@ -7,7 +7,7 @@ const positionBytes = 24;
 const signatureBytes = 16;
 
 /**
- * Page tokens (AIP-158): a place in a list, signed, and bound to the user and the list that they were made for. They
+ * Page tokens (AIP-158): a position in a list, signed, and bound to the user and the list that they were made for. They
  * name a position, not a row, so they survive the row's deletion.
  */
 export class PageTokens {
@@ -32,7 +32,7 @@ export class PageTokens {
     const bytes = Buffer.from(token, "base64url");
     const position = bytes.subarray(0, positionBytes);
     const signature = bytes.subarray(positionBytes);
-    // Node's decoder passes over what is not base64url: only the one canonical spelling is a token.
+    // Node's decoder ignores characters that are not base64url: only the canonical encoding is accepted.
     const canonical =
       bytes.length === positionBytes + signatureBytes && bytes.toString("base64url") === token;
     if (!canonical || !timingSafeEqual(signature, this.#sign(list, owner, position))) {
@@ -65,7 +65,7 @@ export async function readPage<Row extends ListPosition>(
   read: (limit: number, after: ListPosition | undefined) => Promise<Row[]>,
 ): Promise<{ records: Row[]; nextPageToken: string }> {
   const size = pageSize === 0 ? defaultPageSize : Math.min(pageSize, maxPageSize);
-  // One more than asked for tells whether a next page exists.
+  // One more than requested, to know whether there is a next page.
   const found = await read(size + 1, tokens.read(list, owner, pageToken));
   const records = found.slice(0, size);
   const last = records.at(-1);

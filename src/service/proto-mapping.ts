@@ -19,7 +19,7 @@ const upperCase = /[A-F]/;
 
 /** Reads a user id of a validated request: a UUID in either case. */
 export function toUserId(text: string): UserId {
-  // V8 copies even what is in lower case already: a large call would keep all of its ids twice.
+  // V8 copies a text even when it is in lower case already: a large call would keep all of its ids twice.
   return (upperCase.test(text) ? text.toLowerCase() : text) as UserId;
 }
 

@@ -8,7 +8,7 @@ import { queryTemplate } from "./statement.ts";
 
 /** Asks for the facts of a pair of users: only those that its decision needs are looked up. */
 export interface FactsQuery {
-  /** Null when nobody is signed in. */
+  /** Null for a viewer who is not signed in. */
   readonly viewer: UserId | null;
   readonly owner: UserId;
   /** Whether `muting` is needed; otherwise it is false. */

@@ -19,7 +19,7 @@ const statements = edgeStatements(
     )`,
 );
 
-/** Who blocks whom. Every method throws `UnknownActorError` for an unknown actor, before anything else. */
+/** The blocks of users. For an unknown actor every method throws `UnknownActorError`, before any other error. */
 export class BlockRepository {
   readonly #executor: SqlExecutor;
 
@@ -28,7 +28,7 @@ export class BlockRepository {
   }
 
   /**
-   * Blocks a user and ends the follows between the two, in either direction; mutes stay. Throws `USER_NOT_FOUND` or
+   * Blocks a user and ends the follows between the two, in either direction; mutes are kept. Throws `USER_NOT_FOUND` or
    * `USER_ALREADY_BLOCKED`.
    */
   async block(actor: UserId, target: UserId, signal?: AbortSignal): Promise<EdgeRecord> {
@@ -41,7 +41,7 @@ export class BlockRepository {
     );
   }
 
-  /** Unblocks a user, blocked or not; brings no follow back. Throws `USER_NOT_FOUND`. */
+  /** Unblocks a user, blocked or not. Restores no follow. Throws `USER_NOT_FOUND`. */
   async unblock(actor: UserId, target: UserId, signal?: AbortSignal): Promise<void> {
     await this.#executor.transaction(
       async (run) => {
@@ -52,7 +52,7 @@ export class BlockRepository {
     );
   }
 
-  /** Lists at most `limit` of the blocks that the actor made, newest first, those after a position. */
+  /** Lists at most `limit` blocks of the actor after a position, newest first. */
   async list(
     actor: UserId,
     limit: number,

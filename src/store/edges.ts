@@ -10,7 +10,7 @@ export interface EdgeTable {
   readonly name: RawBuilder<unknown>;
   /** The column of the user who made the record. */
   readonly owner: RawBuilder<unknown>;
-  /** The column of the user whom the record is about. */
+  /** The column of the other user. */
   readonly target: RawBuilder<unknown>;
   /** The failure of a second record about the same user. */
   readonly already: ErrorReason;
@@ -42,11 +42,11 @@ export interface EdgeStatements {
   add(actor: UserId, target: UserId): CompiledQuery<AddedRow>;
   /** Removes a record if there is one. `checkRemoved` reads the answer. */
   remove(actor: UserId, target: UserId): CompiledQuery<RemovedRow>;
-  /** Lists at most `limit` records of a user, newest first, those after a position. `readList` reads the answer. */
+  /** Lists at most `limit` records of a user after a position, newest first. `readList` reads the answer. */
   list(actor: UserId, limit: number, after?: ListPosition): CompiledQuery<Nullable<RecordRow>>;
 }
 
-/** Makes the statements of a table. `alongside`: what adding a record does too. */
+/** Makes the statements of a table. `alongside`: further changes when a record is added. */
 export function edgeStatements(edge: EdgeTable, alongside: Alongside = () => sql``): EdgeStatements {
   const firstPage = queryTemplate((actor: UserId, limit: number) => listEdges(edge, actor, limit));
   const laterPage = queryTemplate((actor: UserId, limit: number, createdAt: string, id: string) =>
@@ -96,8 +96,8 @@ export function readAdded(edge: EdgeTable, rows: AddedRow[]): EdgeRecord {
 }
 
 function removeEdge(edge: EdgeTable, actor: UserId, target: UserId): RawBuilder<RemovedRow> {
-  // The rows of the users are locked, as when a record is added. The record itself is not: that takes a right that the
-  // service may lack.
+  // The rows of the users are locked, as when a record is added. The record is not: locking it takes a right that
+  // the service may lack.
   return sql<RemovedRow>`
     with actor as (select id from users where id = ${actor} for key share nowait),
     other as (select id from users where id = ${target} for key share nowait),
@@ -137,7 +137,7 @@ function listEdges(
     order by page.created_at desc, page.record_id desc`;
 }
 
-/** Returns the records that were found, or throws that the acting user is unknown. */
+/** Returns the records that were found. Throws `UnknownActorError` when the acting user is unknown. */
 export function readList(rows: Nullable<RecordRow>[]): EdgeRecord[] {
   if (rows.length === 0) throw new UnknownActorError();
   return rows.filter((row): row is RecordRow => row.record_id !== null).map(toRecord);

@@ -9,7 +9,7 @@ import { publicUserColumns, toUser, type UserRow } from "./users.ts";
 
 /** A user on an exception list, and since when. */
 export interface Exception {
-  /** The user's id: with the time, the place in the list. */
+  /** The user's id: with the time, the position in the list. */
   readonly id: UserId;
   readonly user: User;
   /** Microseconds since 1970-01-01T00:00:00Z. */
@@ -18,7 +18,7 @@ export interface Exception {
 
 type ExceptionRow = { readonly [K in keyof UserRow]: UserRow[K] | null } & { readonly micros: string | null };
 
-/** Whom users except from their contacts, by setting. Every method throws `UnknownActorError` for an unknown actor. */
+/** The exception lists of settings. Every method throws `UnknownActorError` for an unknown actor. */
 export class ExceptionRepository {
   readonly #executor: SqlExecutor;
 
@@ -59,9 +59,9 @@ export class ExceptionRepository {
   }
 
   /**
-   * Adds and removes exceptions of a setting, all or none. Adding one that is there and removing one that is not
-   * change nothing. Throws `USER_NOT_FOUND` when a user to add is unknown, `TOO_MANY_EXCEPTIONS` when more than 1,000
-   * would stand.
+   * Adds and removes exceptions of a setting, all or none. Adding an existing one and removing a missing one change
+   * nothing. Throws `USER_NOT_FOUND` when a user to add is unknown, `TOO_MANY_EXCEPTIONS` when more than 1,000
+   * would exist.
    */
   async update(
     actor: UserId,

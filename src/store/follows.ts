@@ -34,7 +34,7 @@ const remove = queryTemplate(
     where follower_id = ${follower} and followee_id = ${followee} and (select count(*) from known) = 2`,
 );
 
-/** Who follows whom. */
+/** The follows of users. */
 export class FollowRepository {
   readonly #executor: SqlExecutor;
 
@@ -43,7 +43,7 @@ export class FollowRepository {
   }
 
   /**
-   * Records that one user follows another; changes nothing when that is recorded already. Throws `USER_NOT_FOUND`,
+   * Records that one user follows another; changes nothing when it is already recorded. Throws `USER_NOT_FOUND`,
    * or `FOLLOW_ACROSS_BLOCK` when either blocks the other.
    */
   async follow(follower: UserId, followee: UserId, signal?: AbortSignal): Promise<void> {
@@ -67,7 +67,7 @@ export class FollowRepository {
     );
   }
 
-  /** Returns every fact between two users, all of one moment. Throws `USER_NOT_FOUND` when either is unknown. */
+  /** Returns every edge between two users, all of one moment. Throws `USER_NOT_FOUND` when either is unknown. */
   async relationship(user: UserId, other: UserId, signal?: AbortSignal): Promise<Relationship> {
     const [row] = await this.#executor.read(
       sql<Relationship & { isWritable: boolean }>`

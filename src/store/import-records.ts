@@ -6,7 +6,7 @@ import type { Run } from "./executor.ts";
 import { lockExistenceShared } from "./locks.ts";
 import { upsertUsers } from "./users.ts";
 
-/** What became of some records. */
+/** The outcome of some records. */
 export interface BatchOutcome {
   readonly stored: number;
   readonly skipped: SkippedRecord[];
@@ -131,7 +131,7 @@ export async function importUsers(run: Run, users: readonly ImportedUser[]): Pro
     distinct.map(({ id }) => id),
   );
   // In the order of the ids, as every upsert of users. Rows that are there are locked and not changed, so that the
-  // next statement waits for nothing and sees what they hold last.
+  // next statement waits for nothing and sees their latest values.
   const created = await run(sql<IdRow>`
     insert into users (id, user_name, first_name, last_name, profile_picture_urls, is_verified)
     select id, "userName", coalesce("firstName", ''), coalesce("lastName", ''),

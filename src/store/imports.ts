@@ -45,15 +45,15 @@ export class ImportRepository {
     this.#executor = executor;
   }
 
-  /** Returns how far an import has come; at its beginning when nothing is known of it. */
+  /** Returns the progress of an import; that of a new one when it is unknown. */
   async progress({ service, id }: ImportName, signal?: AbortSignal): Promise<ImportProgress> {
     const rows = await this.#executor.read(rowOf(service, id).compile(), signal);
     return toProgress(rows[0]);
   }
 
   /**
-   * Stores at most 1,000 records in one transaction, and with them how far the import has come. `first` is the number
-   * of the first one; those that were stored before are passed over. Throws `IMPORT_GAP` when records before them are
+   * Stores at most 1,000 records and the progress of the import in one transaction. `first` is the number
+   * of the first one; those that were stored before are skipped. Throws `IMPORT_GAP` when records before them are
    * missing.
    *
    * Users are stored before blocks, mutes and follows, in this order, whatever the order of the records.
@@ -114,7 +114,7 @@ async function storeFresh(run: Run, records: readonly ImportRecord[], first: num
     else edges[record.kind].push({ ...record.edge, record: number });
   }
   const usersStored = await importUsers(run, users);
-  // The one place that locks many pairs: in the order of the locks, as every other import does.
+  // Only imports lock many pairs, all in the same order.
   await run(
     lockPairs(
       [...edges.follow, ...edges.block, ...edges.mute].map(({ owner, target }) => [owner, target] as const),

@@ -14,7 +14,7 @@ const mutes: EdgeTable = {
 
 const statements = edgeStatements(mutes);
 
-/** Who mutes whom. Every method throws `UnknownActorError` for an unknown actor, before anything else. */
+/** The mutes of users. For an unknown actor every method throws `UnknownActorError`, before any other error. */
 export class MuteRepository {
   readonly #executor: SqlExecutor;
 
@@ -44,7 +44,7 @@ export class MuteRepository {
     );
   }
 
-  /** Lists at most `limit` of the mutes that the actor made, newest first, those after a position. */
+  /** Lists at most `limit` mutes of the actor after a position, newest first. */
   async list(
     actor: UserId,
     limit: number,

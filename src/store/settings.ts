@@ -21,7 +21,7 @@ const choose = queryTemplate(
     returning user_id`,
 );
 
-/** The audiences that users chose. */
+/** The audiences that users chose for their settings. */
 export class SettingsRepository {
   readonly #executor: SqlExecutor;
 

@@ -96,7 +96,7 @@ export interface UserRow {
 const pictures = sql`array_to_json(u.profile_picture_urls)`;
 
 /** The columns of a user `u` as it was upserted. */
-export const userColumns = sql`u.id, u.user_name, u.first_name, u.last_name, u.is_verified,
+const userColumns = sql`u.id, u.user_name, u.first_name, u.last_name, u.is_verified,
   ${pictures} as profile_picture_urls`;
 
 /** The columns of a user `u` as other users see it: without pictures when nobody may see them. */
@@ -138,7 +138,7 @@ const rowsAtOnce = 10_000;
  * Erases a user and every row that mentions it. The foreign keys would do so too, but in one statement, which for a
  * user of a million edges takes longer than any statement may.
  */
-export async function eraseUser(run: Run, id: UserId): Promise<void> {
+async function eraseUser(run: Run, id: UserId): Promise<void> {
   // From here on no other transaction can mention or create the user. The short lock timeout of a first attempt ends here:
   // a long erasure must not start again because of a short lock wait.
   await run(...lockExistence(id), sql`set local lock_timeout to default`);

@@ -1,7 +1,7 @@
 import { type QueryExecutorProvider, sql } from "kysely";
 
 /**
- * What the service does with each table. Locking a row of `users` takes the right to update it; deleting a user
+ * The rights that the service needs on each table. Locking a row of `users` takes the right to update it; deleting a user
  * cascades with the rights of the tables' owner.
  */
 const verbs = {

@@ -4,7 +4,7 @@ import { RateDebts } from "./0003-rate-debts.ts";
 import { ServiceImports } from "./0004-service-imports.ts";
 import { DropRateDebts } from "./0005-drop-rate-debts.ts";
 
-/** Every migration, oldest first, for both backends: only what PostgreSQL 15 understands. */
+/** All migrations, oldest first, for both backends: they use only features of PostgreSQL 15. */
 export const migrationsList = [
   { name: "0001-initial", class: Initial },
   { name: "0002-exceptions-and-imports", class: ExceptionsAndImports },
