@@ -1,5 +1,6 @@
 import type { Logger } from "pino";
 import type { CallPipeline } from "../call/pipeline.ts";
+import { pathOf } from "../http/normalize-request.ts";
 import { breakOff, type HttpRequest, type HttpResponse } from "../http/plain-responses.ts";
 import { answerCall } from "./call.ts";
 import { isoSeconds } from "./codec.ts";
@@ -45,7 +46,8 @@ export function createRestGateway(options: RestGatewayOptions): RestGateway {
     table.at(path).flatMap(({ rule: { verb } }) => (verb === "GET" ? [verb, "HEAD"] : [verb]));
 
   async function answer(request: HttpRequest, response: HttpResponse): Promise<void> {
-    const { path, query } = split(request.url ?? "");
+    const path = pathOf(request);
+    const query = (request.url ?? "").slice(path.length + 1);
     const match = table.find(request.method === "HEAD" ? "GET" : (request.method ?? ""), path);
     if (match !== undefined) return await answerCall({ ...settings, ...match, query, request, response });
     const [other] = table.at(path);
@@ -72,13 +74,6 @@ export function createRestGateway(options: RestGatewayOptions): RestGateway {
       });
     },
   };
-}
-
-function split(target: string): { path: string; query: string } {
-  const mark = target.indexOf("?");
-  return mark < 0
-    ? { path: target, query: "" }
-    : { path: target.slice(0, mark), query: target.slice(mark + 1) };
 }
 
 function ignore(): void {}

@@ -10,7 +10,7 @@ import { pathPrefixHeader } from "../../call/request-headers.ts";
 import type { HttpRequest, HttpResponse } from "../../http/plain-responses.ts";
 import { acceptsGzip } from "../compression.ts";
 import { describeRoutes } from "../openapi/document.ts";
-import { matchesTag, varyByEncoding } from "../respond.ts";
+import { matchesTag, sendNotModified, varyByEncoding } from "../respond.ts";
 import type { Route } from "../routes.ts";
 
 const html = "text/html; charset=utf-8";
@@ -115,11 +115,7 @@ async function send(
   response.setHeader("etag", etag);
   // Kept by browsers, but asked for each time: nobody sees the page of an older version.
   response.setHeader("cache-control", "no-cache");
-  if (matchesTag(request.headers["if-none-match"], etag)) {
-    response.statusCode = 304;
-    response.end();
-    return;
-  }
+  if (matchesTag(request.headers["if-none-match"], etag)) return sendNotModified(response, []);
   response.setHeader("content-type", type);
   if (encoding !== undefined) response.setHeader("content-encoding", encoding);
   response.setHeader("content-length", content.length);
