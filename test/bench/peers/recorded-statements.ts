@@ -48,9 +48,20 @@ async function recorded(
   run: (database: Database) => Promise<unknown>,
 ): Promise<RecordedStatement[]> {
   const sent = await statementsOf(url, (database) => run(database).catch(() => {}));
-  return sent.map(({ sql, parameters }) => ({
-    // The actor does not exist, so the recorded transaction was rolled back.
-    text: sql === "rollback" ? "commit" : sql,
-    roles: parameters.map((value) => roles.get(value) ?? "pair"),
-  }));
+  const first = sent.findIndex(({ parameters }) => parameters.length > 0);
+  return [
+    // Sent at once, as the service does.
+    {
+      text: sent
+        .slice(0, first)
+        .map(({ sql }) => sql)
+        .join("; "),
+      roles: [],
+    },
+    ...sent.slice(first).map(({ sql, parameters }) => ({
+      // The actor does not exist, so the recorded transaction was rolled back.
+      text: sql === "rollback" ? "commit" : sql,
+      roles: parameters.map((value) => roles.get(value) ?? "pair"),
+    })),
+  ];
 }

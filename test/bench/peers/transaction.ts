@@ -6,17 +6,19 @@ export async function runTransaction(
   pool: pg.Pool,
   name: string,
   statements: readonly RecordedStatement[],
-  values: Partial<Record<Role, string>>,
+  given: Partial<Record<Role, string>>,
 ): Promise<pg.QueryResultRow | undefined> {
   const client = await pool.connect();
   let failure: Error | undefined;
   try {
     let row: pg.QueryResultRow | undefined;
     for (const [index, { text, roles }] of statements.entries()) {
-      const { rows } =
-        roles.length === 0
-          ? await client.query(text)
-          : await client.query({ name: `${name} ${index}`, text, values: roles.map((role) => values[role]) });
+      if (roles.length === 0) {
+        await client.query(text);
+        continue;
+      }
+      const values = roles.map((role) => given[role]);
+      const { rows } = await client.query({ name: `${name} ${index}`, text, values });
       row = rows[0] ?? row;
     }
     return row;
