@@ -1,4 +1,5 @@
 import pg from "pg";
+import { Semaphore } from "./semaphore.ts";
 
 /**
  * What became of a request to cancel. `handled`: the server has acted on it, so that it cannot hit a later statement.
@@ -63,34 +64,27 @@ export async function sendCancelRequest(
   return promise;
 }
 
-/** Asks to cancel what a client runs. Sends nothing once `ended` has resolved: then there is nothing to cancel. */
-export type Cancel = (client: pg.Client, ended: Promise<void>) => Promise<CancelOutcome>;
+/** Asks to cancel what a client runs. Sends nothing once `ended` has aborted: then there is nothing to cancel. */
+export type Cancel = (client: pg.Client, ended: AbortSignal) => Promise<CancelOutcome>;
 
 /** A `Cancel` that has at most `maxAtOnce` requests under way, each on its own connection; `send` makes a request. */
 export function boundedCancel(maxAtOnce: number, send: typeof sendCancelRequest = sendCancelRequest): Cancel {
-  let free = maxAtOnce;
-  const waiting = new Set<() => void>();
+  const permits = new Semaphore({
+    permits: maxAtOnce,
+    acquireTimeoutMs: 10_000,
+    maxWaiting: 1_000,
+    failure: "too many cancel requests are under way",
+  });
   return async (client, ended) => {
-    if (free > 0) free--;
-    else if (!(await waitForTurn(waiting, ended))) return "not sent";
+    try {
+      await permits.acquire(ended);
+    } catch {
+      return "not sent";
+    }
     try {
       return await send(client);
     } finally {
-      const [next] = waiting;
-      if (next === undefined) free++;
-      else next();
+      permits.release();
     }
   };
-}
-
-/** Waits to be called from `waiting` and returns true; false when `ended` resolves before. */
-async function waitForTurn(waiting: Set<() => void>, ended: Promise<void>): Promise<boolean> {
-  const { promise, resolve } = Promise.withResolvers<boolean>();
-  const leave = (isCalled: boolean) => {
-    if (waiting.delete(call)) resolve(isCalled);
-  };
-  const call = () => leave(true);
-  waiting.add(call);
-  void ended.then(() => leave(false));
-  return promise;
 }

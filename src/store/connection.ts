@@ -31,7 +31,7 @@ export interface PoolStats {
   readonly waiting: number;
 }
 
-/** Connections, with a bounded queue of those who wait for one. */
+/** Connections, with a bounded queue before them. */
 export interface ConnectionPool {
   /** Throws `UNAVAILABLE` when no connection comes free in time, and the signal's reason when it aborts. */
   acquire(signal?: AbortSignal): Promise<Connection>;

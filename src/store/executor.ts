@@ -98,7 +98,7 @@ export class SqlExecutor {
 
 /**
  * Makes up to four attempts, as long as `planRetry` returns true for the failure of the last. The pauses double and
- * vary, so that those who collided do not collide again.
+ * vary, so that calls that collided do not collide again.
  */
 export async function retry<T>(
   attempt: () => Promise<T>,

@@ -187,14 +187,14 @@ export class PgConnection implements Connection {
    */
   async cancel(): Promise<void> {
     const statement = this.#running;
-    const ended = Promise.resolve(statement).then(
-      () => {},
-      () => {},
-    );
+    if (statement === undefined) return;
+    const ended = new AbortController();
+    const end = () => ended.abort();
+    statement.then(end, end);
     let pauseMs = cancelBackoff.firstMs;
-    while (statement !== undefined && this.#running === statement) {
-      if ((await this.#options.cancel(this.#client, ended)) === "unknown") this.#isClosed = true;
-      await Promise.race([ended, setTimeout(pauseMs, undefined, { ref: false })]);
+    while (this.#running === statement) {
+      if ((await this.#options.cancel(this.#client, ended.signal)) === "unknown") this.#isClosed = true;
+      await setTimeout(pauseMs, undefined, { ref: false, signal: ended.signal }).catch(() => {});
       pauseMs = Math.min(pauseMs * 2, cancelBackoff.longestMs);
     }
   }

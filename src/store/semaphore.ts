@@ -12,7 +12,7 @@ interface SemaphoreOptions {
 /** A number of permits with a bounded queue, first come, first served. */
 export class Semaphore {
   readonly #options: SemaphoreOptions;
-  /** Each grants a permit to one who waits. In the order of their arrival. */
+  /** Each grants a permit to a caller that waits. In the order of arrival. */
   readonly #queue = new Set<() => void>();
   readonly #onIdle: (() => void)[] = [];
   #held = 0;

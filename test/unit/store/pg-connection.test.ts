@@ -84,8 +84,8 @@ describe("a PostgreSQL connection of a pool", () => {
       async () => (requests[sent++] as PromiseWithResolvers<CancelOutcome>).promise,
     );
     const client = {} as pg.Client;
-    const running = new Promise<void>(() => {});
-    const outcomes = [cancel(client, running), cancel(client, Promise.resolve()), cancel(client, running)];
+    const running = new AbortController().signal;
+    const outcomes = [cancel(client, running), cancel(client, AbortSignal.abort()), cancel(client, running)];
     expect(await outcomes[1]).to.equal("not sent");
     expect(sent).to.equal(1);
     requests[0]?.resolve("handled");
