@@ -4,7 +4,7 @@ import { createSecureContext } from "node:tls";
 import type { Logger } from "pino";
 import type { TlsConfig } from "../config/security.ts";
 
-/** What the files hold. */
+/** The content of the files. */
 export interface TlsMaterial {
   readonly cert: string;
   readonly key: string;

@@ -63,14 +63,14 @@ const exposedHeaders = [
 /** How long a browser may remember a preflight, in seconds. */
 const maxAge = "600";
 
-/** What every answer says when answers depend on the origin: a cache must not give one origin's to another. */
+/** The header of every answer when answers depend on the origin: a cache must not give that of one to another. */
 export function varyHeaders(origins: CorsOrigins): HeaderList {
   return origins === "*" || origins.length === 0 ? [] : [["vary", "origin"]];
 }
 
 /**
- * The CORS protocol of the Fetch standard, closed when no origin is allowed: no header then tells of it. Credentials
- * are never allowed, tokens travel in a header that scripts set themselves.
+ * The CORS protocol of the Fetch standard. Without an allowed origin there is no header of it. Credentials are never
+ * allowed: a token is in a header that scripts set themselves.
  */
 export function cors(origins: CorsOrigins): Cors {
   if (origins.length === 0) return noCors;

@@ -10,7 +10,7 @@ export interface ListenerLimits {
   readonly keepAliveMs: number;
   /** For the begin of an HTTP/2 session, and from the begin of its first request until one is complete. */
   readonly firstRequestMs: number;
-  /** For which a closing listener keeps connections without a request: one may be on its way. */
+  /** For which a closing listener keeps connections without a request: one may be in transit. */
   readonly drainIdleMs: number;
   /** For which a client may take nothing of a response. */
   readonly stalledResponseMs: number;
@@ -24,7 +24,7 @@ export interface ListenerLimits {
   readonly messageBytes: number;
   /** Memory of one HTTP/2 session, in megabytes; it opens no more streams beyond that. */
   readonly sessionMemoryMegabytes: number;
-  /** The flow-control window of an HTTP/2 session: bytes of requests under way, all of its streams together. */
+  /** The flow-control window of an HTTP/2 session: bytes of request bodies in transit, all of its streams together. */
   readonly windowBytes: number;
   /** Calls in flight on one HTTP/2 session; requests that wait for answers on one HTTP/1.1 connection. */
   readonly concurrentStreams: number;
@@ -51,7 +51,7 @@ export const publicLimits: ListenerLimits = {
   headersMs: 5_000,
   requestMs: 8_000,
   // Longer than balancers keep an idle connection (60 s mostly, 600 s at most), so that they close first: a connection
-  // that we close may have a request on its way.
+  // that we close may have a request in transit.
   keepAliveMs: 620_000,
   firstRequestMs: 8_000,
   drainIdleMs: 1_000,

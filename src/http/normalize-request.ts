@@ -4,7 +4,7 @@ import { pathPrefixHeader } from "../call/request-headers.ts";
 import type { HttpRequest } from "./plain-responses.ts";
 
 /**
- * Request smuggling guard: tells a request whose framing or host a proxy before us may read in another way. Node's
+ * Request smuggling guard: whether a proxy before us may read the framing or the host of a request in another way. Node's
  * parser lets these pass: more than one `Host` (RFC 9112, 3.2), a transfer coding that nobody decodes or in HTTP/1.0
  * (6.1), and a version of HTTP that is not spoken on this connection.
  */

@@ -25,7 +25,7 @@ export function securityHeaders(secure: boolean): HeaderList {
   ];
 }
 
-/** The names of the headers that hold for every answer: an answer that replaces another one keeps them. */
+/** The names of the default headers: an answer that replaces another one keeps them. */
 const defaultHeaderNames: ReadonlySet<string> = new Set([
   ...securityHeaders(true).map(([name]) => name),
   "access-control-allow-origin",

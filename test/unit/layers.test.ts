@@ -66,6 +66,7 @@ describe("the layers of src", () => {
     expect(forbidden("src/domain/a.ts", 'import { b } from "../store/b.ts";')).to.have.length(1);
     expect(forbidden("src/rest/a.ts", 'const b = await import("../store/b.ts");')).to.have.length(1);
     expect(forbidden("src/rest/a.ts", 'import type { b } from "../service/b.ts";')).to.have.length(1);
+    expect(forbidden("src/http/a.ts", 'import { b } from "../rest/b.ts";')).to.have.length(1);
     expect(forbidden("src/service/a.ts", 'import { b } from "../store/b.ts";')).to.eql([]);
   });
 

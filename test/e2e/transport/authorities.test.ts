@@ -34,7 +34,7 @@ for (const fastPath of [true, false]) {
       ":50051",
       // Node's client of HTTP/2 leaves the brackets out.
       "::1:50051",
-      // What no URL can hold, and Connect would end the process for.
+      // Invalid in a URL: Connect would end the process for it.
       "[",
       "x:99999",
     ]) {
