@@ -82,16 +82,14 @@ export async function openPostgresql(
     new PgPool({
       ...limits,
       ...poolLimits,
-      ...{
-        name,
-        target,
-        client: { ...client, ...timeouts },
-        statementNames,
-        log,
-        cancel,
-        onWait,
-        maxAgeSeconds,
-      },
+      name,
+      target,
+      client: { ...client, ...timeouts },
+      statementNames,
+      log,
+      cancel,
+      onWait,
+      maxAgeSeconds,
     });
   const changes = makePgPool("changes", mainPool, connection);
   // Changes may wait for locks with some of their connections; decisions must not wait for them.
@@ -100,7 +98,7 @@ export async function openPostgresql(
   const probe = new HealthProbe(target, {
     ...connection,
     ...probeTimeouts,
-    application_name: "privacy-control watch",
+    application_name: "privacy-control probe",
   });
   const breaker = new DatabaseBreaker(async () => {
     const health = await probe.probe();

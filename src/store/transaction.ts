@@ -140,9 +140,9 @@ export class Transaction<T> {
       }
       return rows;
     };
+    assertAwaited();
     let result: T;
     try {
-      assertAwaited();
       await connection.execute(opening(locks, lockTimeoutMs));
       result = await work(run);
       // Even if `work` has ignored it: the server would answer the commit by a rollback.
