@@ -9,7 +9,7 @@ import type { CallPipeline, Transport, Write } from "../call/pipeline.ts";
 import { pathPrefixHeader } from "../call/request-headers.ts";
 import type { UnaryEndpoint } from "../call/service.ts";
 import { breakOff, type HttpRequest, type HttpResponse } from "../http/plain-responses.ts";
-import { errorReasonHeader, failureOf } from "./failure.ts";
+import { errorReasonHeader, failureOf, retryableStatuses } from "./failure.ts";
 import { allPages, completePageSize, nextPageLink, nextTokenOf, setField } from "./list.ts";
 import { readJsonBody } from "./request-body.ts";
 import { begin, encode, entityTag, matchesTag, send, sendHead, sendNotModified, write } from "./respond.ts";
@@ -30,9 +30,6 @@ export interface RestCall extends CallSettings, Match {
   readonly request: HttpRequest;
   readonly response: HttpResponse;
 }
-
-/** The statuses that ask the client to try again soon (RFC 9110, 10.2.3). */
-export const retryable: ReadonlySet<number> = new Set([429, 503]);
 
 const busyError = overloadedError();
 const busy = failureOf(undefined, busyError);
@@ -160,7 +157,8 @@ class RestTransport implements Transport {
     return () => {
       const headers = new Headers(error.metadata);
       headers.set(errorReasonHeader, failure.reason);
-      if (retryable.has(failure.status) && !headers.has("retry-after")) headers.set("retry-after", "1");
+      if (retryableStatuses.has(failure.status) && !headers.has("retry-after"))
+        headers.set("retry-after", "1");
       const body = route.format.failure(failure, route.reply, time());
       send(request, response, { status: failure.status, headers }, body, maxBodyBytes);
     };

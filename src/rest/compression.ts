@@ -63,7 +63,7 @@ async function* paddedChunks(compressed: AsyncIterable<Buffer>): AsyncIterable<B
 
 /**
  * Pads a gzip stream by a file name of random length, which readers ignore. A list holds names that other users chose,
- * next to secret ones: the exact length would tell somebody who sees the traffic whether two names are alike (BREACH).
+ * next to secret ones: from the exact length an observer of the traffic could learn whether two names are alike (BREACH).
  */
 function padded(start: Buffer): Buffer {
   const head = Buffer.from(start.subarray(0, headerBytes));

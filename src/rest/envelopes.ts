@@ -55,7 +55,7 @@ export function renderFailure(status: number) {
   };
 }
 
-/** The `error` of the status envelope, as the settings document words it. */
+/** The `error` of the status envelope, as in the settings document. */
 function detailOf({ status, message, reason, problem }: Failure, reply: Reply | undefined): string {
   if (status === 401)
     return reason === "TOKEN_REQUIRED" ? "Invalid or missing authentication" : "Invalid or expired JWT token";

@@ -6,7 +6,10 @@ import { PrivacyError } from "../domain/errors.ts";
 /** The response header that has the reason of a failure. */
 export const errorReasonHeader = "x-error-reason";
 
-/** A failure on its way into an envelope. */
+/** The statuses that ask the client to try again soon (RFC 9110, 10.2.3). */
+export const retryableStatuses: ReadonlySet<number> = new Set([429, 503]);
+
+/** A failure before it is rendered in an envelope. */
 export interface Failure {
   readonly status: number;
   readonly message: string;

@@ -21,7 +21,7 @@ export interface RestGatewayOptions {
   readonly pageDeadlineMs?: number;
 }
 
-/** The REST face of services. */
+/** Serves services over REST. */
 export interface RestGateway {
   /** The compiled rules, for documentation. */
   readonly routes: readonly Route[];

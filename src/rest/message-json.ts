@@ -13,7 +13,7 @@ type ReadValue = (json: unknown, path: string) => unknown;
 
 /**
  * Compiles the reading of a message from JSON. Names are a field's JSON name or proto name; unknown names, both names
- * of one field and values of another type are refused; null means absent where absence can be told. Throws for types
+ * of one field and values of another type are refused; null means absent where the field has presence. Throws for types
  * that REST does not support, messages that contain themselves included.
  */
 export function messageReader(desc: DescMessage, except: ReadonlySet<DescField> = new Set()): Read {

@@ -89,7 +89,7 @@ export function parseBody(bytes: Uint8Array): unknown {
   }
 }
 
-/** The tokens of JSON that matter to where a name stands: strings, braces, brackets and commas. */
+/** The tokens of JSON by which a name can be recognised: strings, braces, brackets and commas. */
 const tokens = /"(?:[^"\\]|\\.)*"|[{}[\],]/g;
 
 /**
@@ -104,7 +104,7 @@ export function parseStrictJson(text: string): unknown {
 
 /** `text` must be JSON: then a string is a name when it is the first token after `{`, or after `,` in an object. */
 function hasNameTwice(text: string): boolean {
-  /** The names so far of every object around the place, undefined for an array. */
+  /** The names read so far of every open object, undefined for an array. */
   const open: (Set<string> | undefined)[] = [];
   let before = "";
   for (const [token] of text.matchAll(tokens)) {

@@ -20,7 +20,7 @@ export interface RequestReader {
 
 /**
  * Binds a request message to a path, a `body` and the query, which gets the fields that are left. Throws for unknown
- * fields and for fields of types that their place cannot express.
+ * fields and for fields whose type a path or query cannot express.
  */
 export function compileRequestReader(
   input: DescMessage,
@@ -81,7 +81,7 @@ function objectOf(json: unknown): JsonObject {
   return json;
 }
 
-/** Sets a request's fields from a query string, and tells which; throws a `BadRequestError`. */
+/** Sets a request's fields from a query string, and returns those that were given; throws a `BadRequestError`. */
 export type ReadQuery = (query: string, into: Message) => ReadonlySet<DescField>;
 
 /** Sets a request's fields from the raw segments of a path, and returns them decoded; throws a `BadRequestError`. */

@@ -65,7 +65,8 @@ function compile(calls: CallPipeline, method: DescMethod, rule: HttpRule): Route
   };
 }
 
-function explain<Result>(where: string, run: () => Result): Result {
+/** Runs something; what it throws is rethrown with a message that begins with `where`. */
+export function explain<Result>(where: string, run: () => Result): Result {
   try {
     return run();
   } catch (cause) {
@@ -81,7 +82,7 @@ export interface Match {
 
 /**
  * Finds routes by raw path: literals match exactly, so an encoded letter, another case, a trailing or a doubled slash
- * is another path. Parameters come back as they were sent: whoever reads them decodes them, once.
+ * is another path. Parameters are returned as they were sent, not decoded.
  */
 export class RouteTable {
   readonly #router = findMyWay({ maxParamLength: Number.MAX_SAFE_INTEGER });

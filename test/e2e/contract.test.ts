@@ -75,7 +75,7 @@ for (const { backend, databaseUrl } of [embedded, postgresql]) {
           expect(JSON.stringify(data.user)).to.equal(JSON.stringify(spam));
         });
 
-        it("refuses oneself, before it asks whether anyone exists", async () => {
+        it("refuses oneself, before users are looked up", async () => {
           expectGlobe(
             await call("POST", `${base}/${verb}/${me.id}`),
             400,
@@ -115,7 +115,7 @@ for (const { backend, databaseUrl } of [embedded, postgresql]) {
           );
         });
 
-        it("wants a UUID", async () => {
+        it("requires a UUID", async () => {
           for (const id of ["1", "null", `${spam.id}0`, spam.id.replaceAll("-", ""), `{${spam.id}}`]) {
             expectGlobe(
               await call("POST", `${base}/${verb}/${id}`),
@@ -137,7 +137,7 @@ for (const { backend, databaseUrl } of [embedded, postgresql]) {
           expect(answer.status).to.equal(400);
         });
 
-        it(`is undone by ${undo}, with null for data, once and again`, async () => {
+        it(`can be undone by ${undo}, with null for data, once and again`, async () => {
           await call("POST", `${base}/${verb}/${spam.id}`);
           for (let i = 0; i < 2; i++) {
             const data = expectGlobe(

@@ -5,7 +5,7 @@ import { documentation, group } from "../../../gen/nexgate/rest/v1/documentation
 import { statusOfCode } from "../../call/http-status.ts";
 import { enumNames, upperSnake } from "../codec.ts";
 import type { JsonObject } from "../message-json.ts";
-import type { Route } from "../routes.ts";
+import { explain, type Route } from "../routes.ts";
 import { documentedPath, operationOf } from "./operation.ts";
 import { Schemas } from "./schemas.ts";
 
@@ -45,8 +45,9 @@ export function describeRoutes(routes: readonly Route[], info: Info, reasons: De
     const path = documentedPath(route);
     paths[path] = {
       ...paths[path],
-      [route.rule.verb.toLowerCase()]: explain(method, () =>
-        operationOf(route, methods.get(method) ?? [], context),
+      [route.rule.verb.toLowerCase()]: explain(
+        `${method.parent.typeName}/${method.name} cannot be described`,
+        () => operationOf(route, methods.get(method) ?? [], context),
       ),
     };
   }
@@ -88,37 +89,26 @@ function isSibling(file: DescFile, other: DescFile): boolean {
   return file.proto.package === other.proto.package;
 }
 
-function explain<Result>(method: DescMethod, run: () => Result): Result {
-  try {
-    return run();
-  } catch (cause) {
-    throw new Error(
-      `${method.parent.typeName}/${method.name} cannot be described: ${(cause as Error).message}`,
-      { cause },
-    );
-  }
-}
-
 /** A definition that can have a comment. */
 type Described = Exclude<AnyDesc, DescFile>;
 
-/** Looks up the comments of definitions, in the words of the REST face. */
+/** Looks up the comments of definitions, with the names that REST uses. */
 export class Comments {
-  readonly #words = new Map<string, string>();
+  readonly #restNames = new Map<string, string>();
 
   /** `files`: where the names come from that the comments may speak of. */
   constructor(files: Iterable<DescFile>) {
     for (const code of Object.values(Code)) {
-      if (typeof code !== "string") this.#words.set(upperSnake(Code[code]), String(statusOfCode(code)));
+      if (typeof code !== "string") this.#restNames.set(upperSnake(Code[code]), String(statusOfCode(code)));
     }
     for (const file of files) for (const desc of file.enums) this.#addValues(desc);
   }
 
-  /** The comment of a definition, in Markdown: gRPC codes as HTTP statuses, enum values as REST's words. */
+  /** The comment of a definition, in Markdown: gRPC codes as HTTP statuses, enum values by their names in REST. */
   of(desc: Described): string | undefined {
     const name = "typeName" in desc ? desc.typeName : `${desc.parent?.typeName}.${desc.name}`;
-    return comments[name]?.replaceAll(/`([A-Z][A-Z0-9_]+)`/g, (quoted, word: string) => {
-      const inRest = this.#words.get(word);
+    return comments[name]?.replaceAll(/`([A-Z][A-Z0-9_]+)`/g, (quoted, name: string) => {
+      const inRest = this.#restNames.get(name);
       return inRest === undefined ? quoted : `\`${inRest}\``;
     });
   }
@@ -126,8 +116,8 @@ export class Comments {
   #addValues(desc: DescEnum): void {
     const { names } = enumNames(desc);
     for (const { name, number } of desc.values) {
-      const word = names.get(number);
-      if (word !== undefined) this.#words.set(name, word);
+      const restName = names.get(number);
+      if (restName !== undefined) this.#restNames.set(name, restName);
     }
   }
 }

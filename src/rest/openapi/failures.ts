@@ -3,8 +3,7 @@ import { toConnectError } from "../../call/errors.ts";
 import { requestIdHeader } from "../../call/request-headers.ts";
 import { validate } from "../../call/validate.ts";
 import { type ErrorKind, type ErrorReason, errors, PrivacyError } from "../../domain/errors.ts";
-import { retryable } from "../call.ts";
-import { errorReasonHeader, failureOf } from "../failure.ts";
+import { errorReasonHeader, failureOf, retryableStatuses } from "../failure.ts";
 import type { JsonObject } from "../message-json.ts";
 import { checkMediaType, parseBody } from "../request-body.ts";
 import type { Route } from "../routes.ts";
@@ -30,7 +29,7 @@ const methodKinds: ReadonlySet<ErrorKind> = new Set([
   "not_found",
   "precondition",
 ]);
-/** Kinds that no one meets over REST: for services alone, as another status, or when the client has gone. */
+/** Kinds that REST never answers: they are for services only, have another status, or the client has disconnected. */
 const absentKinds: ReadonlySet<ErrorKind> = new Set(["forbidden", "unsupported", "cancelled"]);
 
 /**
@@ -82,13 +81,13 @@ function exampleOf(
       requestIdHeader,
       errorReasonHeader,
       ...error.metadata.keys(),
-      ...(retryable.has(status) ? ["retry-after"] : []),
+      ...(retryableStatuses.has(status) ? ["retry-after"] : []),
     ],
     shared: ofAnyCall && text === format.failure(failure, undefined, time),
   };
 }
 
-/** Makes one of failures that are answered in the same words. */
+/** Merges failures with the same body into one. */
 function merge(examples: readonly FailureExample[]): FailureExample[] {
   const groups = Map.groupBy(examples, ({ body }) => JSON.stringify(body)).values();
   return [...groups].flatMap((same) => {

@@ -58,11 +58,11 @@ function parametersOf(
   required: ReadonlySet<DescField>,
   schemas: Schemas,
 ): JsonObject[] {
-  const parameter = (field: DescField, name: string, place: { in: string; required: boolean }) => {
+  const parameter = (field: DescField, name: string, location: { in: string; required: boolean }) => {
     const { description, ...schema } = schemas.ofRequest(field);
     return {
       name,
-      ...place,
+      ...location,
       ...(description !== undefined && { description }),
       schema,
       ...(Object.hasOwn(example, field.jsonName) && { example: example[field.jsonName] }),
@@ -142,7 +142,7 @@ export function exampleReply(route: Route, time: string): unknown {
   return JSON.parse(`${format.beforeData(reply.successMessage, time)}${writeData(message)}}`);
 }
 
-/** The examples of the message that a field holds. Throws when their JSON does not fit it. */
+/** The examples of the message of a field. Throws when their JSON does not fit it. */
 function examplesOf({ message: desc }: DescField): Message[] {
   if (desc === undefined || !hasOption(desc, example)) return [];
   return getOption(desc, example).map((json) => {

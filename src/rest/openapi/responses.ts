@@ -108,7 +108,7 @@ function failure(
   };
 }
 
-/** What the definition of errors says of a reason, without the code that other wires have for it. */
+/** What the definition of errors says of a reason, without its gRPC code. */
 function reasonText(reason: string, { comments }: Schemas, reasons: DescEnum): string {
   const value = reasons.values.find(({ name }) => name === `${upperSnake(reasons.name)}_${reason}`);
   const text = value && comments.of(value)?.replace(/ `\d{3}`.*$/s, "");
@@ -130,7 +130,7 @@ export interface EnvelopeSchemas {
   /** A success with its message, and the schema of its data when the method has any. */
   success(message: string, data: JsonSchema | undefined): JsonSchema;
   readonly failure: JsonSchema;
-  /** The member of a failure that tells what went wrong. */
+  /** The member of a failure with the message for people. */
   readonly detail: string;
 }
 

@@ -23,7 +23,7 @@ export class Schemas {
     return Object.fromEntries(sorted.map(([name, { schema }]) => [name, schema]));
   }
 
-  /** Refers to a schema by its name. Throws when something else has that name: there are no packages to tell them apart. */
+  /** Refers to a schema by its name. Throws when another schema has that name: names are without their packages. */
   refer(name: string, source: unknown, make: () => JsonSchema): JsonSchema {
     const known = this.#named.get(name);
     if (known === undefined) this.#named.set(name, { source, schema: make() });
@@ -87,9 +87,9 @@ export class Schemas {
     return this.refer(desc.name, desc, () => {
       const { names } = enumNames(desc);
       const lines = desc.values.flatMap((value) => {
-        const word = names.get(value.number);
+        const name = names.get(value.number);
         const comment = this.comments.of(value);
-        return word === undefined || comment === undefined ? [] : [`- \`${word}\`: ${comment}`];
+        return name === undefined || comment === undefined ? [] : [`- \`${name}\`: ${comment}`];
       });
       const description = [this.comments.of(desc), lines.join("\n")].filter(Boolean).join("\n\n");
       return { ...describe(description), type: "string", enum: [...names.values()] };
@@ -106,7 +106,7 @@ function jsonName(field: DescField): string {
   return field.jsonName;
 }
 
-/** The validation rules of a field that JSON Schema has words for, apart for the field and for each item of a list. */
+/** The validation rules of a field as keywords of JSON Schema, for the field itself and for each item of a list. */
 export interface FieldKeywords {
   readonly field: JsonSchema;
   readonly item: JsonSchema;

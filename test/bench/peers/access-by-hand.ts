@@ -84,7 +84,7 @@ export async function readFacts(
   return rows[0];
 }
 
-/** Decides on the facts. A cause of 0 is left out, as on the wire. */
+/** Decides on the facts. A cause of 0 is left out, as gRPC does. */
 export function decide(viewer: string, owner: string, interaction: number, facts: Facts) {
   const { block, mute, setting } = ruleOf(interaction);
   if (!facts.known) return { effect: deny, cause: 7 };

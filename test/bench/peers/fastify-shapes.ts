@@ -3,7 +3,7 @@ import type { QueryResultRow } from "pg";
 /** The path under which the lists and blocks are. */
 export const base = "/api/v1/e-social/privacy-control";
 
-/** A page of blocks with their users, who may hide their pictures. */
+/** A page of blocks with their users, without pictures that a user hides. */
 export const pageSql = `
   select b.id as record_id, (extract(epoch from b.created_at) * 1000000)::bigint as micros, u.id, u.user_name,
     u.first_name, u.last_name, u.is_verified,

@@ -1,6 +1,6 @@
 import type pg from "pg";
 
-/** The owners of a list who neither block the viewer nor are blocked or muted, by the statement that comes to mind first. */
+/** The owners of a list who neither block the viewer nor are blocked or muted, by the most obvious statement. */
 const text = `
   select id from users
   where id = any ($2::uuid[])

@@ -8,7 +8,7 @@ import {
 import { emptyPath } from "../empty-service.ts";
 import { serveGrpcJs } from "./grpc-js-server.ts";
 
-// The floor of grpc-js: handlers that look at nothing and always send the same few bytes.
+// The least that grpc-js costs: handlers that read nothing and always send the same few bytes.
 const identity = (bytes: Buffer) => bytes;
 const method = (path: string) => ({
   path,

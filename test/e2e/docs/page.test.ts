@@ -116,7 +116,7 @@ describe("the API page in a browser", function () {
       expect(new URL(address, page.url()).origin, address).to.equal(service.publicUrl);
   });
 
-  it("sends the body of a PATCH as it stands in the example", async () => {
+  it("sends the body of a PATCH as in the example", async () => {
     await open();
     await authorize(await service.userToken(alice.id));
     const operation = await expand("updatePrivacySetting");

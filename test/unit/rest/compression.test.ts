@@ -92,7 +92,7 @@ describe("compressed answers", () => {
     ["a page", `${blocked}?page_size=1000`, 1],
     ["a complete list", blocked, 3],
   ] as const) {
-    it(`are ${what} of many rows, where the client takes it`, async () => {
+    it(`are ${what} of many rows, where the client accepts gzip`, async () => {
       const answer = await get(listGateway(pages, 1_000), path, "br, gzip");
       expect(answer.headers.get("content-encoding")).to.equal("gzip");
       expect(answer.headers.get("vary")).to.equal("accept-encoding");
@@ -101,7 +101,7 @@ describe("compressed answers", () => {
       expect(data).to.have.length(pages * 1_000);
     });
 
-    it(`are not ${what} where the client does not`, async () => {
+    it(`are not ${what} where it does not`, async () => {
       const answer = await get(listGateway(pages, 1_000), path, "identity");
       expect(answer.headers.get("content-encoding")).to.equal(null);
       expect(answer.headers.get("vary")).to.equal("accept-encoding");
@@ -109,7 +109,7 @@ describe("compressed answers", () => {
     });
   }
 
-  it("are no small ones", async () => {
+  it("are not used for small bodies", async () => {
     for (const path of [`${blocked}?page_size=3`, "/users/me/privacy", "/nowhere"]) {
       const answer = await get(listGateway(1, 3), path, "gzip");
       expect(answer.headers.get("content-encoding")).to.equal(null);
@@ -135,7 +135,7 @@ describe("compressed answers", () => {
     expect(JSON.parse(gunzipSync(Buffer.concat(chunks)).toString()).data).to.have.length(3_000);
   });
 
-  it("bring each page before the next is there", async () => {
+  it("contain each page before the next one is read", async () => {
     const first = Promise.withResolvers<void>();
     const list = listGateway(2, 10, (page) => (page === 0 ? undefined : first.promise));
     const session = await servers.http2(list.gateway);
@@ -153,7 +153,7 @@ describe("compressed answers", () => {
 
   it("are broken off when a later page fails, and never closed", async () => {
     const list = listGateway(3, 1_000, (page) => {
-      if (page === 2) throw new Error("the database is gone");
+      if (page === 2) throw new Error("the database is unavailable");
     });
     const answer = await raw(await servers.http1(list.gateway), httpRequest("gzip"));
     expect(answer.ended).to.equal("reset");
@@ -165,7 +165,7 @@ describe("compressed answers", () => {
     expect(list.logged.map(({ code }) => code)).to.eql(["internal", "internal"]);
   });
 
-  it("are made no faster than their client takes them", async () => {
+  it("are produced no faster than the client reads them", async () => {
     const pageCount = 200;
     const list = listGateway(pageCount, 1_000);
     const socket: Socket = connect(await servers.http1(list.gateway), "127.0.0.1");

@@ -272,13 +272,13 @@ describe("the REST gateway", () => {
       ["nothing", "", "Invalid setting or value"],
       ["white space", " \n", "Invalid setting or value"],
       ["a missing field", '{"setting":"last_seen"}', "Invalid setting or value"],
-      ["an unknown word", '{"setting":"nope","value":"all"}', "Invalid setting or value"],
+      ["an unknown name", '{"setting":"nope","value":"all"}', "Invalid setting or value"],
       ["another case", '{"setting":"Last_Seen","value":"all"}', "Invalid setting or value"],
       ["the full name", '{"setting":"PRIVACY_SETTING_LAST_SEEN","value":"all"}', "Invalid setting or value"],
-      ["a number as word", '{"setting":1,"value":"all"}', "Invalid setting or value"],
+      ["a number as name", '{"setting":1,"value":"all"}', "Invalid setting or value"],
       ["unspecified", '{"setting":"unspecified","value":"all"}', "Invalid setting or value"],
-      ["null as word", '{"setting":null,"value":"all"}', "Invalid setting or value"],
-      ["an array as word", '{"setting":["last_seen"],"value":"all"}', "Invalid setting or value"],
+      ["null as name", '{"setting":null,"value":"all"}', "Invalid setting or value"],
+      ["an array as name", '{"setting":["last_seen"],"value":"all"}', "Invalid setting or value"],
     ];
     for (const [what, body, error] of badBodies)
       it(`400: a settings body that is ${what}`, async () => {
@@ -404,7 +404,7 @@ describe("the REST gateway", () => {
   });
 
   describe("authenticates first", () => {
-    it("and at nothing else of a request", async () => {
+    it("and answers 401 whatever else is wrong with a request", async () => {
       const answer = await call("POST", `${control}/block/%ff?nope=1`, {
         headers: { "content-type": "text/plain" },
         body: "{",

@@ -18,7 +18,7 @@ describe("a client that disconnects", () => {
   const servers = new Servers();
   afterEach(() => servers.close());
 
-  /** A gateway whose handler tells when it runs and when its call is aborted, and answers only then. */
+  /** A gateway whose handler reports when it runs and when its call is aborted, and answers only then. */
   function waitingGateway() {
     const called = Promise.withResolvers<void>();
     const aborted = Promise.withResolvers<unknown>();
@@ -64,7 +64,7 @@ describe("a client that disconnects", () => {
   });
 
   for (const version of ["HTTP/1.1", "HTTP/2"])
-    it(`ends the wait for its body over ${version}, however complete it looks`, async () => {
+    it(`ends the wait for its body over ${version}, even when the part received is complete JSON`, async () => {
       const body = '{"setting":"last_seen","value":"all"}';
       const admitted = Promise.withResolvers<void>();
       const handled: unknown[] = [];

@@ -116,7 +116,7 @@ describe("complete lists over REST", () => {
 
   it("are broken off when a later page fails, and never closed", async () => {
     const list = listGateway((token) => {
-      if (token !== "") throw new Error("the database is gone");
+      if (token !== "") throw new Error("the database is unavailable");
       return { blocks: rows("a"), nextPageToken: "p1" };
     });
     const answer = await raw(await servers.http1(list.gateway), httpRequest);
@@ -130,7 +130,7 @@ describe("complete lists over REST", () => {
     expect(text).to.not.include("]");
     expect(code).to.equal(http2.constants.NGHTTP2_INTERNAL_ERROR);
     expect(list.logged.map((line) => line.code)).to.deep.equal(["internal", "internal"]);
-    expect(JSON.stringify(list.logged)).to.include("the database is gone");
+    expect(JSON.stringify(list.logged)).to.include("the database is unavailable");
   });
 
   it("give every page its own deadline", async () => {

@@ -2,7 +2,7 @@ import { expect } from "chai";
 import fc from "fast-check";
 import { parseStrictJson } from "../../../src/rest/request-body.ts";
 
-describe("the text of a JSON body", () => {
+describe("strict JSON", () => {
   for (const text of [
     '{"a":1,"a":1}',
     '{"a":1,"\\u0061":2}',
@@ -13,7 +13,7 @@ describe("the text of a JSON body", () => {
     '{"":1,"":2}',
     '{"\\"":1,"\\"":2}',
   ]) {
-    it(`has no name twice: ${text}`, () => {
+    it(`refuses a duplicate name: ${text}`, () => {
       expect(() => parseStrictJson(text)).to.throw(SyntaxError, "twice");
     });
   }
@@ -25,12 +25,12 @@ describe("the text of a JSON body", () => {
     '{"a":"\\"a\\":1,\\"a\\":","b":"{"}',
     '{"a":",","b":"\\\\"}',
   ]) {
-    it(`may have a text twice that is no name: ${text}`, () => {
+    it(`accepts a repeated text that is no name: ${text}`, () => {
       expect(parseStrictJson(text)).to.eql(JSON.parse(text));
     });
   }
 
-  it("is read as JSON.parse reads it when no name is there twice", () => {
+  it("is parsed as by JSON.parse without duplicate names", () => {
     fc.assert(
       fc.property(fc.json(), fc.nat(3), (text, indent) => {
         const value = JSON.parse(text);

@@ -117,7 +117,7 @@ describe("the description of the REST API", () => {
           );
   });
 
-  it("explains every reason, and speaks of statuses and words instead of codes and enum values", () => {
+  it("explains every reason, with statuses and REST names instead of gRPC codes and enum values", () => {
     const texts = under(document, "description").map(([, text]) => text);
     expect(texts).to.include("`USER_ALREADY_BLOCKED`: The acting user blocks the user already.");
     for (const text of texts) {
@@ -126,7 +126,7 @@ describe("the description of the REST API", () => {
     }
   });
 
-  it("says what a request needs", () => {
+  it("describes what a request needs", () => {
     const { requestBody, parameters } = document.paths["/users/me/privacy"].patch;
     expect(parameters).to.eql([]);
     expect(requestBody.required).to.equal(true);
@@ -165,7 +165,7 @@ describe("the description of the REST API", () => {
         }).service,
       );
 
-    it("not for a method of which nothing is said", () => {
+    it("not for a method without documentation", () => {
       const operation = attempt(undefined)().document.paths["/do/{id}"].get;
       expect(operation).to.deep.include({ operationId: "do", summary: "Do" });
       expect(operation).to.not.have.any.keys("tags", "description");

@@ -65,7 +65,7 @@ describe("the schemas of fields", () => {
     messageReader(every)({ [field.jsonName]: value }, "", create(every));
   }
 
-  it("fit what is written, for a message with nothing and one with everything", () => {
+  it("fit what is written, for an empty message and for a full one", () => {
     const fits = validator((schemas) =>
       schemas.ofReply(
         define({
