@@ -4,9 +4,14 @@ import type pg from "pg";
 import { DatabaseBreaker } from "./breaker.ts";
 import { boundedCancel } from "./cancel-request.ts";
 import type { PoolLimits } from "./connection.ts";
-import { ConnectionTarget, disconnect, makePool, TargetClient } from "./connection-target.ts";
+import {
+  ConnectionTarget,
+  disconnect,
+  makePool,
+  parseDatabaseUrl,
+  TargetClient,
+} from "./connection-target.ts";
 import type { Backend } from "./database.ts";
-import { parseDatabaseUrl } from "./database-url.ts";
 import { SqlExecutor, type StatementTracer } from "./executor.ts";
 import { HealthProbe } from "./health-probe.ts";
 import { migrate, ormOptions } from "./migrations/migrate.ts";

@@ -1,7 +1,6 @@
 import { expect } from "chai";
 import { CompiledQuery, sql } from "kysely";
-import { ConnectionTarget } from "../../src/store/connection-target.ts";
-import { parseDatabaseUrl } from "../../src/store/database-url.ts";
+import { ConnectionTarget, parseDatabaseUrl } from "../../src/store/connection-target.ts";
 import { SqlExecutor } from "../../src/store/executor.ts";
 import { type PgConnection, PgPool, StatementNames } from "../../src/store/pg-pool.ts";
 import { until } from "../support/until.ts";

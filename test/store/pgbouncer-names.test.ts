@@ -1,8 +1,7 @@
 import { expect } from "chai";
 import { CompiledQuery } from "kysely";
 import pg from "pg";
-import { ConnectionTarget } from "../../src/store/connection-target.ts";
-import { parseDatabaseUrl } from "../../src/store/database-url.ts";
+import { ConnectionTarget, parseDatabaseUrl } from "../../src/store/connection-target.ts";
 import { type PgConnection, PgPool, StatementNames } from "../../src/store/pg-pool.ts";
 import { postgresUrl } from "../support/cluster.ts";
 import { type PgBouncer, startPgBouncer } from "../support/pgbouncer.ts";

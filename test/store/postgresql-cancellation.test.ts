@@ -1,8 +1,7 @@
 import { expect } from "chai";
 import { sql } from "kysely";
 import { boundedCancel, sendCancelRequest } from "../../src/store/cancel-request.ts";
-import { ConnectionTarget } from "../../src/store/connection-target.ts";
-import { parseDatabaseUrl } from "../../src/store/database-url.ts";
+import { ConnectionTarget, parseDatabaseUrl } from "../../src/store/connection-target.ts";
 import { SqlExecutor } from "../../src/store/executor.ts";
 import { PgPool } from "../../src/store/pg-pool.ts";
 import { type FreezingProxy, startFreezingProxy } from "../support/freezing-proxy.ts";

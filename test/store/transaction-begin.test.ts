@@ -1,8 +1,7 @@
 import { expect } from "chai";
 import { sql } from "kysely";
 import type { Connection, ConnectionPool } from "../../src/store/connection.ts";
-import { ConnectionTarget } from "../../src/store/connection-target.ts";
-import { parseDatabaseUrl } from "../../src/store/database-url.ts";
+import { ConnectionTarget, parseDatabaseUrl } from "../../src/store/connection-target.ts";
 import { SqlExecutor } from "../../src/store/executor.ts";
 import { type PgConnection, PgPool } from "../../src/store/pg-pool.ts";
 import { type FreezingProxy, startFreezingProxy } from "../support/freezing-proxy.ts";

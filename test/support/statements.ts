@@ -1,8 +1,7 @@
 import type { CompiledQuery } from "kysely";
 import type { Connection } from "../../src/store/connection.ts";
-import { ConnectionTarget } from "../../src/store/connection-target.ts";
+import { ConnectionTarget, parseDatabaseUrl } from "../../src/store/connection-target.ts";
 import { type Database, databaseOn } from "../../src/store/database.ts";
-import { parseDatabaseUrl } from "../../src/store/database-url.ts";
 import { SqlExecutor } from "../../src/store/executor.ts";
 import { type PgConnection, PgPool } from "../../src/store/pg-pool.ts";
 

@@ -1,6 +1,6 @@
 import { expect } from "chai";
 import pg from "pg";
-import { parseDatabaseUrl } from "../../../src/store/database-url.ts";
+import { parseDatabaseUrl } from "../../../src/store/connection-target.ts";
 import { problemOf } from "../../../src/store/server-state.ts";
 
 describe("a database URL", () => {
