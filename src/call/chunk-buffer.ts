@@ -1,16 +1,16 @@
-/** So many are put together into one. */
+/** How many chunks are merged into one. */
 const mergedCount = 128;
 
 /**
- * The chunks of a body that is being read. HTTP lets a client cut it into pieces of one byte each, and for every piece
- * Node makes a buffer of more than a hundred: kept as they come, 100 bodies of 64 KiB took 800 MB.
+ * The chunks of a body that is being read. A client can cut it into chunks of one byte each, and Node makes a buffer of
+ * more than a hundred bytes for each: without merging, small bodies could take a hundred times their size.
  */
 export class ChunkBuffer {
   readonly #merged: Buffer[] = [];
   #recent: Buffer[] = [];
   #bytes = 0;
 
-  /** How many bytes there are. */
+  /** The number of bytes. */
   get bytes(): number {
     return this.#bytes;
   }
@@ -23,7 +23,7 @@ export class ChunkBuffer {
     this.#recent = [];
   }
 
-  /** All of them in their order, some put together. */
+  /** All chunks in their order, some merged. */
   all(): readonly Buffer[] {
     return this.#merged.length === 0 ? this.#recent : [...this.#merged, ...this.#recent];
   }

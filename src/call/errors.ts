@@ -72,7 +72,7 @@ const sendersFault = /^(?:parse binary: |received compressed envelope)/;
 export function toConnectError(failure: unknown): ConnectError {
   if (failure instanceof ConnectError) return withReason(failure);
   if (failure instanceof PrivacyError) return fromPrivacyError(failure);
-  // The reason of a signal that was aborted without one: the caller has gone.
+  // The reason of a signal that was aborted without one: the client has disconnected.
   if (failure instanceof DOMException && failure.name === "AbortError")
     return fromPrivacyError(new PrivacyError("CANCELLED", { cause: failure }));
   return fromPrivacyError(new PrivacyError("INTERNAL", { cause: failure }));
@@ -97,7 +97,7 @@ function fromPrivacyError(error: PrivacyError): ConnectError {
     mapped.metadata.set("www-authenticate", challenge);
   }
   if (error.retryAfter !== undefined) {
-    // The header serves those who know HTTP, the detail those who know google.rpc (AIP-193).
+    // The header is for HTTP clients, the detail for clients of google.rpc (AIP-193).
     mapped.metadata.set("retry-after", String(error.retryAfter));
     const retryDelay = { seconds: BigInt(error.retryAfter) };
     mapped.details.push({ desc: RetryInfoSchema, value: { retryDelay } });

@@ -7,7 +7,7 @@ import { requestHeaderOf } from "./context.ts";
 import { codeName, reasonOf, toConnectError } from "./errors.ts";
 import { requestIdHeader, requestIdOf } from "./request-headers.ts";
 
-/** Counts calls. It learns what was called and how it ended, never who called or about whom. */
+/** Counts calls. It gets the method and the outcome, never the caller or the users concerned. */
 export interface CallCounter {
   /** A call begins; it ends exactly once. */
   began(): void;

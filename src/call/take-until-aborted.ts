@@ -1,6 +1,6 @@
 /**
- * The messages of a stream until `signal` aborts. Then `stopped` is called, which may throw what ends the call, and
- * the stream counts as ended although its sender may go on.
+ * The messages of a stream until `signal` aborts. Then `stopped` is called, which may throw the failure of the call, and
+ * the stream ends although its sender may go on.
  */
 export async function* takeUntilAborted<Message>(
   messages: AsyncIterable<Message>,
@@ -13,7 +13,7 @@ export async function* takeUntilAborted<Message>(
   signal.addEventListener("abort", onAbort);
   try {
     for (;;) {
-      // A promise for each message: what races against one for the whole stream would be kept until its end.
+      // A promise for each message: reactions to a single one for the whole stream would be kept until its end.
       const next = Promise.withResolvers<IteratorResult<Message> | undefined>();
       stop = () => next.resolve(undefined);
       if (signal.aborted) stop();
@@ -26,7 +26,7 @@ export async function* takeUntilAborted<Message>(
   } finally {
     signal.removeEventListener("abort", onAbort);
     const returned = source.return?.().catch(() => {});
-    // After the signal it would wait for the message that may never come.
+    // After the abort it would wait for the message that may never come.
     if (!signal.aborted) await returned;
   }
 }

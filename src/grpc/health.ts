@@ -6,10 +6,10 @@ import {
 } from "../../gen/grpc/health/v1/health_pb.ts";
 import { type Service, service } from "../call/service.ts";
 
-/** Whether this process serves, as `grpc.health.v1` tells it: as a whole (the name "") and for each service. */
+/** Whether this process serves, as `grpc.health.v1` reports it: as a whole (the name "") and for each service. */
 export class HealthState {
   readonly #names: ReadonlySet<string>;
-  readonly #sleepers = new Set<() => void>();
+  readonly #watchers = new Set<() => void>();
   #serving = true;
   #stopped = false;
   #ended = false;
@@ -19,19 +19,19 @@ export class HealthState {
     this.#names = new Set(["", ...serviceNames]);
   }
 
-  /** Whether every `Watch` is to end with what it has been told. */
+  /** Whether every `Watch` is to end after the status that it last sent. */
   get ended(): boolean {
     return this.#ended;
   }
 
-  /** Tells every watcher whether the services serve now. */
+  /** Sets whether the services serve now, and informs every watcher. */
   setServing(serving: boolean): void {
     if (this.#stopped) return;
     this.#serving = serving;
     this.#wake();
   }
 
-  /** Ends serving for good: every `Watch` is told `NOT_SERVING`, and stays open. */
+  /** Ends serving for good: every `Watch` gets `NOT_SERVING`, and stays open. */
   stop(): void {
     this.setServing(false);
     this.#stopped = true;
@@ -59,18 +59,18 @@ export class HealthState {
   change(signal: AbortSignal): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>();
     const wake = () => {
-      this.#sleepers.delete(wake);
+      this.#watchers.delete(wake);
       signal.removeEventListener("abort", wake);
       resolve();
     };
-    this.#sleepers.add(wake);
+    this.#watchers.add(wake);
     signal.addEventListener("abort", wake);
     if (signal.aborted) wake();
     return promise;
   }
 
   #wake(): void {
-    for (const wake of this.#sleepers) wake();
+    for (const wake of this.#watchers) wake();
   }
 }
 
@@ -94,9 +94,9 @@ export function healthService(state: HealthState): Service {
       async *watch({ service: name }, { signal }) {
         const statusNow = () => state.statusOf(name) ?? Status.SERVICE_UNKNOWN;
         for (;;) {
-          const told = statusNow();
-          yield { status: told };
-          while (statusNow() === told) {
+          const status = statusNow();
+          yield { status };
+          while (statusNow() === status) {
             if (state.ended || signal.aborted) return;
             await state.change(signal);
           }

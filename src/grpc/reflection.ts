@@ -17,7 +17,7 @@ import { takeUntilAborted } from "../call/take-until-aborted.ts";
 type Request = ServerReflectionRequest | ServerReflectionRequestAlpha;
 
 /**
- * Server reflection, v1 and v1alpha, of the services in some files; the files that they import are known too. Needs
+ * Server reflection, v1 and v1alpha, of the services in some files; and of the files that they import. Needs
  * no token. A client gets a file together with all of its imports. When `stopping` aborts every stream ends.
  */
 export function reflectionServices(files: readonly DescFile[], stopping: AbortSignal): Service[] {

@@ -84,7 +84,7 @@ function failWithSignal(call: ObservedCall): void {
   const { signal } = call.context;
   const onAbort = () => {
     const { reason } = signal;
-    // Connect aborts the signal of a call that went well, too: without a reason, as it does when the client is gone.
+    // Connect aborts the signal of a call that went well, too: without a reason, as it does when the client disconnects.
     if (isAbortError(reason)) return;
     const { code, rawMessage, details, metadata } = call.fail(readFailure(reason));
     // Connect writes the very error that it raised.

@@ -67,7 +67,7 @@ export class RemoteJwks implements PublishedKeys, Disposable {
   #triedAt = Number.NEGATIVE_INFINITY;
   #endedAt = Number.NEGATIVE_INFINITY;
   #lastFailed = false;
-  /** The fetch in flight, which all share who wait for one. */
+  /** The fetch in flight, shared by all that wait for one. */
   #fetching: Promise<void> | undefined;
   #wasAvailable: boolean | undefined;
 

@@ -1,13 +1,13 @@
 import { type BlockList, isIP, isIPv4, isIPv6 } from "node:net";
 import { createContextKey, type HandlerContext } from "@connectrpc/connect";
 
-/** Tells the address at the other end of a call's connection, for as long as that is open. Set by every wire. */
+/** Returns the peer address of a call's connection while that is open. Set by every transport. */
 export const peerKey = createContextKey<() => string | undefined>(() => undefined, { description: "peer" });
 
 /**
- * Makes what names the client of a call by its address: IPv6 by the first 64 bits, which one subscriber has to itself
- * (RFC 6177). `X-Forwarded-For` is believed from trusted proxies only, and of it the last address that is not such a
- * proxy itself: whatever stands before that anyone can have written. Empty when the connection is gone.
+ * Makes a function that names the client of a call by its address: IPv6 by the first 64 bits, which belong to one
+ * subscriber (RFC 6177). `X-Forwarded-For` is used from trusted proxies only, and of it the last address that is not
+ * such a proxy itself: anyone can have written what precedes that. Empty when the connection is closed.
  *
  * `onUntrusted` is called once, when the header first comes from a peer that is not trusted.
  */

@@ -2,13 +2,13 @@
 export interface Rate {
   /** What is counted, as the `RateLimit` header names it. */
   readonly name: string;
-  /** How many a minute for as long as one likes. */
+  /** The sustained rate. */
   readonly perMinute: number;
-  /** How many at once after a rest. */
+  /** How many at once after a pause. */
   readonly burst: number;
 }
 
-/** What came of asking for one more. Times are in seconds, rounded up. */
+/** The outcome of `take`. Times are in seconds, rounded up. */
 export interface Taken {
   readonly allowed: boolean;
   /** How many are left. */
@@ -20,15 +20,15 @@ export interface Taken {
 }
 
 interface Options {
-  /** The most callers that are remembered; of more, those who took longest ago start anew. */
+  /** The most callers that are kept. Beyond it, the caller whose last `take` is the oldest starts anew. */
   readonly maxCallers?: number;
-  /** Milliseconds that never go back. */
+  /** A monotonic clock, in milliseconds. */
   readonly now?: () => number;
 }
 
 /**
- * Limits how often each of many callers does something: the leaky bucket as a meter (GCRA, ITU-T I.371). All that is
- * kept of a caller is the time at which its debt will be gone. What is refused costs the caller nothing.
+ * Limits how often each of many callers does something, by the generic cell rate algorithm (GCRA, ITU-T I.371), a leaky
+ * bucket. All that is kept of a caller is its theoretical arrival time (TAT). What is rejected does not count.
  */
 export class RateLimiter {
   readonly rate: Rate;
@@ -36,8 +36,8 @@ export class RateLimiter {
   readonly #burstMs: number;
   readonly #maxCallers: number;
   readonly #now: () => number;
-  /** When each caller's debt is gone; who took last is last. */
-  readonly #clearAt = new Map<string, number>();
+  /** The TAT of each caller; the caller whose last `take` is the oldest comes first. */
+  readonly #tat = new Map<string, number>();
 
   constructor(rate: Rate, { maxCallers = 100_000, now = () => performance.now() }: Options = {}) {
     this.rate = rate;
@@ -47,28 +47,28 @@ export class RateLimiter {
     this.#now = now;
   }
 
-  /** Takes one for a caller, if it may have it. */
+  /** Counts one for a caller, if that keeps within the limit. */
   take(key: string): Taken {
     const now = this.#now();
-    const clearAt = Math.max(this.#clearAt.get(key) ?? now, now);
-    const debt = clearAt - now + this.#msEach;
-    // A thousandth of one: the sums are not exact.
-    const allowed = debt <= this.#burstMs + this.#msEach / 1_000;
-    if (allowed) this.#remember(key, now + debt);
-    const owed = allowed ? debt : clearAt - now;
+    const tat = Math.max(this.#tat.get(key) ?? now, now);
+    const level = tat - now + this.#msEach;
+    // A thousandth of one more, since the sums are not exact.
+    const allowed = level <= this.#burstMs + this.#msEach / 1_000;
+    if (allowed) this.#store(key, now + level);
+    const used = allowed ? level : tat - now;
     return {
       allowed,
-      remaining: Math.max(0, Math.floor((this.#burstMs - owed) / this.#msEach + 0.001)),
-      fullAfter: Math.ceil(owed / 1_000),
-      nextAfter: Math.max(1, Math.ceil((owed + this.#msEach - this.#burstMs) / 1_000)),
+      remaining: Math.max(0, Math.floor((this.#burstMs - used) / this.#msEach + 0.001)),
+      fullAfter: Math.ceil(used / 1_000),
+      nextAfter: Math.max(1, Math.ceil((used + this.#msEach - this.#burstMs) / 1_000)),
     };
   }
 
-  #remember(key: string, clearAt: number): void {
-    this.#clearAt.delete(key);
-    this.#clearAt.set(key, clearAt);
-    if (this.#clearAt.size <= this.#maxCallers) return;
-    const [oldest = ""] = this.#clearAt.keys();
-    this.#clearAt.delete(oldest);
+  #store(key: string, tat: number): void {
+    this.#tat.delete(key);
+    this.#tat.set(key, tat);
+    if (this.#tat.size <= this.#maxCallers) return;
+    const [oldest = ""] = this.#tat.keys();
+    this.#tat.delete(oldest);
   }
 }

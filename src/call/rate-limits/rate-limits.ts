@@ -39,7 +39,7 @@ interface RateLimitOptions extends CallerLimits {
 const delayKey = createContextKey(0, { description: "delay of the rejection" });
 
 /**
- * The rate limits of callers, a step of the call pipeline. What a caller is told of them follows from the caller's own
+ * The rate limits of callers, a step of the call pipeline. What a caller learns of them follows from the caller's own
  * calls alone, those that fail included. Every token is verified: a good one is never rejected because of bad ones of
  * its address. Nor is an expired one: its client needs the 401 to fetch another token.
  */
