@@ -7,7 +7,7 @@ import type { RelationshipFacts } from "../domain/access.ts";
 import type { Metrics } from "../metrics/metrics.ts";
 import { accessHandlers } from "../service/access.ts";
 import { blockHandlers } from "../service/blocks.ts";
-import { CheckBatcher } from "../service/check-batcher.ts";
+import { CheckBatcher, checkBatchLimits } from "../service/check-batcher.ts";
 import { exceptionHandlers } from "../service/exceptions.ts";
 import { followHandlers } from "../service/follows.ts";
 import { importHandlers } from "../service/imports.ts";
@@ -19,9 +19,6 @@ import type { FactsQuery } from "../store/access.ts";
 import type { Database } from "../store/database.ts";
 import type { ImportName } from "../store/imports.ts";
 import type { Tracing } from "../tracing/tracing.ts";
-
-/** Four batches at once are as many as the pool for checks has connections. `maxPending` is some 20 MB of queries. */
-const checkBatches = { batchSize: 1_000, largeCallQuota: 250, concurrency: 4, maxPending: 100_000 };
 
 /** The names of the services in `grpc.health.v1`. */
 export const serviceNames = [PrivacyControlService, GraphService, AccessService].map(
@@ -48,7 +45,7 @@ export function createServices({ database, signingKey, log, metrics, tracing, st
   const tokens = new PageTokens(signingKey);
   const facts = new CheckBatcher<FactsQuery, RelationshipFacts>(
     (queries, signal) => database.relationshipFacts.read(queries, signal),
-    checkBatches,
+    checkBatchLimits,
     { onSend: metrics.sentChecks, tracer: tracing?.statements },
   );
   metrics.showChecks(facts);

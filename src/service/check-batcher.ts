@@ -16,6 +16,14 @@ export interface BatchLimits {
   readonly maxPending: number;
 }
 
+/** As many batches at once as the pool for checks has connections. `maxPending` is some 20 MB of queries. */
+export const checkBatchLimits: BatchLimits = {
+  batchSize: 1_000,
+  largeCallQuota: 250,
+  concurrency: 4,
+  maxPending: 100_000,
+};
+
 /** Observes batches. */
 export interface BatchHooks<Trace = unknown> {
   /** Called with the number of queries of each batch. */

@@ -44,8 +44,8 @@ async function answers(read: ReadBatch<FactsQuery, RelationshipFacts>): Promise<
   return outcomes.map((outcome) => (outcome.status === "fulfilled" ? outcome.value : outcome.reason));
 }
 
-describe("decisions, when the database", () => {
-  it("knows nothing against it: ALLOW", async () => {
+describe("the access handlers, when the database", () => {
+  it("reports nothing against it, answer ALLOW", async () => {
     const allow = { effect: 1, cause: 0 };
     expect(await answers(async (queries) => queries.map(() => innocent))).to.eql([
       allow,
@@ -72,7 +72,7 @@ describe("decisions, when the database", () => {
     });
   }
 
-  it("is asked for no more than an interaction needs", async () => {
+  it("is read for an interaction, request only the facts that it needs", async () => {
     const asked: FactsQuery[] = [];
     const handlers = accessHandlers(
       new CheckBatcher(async (queries) => {

@@ -1,7 +1,7 @@
 import { getEventListeners } from "node:events";
 import { expect } from "chai";
 import fc from "fast-check";
-import { type BatchLimits, CheckBatcher } from "../../../src/service/check-batcher.ts";
+import { type BatchLimits, CheckBatcher, checkBatchLimits } from "../../../src/service/check-batcher.ts";
 
 /** A batch that was sent, for the test to answer. */
 interface Sent {
@@ -68,17 +68,17 @@ const queriesOf = (sent: readonly Sent[]) => sent.map(({ queries }) => queries.j
 describe("the check batcher", () => {
   it("refuses a call when too many queries are pending, not counting those sent or cancelled", async () => {
     const { sent, batcher, load } = start({ batchSize: 2, largeCallQuota: 2, concurrency: 1, maxPending: 4 });
-    const leaving = new AbortController();
+    const controller = new AbortController();
     const first = watch(load(["a", "b"]));
-    const gone = watch(load(["c", "d", "e"], leaving.signal));
+    const cancelled = watch(load(["c", "d", "e"], controller.signal));
     const last = watch(load(["f"]));
     expect(batcher.isFull).to.equal(true);
     const refused = watch(load(["g"]));
     await turn();
     expect(refused.state).to.have.nested.property("reason.reason", "OVERLOADED");
-    leaving.abort("gone");
+    controller.abort("cancelled");
     await turn();
-    expect(gone.state).to.eql({ reason: "gone" });
+    expect(cancelled.state).to.eql({ reason: "cancelled" });
     expect(batcher.isFull).to.equal(false);
     const taken = watch(load(["h", "i", "j"]));
     await sent[0]?.answer();
@@ -88,6 +88,19 @@ describe("the check batcher", () => {
     for (const { state } of [first, last, taken]) expect(state).to.be.an("array");
     for (let i = 0; i < 4; i++) void load([`k${i}`]);
     expect(watch(load(["l"])).state).to.equal("waits");
+  });
+
+  it("accepts a burst of 300 calls of 100 queries, and counts what is pending", async () => {
+    const { sent, batcher, load } = start(checkBatchLimits);
+    const calls = Array.from({ length: 300 }, (_, i) => watch(load(many(100, `${i} `))));
+    await turn();
+    expect(batcher.pendingPairs).to.equal(
+      300 * 100 - sent.reduce((sum, { queries }) => sum + queries.length, 0),
+    );
+    for (let i = 0; i < sent.length; i++) await sent[i]?.answer();
+    for (let i = 0; i < 10; i++) await turn();
+    expect(calls.map(({ state }) => Array.isArray(state))).to.not.include(false);
+    expect(batcher.pendingPairs).to.equal(0);
   });
 
   it("sends a call at once when no batch is running", () => {
@@ -215,7 +228,7 @@ describe("the check batcher", () => {
   });
 
   describe("a call that is cancelled", () => {
-    const reason = new Error("gone");
+    const reason = new Error("cancelled");
 
     it("before it starts rejects with the reason, and nothing is sent", async () => {
       const { sent, load } = start();
@@ -228,12 +241,12 @@ describe("the check batcher", () => {
     it("while it waits is left out of the next batch", async () => {
       const { sent, load } = start({ concurrency: 1 });
       void load(["a"]);
-      const leaving = new AbortController();
-      const gone = watch(load(["b"], leaving.signal));
+      const controller = new AbortController();
+      const cancelled = watch(load(["b"], controller.signal));
       const stays = watch(load(["c"]));
-      leaving.abort(reason);
+      controller.abort(reason);
       await Promise.resolve();
-      expect(gone.state).to.eql({ reason });
+      expect(cancelled.state).to.eql({ reason });
       await sent[0]?.answer();
       await sent[1]?.answer();
       expect(queriesOf(sent)).to.eql(["a", "c"]);
@@ -243,28 +256,28 @@ describe("the check batcher", () => {
     it("while its batch runs does not affect the other calls of the batch", async () => {
       const { sent, load } = start();
       void load(["a"]);
-      const leaving = new AbortController();
-      const gone = watch(load(["b"], leaving.signal));
+      const controller = new AbortController();
+      const cancelled = watch(load(["b"], controller.signal));
       const stays = watch(load(["c"]));
       await turn();
-      leaving.abort(reason);
+      controller.abort(reason);
       await Promise.resolve();
-      expect(gone.state).to.eql({ reason });
+      expect(cancelled.state).to.eql({ reason });
       expect(sent[1]?.signal.aborted).to.equal(false);
       await sent[1]?.answer();
       expect(stays.state).to.eql(["result of c"]);
-      expect(gone.state).to.eql({ reason });
+      expect(cancelled.state).to.eql({ reason });
     });
 
     it("cancels a batch only when no other call waits for it", async () => {
       const { sent, load } = start();
       const alone = watch(load(["a"]));
-      const leaving = [new AbortController(), new AbortController()];
-      for (const { signal } of leaving) watch(load(["b"], signal));
+      const controller = [new AbortController(), new AbortController()];
+      for (const { signal } of controller) watch(load(["b"], signal));
       await turn();
-      leaving[0]?.abort(reason);
+      controller[0]?.abort(reason);
       expect(sent[1]?.signal.aborted).to.equal(false);
-      leaving[1]?.abort(reason);
+      controller[1]?.abort(reason);
       expect(sent.map(({ signal }) => signal.aborted)).to.eql([false, true]);
       await sent[1]?.fail(new Error("cancelled"));
       await sent[0]?.answer();
@@ -273,9 +286,9 @@ describe("the check batcher", () => {
 
     it("cancels every batch that it was alone in, and sends no more", async () => {
       const { sent, load } = start({ batchSize: 2, largeCallQuota: 2, concurrency: 2 });
-      const leaving = new AbortController();
-      watch(load(many(6), leaving.signal));
-      leaving.abort(reason);
+      const controller = new AbortController();
+      watch(load(many(6), controller.signal));
+      controller.abort(reason);
       expect(sent.map(({ signal }) => signal.aborted)).to.eql([true, true]);
       for (const batch of [...sent]) await batch.fail(new Error("cancelled"));
       expect(sent).to.have.length(2);
@@ -283,10 +296,10 @@ describe("the check batcher", () => {
 
     it("after it was answered changes nothing", async () => {
       const { sent, load } = start();
-      const leaving = new AbortController();
-      const call = watch(load(["a"], leaving.signal));
+      const controller = new AbortController();
+      const call = watch(load(["a"], controller.signal));
       await sent[0]?.answer();
-      leaving.abort(reason);
+      controller.abort(reason);
       expect(call.state).to.eql(["result of a"]);
       expect(sent[0]?.signal.aborted).to.equal(false);
     });
@@ -341,18 +354,18 @@ describe("the check batcher", () => {
     });
   });
 
-  it("leaves no listener on a signal", async () => {
+  it("cancelAfter no listener on a signal", async () => {
     const { sent, load } = start();
     const { signal } = new AbortController();
-    const leaving = new AbortController();
-    const calls = [load(["a"], signal), load(["b"], signal), load(["c"], leaving.signal)].map(watch);
+    const controller = new AbortController();
+    const calls = [load(["a"], signal), load(["b"], signal), load(["c"], controller.signal)].map(watch);
     await turn();
     expect(getEventListeners(signal, "abort")).to.have.length(2);
-    leaving.abort();
+    controller.abort();
     await sent[0]?.answer();
     await sent[1]?.fail(new Error("no connection"));
     expect(calls.map(({ state }) => state)).to.not.include("waits");
-    for (const one of [signal, leaving.signal]) expect(getEventListeners(one, "abort")).to.eql([]);
+    for (const one of [signal, controller.signal]) expect(getEventListeners(one, "abort")).to.eql([]);
   });
 
   it("answers every call with its own results, in order, whichever calls arrive, are cancelled or fail", async () => {
@@ -360,7 +373,7 @@ describe("the check batcher", () => {
       size: fc.integer({ min: 0, max: 12 }),
       /** Whether the next call arrives in another turn. */
       newTurn: fc.boolean(),
-      leaves: fc.option(fc.nat(20), { freq: 4 }),
+      cancelAfter: fc.option(fc.nat(20), { freq: 4 }),
     });
     const limits = fc.record({
       batchSize: fc.integer({ min: 1, max: 8 }),
@@ -378,8 +391,8 @@ describe("the check batcher", () => {
           const failure = new Error("no connection");
           const ended = new Set<Sent>();
           const failed = new Set<string>();
-          const calls: { asked: string[]; seen: { state: unknown }; gone: boolean }[] = [];
-          const leavings: { at: number; leave: () => void }[] = [];
+          const calls: { asked: string[]; seen: { state: unknown }; cancelled: boolean }[] = [];
+          const cancellations: { at: number; cancel: () => void }[] = [];
 
           const running = () => sent.filter((batch) => !ended.has(batch));
           const endOne = async ({ which, fails }: { which: number; fails: boolean }) => {
@@ -393,27 +406,27 @@ describe("the check batcher", () => {
           /** Ends one batch, and cancels the calls that are due. */
           const pass = async (moment: number) => {
             await endOne(ends[moment] ?? { which: 0, fails: false });
-            for (const { at, leave } of leavings) if (at === moment) leave();
+            for (const { at, cancel } of cancellations) if (at === moment) cancel();
             expect(running()).to.have.length.at.most(limits.concurrency);
           };
 
-          for (const [i, { size, newTurn, leaves }] of callers.entries()) {
-            const leaving = new AbortController();
+          for (const [i, { size, newTurn, cancelAfter }] of callers.entries()) {
+            const controller = new AbortController();
             const asked = many(size, `${i}-`);
-            const call = { asked, seen: watch(load(asked, leaving.signal)), gone: false };
+            const call = { asked, seen: watch(load(asked, controller.signal)), cancelled: false };
             calls.push(call);
-            const leave = () => {
-              call.gone = call.seen.state === "waits";
-              leaving.abort("gone");
+            const cancel = () => {
+              call.cancelled = call.seen.state === "waits";
+              controller.abort("cancelled");
             };
-            if (leaves !== null) leavings.push({ at: i + leaves, leave });
+            if (cancelAfter !== null) cancellations.push({ at: i + cancelAfter, cancel });
             if (newTurn) await pass(i);
           }
           await turn();
           for (let moment = callers.length; running().length > 0; moment++) await pass(moment);
 
-          for (const { asked, seen, gone } of calls) {
-            if (gone) expect(seen.state).to.eql({ reason: "gone" });
+          for (const { asked, seen, cancelled } of calls) {
+            if (cancelled) expect(seen.state).to.eql({ reason: "cancelled" });
             else if (asked.some((query) => failed.has(query))) expect(seen.state).to.eql({ reason: failure });
             else expect(seen.state).to.eql(asked.map(resultOf));
           }
