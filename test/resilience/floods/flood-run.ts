@@ -87,8 +87,7 @@ export async function floodRun(options: FloodRunOptions): Promise<Report> {
   const { calls, failures, p99, slowest } = await canary.stop();
   clearInterval(sampler);
   for (const failure of failures) problems.add("the canary failed", failure);
-  if (instance.ended() !== undefined) problems.add("the service ended", String(instance.ended()));
-  for (const fault of instance.faults) problems.add("a fault in the log", fault.slice(0, 500));
+  problems.inspect(instance);
   return problems.report([
     { name: "slow connections", value: slow.length },
     { name: "flooding connections", value: flooding },

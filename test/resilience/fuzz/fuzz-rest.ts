@@ -86,8 +86,7 @@ export async function fuzzRest({
 
   const { calls, failures, slowest } = await canary.stop();
   for (const failure of failures) problems.add("the canary failed", failure);
-  for (const fault of instance.faults) problems.add("a fault in the log", fault.slice(0, 500));
-  if (instance.ended() !== undefined) problems.add("the service ended", String(instance.ended()));
+  problems.inspect(instance);
   const byStatus = [...statuses].sort(([a], [b]) => a - b).map(([status, times]) => `${status}: ${times}`);
   return problems.report(
     [

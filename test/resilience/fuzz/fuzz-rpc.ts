@@ -78,8 +78,7 @@ export async function fuzzRpc(options: FuzzOptions): Promise<Report> {
 
   const { calls, failures, slowest } = await canary.stop();
   for (const failure of failures) problems.add("the canary failed", failure);
-  for (const fault of instance.faults) problems.add("a fault in the log", fault.slice(0, 800));
-  if (instance.ended() !== undefined) problems.add("the service ended", String(instance.ended()));
+  problems.inspect(instance);
   const counted = [...outcomes].sort(([, a], [, b]) => b - a).map(([name, times]) => `${name}: ${times}`);
   return problems.report(
     [

@@ -33,6 +33,8 @@ export const requiredScopes: Readonly<Record<string, string | null>> = {
 
 /** An id that nothing else uses. */
 const spare = "5ba7e000-0000-4000-8000-000000000001";
+/** Another one, to be erased: an upsert of the same user may be UNAVAILABLE while the erasure has the user's lock. */
+const erased = "5ba7e000-0000-4000-8000-000000000002";
 
 /** The id of the follower of a target in requests; never that of a random user. Both must be registered. */
 export function followerOf(target: string): string {
@@ -55,7 +57,7 @@ const requests: Readonly<Record<string, (target: string) => JsonValue>> = {
   GetRelationship: (id) => ({ userId: id, otherUserId: id }),
   GetImport: () => ({ importId: spare }),
   UpsertUsers: () => ({ users: [{ id: spare, userName: "spare" }] }),
-  DeleteUser: () => ({ userId: spare }),
+  DeleteUser: () => ({ userId: erased }),
   FollowUser: (id) => ({ followerId: followerOf(id), followeeId: id }),
   UnfollowUser: (id) => ({ followerId: followerOf(id), followeeId: id }),
   ImportEdges: () => ({ importId: spare }),

@@ -66,6 +66,12 @@ export class Problems {
     if (known.length < 5) this.#examples.set(kind, [...known, example]);
   }
 
+  /** Adds what an instance reports of itself: its faults, and its end. */
+  inspect({ faults, ended }: { readonly faults: readonly string[]; ended(): string | undefined }): void {
+    for (const fault of faults) this.add("a fault in the log", fault.slice(0, 800));
+    if (ended() !== undefined) this.add("the service ended", String(ended()));
+  }
+
   any(): boolean {
     return this.#counts.size > 0;
   }

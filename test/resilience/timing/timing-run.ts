@@ -69,7 +69,7 @@ export async function timingRun(options: TimingRunOptions): Promise<Report> {
     value: auc(blocking, other),
     atMost: most,
   }));
-  for (const fault of instance.faults) problems.add("a fault in the log", fault.slice(0, 500));
+  problems.inspect(instance);
   return problems.report([{ name: "samples", value: taken }, ...areas]);
 }
 

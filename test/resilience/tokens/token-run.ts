@@ -89,7 +89,7 @@ export async function tokenRun({ databaseUrl, mutant, keyIds }: TokenRunOptions)
     await register(instance.internalUrl, await instance.serviceToken(), [user]);
     using ask = openAsking(instance);
     await tryAll(ask, minting.secret);
-    for (const fault of instance.faults) problems.add("a fault in the log", fault);
+    problems.inspect(instance);
   }
 
   const key = await newKey("a", "ES256");
