@@ -2,7 +2,7 @@ import { setTimeout } from "node:timers/promises";
 import { AssertionError } from "chai";
 
 /** Waits until a condition is true. Fails with the text of the condition when that takes too long. */
-export async function until(condition: () => boolean | Promise<boolean>, withinMs = 30_000): Promise<void> {
+export async function until(condition: () => boolean | Promise<boolean>, withinMs = 50_000): Promise<void> {
   const from = performance.now();
   while (!(await condition())) {
     if (performance.now() - from > withinMs)
