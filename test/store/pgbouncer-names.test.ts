@@ -71,7 +71,7 @@ describe("prepared statements behind PgBouncer in transaction mode", () => {
     expect(stored.length).to.be.at.least(2);
   });
 
-  it("do so when they are numbered", async () => {
+  it("would run as another one if they were numbered", async () => {
     class Numbers extends StatementNames {
       override nameOf = () => "s0";
     }

@@ -71,7 +71,7 @@ describe("a PostgreSQL server that fails", () => {
     await expectReason((await openAt(new URL("/no_such_database", store().url).href)).ping(), "UNAVAILABLE");
   });
 
-  it("is UNAVAILABLE when its administrator ends the connections, and served again after", async () => {
+  it("is UNAVAILABLE when its administrator ends the connections, and serves again afterwards", async () => {
     const other = await openAt(store().url, { lock_timeout: 500 });
     for (const act of [mute, block]) {
       await lockEdges();
@@ -87,7 +87,7 @@ describe("a PostgreSQL server that fails", () => {
     }
   });
 
-  it("is UNAVAILABLE when a lock is not to be had in time", async () => {
+  it("is UNAVAILABLE when a lock is not granted in time", async () => {
     const hasty = await openAt(store().url, { lock_timeout: 50 });
     await lockEdges();
     await expectReason(mute(hasty), "UNAVAILABLE");

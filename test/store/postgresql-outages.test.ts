@@ -10,7 +10,7 @@ const poolSize = 16;
 /** So many changes wait for locks for longer than a moment. */
 const lockWaiters = 4;
 
-describe("a PostgreSQL server that is watched", () => {
+describe("a PostgreSQL server with a health probe", () => {
   const store = onPostgresql();
   let proxy: FreezingProxy;
   let watched: TestStore;
@@ -39,14 +39,14 @@ describe("a PostgreSQL server that is watched", () => {
       { viewer: ann as UserId, owner: bob as UserId, mute: true, setting: null },
     ]);
 
-  async function expectAway(): Promise<void> {
+  async function expectUnavailable(): Promise<void> {
     await until(() => changes.length === 1);
     expect(changes).to.eql([false]);
     const outcomes = await tally([mute(), block(), check(), watched.ping()]);
     expect(outcomes).to.eql({ UNAVAILABLE: 4 });
   }
 
-  async function expectBack(): Promise<void> {
+  async function expectAvailable(): Promise<void> {
     await until(() => changes.length === 2);
     expect(changes).to.eql([false, true]);
     await tally([mute(), block()]);
@@ -56,19 +56,19 @@ describe("a PostgreSQL server that is watched", () => {
   it("is unavailable while it is frozen, also to calls that already wait", async () => {
     proxy.freeze();
     const waiting = tally([mute(), block(), check()]);
-    await expectAway();
+    await expectUnavailable();
     expect(await waiting).to.eql({ UNAVAILABLE: 3 });
     proxy.thaw();
-    await expectBack();
+    await expectAvailable();
   });
 
-  it("is away while decisions wait for a table", async () => {
+  it("is unavailable while decisions wait for a table", async () => {
     await store().admin.query("begin; lock table blocks");
     const waiting = tally([check()]);
-    await expectAway();
+    await expectUnavailable();
     expect(await waiting).to.eql({ UNAVAILABLE: 1 });
     await store().admin.query("rollback");
-    await expectBack();
+    await expectAvailable();
   });
 
   it("stays available while changes wait for a lock, with free connections", async () => {

@@ -58,7 +58,7 @@ describe("retries on PostgreSQL", () => {
   }
   const lock = () => sql`select pg_advisory_xact_lock(7, 7)`;
 
-  it("try both sides of a deadlock until both succeed", async function () {
+  it("are made for both sides of a deadlock until both succeed", async function () {
     this.timeout(15_000);
     const names = [unknownId(), unknownId()] as const;
     for (const name of names) await change(mark(name));
@@ -77,7 +77,7 @@ describe("retries on PostgreSQL", () => {
     expect(await Promise.all(names.map(countOf))).to.eql([3, 3]);
   });
 
-  it("try a transaction of one statement again that a deadlock ended", async function () {
+  it("are made of a transaction of one statement that a deadlock ended", async function () {
     this.timeout(15_000);
     const names = [unknownId(), unknownId()] as const;
     for (const name of names) await change(mark(name));
@@ -95,7 +95,7 @@ describe("retries on PostgreSQL", () => {
     expect(await Promise.all(names.map(countOf))).to.eql([3, 3]);
   });
 
-  it("try a transaction again whose connection ended while a statement waited", async () => {
+  it("are made of a transaction whose connection ended while a statement waited", async () => {
     await holdLock();
     const name = unknownId();
     const done = executor.transaction(async (run) => {
@@ -110,7 +110,7 @@ describe("retries on PostgreSQL", () => {
     expect(await countOf(name)).to.equal(1);
   });
 
-  it("try a transaction again whose connection ended between two statements", async () => {
+  it("are made of a transaction whose connection ended between two statements", async () => {
     const name = unknownId();
     let runs = 0;
     await executor.transaction(async (run) => {
@@ -122,7 +122,7 @@ describe("retries on PostgreSQL", () => {
     expect(await countOf(name)).to.equal(1);
   });
 
-  it("try a block again, which takes effect once", async () => {
+  it("are made of a block, which takes effect once", async () => {
     await store().follows.follow(ann, bob);
     const pair = [ann, bob].sort().join(":");
     await store().admin.query("begin");
@@ -148,7 +148,7 @@ describe("retries on PostgreSQL", () => {
     });
     after(() => executor?.transaction((run) => run(sql`drop function commit_slowly cascade`)));
 
-    it("never try a transaction again that ended during its commit", async () => {
+    it("are never made of a transaction that ended during its commit", async () => {
       await holdLock();
       const name = unknownId();
       let runs = 0;
@@ -184,7 +184,7 @@ describe("retries on PostgreSQL", () => {
     expect(await useAll()).to.eql({ ok: poolSize });
   });
 
-  it("try a transaction again whose commit the server rolled back, and after that as if for the first time", async () => {
+  it("are made of a transaction whose commit the server rolled back, and then of one whose connection ended", async () => {
     await change(sql`create sequence commits`);
     await change(sql`
       create function fail_first_commit() returns trigger language plpgsql as $$
@@ -207,7 +207,7 @@ describe("retries on PostgreSQL", () => {
     expect(await countOf(name)).to.equal(1);
   });
 
-  it("try a read again whose connection ended", async () => {
+  it("are made of a read whose connection ended", async () => {
     await holdLock();
     const read = executor.read(sql<{ one: number }>`select 1 as one, (${lock()})::text as locked`);
     await store().untilWaiting(1);
