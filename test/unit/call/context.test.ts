@@ -86,7 +86,7 @@ describe("the context of a call", () => {
     ]);
   });
 
-  it("shows a wire the headers of the response that somebody set", () => {
+  it("gives the transport the headers of the response that a handler set", () => {
     const { context } = newContext();
     expect(context.response).to.eql({ header: undefined, trailer: undefined });
     context.responseHeader.set("x-one", "1");

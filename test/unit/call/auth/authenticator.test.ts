@@ -40,7 +40,7 @@ async function outcome(gate: Authenticator, context: ReturnType<typeof contextOf
   }
 }
 
-describe("the gates", () => {
+describe("the authenticators", () => {
   for (const method of methods) {
     const needed = scopeOf(method);
     for (const held of [
@@ -80,7 +80,7 @@ describe("the gates", () => {
     );
   });
 
-  it("know a scope for every method, and refuse to serve one without", () => {
+  it("require a scope of every method, and refuse to serve one without", () => {
     for (const method of methods) expect(scopes).to.include(scopeOf(method));
     expect(() => scopeOf(Health.method.check)).to.throw("has no (nexgate.auth.v1.scope)");
   });
