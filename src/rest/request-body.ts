@@ -89,8 +89,8 @@ export function parseBody(bytes: Uint8Array): unknown {
   }
 }
 
-/** The tokens of JSON by which a name can be recognised: strings, braces, brackets and commas. */
-const tokens = /"(?:[^"\\]|\\.)*"|[{}[\],]/g;
+/** A string in JSON, and the colon after it when it is the name of a member. */
+const strings = /"(?:[^"\\]|\\.)*"(\s*:)?/g;
 
 /**
  * Parses JSON whose objects have no name twice (RFC 7493, 2.3). `JSON.parse` takes the last of two values; a proxy
@@ -98,26 +98,25 @@ const tokens = /"(?:[^"\\]|\\.)*"|[{}[\],]/g;
  */
 export function parseStrictJson(text: string): unknown {
   const value: unknown = JSON.parse(text);
-  if (hasNameTwice(text)) throw new SyntaxError("an object has a name twice");
+  if (membersInText(text) > membersIn(value)) throw new SyntaxError("an object has a name twice");
   return value;
 }
 
-/** `text` must be JSON: then a string is a name when it is the first token after `{`, or after `,` in an object. */
-function hasNameTwice(text: string): boolean {
-  /** The names read so far of every open object, undefined for an array. */
-  const open: (Set<string> | undefined)[] = [];
-  let before = "";
-  for (const [token] of text.matchAll(tokens)) {
-    const names = open.at(-1);
-    if (token === "{") open.push(new Set());
-    else if (token === "[") open.push(undefined);
-    else if (token === "}" || token === "]") open.pop();
-    else if (token !== "," && names !== undefined && (before === "{" || before === ",")) {
-      const name: string = token.includes("\\") ? JSON.parse(token) : token.slice(1, -1);
-      if (names.has(name)) return true;
-      names.add(name);
-    }
-    before = token;
+function membersInText(text: string): number {
+  let members = 0;
+  for (const [, colon] of text.matchAll(strings)) if (colon !== undefined) members++;
+  return members;
+}
+
+/** The members of all objects in a value, without recursion: a value may be nested as deep as its text is long. */
+function membersIn(value: unknown): number {
+  let members = 0;
+  const values = [value];
+  for (const one of values) {
+    if (typeof one !== "object" || one === null) continue;
+    const parts = Object.values(one);
+    if (!Array.isArray(one)) members += parts.length;
+    for (const part of parts) values.push(part);
   }
-  return false;
+  return members;
 }

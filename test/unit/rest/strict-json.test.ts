@@ -39,6 +39,13 @@ describe("strict JSON", () => {
     );
   });
 
+  it("may be nested as deep as a body is long", () => {
+    const depth = 100_000;
+    const nested = (inner: string) => `${"[".repeat(depth)}${inner}${"]".repeat(depth)}`;
+    expect(parseStrictJson(nested(""))).to.be.an("array");
+    expect(() => parseStrictJson(nested('{"a":1,"a":1}'))).to.throw(SyntaxError, "twice");
+  });
+
   it("must be JSON", () => {
     for (const text of ["", "{", '{"a":1,}', "{'a':1}", "NaN"])
       expect(() => parseStrictJson(text)).to.throw(SyntaxError);
