@@ -121,7 +121,7 @@ function lowerFirst(name: string): string {
 }
 
 /** The fields of the example request of a method. Throws when its JSON does not fit the request message. */
-export function exampleRequest({ input }: { input: DescMessage }, json: string): JsonObject {
+function exampleRequest({ input }: { input: DescMessage }, json: string): JsonObject {
   const fields = parseObject(json === "" ? "{}" : json);
   const message = create(input);
   messageReader(input)(fields, "", message);

@@ -124,7 +124,7 @@ function titleCase(header: string): string {
 }
 
 /** What the answers of one envelope look like. */
-export interface EnvelopeSchemas {
+interface EnvelopeSchemas {
   /** Begins the names of what only this envelope has. */
   readonly name: string;
   /** A success with its message, and the schema of its data when the method has any. */
@@ -135,14 +135,27 @@ export interface EnvelopeSchemas {
 }
 
 const messageField = { type: "string", description: "What happened, for people." };
+const actionTime = { type: "string", format: "date-time", description: "When the answer was made, in UTC." };
+const statusNameField = (examples: string) => ({
+  type: "string",
+  description: `The name of the HTTP status: ${examples}...`,
+});
 
 const globe: EnvelopeSchemas = {
   name: "Globe",
   success: (message, data = { type: "null" }) =>
-    globeObject(true, { httpStatus: { const: "OK" }, message: { const: message }, data }),
-  failure: globeObject(false, {
-    httpStatus: { type: "string", description: "The name of the HTTP status: `BAD_REQUEST`, `NOT_FOUND`..." },
+    allRequired({
+      success: { const: true },
+      httpStatus: { const: "OK" },
+      message: { const: message },
+      action_time: actionTime,
+      data,
+    }),
+  failure: allRequired({
+    success: { const: false },
+    httpStatus: statusNameField("`BAD_REQUEST`, `NOT_FOUND`"),
     message: messageField,
+    action_time: actionTime,
     data: { type: "string", description: "The same as `message`." },
   }),
   detail: "message",
@@ -151,38 +164,24 @@ const globe: EnvelopeSchemas = {
 const status: EnvelopeSchemas = {
   name: "Status",
   success: (message, data) =>
-    statusObject(true, {
+    allRequired({
+      status: { const: true },
       code: { const: 200 },
       message: { const: message },
       ...(data !== undefined && { data }),
     }),
-  failure: statusObject(false, {
+  failure: allRequired({
+    status: { const: false },
     code: { type: "integer", description: "The HTTP status." },
-    message: { type: "string", description: "The name of the HTTP status: `Bad request`, `Not found`..." },
+    message: statusNameField("`Bad request`, `Not found`"),
     error: messageField,
   }),
   detail: "error",
 };
 
 /** The schemas of the envelope that a method's option names. */
-export function envelopeSchemas(reply: Reply): EnvelopeSchemas {
+function envelopeSchemas(reply: Reply): EnvelopeSchemas {
   return reply.envelope === Envelope.STATUS ? status : globe;
-}
-
-function globeObject(
-  success: boolean,
-  { httpStatus, message, data }: Record<"httpStatus" | "message" | "data", JsonSchema>,
-): JsonSchema {
-  const actionTime = {
-    type: "string",
-    format: "date-time",
-    description: "When the answer was made, in UTC.",
-  };
-  return allRequired({ success: { const: success }, httpStatus, message, action_time: actionTime, data });
-}
-
-function statusObject(succeeded: boolean, rest: Record<string, JsonSchema>): JsonSchema {
-  return allRequired({ status: { const: succeeded }, ...rest });
 }
 
 function allRequired(properties: Record<string, JsonSchema>): JsonSchema {

@@ -107,7 +107,7 @@ function jsonName(field: DescField): string {
 }
 
 /** The validation rules of a field as keywords of JSON Schema, for the field itself and for each item of a list. */
-export interface FieldKeywords {
+interface FieldKeywords {
   readonly field: JsonSchema;
   readonly item: JsonSchema;
   /** Whether the field is always set. */
@@ -115,7 +115,7 @@ export interface FieldKeywords {
 }
 
 /** Reads the `buf.validate` option of a field. */
-export function keywordsOf(field: DescField): FieldKeywords {
+function keywordsOf(field: DescField): FieldKeywords {
   if (!hasOption(field, fieldRules)) return { field: {}, item: {}, required: false };
   const rules = getOption(field, fieldRules);
   const required = rules.required;
