@@ -193,7 +193,8 @@ export class PgConnection implements Connection {
     statement.then(end, end);
     let pauseMs = cancelBackoff.firstMs;
     while (this.#running === statement) {
-      if ((await this.#options.cancel(this.#client, ended.signal)) === "unknown") this.#isClosed = true;
+      const outcome = await this.#options.cancel(this.#client, ended.signal).catch(() => "unknown");
+      if (outcome === "unknown") this.#isClosed = true;
       await setTimeout(pauseMs, undefined, { ref: false, signal: ended.signal }).catch(() => {});
       pauseMs = Math.min(pauseMs * 2, cancelBackoff.longestMs);
     }

@@ -130,6 +130,18 @@ describe("a PostgreSQL connection of a pool", () => {
     expect(destroyed).to.eql([true, false]);
   });
 
+  it("is closed when a cancellation fails", async () => {
+    onCancel = async () => {
+      statement.reject(new Error("ended meanwhile"));
+      throw new Error("no socket");
+    };
+    const result = failureOf(connection.query(query));
+    await connection.cancel();
+    await result;
+    connection.release();
+    expect(destroyed).to.eql([true]);
+  });
+
   it("is closed when the outcome of a cancellation is unknown", async () => {
     onCancel = async () => {
       statement.reject(new Error("ended by itself"));
