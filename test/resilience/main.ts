@@ -10,8 +10,8 @@ const usage = `Usage:
   npm run test:RUN -- [options]
   node test/resilience/main.ts RUN... [options]
 
-Makes runs in their full size, each on servers of its own. docs/resilience.md says what
-each must show. The runs, and their sizes:
+Makes runs in their full size, each on servers of its own. docs/resilience.md
+says what each must show. The runs, and their sizes:
 ${listed}
 
 Options:
