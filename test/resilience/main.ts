@@ -16,8 +16,8 @@ ${listed}
 
 Options:
   --seed N        repeats what was drawn
-  --size N        another size, in the unit of the run; also --count or --seconds
-  --width N       overload alone: the calls at once at which the service is at its best
+  --size N        another size, in the unit of the run (or --count, --seconds)
+  --width N       overload only: the concurrency of the highest rate
   --mutant NAME   takes a protection out of the service: the run must fail
   --help          shows this
 `;
