@@ -11,7 +11,7 @@ import {
   type ServerReflectionRequest as ServerReflectionRequestAlpha,
 } from "../../gen/grpc/reflection/v1alpha/reflection_pb.ts";
 import { type Service, service } from "../call/service.ts";
-import { takeUntilAborted } from "../call/take-until-aborted.ts";
+import { takeUntilAborted } from "../call/streams.ts";
 
 // The fields of the two versions are the same.
 type Request = ServerReflectionRequest | ServerReflectionRequestAlpha;

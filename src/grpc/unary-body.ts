@@ -7,7 +7,7 @@ import {
   transformParseEnvelope,
   transformSplitEnvelope,
 } from "@connectrpc/connect/protocol";
-import { ChunkBuffer } from "../call/chunk-buffer.ts";
+import { ChunkBuffer } from "../call/streams.ts";
 
 /** A byte of flags and four of length precede a message (gRPC over HTTP/2, Length-Prefixed-Message). */
 export const prefixBytes = 5;

@@ -17,7 +17,7 @@ import type { CallContext, CallStart } from "../call/context.ts";
 import { overloadedError } from "../call/errors.ts";
 import type { CallPipeline, Transport, Write } from "../call/pipeline.ts";
 import type { UnaryEndpoint } from "../call/service.ts";
-import { deferToNextTurn } from "./defer-to-next-turn.ts";
+import { deferToNextTurn } from "../call/streams.ts";
 import { copyHeaders, setFailure, trailersOnly } from "./status.ts";
 import { cancellation, prefixBytes, readMessage } from "./unary-body.ts";
 

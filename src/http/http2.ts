@@ -1,6 +1,6 @@
 import { createServer, performServerHandshake } from "node:http2";
 import type { Socket } from "node:net";
-import { deferToNextTurn } from "../grpc/defer-to-next-turn.ts";
+import { deferToNextTurn } from "../call/streams.ts";
 import type { Connection, Connections } from "./connections.ts";
 import { Http2SessionReaper } from "./http2-session-reaper.ts";
 import type { ListenerLimits } from "./listener-limits.ts";

@@ -1,4 +1,4 @@
-import { ChunkBuffer } from "../call/chunk-buffer.ts";
+import { ChunkBuffer } from "../call/streams.ts";
 import { PrivacyError } from "../domain/errors.ts";
 import type { HttpRequest } from "../http/plain-responses.ts";
 import { BadRequestError } from "./failure.ts";

@@ -10,7 +10,7 @@ import {
   SkipReason,
 } from "../../gen/nexgate/privacy/v1/graph_service_pb.ts";
 import { type User, UserSchema } from "../../gen/nexgate/privacy/v1/resources_pb.ts";
-import { takeUntilAborted } from "../call/take-until-aborted.ts";
+import { takeUntilAborted } from "../call/streams.ts";
 import { brokenRules } from "../call/validate.ts";
 import { PrivacyError } from "../domain/errors.ts";
 import {

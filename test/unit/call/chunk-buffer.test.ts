@@ -1,5 +1,5 @@
 import { expect } from "chai";
-import { ChunkBuffer } from "../../../src/call/chunk-buffer.ts";
+import { ChunkBuffer } from "../../../src/call/streams.ts";
 
 describe("the chunks of a body", () => {
   const chunksOf = (texts: readonly string[]) => {

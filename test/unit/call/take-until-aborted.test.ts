@@ -1,5 +1,5 @@
 import { expect } from "chai";
-import { takeUntilAborted } from "../../../src/call/take-until-aborted.ts";
+import { takeUntilAborted } from "../../../src/call/streams.ts";
 
 describe("a stream until a signal", () => {
   async function collect(messages: AsyncIterable<number>): Promise<number[]> {

@@ -1,5 +1,5 @@
 import { expect } from "chai";
-import { deferToNextTurn } from "../../../src/grpc/defer-to-next-turn.ts";
+import { deferToNextTurn } from "../../../src/call/streams.ts";
 
 const many = 100;
 
