@@ -1,7 +1,111 @@
-import type { Interceptor } from "@connectrpc/connect";
 import type { Logger } from "pino";
-import { ConcurrencyLimit, latencyTargetMs } from "./concurrency-limit.ts";
-import { watchLoopLag } from "./event-loop-delay.ts";
+
+/** What was measured in one window of time. Times are in milliseconds. */
+export interface LoadWindow {
+  readonly elapsedMs: number;
+  /** Calls that were answered. */
+  readonly answered: number;
+  /** Those of them that took longer than `latencyTargetMs`. */
+  readonly late: number;
+  /** The mean delay of the event loop. */
+  readonly loopDelayMs: number;
+  /** Whether a call was refused. */
+  readonly refused: boolean;
+}
+
+/** A call that takes longer is late. Callers wait about a second; work must be done well before. */
+const latencyTargetMs = 250;
+/** An event loop that is delayed longer has too many calls in flight. */
+const loopDelayMs = 25;
+/** The delay of the event loop at which a limit that was lowered settles. */
+const loopDelayTargetMs = 10;
+/** The lowest limit: fewer calls in flight leave connections to the database idle. */
+const minLimit = 16;
+/** A window with fewer answers is too small a sample to find an overload. */
+const minAnswers = 16;
+/** The limit falls after this many overloaded windows in a row, so that a short burst does not lower it. */
+const overloadedWindows = 3;
+/** The factor of the limit's growth in a window that is not overloaded: while calls are refused, and while none are. */
+const growth = { refusing: 1.1, idle: 2 };
+
+/**
+ * How many calls may be in flight, adjusted after each window of time. When most calls are late, the limit becomes the
+ * number that is answered within the latency target (Little's law). When the event loop is delayed, the limit falls in
+ * proportion. In every other window it grows, whether or not calls arrive.
+ */
+export class ConcurrencyLimit {
+  readonly #maximum: number;
+  #value: number;
+  #overloadedInARow = 0;
+
+  /** Begins with the maximum. */
+  constructor(maximum: number) {
+    this.#maximum = maximum;
+    this.#value = maximum;
+  }
+
+  get value(): number {
+    return this.#value;
+  }
+
+  /** Adjusts the limit to a window. False when the window has too few answers: its caller must prolong the window. */
+  adjust({ elapsedMs, answered, late, loopDelayMs: delayMs, refused }: LoadWindow): boolean {
+    if (answered < minAnswers && refused) return false;
+    const allowedMs = this.#value < this.#maximum ? loopDelayTargetMs : loopDelayMs;
+    const callsLate = answered >= minAnswers && late * 2 > answered;
+    const loopLate = answered >= minAnswers && delayMs > allowedMs;
+    this.#overloadedInARow = callsLate || loopLate ? this.#overloadedInARow + 1 : 0;
+    if (this.#overloadedInARow === 0) this.#set(this.#value * (refused ? growth.refusing : growth.idle) + 1);
+    else if (this.#overloadedInARow >= overloadedWindows)
+      this.#set(
+        Math.min(
+          callsLate ? (answered * latencyTargetMs) / elapsedMs : this.#value,
+          loopLate ? (this.#value * loopDelayTargetMs) / delayMs : this.#value,
+        ),
+      );
+    return true;
+  }
+
+  #set(value: number): void {
+    this.#value = Math.min(this.#maximum, Math.max(minLimit, Math.floor(value)));
+  }
+}
+
+/** How often the delay of the event loop is sampled, in milliseconds. */
+const sampleMs = 10;
+
+/**
+ * The mean delay of the event loop since `restart`. Samples as long as the process lives; keeps no process alive.
+ * `monitorEventLoopDelay` of Node leaves out, after a reset, the sample that follows a long turn.
+ */
+export class EventLoopDelay {
+  #sampledAt = performance.now();
+  #restartedAt = this.#sampledAt;
+  #samples = 0;
+  #sumMs = 0;
+
+  constructor() {
+    setInterval(() => {
+      const now = performance.now();
+      this.#sumMs += now - Math.max(this.#sampledAt, this.#restartedAt);
+      this.#samples += 1;
+      this.#sampledAt = now;
+    }, sampleMs).unref();
+  }
+
+  get ms(): number {
+    // Within one long turn there is no sample.
+    const intervalMs =
+      this.#samples === 0 ? performance.now() - this.#restartedAt : this.#sumMs / this.#samples;
+    return Math.max(0, intervalMs - sampleMs);
+  }
+
+  restart(): void {
+    this.#restartedAt = performance.now();
+    this.#samples = 0;
+    this.#sumMs = 0;
+  }
+}
 
 /** The number of refused calls is logged this often at most. */
 const logEveryMs = 1_000;
@@ -39,12 +143,12 @@ export class AdaptiveConcurrencyLimiter {
   }
 
   /**
-   * Reserves a slot for a call that arrives now. False when no slot is free, or when a queue that the call needs
-   * `isFull`: then the call must be refused. A call that does not begin within this turn of the event loop loses its
-   * reservation.
+   * Reserves a slot for a call that arrives now. Returns false when no slot is free, or when a queue that the call needs
+   * is saturated: then the call must be rejected. A call that does not begin within this turn of the event loop loses
+   * its reservation.
    */
-  tryAcquire(isFull = false): boolean {
-    if (!isFull && this.#inFlight + this.#reserved < this.#limit.value) {
+  tryAcquire(isQueueSaturated = false): boolean {
+    if (!isQueueSaturated && this.#inFlight + this.#reserved < this.#limit.value) {
       if (++this.#reserved === 1) setImmediate(() => (this.#reserved = 0));
       return true;
     }
@@ -101,22 +205,8 @@ export class AdaptiveConcurrencyLimiter {
     }
   }
 
-  /** Counts the handlers of unary calls; those of streams mostly wait for their clients. */
-  readonly interceptor: Interceptor = (next) => async (request) => {
-    if (request.stream) return next(request);
-    const begunAt = this.begin();
-    let answered: number | undefined;
-    try {
-      const response = await next(request);
-      answered = begunAt;
-      return response;
-    } finally {
-      this.release(answered);
-    }
-  };
-
   #measure(): void {
-    const lag = watchLoopLag();
+    const delay = new EventLoopDelay();
     let startedAt = performance.now();
     setInterval(() => {
       const now = performance.now();
@@ -124,11 +214,11 @@ export class AdaptiveConcurrencyLimiter {
       this.#refused = 0;
       const [answered, late] = [this.#answered, this.#late];
       const elapsedMs = now - startedAt;
-      if (!this.#limit.adjust({ elapsedMs, answered, late, loopDelayMs: lag.ms(), refused })) return;
+      if (!this.#limit.adjust({ elapsedMs, answered, late, loopDelayMs: delay.ms, refused })) return;
       startedAt = now;
       this.#answered = 0;
       this.#late = 0;
-      lag.restart();
+      delay.restart();
     }, windowMs).unref();
   }
 

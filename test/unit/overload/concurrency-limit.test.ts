@@ -1,5 +1,5 @@
 import { expect } from "chai";
-import { ConcurrencyLimit, type LoadWindow } from "../../../src/overload/concurrency-limit.ts";
+import { ConcurrencyLimit, type LoadWindow } from "../../../src/overload/adaptive-concurrency-limiter.ts";
 
 const maximum = 1_000;
 const minimum = 16;
