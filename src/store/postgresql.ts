@@ -124,6 +124,11 @@ export async function openPostgresql(
       // migrator's own questions.
       await assertUsable(target, connection);
       const pool = makePool(target, { ...connection, max: 2 });
+      // Without a listener an idle connection that breaks would end the process.
+      pool.on("error", ({ message }) => log(`an idle connection broke: ${message}`));
+      const inUse = new Set<pg.PoolClient>();
+      pool.on("acquire", (client) => inUse.add(client));
+      pool.on("release", (_, client) => inUse.delete(client));
       const orm = await MikroORM.init({
         ...ormOptions(log),
         dbName: database || "postgres",
@@ -131,6 +136,10 @@ export async function openPostgresql(
       });
       try {
         return await migrate(orm, serviceRole);
+      } catch (failure) {
+        // MikroORM keeps a connection whose rollback failed, and the pool would wait for it for ever.
+        for (const client of inUse) client.release(true);
+        throw failure;
       } finally {
         await orm.close();
       }

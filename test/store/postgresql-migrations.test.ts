@@ -92,6 +92,16 @@ describe("migrations on PostgreSQL", () => {
     });
   }
 
+  it("fail when their connection is lost", async () => {
+    const store = await instance();
+    await store.migrate();
+    await store.admin.query("begin; lock table signing_keys in access exclusive mode");
+    const failing = failureOf(store.migrate());
+    await store.untilWaiting(1);
+    await store.endConnections();
+    expect(await failing).to.be.an("error");
+  });
+
   it("wait for each other longer than any statement may take", async () => {
     const [first, second] = [await instance(), await instance({ statement_timeout: 50, lock_timeout: 50 })];
     await first.admin.query("begin; select pg_advisory_xact_lock(7001, 1)");
