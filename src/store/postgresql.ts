@@ -37,7 +37,10 @@ const connection = {
 };
 
 /** The statement of a decision is planned once. The server would plan it for each lone pair, which takes longer than to run it. */
-const plannedOnce = { options: `${connection.options} -c plan_cache_mode=force_generic_plan` };
+const plannedOnce = {
+  ...connection,
+  options: `${connection.options} -c plan_cache_mode=force_generic_plan`,
+};
 
 // In milliseconds. The last is the client's own: a frozen server enforces none of the others.
 const timeouts = {

@@ -117,6 +117,14 @@ describe("a PostgreSQL server that fails", () => {
     await untilServed(other);
   });
 
+  it("is UNAVAILABLE when it accepts connections and never answers", async () => {
+    const other = await openAt(proxy.url);
+    proxy.freeze();
+    const check = { viewer: ann as UserId, owner: bob as UserId, mute: true, setting: null };
+    const outcomes = await tally([other.ping(), other.relationshipFacts.read([check])]);
+    expect(outcomes).to.eql({ UNAVAILABLE: 2 });
+  });
+
   it("is UNAVAILABLE when it freezes, and its client is not used again", async () => {
     const hasty = await openAt(proxy.url, queryTimeout);
     await hasty.ping();

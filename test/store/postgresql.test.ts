@@ -1,6 +1,7 @@
 import { MikroORM } from "@mikro-orm/postgresql";
 import { expect } from "chai";
 import { sql } from "kysely";
+import type { UserId } from "../../src/domain/users.ts";
 import { ormOptions } from "../../src/store/migrations/migrate.ts";
 import { describeStore } from "./suite/index.ts";
 import { onPostgresql } from "./suite/postgresql.ts";
@@ -31,5 +32,14 @@ describe("the store on PostgreSQL", () => {
         current_setting('idle_in_transaction_session_timeout') as idle,
         current_setting('application_name') as application`);
     expect(row).to.eql({ statement: "5s", lock: "3000ms", idle: "10s", application: "privacy-control" });
+  });
+
+  it("sets the application name of every connection", async () => {
+    const [viewer, owner] = (await store().newUsers(2)) as [UserId, UserId];
+    await store().relationshipFacts.read([{ viewer, owner, mute: true, setting: null }]);
+    const { rows } = await store().admin.query(`
+      select distinct application_name from pg_stat_activity
+      where datname = current_database() and query ~ 'from (blocks|users)' and pid <> pg_backend_pid()`);
+    expect(rows).to.eql([{ application_name: "privacy-control" }]);
   });
 });
