@@ -160,7 +160,8 @@ class TracedConnection implements Connection {
   async execute(statements: string): Promise<void> {
     let sent: Promise<void> | undefined;
     const spans = statements.split("; ").map((statement) =>
-      this.#tracer.statement(statementKind(statement), () => {
+      // Kinds are cached by text: without the name of a lock, which differs from call to call.
+      this.#tracer.statement(statementKind(statement.replace(/\(.*/, "")), () => {
         sent ??= this.traced.execute(statements);
         return sent;
       }),

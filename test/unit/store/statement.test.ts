@@ -1,5 +1,7 @@
 import { expect } from "chai";
 import { sql } from "kysely";
+import type { Connection, ConnectionPool } from "../../../src/store/connection.ts";
+import { SqlExecutor } from "../../../src/store/executor.ts";
 import { ormOptions } from "../../../src/store/migrations/migrate.ts";
 import { queryTemplate, statementKind, tables } from "../../../src/store/statement.ts";
 
@@ -57,4 +59,25 @@ describe("the kind of a statement", () => {
       expect(statementKind(text)).to.eql({ operation, tables: names });
       expect(statementKind(text)).to.equal(statementKind(text));
     });
+
+  it("stays cached, however many locks a traced executor takes", async () => {
+    const connection: Connection = {
+      query: async () => [],
+      execute: async () => {},
+      cancel: async () => {},
+    };
+    const pool: ConnectionPool = {
+      acquire: async () => connection,
+      release: () => {},
+      isSaturated: false,
+      close: async () => {},
+    };
+    const executor = new SqlExecutor(pool, { tracer: { statement: (_, send) => send() } });
+    for (let i = 0; i < 1_100; i++) {
+      const name = `lock:${i}`;
+      await executor.transaction(async () => {}, undefined, { names: [name], advisory: name });
+    }
+    const text = "select 'a statement that comes after many locks'";
+    expect(statementKind(text)).to.equal(statementKind(text));
+  });
 });
