@@ -102,7 +102,7 @@ async function idsOf(name: string): Promise<UserId[]> {
     const demo = demoUsers.filter((user) => user.userName === name);
     if (demo.length > 0) return demo.map((user) => user.id);
     throw new CommandError(
-      `The service is running on the embedded database: give the id of ${name} instead.`,
+      `The service uses the embedded database, which only one process can open: give the id of "${name}", not the name.`,
     );
   }
 }

@@ -16,7 +16,7 @@ export interface CallCounter {
   /** A call is rejected as `OVERLOADED` before it begins. */
   overloaded(method: DescMethod, protocol: string): void;
   /** A request is answered that reached no method. */
-  refused(protocol: string, code: string): void;
+  rejected(protocol: string, code: string): void;
 }
 
 /** Makes the spans of calls. */

@@ -138,7 +138,7 @@ export class CallPipeline {
 
   /** Counts a request that reached no method, by the status of its answer. */
   countRejected(protocol: RejectedProtocol, status: number): void {
-    this.#observers.observer?.refused(protocol, codeOfRejection(status));
+    this.#observers.observer?.rejected(protocol, codeOfRejection(status));
   }
 
   /** Runs a unary call from its start to its end. Rejects only when the transport cannot write. */

@@ -169,14 +169,14 @@ export class Http2SessionReaper {
     // A body that nobody reads would keep its stream, and its part of the session's memory, until the session ends.
     if (stream.closed || open.isAnswered) stream.removeAllListeners("data").resume();
     if (stream.closed) return;
-    const code = this.#requestError(open, now) ?? this.#responseError(open, now);
+    const code = this.#checkRequest(open, now) ?? this.#checkResponse(open, now);
     if (code === undefined) return;
     open.isReaped = true;
     stream.close(code);
   }
 
-  /** The error code with which to reset a stream for its request, undefined to let it be. */
-  #requestError(open: OpenStream, now: number): number | undefined {
+  /** Returns the error code with which to reset a stream for its request; undefined to leave it open. */
+  #checkRequest(open: OpenStream, now: number): number | undefined {
     if (updateComplete(open)) return undefined;
     // An answer that did not wait for the request, a refusal say, makes the rest of it useless (RFC 9113, 8.1).
     if (open.isAnswered) return constants.NGHTTP2_NO_ERROR;
@@ -184,8 +184,11 @@ export class Http2SessionReaper {
     return isLate ? constants.NGHTTP2_CANCEL : undefined;
   }
 
-  /** The error code with which to reset a stream for a response that its client does not take. */
-  #responseError(open: OpenStream, now: number): number | undefined {
+  /**
+   * Notes how much of its response a client has taken. Returns the error code with which to reset the stream when that is
+   * nothing for too long.
+   */
+  #checkResponse(open: OpenStream, now: number): number | undefined {
     const { writableFinished, writableLength } = open.stream;
     open.isAnswered = writableFinished;
     if (writableLength === 0 || writableLength !== open.unflushedBytes) open.stalledSince = now;

@@ -84,7 +84,7 @@ export class CallMetrics implements CallCounter {
   }
 
   /** A request is answered that reached no method. */
-  refused(protocol: string, code: string): void {
+  rejected(protocol: string, code: string): void {
     this.#calls.inc({ method: noMethod, protocol: labelOf(protocol), code });
   }
 }

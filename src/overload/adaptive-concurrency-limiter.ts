@@ -9,14 +9,14 @@ export interface LoadWindow {
   readonly late: number;
   /** The mean delay of the event loop. */
   readonly loopDelayMs: number;
-  /** Whether a call was refused. */
-  readonly refused: boolean;
+  /** Whether a call was rejected. */
+  readonly rejected: boolean;
 }
 
 /** A call that takes longer is late. Callers wait about a second; work must be done well before. */
 const latencyTargetMs = 250;
 /** An event loop that is delayed longer has too many calls in flight. */
-const loopDelayMs = 25;
+const maxLoopDelayMs = 25;
 /** The delay of the event loop at which a limit that was lowered settles. */
 const loopDelayTargetMs = 10;
 /** The lowest limit: fewer calls in flight leave connections to the database idle. */
@@ -25,8 +25,8 @@ const minLimit = 16;
 const minAnswers = 16;
 /** The limit falls after this many overloaded windows in a row, so that a short burst does not lower it. */
 const overloadedWindows = 3;
-/** The factor of the limit's growth in a window that is not overloaded: while calls are refused, and while none are. */
-const growth = { refusing: 1.1, idle: 2 };
+/** The factors of the limit's growth in a window that is not overloaded. */
+const growth = { whileRejecting: 1.1, otherwise: 2 };
 
 /**
  * How many calls may be in flight, adjusted after each window of time. When most calls are late, the limit becomes the
@@ -48,19 +48,23 @@ export class ConcurrencyLimit {
     return this.#value;
   }
 
-  /** Adjusts the limit to a window. False when the window has too few answers: its caller must prolong the window. */
-  adjust({ elapsedMs, answered, late, loopDelayMs: delayMs, refused }: LoadWindow): boolean {
-    if (answered < minAnswers && refused) return false;
-    const allowedMs = this.#value < this.#maximum ? loopDelayTargetMs : loopDelayMs;
+  /**
+   * Adjusts the limit to a window. Returns false when the window has too few answers although calls were rejected: then
+   * whoever measures must prolong it.
+   */
+  adjust({ elapsedMs, answered, late, loopDelayMs, rejected }: LoadWindow): boolean {
+    if (answered < minAnswers && rejected) return false;
+    const allowedMs = this.#value < this.#maximum ? loopDelayTargetMs : maxLoopDelayMs;
     const callsLate = answered >= minAnswers && late * 2 > answered;
-    const loopLate = answered >= minAnswers && delayMs > allowedMs;
+    const loopLate = answered >= minAnswers && loopDelayMs > allowedMs;
     this.#overloadedInARow = callsLate || loopLate ? this.#overloadedInARow + 1 : 0;
-    if (this.#overloadedInARow === 0) this.#set(this.#value * (refused ? growth.refusing : growth.idle) + 1);
+    if (this.#overloadedInARow === 0)
+      this.#set(this.#value * (rejected ? growth.whileRejecting : growth.otherwise) + 1);
     else if (this.#overloadedInARow >= overloadedWindows)
       this.#set(
         Math.min(
           callsLate ? (answered * latencyTargetMs) / elapsedMs : this.#value,
-          loopLate ? (this.#value * loopDelayTargetMs) / delayMs : this.#value,
+          loopLate ? (this.#value * loopDelayTargetMs) / loopDelayMs : this.#value,
         ),
       );
     return true;
@@ -107,14 +111,14 @@ export class EventLoopDelay {
   }
 }
 
-/** The number of refused calls is logged this often at most. */
+/** The number of rejected calls is logged this often at most. */
 const logEveryMs = 1_000;
 /** How often the limit is adjusted. */
 const windowMs = 100;
 
 /**
  * Admission control of a listener: bounds the calls in flight, so that those it admits are answered in time. All
- * others are refused at once; none is queued. A call is in flight while its token is checked and while its handler
+ * others are rejected at once; none is queued. A call is in flight while its token is checked and while its handler
  * runs. It is not while its client has yet to send the request or to take the response: slow clients hold no slot.
  */
 export class AdaptiveConcurrencyLimiter {
@@ -126,8 +130,8 @@ export class AdaptiveConcurrencyLimiter {
   /** Answered calls of this window, and how many of them were late. */
   #answered = 0;
   #late = 0;
-  /** Calls refused since the limit was adjusted, and since they were logged. */
-  #refused = 0;
+  /** Calls rejected since the limit was adjusted, and since they were logged. */
+  #rejected = 0;
   #unlogged = 0;
 
   /** At most `maximum` calls in flight, 0 for any number. Keeps no process alive. */
@@ -152,7 +156,7 @@ export class AdaptiveConcurrencyLimiter {
       if (++this.#reserved === 1) setImmediate(() => (this.#reserved = 0));
       return true;
     }
-    this.#refused += 1;
+    this.#rejected += 1;
     if (++this.#unlogged === 1) setTimeout(() => this.#report(), logEveryMs).unref();
     return false;
   }
@@ -210,11 +214,11 @@ export class AdaptiveConcurrencyLimiter {
     let startedAt = performance.now();
     setInterval(() => {
       const now = performance.now();
-      const refused = this.#refused > 0;
-      this.#refused = 0;
+      const rejected = this.#rejected > 0;
+      this.#rejected = 0;
       const [answered, late] = [this.#answered, this.#late];
       const elapsedMs = now - startedAt;
-      if (!this.#limit.adjust({ elapsedMs, answered, late, loopDelayMs: delay.ms, refused })) return;
+      if (!this.#limit.adjust({ elapsedMs, answered, late, loopDelayMs: delay.ms, rejected })) return;
       startedAt = now;
       this.#answered = 0;
       this.#late = 0;
@@ -223,7 +227,7 @@ export class AdaptiveConcurrencyLimiter {
   }
 
   #report(): void {
-    this.#log.warn({ refused: this.#unlogged }, "calls were refused because the service is overloaded");
+    this.#log.warn({ rejected: this.#unlogged }, "calls were rejected because the service is overloaded");
     this.#unlogged = 0;
   }
 }

@@ -82,7 +82,7 @@ export class CheckBatcher<Query, Result> {
   readonly #limits: BatchLimits;
   readonly #hooks: BatchHooks;
   #waiting: PendingCall<Query, Result>[] = [];
-  #pendingPairs = 0;
+  #pendingQueries = 0;
   #running = 0;
   #isScheduled = false;
 
@@ -98,13 +98,13 @@ export class CheckBatcher<Query, Result> {
   }
 
   /** Gauge: queries that wait for a batch. */
-  get pendingPairs(): number {
-    return this.#pendingPairs;
+  get pendingQueries(): number {
+    return this.#pendingQueries;
   }
 
   /** Whether new calls are refused, to bound memory. */
   get isFull(): boolean {
-    return this.#pendingPairs >= this.#limits.maxPending;
+    return this.#pendingQueries >= this.#limits.maxPending;
   }
 
   /** Gauge: running batches. */
@@ -141,7 +141,7 @@ export class CheckBatcher<Query, Result> {
     };
     signal.addEventListener("abort", onAbort);
     this.#waiting.push(call);
-    this.#pendingPairs += queries.length;
+    this.#pendingQueries += queries.length;
     if (this.#running === 0) this.#flush();
     else if (!this.#isScheduled) {
       this.#isScheduled = true;
@@ -158,7 +158,7 @@ export class CheckBatcher<Query, Result> {
       const parts = planBatch(this.#waiting, this.#limits);
       for (const { call, from, to } of parts) {
         call.sent = to;
-        this.#pendingPairs -= to - from;
+        this.#pendingQueries -= to - from;
       }
       this.#waiting = this.#waiting.filter((call) => pending(call) > 0);
       void this.#run({ parts, calls: new Set(parts.map(({ call }) => call)), cancel: new AbortController() });
@@ -194,7 +194,7 @@ export class CheckBatcher<Query, Result> {
   #drop(call: PendingCall<Query, Result>): void {
     if (pending(call) > 0) {
       this.#waiting = this.#waiting.filter((other) => other !== call);
-      this.#pendingPairs -= pending(call);
+      this.#pendingQueries -= pending(call);
     }
     for (const batch of call.batches) {
       batch.calls.delete(call);

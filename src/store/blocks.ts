@@ -9,7 +9,7 @@ const blocks: EdgeTable = {
   name: sql.table("blocks"),
   owner: sql.ref("blocker_id"),
   target: sql.ref("blocked_id"),
-  already: "USER_ALREADY_BLOCKED",
+  duplicateReason: "USER_ALREADY_BLOCKED",
 };
 
 const statements = edgeStatements(

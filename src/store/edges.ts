@@ -12,8 +12,8 @@ export interface EdgeTable {
   readonly owner: RawBuilder<unknown>;
   /** The column of the other user. */
   readonly target: RawBuilder<unknown>;
-  /** The failure of a second record about the same user. */
-  readonly already: ErrorReason;
+  /** Why a second record about the same user fails. */
+  readonly duplicateReason: ErrorReason;
 }
 
 interface RecordRow extends UserRow {
@@ -91,7 +91,7 @@ export function readAdded(edge: EdgeTable, rows: AddedRow[]): EdgeRecord {
   const [row] = rows;
   if (!row?.actor_known) throw new UnknownActorError();
   if (row.id === null) throw new PrivacyError("USER_NOT_FOUND");
-  if (row.record_id === null) throw new PrivacyError(edge.already);
+  if (row.record_id === null) throw new PrivacyError(edge.duplicateReason);
   return toRecord(row as RecordRow);
 }
 

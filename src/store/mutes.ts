@@ -9,7 +9,7 @@ const mutes: EdgeTable = {
   name: sql.table("mutes"),
   owner: sql.ref("muter_id"),
   target: sql.ref("muted_id"),
-  already: "USER_ALREADY_MUTED",
+  duplicateReason: "USER_ALREADY_MUTED",
 };
 
 const statements = edgeStatements(mutes);

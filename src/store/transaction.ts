@@ -11,7 +11,7 @@ export type Run = <Row>(...statements: [...Sendable<unknown>[], Sendable<Row>]) 
 
 /** The locks that a transaction takes. */
 export interface Locks {
-  /** A name for each of them. */
+  /** A name for each of them. At most two transactions with the same name have a connection at once: see `LockWaits`. */
   readonly names: readonly string[];
   /** The name of an advisory lock that is taken before the first statement, until the transaction ends. */
   readonly advisory?: string | undefined;

@@ -54,7 +54,7 @@ describe("long lists on PostgreSQL", () => {
       name: sql.table(table),
       owner: sql.ref(column),
       target: sql.ref(target),
-      already: "INTERNAL",
+      duplicateReason: "INTERNAL",
     });
 
     for (const mode of ["force_custom_plan", "force_generic_plan"]) {

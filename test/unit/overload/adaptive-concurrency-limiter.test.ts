@@ -9,7 +9,7 @@ import { until } from "../../support/until.ts";
 const silent = pino({ level: "silent" });
 
 describe("the concurrency limiter of a listener", () => {
-  it("refuses calls that arrive while no slot is free, and no others", async () => {
+  it("rejects calls that arrive while no slot is free, and no others", async () => {
     const limiter = new AdaptiveConcurrencyLimiter(2, silent);
     const [first, second] = [Promise.withResolvers<string>(), Promise.withResolvers<string>()];
     const one = limiter.run(() => first.promise);
@@ -24,7 +24,7 @@ describe("the concurrency limiter of a listener", () => {
     expect(limiter.tryAcquire()).to.equal(true);
   });
 
-  it("refuses a call whose queue is full", () => {
+  it("rejects a call whose queue is full", () => {
     const limiter = new AdaptiveConcurrencyLimiter(2, silent);
     expect(limiter.tryAcquire(true)).to.equal(false);
     expect(limiter.tryAcquire(false)).to.equal(true);
@@ -120,13 +120,13 @@ describe("the concurrency limiter of a listener", () => {
     expect(limiter.limit).to.equal(Number.POSITIVE_INFINITY);
   });
 
-  it("logs how many it refused, not each of them", async () => {
+  it("logs how many it rejected, not each of them", async () => {
     const output = new PassThrough();
     const limiter = new AdaptiveConcurrencyLimiter(1, pino(output));
     void limiter.run(() => new Promise(() => {}));
     for (let i = 0; i < 1_000; i++) limiter.tryAcquire();
     const [line] = await once(output, "data");
-    expect(JSON.parse(line)).to.include({ refused: 1_000, level: 40 });
+    expect(JSON.parse(line)).to.include({ rejected: 1_000, level: 40 });
     expect(output.read()).to.equal(null);
   });
 });

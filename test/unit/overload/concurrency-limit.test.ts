@@ -4,9 +4,9 @@ import { ConcurrencyLimit, type LoadWindow } from "../../../src/overload/adaptiv
 const maximum = 1_000;
 const minimum = 16;
 /** A window without calls. */
-const idle: LoadWindow = { elapsedMs: 100, answered: 0, late: 0, loopDelayMs: 0, refused: false };
+const idle: LoadWindow = { elapsedMs: 100, answered: 0, late: 0, loopDelayMs: 0, rejected: false };
 /** A window in which 50 calls were answered, most of them late. */
-const slow: LoadWindow = { ...idle, answered: 50, late: 40, refused: true };
+const slow: LoadWindow = { ...idle, answered: 50, late: 40, rejected: true };
 
 describe("an adaptive concurrency limit", () => {
   let limit: ConcurrencyLimit;
@@ -48,7 +48,7 @@ describe("an adaptive concurrency limit", () => {
   });
 
   it("does not fall for an event loop that is delayed a little while nothing is limited", () => {
-    adjust(100, { ...slow, late: 0, loopDelayMs: 20, refused: false });
+    adjust(100, { ...slow, late: 0, loopDelayMs: 20, rejected: false });
     expect(limit.value).to.equal(maximum);
   });
 
@@ -67,7 +67,7 @@ describe("an adaptive concurrency limit", () => {
   });
 
   it("does not fall for a few late calls in a small window", () => {
-    adjust(100, { ...slow, answered: minimum - 1, late: minimum - 1, refused: false });
+    adjust(100, { ...slow, answered: minimum - 1, late: minimum - 1, rejected: false });
     expect(limit.value).to.equal(maximum);
   });
 
@@ -83,7 +83,7 @@ describe("an adaptive concurrency limit", () => {
     expect(limit.value).to.equal(maximum);
   });
 
-  it("grows slowly while calls are refused", () => {
+  it("grows slowly while calls are rejected", () => {
     lower();
     const inTime = { ...slow, late: 0 };
     limit.adjust(inTime);
@@ -92,12 +92,12 @@ describe("an adaptive concurrency limit", () => {
     expect(limit.value).to.equal(maximum);
   });
 
-  it("waits for more answers while calls are refused and few are answered", () => {
+  it("waits for more answers while calls are rejected and few are answered", () => {
     lower();
     const few = { ...slow, answered: minimum - 1, late: 0 };
     expect(limit.adjust(few)).to.equal(false);
     expect(limit.value).to.equal(minimum);
-    expect(limit.adjust({ ...few, refused: false })).to.equal(true);
+    expect(limit.adjust({ ...few, rejected: false })).to.equal(true);
     expect(limit.value).to.be.above(minimum);
   });
 });

@@ -94,13 +94,13 @@ describe("the check batcher", () => {
     const { sent, batcher, load } = start(checkBatchLimits);
     const calls = Array.from({ length: 300 }, (_, i) => watch(load(many(100, `${i} `))));
     await turn();
-    expect(batcher.pendingPairs).to.equal(
+    expect(batcher.pendingQueries).to.equal(
       300 * 100 - sent.reduce((sum, { queries }) => sum + queries.length, 0),
     );
     for (let i = 0; i < sent.length; i++) await sent[i]?.answer();
     for (let i = 0; i < 10; i++) await turn();
     expect(calls.map(({ state }) => Array.isArray(state))).to.not.include(false);
-    expect(batcher.pendingPairs).to.equal(0);
+    expect(batcher.pendingQueries).to.equal(0);
   });
 
   it("sends a call at once when no batch is running", () => {
