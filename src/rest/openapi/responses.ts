@@ -16,9 +16,9 @@ const headerTexts: Readonly<Record<string, string>> = {
   "retry-after": "How many seconds to wait before the next try.",
   "www-authenticate": "The challenge of a 401 (RFC 6750).",
   "x-error-reason":
-    "The reason of the failure, for programs. Reasons are never renamed; there may be more of them.",
+    "The reason of the failure, for programs. Reasons are never renamed; new ones may be added.",
   "x-request-id":
-    "Names the call in the service's log: the request's own `X-Request-Id` when that is well-formed.",
+    "Names the call in the service's log: the request's own `X-Request-Id` when that is well-formed, else a new id.",
 };
 
 /** What the descriptions of all answers share. */

@@ -35,7 +35,7 @@ export type CheckAccessRequest = Message<"nexgate.privacy.v1.CheckAccessRequest"
     case: "viewerId";
   } | {
     /**
-     * Nobody is signed in; only `true` is legal.
+     * Nobody is signed in; only `true` is allowed.
      *
      * @generated from field: bool signed_out = 2;
      */
@@ -100,7 +100,7 @@ export const CheckAccessResponseSchema: GenMessage<CheckAccessResponse> = /*@__P
  */
 export type BatchCheckAccessRequest = Message<"nexgate.privacy.v1.BatchCheckAccessRequest"> & {
   /**
-   * The checks, at most 1,000. Duplicates and both orientations of a pair are legal.
+   * The checks, at most 1,000. Duplicates and a pair in both directions are allowed.
    *
    * @generated from field: repeated nexgate.privacy.v1.CheckAccessRequest checks = 1;
    */
@@ -156,7 +156,7 @@ export type FilterUsersRequest = Message<"nexgate.privacy.v1.FilterUsersRequest"
     case: "viewerId";
   } | {
     /**
-     * Nobody is signed in; only `true` is legal.
+     * Nobody is signed in; only `true` is allowed.
      *
      * @generated from field: bool signed_out = 2;
      */
@@ -214,7 +214,7 @@ export const FilterUsersResponseSchema: GenMessage<FilterUsersResponse> = /*@__P
  */
 export const Interaction = {
   /**
-   * Not a legal choice.
+   * Not allowed.
    *
    * @generated from enum value: INTERACTION_UNSPECIFIED = 0;
    */

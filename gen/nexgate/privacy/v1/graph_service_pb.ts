@@ -697,7 +697,8 @@ export const GraphService: GenService<{
     output: typeof GetUserResponseSchema;
   },
   /**
-   * Erases a user and every record that mentions the user: follows, blocks, mutes and settings, in both directions.
+   * Erases a user and every record that mentions the user: follows, blocks, mutes, settings and exceptions, in both
+   * directions.
    *
    * @generated from rpc nexgate.privacy.v1.GraphService.DeleteUser
    */
@@ -746,8 +747,9 @@ export const GraphService: GenService<{
    * before the next one is read, together with how far the import has come: after a failure, ask `GetImport` and
    * continue from there.
    *
-   * Existing records stay as they are. A record that cannot be stored is skipped and reported. An imported block
-   * removes the follows between the two; a follow across a block is skipped.
+   * A user is stored as by `UpsertUsers`. Existing follows, blocks and mutes stay as they are. A record that cannot be
+   * stored is skipped and reported. An imported block removes the follows between the two; a follow across a block is
+   * skipped.
    *
    * `INVALID_ARGUMENT` for a malformed message, `FAILED_PRECONDITION` when records before it are missing.
    *

@@ -51,7 +51,7 @@ export type User = Message<"nexgate.privacy.v1.User"> & {
   lastName: string;
 
   /**
-   * Addresses of the profile pictures, at most 16 of at most 2,048 characters. Empty in block and mute records for a
+   * URLs of the profile pictures, at most 16 of at most 2,048 characters. Empty in lists and in new records for a
    * user whose `PRIVACY_SETTING_PROFILE_PICTURE` is `AUDIENCE_NONE`.
    *
    * @generated from field: repeated string profile_picture_urls = 5;
@@ -201,7 +201,7 @@ export const PrivacySettingsSchema: GenMessage<PrivacySettings> = /*@__PURE__*/
  */
 export const PrivacySetting = {
   /**
-   * Not a legal choice.
+   * Not allowed.
    *
    * @generated from enum value: PRIVACY_SETTING_UNSPECIFIED = 0;
    */
@@ -257,14 +257,14 @@ export const PrivacySettingSchema: GenEnum<PrivacySetting> = /*@__PURE__*/
   enumDesc(file_nexgate_privacy_v1_resources, 0);
 
 /**
- * Whom a setting lets in. The contacts of a user are those whom the user follows: following someone never grants
+ * Who may see or do what a setting is about. The contacts of a user are those whom the user follows: following someone never grants
  * their data.
  *
  * @generated from enum nexgate.privacy.v1.Audience
  */
 export const Audience = {
   /**
-   * Not a legal choice.
+   * Not allowed.
    *
    * @generated from enum value: AUDIENCE_UNSPECIFIED = 0;
    */
@@ -300,7 +300,7 @@ export const Audience = {
 } as const;
 
 /**
- * Whom a setting lets in. The contacts of a user are those whom the user follows: following someone never grants
+ * Who may see or do what a setting is about. The contacts of a user are those whom the user follows: following someone never grants
  * their data.
  *
  * @generated from enum nexgate.privacy.v1.Audience

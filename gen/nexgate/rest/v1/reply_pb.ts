@@ -64,7 +64,7 @@ export const ReplySchema: GenMessage<Reply> = /*@__PURE__*/
  */
 export const Envelope = {
   /**
-   * Not a legal choice.
+   * Not allowed.
    *
    * @generated from enum value: ENVELOPE_UNSPECIFIED = 0;
    */
