@@ -79,7 +79,7 @@ export const comments: Readonly<Record<string, string>> = {
   "nexgate.privacy.v1.ErrorReason.ERROR_REASON_IMPORT_GAP": "Records of the import before these are missing. `FAILED_PRECONDITION`.",
   "nexgate.privacy.v1.ErrorReason.ERROR_REASON_RATE_LIMITED": "The caller has exceeded one of its limits. `RESOURCE_EXHAUSTED`, with `google.rpc.RetryInfo`.",
   "nexgate.privacy.v1.ErrorReason.ERROR_REASON_OVERLOADED": "The service has more work than it can do in time. `RESOURCE_EXHAUSTED`, with `google.rpc.RetryInfo`. The call had\nno effect and can be retried.",
-  "nexgate.rest.v1.Documentation": "What a description says about a method beside its rules, messages and comments.",
+  "nexgate.rest.v1.Documentation": "What a description says about a method besides its rules, messages and comments.",
   "nexgate.rest.v1.Documentation.group": "The name of the group in which the method is shown: one of its service's.",
   "nexgate.rest.v1.Documentation.error_reasons": "The reasons of the failures that are particular to this method; those that any call can have are added.",
   "nexgate.rest.v1.Documentation.example_request": "A request that succeeds: its fields as JSON, wherever the rules bind them.",

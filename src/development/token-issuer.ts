@@ -7,7 +7,7 @@ import { ConfigError } from "../config/variables.ts";
 import type { UserId } from "../domain/users.ts";
 import { lockDirectory, makeDataDirectory } from "../store/data-directory.ts";
 
-/** What a token needs beside its subject. */
+/** What a token needs besides its subject. */
 export interface TokenIssuer {
   readonly secret: string;
   readonly issuer: string;

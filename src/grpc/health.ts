@@ -31,7 +31,7 @@ export class HealthState {
     this.#wake();
   }
 
-  /** Ends serving for good: every `Watch` gets `NOT_SERVING`, and stays open. */
+  /** Ends serving for ever: every `Watch` gets `NOT_SERVING`, and stays open. */
   stop(): void {
     this.setServing(false);
     this.#stopped = true;

@@ -2,7 +2,7 @@ import type { Socket } from "node:net";
 import type { Logger } from "pino";
 import type { ListenerLimits } from "./listener-limits.ts";
 
-/** Estimated memory of an open request beside its headers, and of each name and value beside its text, in bytes. */
+/** Estimated memory of an open request besides its headers, and of each name and value besides its text, in bytes. */
 const requestBytes = 10 * 1024;
 const textBytes = 240;
 /** The most sweeps without progress that count: a call that waits for changes makes none for hours. */

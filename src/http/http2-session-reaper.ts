@@ -10,7 +10,7 @@ const closeTimeoutMs = 1_000;
 /** An open stream. Times are of `performance.now()`. */
 interface OpenStream extends DenseSetMember {
   readonly stream: ServerHttp2Stream;
-  /** What the request takes in memory beside its body. */
+  /** What the request takes in memory besides its body. */
   readonly headerBytes: number;
   /** The bytes that were read of the connection before the body, from the first sweep that found it incomplete. */
   bytesBeforeBody: number | undefined;

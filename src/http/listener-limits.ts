@@ -18,7 +18,7 @@ export interface ListenerLimits {
   readonly sweepMs: number;
   /** All headers of a request, in bytes. */
   readonly headerBytes: number;
-  /** Header fields of an HTTP/1.1 request; Node allows as many over HTTP/2. Each takes memory beside its bytes. */
+  /** Header fields of an HTTP/1.1 request; Node allows as many over HTTP/2. Each takes memory besides its bytes. */
   readonly headerFields: number;
   /** A message after decompression, in bytes. */
   readonly messageBytes: number;

@@ -40,7 +40,7 @@ interface PublicListenerOptions extends CallOptions {
   readonly rest: Handle;
   /** The HTTP methods that `rest` serves at a path. */
   readonly methodsAt?: (path: string) => readonly string[];
-  /** Served beside the probes. */
+  /** Served besides the probes. */
   readonly resources?: Resources;
   readonly ready: Ready;
   /** The origins whose pages may use the port; none by default. */

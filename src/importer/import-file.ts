@@ -39,7 +39,7 @@ export interface Skipped {
 interface ImportOptions {
   readonly url: string;
   readonly token: string;
-  /** For an https URL, in PEM: an authority to trust beside the usual ones, and a client certificate with its key. */
+  /** For an https URL, in PEM: an authority to trust besides the usual ones, and a client certificate with its key. */
   readonly tls: { readonly ca?: string; readonly cert?: string; readonly key?: string };
   readonly reading: Reading;
   /** Called with the part of the file that is sent, from 0 to 1, and the number of the next record. */

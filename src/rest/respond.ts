@@ -6,7 +6,7 @@ import { breakOff, type HttpRequest, type HttpResponse } from "../http/plain-res
 import { acceptsGzip, compress, compressInto, compressMinLength } from "./compression.ts";
 import { hasNoBody } from "./request-body.ts";
 
-/** What an answer says beside its body. */
+/** What an answer says besides its body. */
 export interface Head {
   readonly status: number;
   readonly headers: Iterable<readonly [name: string, value: string]>;

@@ -14,7 +14,7 @@ import type { CallSpan, CallTracer, HttpFacts } from "../call/observer.ts";
 /** The calls for which a statement is sent. */
 export interface Active {
   readonly parent: Span;
-  /** The calls beside the parent. */
+  /** The calls other than the parent. */
   readonly links: readonly Link[];
 }
 

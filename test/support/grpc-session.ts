@@ -12,7 +12,7 @@ import {
   requestHead,
 } from "./frames.ts";
 
-/** A unary call: what its request has beside the head of its session. */
+/** A unary call: what its request has besides the head of its session. */
 export interface GrpcRequest {
   /** Header fields before the head, as `:path`, and after it. */
   readonly before?: Buffer;

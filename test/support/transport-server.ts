@@ -42,7 +42,7 @@ interface TestServerOptions {
   readonly fastPath?: boolean;
   readonly limits?: Partial<ListenerLimits>;
   readonly services?: readonly Service[];
-  /** Served beside `services`. */
+  /** Served besides `services`. */
   readonly moreServices?: readonly Service[];
   readonly ready?: () => boolean;
   readonly tls?: ListenTls;

@@ -2,7 +2,7 @@ import { globSync, readFileSync } from "node:fs";
 import { dirname, join, normalize } from "node:path";
 import { expect } from "chai";
 
-/** What the files of each layer may import beside their own layer; the composition roots at the top see everything. */
+/** What the files of each layer may import besides their own layer; the composition roots at the top see everything. */
 const layers: Record<string, readonly string[]> = {
   "src/config": [],
   "src/domain": [],

@@ -15,7 +15,7 @@ export const file_nexgate_rest_v1_documentation: GenFile = /*@__PURE__*/
   fileDesc("CiNuZXhnYXRlL3Jlc3QvdjEvZG9jdW1lbnRhdGlvbi5wcm90bxIPbmV4Z2F0ZS5yZXN0LnYxIk4KDURvY3VtZW50YXRpb24SDQoFZ3JvdXAYASABKAkSFQoNZXJyb3JfcmVhc29ucxgCIAMoCRIXCg9leGFtcGxlX3JlcXVlc3QYAyABKAkiKgoFR3JvdXASDAoEbmFtZRgBIAEoCRITCgtkZXNjcmlwdGlvbhgCIAEoCTpmCg1kb2N1bWVudGF0aW9uEh4uZ29vZ2xlLnByb3RvYnVmLk1ldGhvZE9wdGlvbnMY04YDIAEoCzIeLm5leGdhdGUucmVzdC52MS5Eb2N1bWVudGF0aW9uUg1kb2N1bWVudGF0aW9uOk8KBWdyb3VwEh8uZ29vZ2xlLnByb3RvYnVmLlNlcnZpY2VPcHRpb25zGNWGAyADKAsyFi5uZXhnYXRlLnJlc3QudjEuR3JvdXBSBWdyb3VwOjsKB2V4YW1wbGUSHy5nb29nbGUucHJvdG9idWYuTWVzc2FnZU9wdGlvbnMY1IYDIAMoCVIHZXhhbXBsZWIGcHJvdG8z", [file_google_protobuf_descriptor]);
 
 /**
- * What a description says about a method beside its rules, messages and comments.
+ * What a description says about a method besides its rules, messages and comments.
  *
  * @generated from message nexgate.rest.v1.Documentation
  */
