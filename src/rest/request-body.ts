@@ -16,6 +16,8 @@ export async function readJsonBody(
 ): Promise<unknown> {
   if (hasNoBody(request)) return undefined;
   if (Number(request.headers["content-length"] ?? 0) > maxBytes) throw new PrivacyError("REQUEST_TOO_LARGE");
+  // The body of a small request follows its headers in the same turn of the event loop.
+  await undefined;
   const bytes = arrivedBytes(request) ?? (await readBytes(request, maxBytes, signal));
   if (bytes.length === 0) return undefined;
   checkMediaType(request);
@@ -89,8 +91,8 @@ export function parseBody(bytes: Uint8Array): unknown {
   }
 }
 
-/** A string in JSON, and the colon after it when it is the name of a member. */
-const strings = /"(?:[^"\\]|\\.)*"(\s*:)?/g;
+/** A string in JSON. */
+const strings = /"(?:[^"\\]|\\.)*"/g;
 
 /**
  * Parses JSON whose objects have no name twice (RFC 7493, 2.3). `JSON.parse` takes the last of two values; a proxy
@@ -102,10 +104,9 @@ export function parseStrictJson(text: string): unknown {
   return value;
 }
 
+/** The members of all objects in a text: outside of strings, each has one colon. */
 function membersInText(text: string): number {
-  let members = 0;
-  for (const [, colon] of text.matchAll(strings)) if (colon !== undefined) members++;
-  return members;
+  return text.replaceAll(strings, "").split(":").length - 1;
 }
 
 /** The members of all objects in a value, without recursion: a value may be nested as deep as its text is long. */
