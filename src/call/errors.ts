@@ -62,6 +62,11 @@ export function readFailure(failure: unknown): unknown {
   return isDisconnect(failure) ? new PrivacyError("CANCELLED", { cause: failure }) : failure;
 }
 
+/** Whether an error is that by which Connect aborts a call over HTTP/1.1 whose client disconnects before it has sent all. */
+function isDisconnectOfHttp1({ code, cause }: ConnectError): boolean {
+  return code === Code.Aborted && isDisconnect(cause);
+}
+
 const sendersFault = /^(?:parse binary: |received compressed envelope)/;
 
 /**
@@ -70,7 +75,10 @@ const sendersFault = /^(?:parse binary: |received compressed envelope)/;
  * in `cause`, for the log.
  */
 export function toConnectError(failure: unknown): ConnectError {
-  if (failure instanceof ConnectError) return withReason(failure);
+  if (failure instanceof ConnectError)
+    return isDisconnectOfHttp1(failure)
+      ? fromPrivacyError(new PrivacyError("CANCELLED", { cause: failure }))
+      : withReason(failure);
   if (failure instanceof PrivacyError) return fromPrivacyError(failure);
   // The reason of a signal that was aborted without one: the client has disconnected.
   if (failure instanceof DOMException && failure.name === "AbortError")

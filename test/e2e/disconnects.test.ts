@@ -1,4 +1,5 @@
 import { once } from "node:events";
+import { connect } from "node:net";
 import { create, toBinary } from "@bufbuild/protobuf";
 import { expect } from "chai";
 import { HealthCheckRequestSchema } from "../../gen/grpc/health/v1/health_pb.ts";
@@ -56,4 +57,43 @@ describe("a client that disconnects during a stream", () => {
       expect(ended("internal")).to.equal(undefined);
     });
   }
+});
+
+describe("a client that disconnects while it sends a request over HTTP/1.1", () => {
+  let service: TestService;
+  before(async () => {
+    service = await startService();
+  });
+  after(() => service.stop(0));
+
+  for (const [protocol, contentType] of [
+    ["connect", "application/proto"],
+    ["grpc_web", "application/grpc-web+proto"],
+  ] as const)
+    it(`has cancelled its call by ${protocol}`, async () => {
+      const method = "nexgate.privacy.v1.GraphService/GetUser";
+      const { hostname, port } = new URL(service.internalUrl);
+      const socket = connect(Number(port), hostname);
+      socket.write(
+        [
+          `POST /${method} HTTP/1.1`,
+          "Host: localhost",
+          `Content-Type: ${contentType}`,
+          `Authorization: Bearer ${await service.serviceToken()}`,
+          "Content-Length: 100",
+          "",
+          "\0\0",
+        ].join("\r\n"),
+      );
+      const inFlight = async (count: number) => {
+        while ((await scrape(service.adminUrl)).value("privacy_control_calls_in_flight") !== count);
+      };
+      await inFlight(1);
+      socket.destroy();
+      await inFlight(0);
+      const scraped = await scrape(service.adminUrl);
+      expect(scraped.value("privacy_control_calls_total", { method, protocol, code: "canceled" })).to.equal(
+        1,
+      );
+    });
 });
