@@ -11,7 +11,7 @@ import {
 } from "../../gen/nexgate/privacy/v1/graph_service_pb.ts";
 import { formatUuid } from "../domain/users.ts";
 import { type FileRecord, type Format, readRecords } from "./read-records.ts";
-import type { Reading } from "./records.ts";
+import type { ReadOptions } from "./records.ts";
 import type { Source } from "./source.ts";
 
 /** The deadline of a call, in milliseconds. */
@@ -41,7 +41,7 @@ interface ImportOptions {
   readonly token: string;
   /** For an https URL, in PEM: an authority to trust besides the usual ones, and a client certificate with its key. */
   readonly tls: { readonly ca?: string; readonly cert?: string; readonly key?: string };
-  readonly reading: Reading;
+  readonly reading: ReadOptions;
   /** Called with the part of the file that is sent, from 0 to 1, and the number of the next record. */
   readonly onProgress: (fraction: number, record: number) => void;
   /** Called for each record that is skipped, in the order of the file. */
@@ -67,8 +67,11 @@ export async function importFile(
   options: ImportOptions,
 ): Promise<ImportProgress | undefined> {
   const { id, records } = await inspectFile(source.path, options.reading);
-  const { ca, ...shown } = options.tls;
-  const nodeOptions = { ...shown, ...(ca === undefined ? {} : { ca: [...getCACertificates(), ca] }) };
+  const { ca, ...clientCertificate } = options.tls;
+  const nodeOptions = {
+    ...clientCertificate,
+    ...(ca === undefined ? {} : { ca: [...getCACertificates(), ca] }),
+  };
   const client = createClient(GraphService, createGrpcTransport({ baseUrl: options.url, nodeOptions }));
   const call = { headers: { authorization: `Bearer ${options.token}` } };
   const before = (await client.getImport({ importId: id }, { ...call, timeoutMs: firstCallTimeoutMs }))
@@ -84,7 +87,7 @@ export async function importFile(
 }
 
 /** Reads a whole file before any of it is sent. Throws an `InputError` when it cannot be understood. */
-export async function inspectFile(path: string, reading: Reading): Promise<Inspected> {
+export async function inspectFile(path: string, reading: ReadOptions): Promise<Inspected> {
   const content = createHash("sha256");
   let format: Format | undefined;
   let records = 0;

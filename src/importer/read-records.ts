@@ -4,18 +4,18 @@ import {
   fieldNamed,
   fieldNames,
   isIgnored,
-  type Reading,
-  type ReadRecord,
+  type ParsedRecord,
+  type ReadOptions,
   toRecord,
-  unreadable,
+  unreadableRecord,
 } from "./records.ts";
 import { detectEncoding, InputError, type Line, maxLineLength, readText, splitLines } from "./source.ts";
-import { shown } from "./values.ts";
+import { describeValue } from "./values.ts";
 
 export type Format = "ndjson" | "csv";
 
 /** A record of a file, and where it is. */
-export interface FileRecord extends ReadRecord {
+export interface FileRecord extends ParsedRecord {
   /** The number of its first line, from 1. */
   readonly line: number;
 }
@@ -34,7 +34,7 @@ const separators = [",", ";", "\t", "|"];
  */
 export async function* readRecords(
   path: string,
-  reading: Reading,
+  reading: ReadOptions,
   {
     onBytes = () => {},
     onFormat = () => {},
@@ -74,7 +74,7 @@ function formatOf(path: string, first: Line | undefined): Format {
 async function* jsonRecords(
   first: Line,
   others: AsyncIterable<Line>,
-  reading: Reading,
+  reading: ReadOptions,
 ): AsyncGenerator<FileRecord> {
   let hasObjects = false;
   const read = ({ number, text }: Line): FileRecord => {
@@ -88,14 +88,15 @@ async function* jsonRecords(
     throw new InputError("No line of the file is a JSON object: expected NDJSON, one object a line.");
 }
 
-function jsonRecord(object: object | undefined, text: string, reading: Reading): ReadRecord {
-  if (object === undefined) return unreadable(`the line is no JSON object: ${shown(text.trim())}`);
+function jsonRecord(object: object | undefined, text: string, reading: ReadOptions): ParsedRecord {
+  if (object === undefined)
+    return unreadableRecord(`the line is no JSON object: ${describeValue(text.trim())}`);
   try {
-    if (countKeys(text) > countKeysOf(object)) return unreadable("a field is there twice");
+    if (countKeys(text) > countKeysOf(object)) return unreadableRecord("a field is there twice");
     return toRecord(Object.entries(object), reading);
   } catch (failure) {
     // Recursion over deeply nested JSON overflows the stack.
-    if (failure instanceof RangeError) return unreadable("the object is nested too deeply");
+    if (failure instanceof RangeError) return unreadableRecord("the object is nested too deeply");
     throw failure;
   }
 }
@@ -148,31 +149,35 @@ const expectedHeader =
 async function* csvRecords(
   header: Line,
   others: AsyncGenerator<Line>,
-  reading: Reading,
+  reading: ReadOptions,
 ): AsyncGenerator<FileRecord> {
   const { separator, names } = readHeader(header, reading);
   let isEmpty = true;
-  let fits = false;
+  let hasFullRow = false;
   for await (const row of readRows(others, separator)) {
     if (row.cells?.every((cell) => cell === "")) continue;
     isEmpty = false;
-    fits ||= row.cells !== undefined && row.cells.length >= names.length;
+    hasFullRow ||= row.cells !== undefined && row.cells.length >= names.length;
     yield { line: row.line, ...csvRecord(row, names, reading) };
   }
-  if (!isEmpty && !fits)
+  if (!isEmpty && !hasFullRow)
     throw new InputError(
       `No row has as many columns as the header in line ${header.number}, ${names.length}.`,
     );
 }
 
-function csvRecord({ cells, problem = "" }: CsvRow, names: readonly string[], reading: Reading): ReadRecord {
-  if (cells === undefined) return unreadable(problem);
+function csvRecord(
+  { cells, problem = "" }: CsvRow,
+  names: readonly string[],
+  reading: ReadOptions,
+): ParsedRecord {
+  if (cells === undefined) return unreadableRecord(problem);
   const beyond = cells.slice(names.length);
   if (cells.length < names.length || beyond.some((cell) => cell !== ""))
-    return unreadable(`the row has ${cells.length} columns, the header ${names.length}`);
+    return unreadableRecord(`the row has ${cells.length} columns, the header ${names.length}`);
   const fields = names.map((name, column) => [name, cells[column] ?? ""] as const);
   const nameless = fields.findIndex(([name, cell]) => name === "" && cell !== "");
-  if (nameless >= 0) return unreadable(`column ${nameless + 1} has no name`);
+  if (nameless >= 0) return unreadableRecord(`column ${nameless + 1} has no name`);
   return toRecord(
     fields.filter(([name]) => name !== ""),
     reading,
@@ -180,24 +185,27 @@ function csvRecord({ cells, problem = "" }: CsvRow, names: readonly string[], re
 }
 
 /** Finds the one separator by which a header has a column `type`, and the names of its columns. */
-function readHeader({ number, text }: Line, { ignore }: Reading) {
+function readHeader({ number, text }: Line, { ignore }: ReadOptions) {
   const isHeader = (names: readonly string[]) => names.some((name) => fieldNamed(name) === "type");
   const found = separators
     .map((separator) => ({ separator, names: namesOf(text, separator) }))
     .filter(({ names }) => isHeader(names));
   const [header, ...more] = found;
   if (header === undefined || more.length > 0)
-    throw new InputError(`Line ${number} is no header, but ${shown(text)}: expected ${expectedHeader}.`);
+    throw new InputError(
+      `Line ${number} is no header, but ${describeValue(text)}: expected ${expectedHeader}.`,
+    );
   const { names } = header;
   const kept = names.filter((name) => name !== "" && !isIgnored(name, ignore));
   const unknown = kept.filter((name) => fieldNamed(name) === undefined);
   if (unknown.length > 0)
     throw new InputError(
-      `Line ${number} names unknown columns: ${unknown.map(shown).join(", ")}. Known are ${fieldNames.join(", ")}; ` +
+      `Line ${number} names unknown columns: ${unknown.map(describeValue).join(", ")}. Known are ${fieldNames.join(", ")}; ` +
         "--ignore leaves others out.",
     );
   const twice = kept.find((name, i) => kept.findIndex((other) => fieldNamed(other) === fieldNamed(name)) < i);
-  if (twice !== undefined) throw new InputError(`Line ${number} names the column ${shown(twice)} twice.`);
+  if (twice !== undefined)
+    throw new InputError(`Line ${number} names the column ${describeValue(twice)} twice.`);
   return header;
 }
 

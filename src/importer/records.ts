@@ -1,6 +1,6 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { ImportRecordSchema } from "../../gen/nexgate/privacy/v1/graph_service_pb.ts";
-import { readBoolean, readString, readStrings, readTime, shown, ValueError } from "./values.ts";
+import { describeValue, readBoolean, readString, readStrings, readTime, ValueError } from "./values.ts";
 
 type ImportRecord = MessageInitShape<typeof ImportRecordSchema>;
 
@@ -8,7 +8,7 @@ type ImportRecord = MessageInitShape<typeof ImportRecordSchema>;
 export type Fields = Iterable<readonly [name: string, value: unknown]>;
 
 /** A record as the service accepts it. One with a `problem` is empty: the service counts it as malformed. */
-export interface ReadRecord {
+export interface ParsedRecord {
   readonly record: ImportRecord;
   /** The length of its texts, in UTF-16 code units. */
   readonly characters: number;
@@ -19,7 +19,7 @@ export interface ReadRecord {
 const maxCharacters = 40_000;
 
 /** The options that change how a file is read. */
-export interface Reading {
+export interface ReadOptions {
   /** Whether a time without a zone is read as UTC. */
   readonly assumeUtc: boolean;
   /** The names of fields to leave out. */
@@ -45,48 +45,49 @@ export const fieldNames = [
 
 type FieldName = (typeof fieldNames)[number];
 
-const byNormalName = new Map(fieldNames.map((name) => [normal(name), name]));
+const byNormalName = new Map(fieldNames.map((name) => [normalName(name), name]));
 
 /** The field with a name, which may also be spelt `user_name` or `User Name`; undefined for an unknown name. */
 export function fieldNamed(name: string): FieldName | undefined {
-  return byNormalName.get(normal(name));
+  return byNormalName.get(normalName(name));
 }
 
-function normal(name: string): string {
+function normalName(name: string): string {
   return name.replace(/[\s_-]/g, "").toLowerCase();
 }
 
 /** Whether a field is among those to leave out. */
 export function isIgnored(name: string, ignore: readonly string[]): boolean {
-  return ignore.some((ignored) => normal(ignored) === normal(name));
+  return ignore.some((ignored) => normalName(ignored) === normalName(name));
 }
 
 /** An empty record, which the service counts as malformed. */
-export function unreadable(problem: string): ReadRecord {
+export function unreadableRecord(problem: string): ParsedRecord {
   return { record: {}, characters: 0, problem };
 }
 
 /** Makes a record of its fields. A null field counts as missing. */
-export function toRecord(fields: Fields, reading: Reading): ReadRecord {
+export function toRecord(fields: Fields, reading: ReadOptions): ParsedRecord {
   const values = new Map<FieldName, unknown>();
   for (const [name, value] of fields) {
     if (isIgnored(name, reading.ignore)) continue;
     const field = fieldNamed(name);
-    if (field === undefined) return unreadable(`${shown(name)} is no known field`);
-    if (values.has(field)) return unreadable(`${field} is there twice`);
+    if (field === undefined) return unreadableRecord(`${describeValue(name)} is no known field`);
+    if (values.has(field)) return unreadableRecord(`${field} is there twice`);
     if (value !== null && value !== undefined) values.set(field, value);
   }
   const characters = values.values().reduce<number>((sum, value) => sum + charactersOf(value), 0);
-  if (characters > maxCharacters) return unreadable(`the record is longer than ${maxCharacters} characters`);
+  if (characters > maxCharacters)
+    return unreadableRecord(`the record is longer than ${maxCharacters} characters`);
   try {
     return { record: recordOf(values, reading), characters };
   } catch (failure) {
-    if (failure instanceof ValueError) return unreadable(failure.message);
+    if (failure instanceof ValueError) return unreadableRecord(failure.message);
     throw failure;
   }
 }
 
-function recordOf(values: ReadonlyMap<FieldName, unknown>, { assumeUtc }: Reading): ImportRecord {
+function recordOf(values: ReadonlyMap<FieldName, unknown>, { assumeUtc }: ReadOptions): ImportRecord {
   /** Reads a field; undefined when it is not there. */
   const read = <T>(name: FieldName, parse: (value: unknown) => T): T | undefined => {
     const value = values.get(name);
@@ -123,7 +124,7 @@ function recordOf(values: ReadonlyMap<FieldName, unknown>, { assumeUtc }: Readin
       throw new ValueError(
         type === ""
           ? "type is missing"
-          : `type is ${shown(values.get("type"))}, expected user, follow, block or mute`,
+          : `type is ${describeValue(values.get("type"))}, expected user, follow, block or mute`,
       );
   }
 }

@@ -70,7 +70,7 @@ export class SkippedReport {
 }
 
 const wrongPort = "does not answer as the internal port of the service (GRPC_PORT) does";
-const resumes = "Run the command again: the import goes on where it stopped.";
+const resumeHint = "Run the command again: the import goes on where it stopped.";
 
 /** Explanations of connection errors, by Node's error code. */
 const connectionProblems: readonly (readonly [RegExp, (url: string) => string])[] = [
@@ -104,12 +104,12 @@ export function explainFailure(failure: ConnectError, url: string): string {
     case Code.Unimplemented:
       return `${url} ${wrongPort}: ${rawMessage}.`;
     case Code.Canceled:
-      return `${url} closed the connection: where the service speaks TLS, the URL begins with https://. ${resumes}`;
+      return `${url} closed the connection: where the service speaks TLS, the URL begins with https://. ${resumeHint}`;
     case Code.Unavailable:
     case Code.ResourceExhausted:
     case Code.DeadlineExceeded:
     case Code.Aborted:
-      return `${url}: ${rawMessage}. ${resumes}`;
+      return `${url}: ${rawMessage}. ${resumeHint}`;
     case Code.Internal:
       // A server of another protocol causes a frame error.
       return /protocol error/i.test(rawMessage) ? `${url} ${wrongPort}.` : `${url}: ${rawMessage}`;

@@ -10,8 +10,9 @@ const falseWords = new Set(["false", "f", "no", "n", "off", "0"]);
 
 /** Reads a text. */
 export function readString(value: unknown): string {
-  if (typeof value !== "string") throw new ValueError(`is ${shown(value)}, expected text`);
-  if (!value.isWellFormed()) throw new ValueError(`is ${shown(value)}, which has half of a surrogate pair`);
+  if (typeof value !== "string") throw new ValueError(`is ${describeValue(value)}, expected text`);
+  if (!value.isWellFormed())
+    throw new ValueError(`is ${describeValue(value)}, which has half of a surrogate pair`);
   return value;
 }
 
@@ -19,7 +20,7 @@ export function readString(value: unknown): string {
 export function readStrings(value: unknown): string[] {
   if (typeof value === "string") return readString(value).split(/\s+/).filter(Boolean);
   if (Array.isArray(value) && value.every((item) => typeof item === "string")) return value.map(readString);
-  throw new ValueError(`is ${shown(value)}, expected a list of texts`);
+  throw new ValueError(`is ${describeValue(value)}, expected a list of texts`);
 }
 
 /** Reads a boolean in one of the spellings above, in any case; undefined for an empty text. */
@@ -32,7 +33,7 @@ export function readBoolean(value: unknown): boolean | undefined {
     if (trueWords.has(normal)) return true;
     if (falseWords.has(normal)) return false;
   }
-  throw new ValueError(`is ${shown(value)}, expected true or false`);
+  throw new ValueError(`is ${describeValue(value)}, expected true or false`);
 }
 
 // RFC 3339, with a space for the T as its section 5.6 allows, and the zone as PostgreSQL (+00) and BigQuery (UTC)
@@ -51,13 +52,13 @@ const endSeconds = 4_102_444_800n;
  */
 export function readTime(value: unknown, assumeUtc: boolean): Timestamp | undefined {
   const text = typeof value === "number" ? String(value) : value;
-  if (typeof text !== "string") throw new ValueError(`is ${shown(value)}, expected ${expectedTime}`);
+  if (typeof text !== "string") throw new ValueError(`is ${describeValue(value)}, expected ${expectedTime}`);
   const trimmed = text.trim();
   if (trimmed === "") return undefined;
   const number = decimal.exec(trimmed);
   if (number !== null) return fromEpoch(number, value);
   const parts = dateTime.exec(trimmed);
-  if (parts === null) throw new ValueError(`is ${shown(value)}, expected ${expectedTime}`);
+  if (parts === null) throw new ValueError(`is ${describeValue(value)}, expected ${expectedTime}`);
   return fromDateTime(parts, value, assumeUtc);
 }
 
@@ -67,7 +68,9 @@ function fromEpoch([, digits = "", fraction = ""]: RegExpExecArray, value: unkno
   const whole = BigInt(digits);
   const scale = [1n, 1_000n].find((unit) => whole >= leastSeconds * unit && whole < endSeconds * unit);
   if (scale === undefined)
-    throw new ValueError(`is ${shown(value)}, neither seconds nor milliseconds of the years 1973 to 2099`);
+    throw new ValueError(
+      `is ${describeValue(value)}, neither seconds nor milliseconds of the years 1973 to 2099`,
+    );
   const nanosPerUnit = 1_000_000_000n / scale;
   const nanos = whole * nanosPerUnit + (nanosOf(fraction) * nanosPerUnit) / 1_000_000_000n;
   return timestamp(nanos / 1_000_000_000n, Number(nanos % 1_000_000_000n));
@@ -77,14 +80,16 @@ function fromDateTime(parts: RegExpExecArray, value: unknown, assumeUtc: boolean
   const [year = 0, month = 0, day = 0, hour = 0, minute = 0, second = 0] = parts.slice(1, 7).map(Number);
   const [fraction = "", utc, sign, hours = "0", minutes = "0"] = parts.slice(7);
   if (utc === undefined && sign === undefined && !assumeUtc)
-    throw new ValueError(`is ${shown(value)}, which names no time zone (--assume-utc takes it for UTC)`);
+    throw new ValueError(
+      `is ${describeValue(value)}, which names no time zone (--assume-utc takes it for UTC)`,
+    );
   const date = new Date(0);
   date.setUTCFullYear(year, month - 1, day);
   date.setUTCHours(hour, minute, second);
   const isReal =
     date.getUTCMonth() === month - 1 && date.getUTCDate() === day && hour < 24 && minute < 60 && second < 60;
   if (!isReal || Number(hours) > 23 || Number(minutes) > 59)
-    throw new ValueError(`is ${shown(value)}, not a valid time`);
+    throw new ValueError(`is ${describeValue(value)}, not a valid time`);
   const offset = (Number(hours) * 60 + Number(minutes)) * 60 * (sign === "-" ? -1 : 1);
   return timestamp(BigInt(date.getTime() / 1_000 - offset), Number(nanosOf(fraction)));
 }
@@ -98,7 +103,7 @@ function timestamp(seconds: bigint, nanos: number): Timestamp {
 }
 
 /** A value as people read it, shortened. */
-export function shown(value: unknown): string {
+export function describeValue(value: unknown): string {
   const text = JSON.stringify(value) ?? "nothing";
   return text.length > longestShown ? `${text.slice(0, longestShown)}...` : text;
 }

@@ -76,9 +76,9 @@ export class ImportRepository {
         const [row] = await run(rowOf(service, id).forUpdate().compile());
         const before = toProgress(row);
         if (first > before.records) throw new PrivacyError("IMPORT_GAP");
-        const fresh = records.slice(before.records - first);
-        const outcome = await storeFresh(run, fresh, Math.max(first, before.records));
-        const progress = advance(before, fresh.length, outcome);
+        const unstored = records.slice(before.records - first);
+        const outcome = await storeNew(run, unstored, Math.max(first, before.records));
+        const progress = advance(before, unstored.length, outcome);
         await run(
           query
             .updateTable("service_imports")
@@ -100,7 +100,8 @@ export class ImportRepository {
   }
 }
 
-async function storeFresh(run: Run, records: readonly ImportRecord[], first: number): Promise<BatchOutcome> {
+/** Stores records, of which the import has stored none before. `first` is the number of the first one. */
+async function storeNew(run: Run, records: readonly ImportRecord[], first: number): Promise<BatchOutcome> {
   const skipped: SkippedRecord[] = [];
   const edges = { follow: [] as NumberedEdge[], block: [] as NumberedEdge[], mute: [] as NumberedEdge[] };
   const users = [];

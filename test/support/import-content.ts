@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type FileRecord, readRecords } from "../../src/importer/read-records.ts";
-import type { Reading } from "../../src/importer/records.ts";
+import type { ReadOptions } from "../../src/importer/records.ts";
 import { InputError } from "../../src/importer/source.ts";
 
 /** What a file was read as, or why it was refused. */
@@ -15,7 +15,7 @@ export interface Read {
 export async function readContent(
   name: string,
   content: string | Uint8Array,
-  reading: Partial<Reading> = {},
+  reading: Partial<ReadOptions> = {},
 ): Promise<Read> {
   const folder = mkdtempSync(join(tmpdir(), "privacy-control-"));
   const path = join(folder, name);

@@ -12,7 +12,7 @@ import { dirname, join } from "node:path";
 import { Readable } from "node:stream";
 import { expect } from "chai";
 import { inspectFile } from "../../../src/importer/import-file.ts";
-import type { Reading } from "../../../src/importer/records.ts";
+import type { ReadOptions } from "../../../src/importer/records.ts";
 import { InputError, openSource } from "../../../src/importer/source.ts";
 import { id } from "../../support/import-content.ts";
 
@@ -67,9 +67,9 @@ describe("the source of an import", () => {
   });
 
   it("has an id that depends only on content, format and the options that change the meaning", async () => {
-    const usual: Reading = { assumeUtc: false, ignore: [] };
+    const usual: ReadOptions = { assumeUtc: false, ignore: [] };
     const content = JSON.stringify({ type: "user", id: id(1), userName: "u" });
-    const idOf = async (file: string, text: string, reading: Partial<Reading> = {}) =>
+    const idOf = async (file: string, text: string, reading: Partial<ReadOptions> = {}) =>
       (await inspectFile(write(file, text), { ...usual, ...reading })).id;
     const first = await idOf("a.ndjson", content);
     expect(await idOf("b.ndjson", content)).to.equal(first);
