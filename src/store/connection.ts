@@ -42,7 +42,7 @@ export interface ConnectionPool {
   close(): Promise<void>;
 }
 
-/** What a work on a connection may do besides. */
+/** What work on a connection is given. */
 export interface ConnectionUse {
   readonly connection: Connection;
   /** From now on an abort cancels nothing. Resolves when a cancellation under way has ended. */

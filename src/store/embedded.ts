@@ -150,7 +150,7 @@ class EmbeddedPool implements ConnectionPool {
   }
 
   async close(): Promise<void> {
-    await this.#permit.idle();
+    await this.#permit.waitUntilIdle();
     if (!this.#pglite.closed) await this.#pglite.close();
   }
 }

@@ -16,7 +16,7 @@ import {
   importUsers,
   type NumberedEdge,
 } from "./import-records.ts";
-import { lockPairs } from "./locks.ts";
+import { lockPairsStatement } from "./locks.ts";
 import { query } from "./statement.ts";
 
 /** Drivers return the counts as texts. */
@@ -117,7 +117,7 @@ async function storeNew(run: Run, records: readonly ImportRecord[], first: numbe
   const usersStored = await importUsers(run, users);
   // Only imports lock many pairs, all in the same order.
   await run(
-    lockPairs(
+    lockPairsStatement(
       [...edges.follow, ...edges.block, ...edges.mute].map(({ owner, target }) => [owner, target] as const),
     ),
   );

@@ -10,11 +10,11 @@ export function pairLock(a: UserId, b: UserId): Locks {
 }
 
 /**
- * Locks many pairs as `pairLock` locks one, in the one order that lets no two transactions wait for each other. It has
- * to be a statement of its own, before those that it protects: what a statement reads is fixed before it takes a lock.
- * At most 1,000 pairs: every lock takes a slot in a table that all connections share.
+ * The statement that locks many pairs as `pairLock` locks one, in the one order that lets no two transactions wait for
+ * each other. It has to be a statement of its own, before those that it protects: what a statement reads is fixed
+ * before it takes a lock. At most 1,000 pairs: every lock takes an entry of a table that all connections share.
  */
-export function lockPairs(pairs: readonly (readonly [UserId, UserId])[]): RawBuilder<unknown> {
+export function lockPairsStatement(pairs: readonly (readonly [UserId, UserId])[]): RawBuilder<unknown> {
   const names = pairs.map(([a, b]) => pairName(a, b));
   return sql`
     select pg_advisory_xact_lock(key)
@@ -25,7 +25,7 @@ function pairName(a: UserId, b: UserId): string {
   return a < b ? `${a}:${b}` : `${b}:${a}`;
 }
 
-/** The name of the lock that a change takes which creates, replaces or erases a user. */
+/** The name of the lock of a change that creates, replaces or erases a user. */
 export function existenceName(id: UserId): string {
   return `user:${id}`;
 }
@@ -40,10 +40,11 @@ const lockKey = queryTemplate(
 );
 
 /**
- * Locks the existence of a user until the transaction ends. The transaction must delete the user's row: for an unknown
- * user the lock is a new row. Waits for a row that another transaction has inserted and not committed.
+ * The statements that lock the existence of a user until the transaction ends. The transaction must delete the user's
+ * row: for an unknown user the lock is a new row. Waits for a row that another transaction has inserted and not
+ * committed.
  */
-export function lockExistence(id: UserId): readonly CompiledQuery<unknown>[] {
+export function lockExistenceStatements(id: UserId): readonly CompiledQuery<unknown>[] {
   // The row first, with the strongest lock: the insert takes a weaker one, and to strengthen that could deadlock with others
   // that wait for the row. The row again, since the insert may have waited for one that was not visible before.
   return [lockRow(id), lockKey(id), lockRow(id)];

@@ -110,7 +110,7 @@ export class PgPool implements ConnectionPool {
   }
 
   async close(): Promise<void> {
-    await this.#permits.idle();
+    await this.#permits.waitUntilIdle();
     await this.#pool.end();
   }
 

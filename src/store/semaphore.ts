@@ -62,7 +62,7 @@ export class Semaphore {
   }
 
   /** Waits until nobody holds a permit. */
-  async idle(): Promise<void> {
+  async waitUntilIdle(): Promise<void> {
     if (!this.isIdle) await new Promise<void>((resolve) => this.#onIdle.push(resolve));
   }
 

@@ -3,7 +3,7 @@ import { PrivacyError } from "../domain/errors.ts";
 import type { User, UserId } from "../domain/users.ts";
 import type { Tables } from "./entities.ts";
 import type { Run, SqlExecutor } from "./executor.ts";
-import { existenceName, lockExistence, lockExistenceShared } from "./locks.ts";
+import { existenceName, lockExistenceShared, lockExistenceStatements } from "./locks.ts";
 import { query } from "./statement.ts";
 
 /** The users that the accounts service described. */
@@ -141,7 +141,7 @@ const rowsAtOnce = 10_000;
 async function eraseUser(run: Run, id: UserId): Promise<void> {
   // From here on no other transaction can mention or create the user. The short lock timeout of a first attempt ends here:
   // a long erasure must not start again because of a short lock wait.
-  await run(...lockExistence(id), sql`set local lock_timeout to default`);
+  await run(...lockExistenceStatements(id), sql`set local lock_timeout to default`);
   for (const [table, column] of mentions) {
     let erased: number;
     do {

@@ -93,10 +93,10 @@ describe("a semaphore", () => {
 
   it("is idle when every permit was given back", async () => {
     const semaphore = make();
-    await semaphore.idle();
+    await semaphore.waitUntilIdle();
     await semaphore.acquire();
     await semaphore.acquire();
-    const idle = outcomeOf(semaphore.idle());
+    const idle = outcomeOf(semaphore.waitUntilIdle());
     semaphore.release();
     expect(await idle()).to.equal(undefined);
     semaphore.release();
