@@ -31,9 +31,9 @@ export function compileRoutes(calls: CallPipeline): readonly Route[] {
   const taken = new Map<string, string>();
   for (const method of calls.services.flatMap(({ desc }) => desc.methods)) {
     const name = `${method.parent.typeName}/${method.name}`;
-    for (const rule of explain(name, () => httpRulesOf(method))) {
+    for (const rule of withErrorContext(name, () => httpRulesOf(method))) {
       const at = `${rule.verb} ${rule.template}`;
-      const route = explain(`${name}: ${at}`, () => compile(calls, method, rule));
+      const route = withErrorContext(`${name}: ${at}`, () => compile(calls, method, rule));
       const key = `${rule.verb} ${route.segments.map((segment) => ("literal" in segment ? segment.literal : "{}")).join("/")}`;
       const other = taken.get(key);
       if (other !== undefined) throw new Error(`${name}: ${at}: the route belongs to ${other} already`);
@@ -66,7 +66,7 @@ function compile(calls: CallPipeline, method: DescMethod, rule: HttpRule): Route
 }
 
 /** Runs something; what it throws is rethrown with a message that begins with `where`. */
-export function explain<Result>(where: string, run: () => Result): Result {
+export function withErrorContext<Result>(where: string, run: () => Result): Result {
   try {
     return run();
   } catch (cause) {

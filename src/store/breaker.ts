@@ -13,12 +13,12 @@ export interface ProbeTiming {
 /** The caller for whom work is done. */
 export interface Caller {
   /** False once the caller's call has failed because the database is unavailable. */
-  readonly waits: boolean;
+  readonly isWaiting: boolean;
 }
 
 /** A caller whose work is under way. */
 interface Waiter extends DenseSetMember, Caller {
-  waits: boolean;
+  isWaiting: boolean;
   readonly fail: (failure: PrivacyError) => void;
 }
 
@@ -64,7 +64,7 @@ export class DatabaseBreaker {
   execute<T>(work: (caller: Caller) => Promise<T>): Promise<T> {
     if (this.#failure !== undefined) return Promise.reject(this.#failure);
     const { promise, resolve, reject } = Promise.withResolvers<T>();
-    const waiter: Waiter = { waits: true, fail: reject, denseIndex: -1 };
+    const waiter: Waiter = { isWaiting: true, fail: reject, denseIndex: -1 };
     this.#waiting.add(waiter);
     work(waiter).then(
       (value) => {
@@ -112,7 +112,7 @@ export class DatabaseBreaker {
     if ((before === undefined) === (failure === undefined) || this.#state === "stopped") return;
     if (failure !== undefined) {
       for (const waiter of this.#waiting) {
-        waiter.waits = false;
+        waiter.isWaiting = false;
         waiter.fail(failure);
       }
     }

@@ -22,7 +22,7 @@ interface ExecutorOptions {
 const maxAttempts = 4;
 const firstPauseMs = 10;
 /** The caller of an executor without a circuit breaker. */
-const waitingCaller: Caller = { waits: true };
+const waitingCaller: Caller = { isWaiting: true };
 
 /**
  * Runs statements. An abort of the signal rejects with the signal's reason and cancels the statement where the database
@@ -85,7 +85,7 @@ export class SqlExecutor {
     const attempts = (caller: Caller) =>
       retry(
         () => attempt(caller),
-        (failure) => caller.waits && planRetry(failure),
+        (failure) => caller.isWaiting && planRetry(failure),
         signal,
       );
     try {

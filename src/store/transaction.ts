@@ -123,7 +123,7 @@ export class Transaction<T> {
     const { work, locks, signal } = this.#options;
     const assertAwaited = () => {
       signal?.throwIfAborted();
-      if (!caller.waits)
+      if (!caller.isWaiting)
         throw new PrivacyError("UNAVAILABLE", { cause: new Error("the caller no longer waits") });
     };
     const failures: unknown[] = [];

@@ -5,7 +5,7 @@ import { documentation, group } from "../../../gen/nexgate/rest/v1/documentation
 import { statusOfCode } from "../../call/http-status.ts";
 import { enumNames, upperSnake } from "../codec.ts";
 import type { JsonObject } from "../message-json.ts";
-import { explain, type Route } from "../routes.ts";
+import { type Route, withErrorContext } from "../routes.ts";
 import { documentedPath, operationOf } from "./operation.ts";
 import { Schemas } from "./schemas.ts";
 
@@ -45,7 +45,7 @@ export function describeRoutes(routes: readonly Route[], info: Info, reasons: De
     const path = documentedPath(route);
     paths[path] = {
       ...paths[path],
-      [route.rule.verb.toLowerCase()]: explain(
+      [route.rule.verb.toLowerCase()]: withErrorContext(
         `${method.parent.typeName}/${method.name} cannot be described`,
         () => operationOf(route, methods.get(method) ?? [], context),
       ),
