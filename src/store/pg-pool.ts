@@ -202,7 +202,6 @@ export class PgConnection implements Connection {
 
   /** Closes the connection now: what runs on it fails. */
   close(): void {
-    if (this.#isClosed) return;
     this.#isClosed = true;
     disconnect(this.#client);
   }

@@ -12,6 +12,7 @@ describe("a PostgreSQL connection of a pool", () => {
   /** What a cancellation does, and its outcome. */
   let onCancel: () => Promise<CancelOutcome>;
   let destroyed: boolean[];
+  let disconnected: boolean;
   let transactionStatus: string;
   let open: (expiresAt?: number) => PgConnection;
   let connection: PgConnection;
@@ -21,6 +22,7 @@ describe("a PostgreSQL connection of a pool", () => {
     cancellations = 0;
     onCancel = async () => "handled";
     destroyed = [];
+    disconnected = false;
     transactionStatus = "I";
     const client = {
       query: (_query: unknown, done: (failure: unknown) => void) => {
@@ -28,6 +30,13 @@ describe("a PostgreSQL connection of a pool", () => {
       },
       getTransactionStatus: () => transactionStatus,
       end: async () => {},
+      connection: {
+        stream: {
+          destroy: () => {
+            disconnected = true;
+          },
+        },
+      },
       release: (destroy: boolean) => {
         destroyed.push(destroy);
       },
@@ -152,5 +161,17 @@ describe("a PostgreSQL connection of a pool", () => {
     await result;
     connection.release();
     expect(destroyed).to.eql([true]);
+  });
+
+  it("is disconnected by a close even after a cancellation whose outcome is unknown", async () => {
+    onCancel = async () => "unknown";
+    const result = failureOf(connection.query(query));
+    const cancelling = connection.cancel();
+    await new Promise(setImmediate);
+    expect(connection.isClosed).to.equal(true);
+    connection.close();
+    expect(disconnected).to.equal(true);
+    statement.reject(new Error("the connection was closed"));
+    await Promise.all([result, cancelling]);
   });
 });
