@@ -10,6 +10,7 @@ import {
   Effect,
   EffectSchema,
   Interaction,
+  InteractionSchema,
 } from "../../gen/nexgate/privacy/v1/access_service_pb.ts";
 import { reasonOf } from "../../src/call/errors.ts";
 import { embedded, postgresql } from "../support/backends.ts";
@@ -69,6 +70,13 @@ const states: [steps: string, effects: string, cause: keyof typeof Cause][] = [
 ];
 
 const nameOf = (cause: Cause) => CauseSchema.value[cause]?.localName;
+
+describe("the interactions of these tests", () => {
+  it("are all that the definition has", () => {
+    const defined = InteractionSchema.values.map(({ number }) => number).filter((number) => number !== 0);
+    expect(everything).to.have.members(defined);
+  });
+});
 
 for (const { backend, databaseUrl } of [embedded, postgresql]) {
   describe(`decisions over gRPC on ${backend}`, () => {

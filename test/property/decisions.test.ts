@@ -1,5 +1,7 @@
 import { expect } from "chai";
 import fc from "fast-check";
+import { InteractionSchema } from "../../gen/nexgate/privacy/v1/access_service_pb.ts";
+import { AudienceSchema, PrivacySettingSchema } from "../../gen/nexgate/privacy/v1/resources_pb.ts";
 import { embedded, postgresql } from "../support/backends.ts";
 import { startService, type TestService } from "../support/service.ts";
 import { audiences, interactions, Model, type Step, settings } from "./model.ts";
@@ -86,6 +88,18 @@ async function compareAll(world: World, model: Model): Promise<void> {
     pairs.map(([a, b]) => `${a} ${b}: ${model.relationship(a, b)}`),
   );
 }
+
+describe("the model", () => {
+  for (const [schema, names] of [
+    [InteractionSchema, interactions],
+    [PrivacySettingSchema, settings],
+    [AudienceSchema, audiences],
+  ] as const)
+    it(`has every value of ${schema.name}`, () => {
+      const defined = schema.values.filter(({ number }) => number !== 0).map(({ localName }) => localName);
+      expect(names).to.have.members(defined);
+    });
+});
 
 for (const { backend, databaseUrl, histories } of [
   { ...embedded, histories: 8 },
