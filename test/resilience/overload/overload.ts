@@ -71,8 +71,8 @@ export function overloadFigures({ cores, offered, listeners, all, recoveryMs }: 
     // The two share what the service can do: what one of them no longer gets the other one has.
     { name: `${name}: answers in time, of its best`, value: report.good / report.peak },
     { name: `${name}: refused, a second`, value: report.refused, atLeast: 1 },
-    { name: `${name}: refusals, median, ms`, value: report.refusedMedianMs },
-    { name: `${name}: refusals, p99, ms`, value: report.refused99Ms, atMost: 50 },
+    { name: `${name}: refusals, median, ms`, value: report.refusedMedianMs, atMost: 25 },
+    { name: `${name}: refusals, p99, ms`, value: report.refused99Ms, atMost: 150 },
     { name: `${name}: refusals without Retry-After`, value: report.refusedWithoutRetryAfter, atMost: 0 },
     { name: `${name}: answers unlike those in calm`, value: report.wrong, atMost: 0 },
     { name: `${name}: other answers`, value: report.other, atMost: 0 },
