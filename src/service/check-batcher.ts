@@ -16,12 +16,12 @@ export interface BatchLimits {
   readonly maxPending: number;
 }
 
-/** As many batches at once as the pool for checks has connections. `maxPending` is some 20 MB of queries. */
+/** As many batches at once as the pool for checks has connections. `maxPending` has room for a burst of 300 calls of 100 queries. */
 export const checkBatchLimits: BatchLimits = {
   batchSize: 1_000,
   largeCallQuota: 250,
   concurrency: 4,
-  maxPending: 100_000,
+  maxPending: 32_000,
 };
 
 /** Observes batches. */
