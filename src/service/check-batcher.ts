@@ -16,7 +16,10 @@ export interface BatchLimits {
   readonly maxPending: number;
 }
 
-/** As many batches at once as the pool for checks has connections. `maxPending` has room for a burst of 300 calls of 100 queries. */
+/**
+ * As many batches at once as the pool for checks has connections. `maxPending` has room for a burst of 300 calls of 100
+ * queries.
+ */
 export const checkBatchLimits: BatchLimits = {
   batchSize: 1_000,
   largeCallQuota: 250,
