@@ -24,6 +24,6 @@ describe("deadlines and resets of calls", function () {
       await runDeadlines({ calls: 1, atOnce: 20, mutant: "uncancelled" }),
       slack,
     );
-    expect(brokenNames(figures)).to.include("last statement gone after, ms");
+    expect(brokenNames(figures)).to.include("last statement ended after, ms");
   });
 });

@@ -30,7 +30,7 @@ interface DeadlineOutcome {
   /** The status and the time of each call with a deadline. */
   readonly answers: readonly { readonly status: number; readonly ms: number }[];
   /** How long their statements outlived the last answer, in each round. */
-  readonly goneMs: readonly number[];
+  readonly endedMs: readonly number[];
   /** The same after calls that were reset. */
   readonly resetGoneMs: readonly number[];
   /** The most connections that the database had. */
@@ -88,11 +88,11 @@ export async function runDeadlines({ calls, atOnce, mutant }: DeadlineOptions): 
   };
 
   const answers: { status: number; ms: number }[] = [];
-  const goneMs: number[] = [];
+  const endedMs: number[] = [];
   const resetGoneMs: number[] = [];
   while (answers.length < calls) {
     answers.push(...(await Promise.all(limitedCalls.map((start) => start().answer))));
-    goneMs.push(await untilGone());
+    endedMs.push(await untilGone());
     const unlimited = unlimitedCalls.map((start) => start());
     await untilWaiting();
     for (const call of unlimited) call.reset();
@@ -105,7 +105,7 @@ export async function runDeadlines({ calls, atOnce, mutant }: DeadlineOptions): 
   await busy();
   return {
     answers,
-    goneMs,
+    endedMs,
     resetGoneMs,
     connections: most,
     afterwards: afterwards.filter(({ status }) => status === 0).length / places,
@@ -114,13 +114,13 @@ export async function runDeadlines({ calls, atOnce, mutant }: DeadlineOptions): 
 
 /** What is promised of deadlines. `slack`: how much longer a machine that has much else to do may take. */
 export function deadlineFigures(outcome: DeadlineOutcome, slack = 1): Figure[] {
-  const { answers, goneMs, resetGoneMs } = outcome;
+  const { answers, endedMs, resetGoneMs } = outcome;
   const late = answers.filter(({ status }) => status !== Code.DeadlineExceeded);
   return [
     { name: "calls with a deadline of 100 ms", value: answers.length },
     { name: "answered otherwise", value: late.length, atMost: 0 },
     { name: "slowest answer, ms", value: Math.max(...answers.map(({ ms }) => ms)), atMost: 150 * slack },
-    { name: "last statement gone after, ms", value: Math.max(...goneMs), atMost: 200 * slack },
+    { name: "last statement ended after, ms", value: Math.max(...endedMs), atMost: 200 * slack },
     { name: "the same after resets, ms", value: Math.max(...resetGoneMs), atMost: 200 * slack },
     { name: "most connections", value: outcome.connections, atMost: connections },
     { name: "share answered when the row is free", value: outcome.afterwards, atLeast: 1 },
