@@ -10,6 +10,7 @@ const codes: Record<ErrorKind, Code> = {
   already_exists: Code.AlreadyExists,
   not_found: Code.NotFound,
   precondition: Code.FailedPrecondition,
+  out_of_range: Code.OutOfRange,
   unauthenticated: Code.Unauthenticated,
   forbidden: Code.PermissionDenied,
   too_large: Code.ResourceExhausted,

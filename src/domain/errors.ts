@@ -4,6 +4,7 @@ export type ErrorKind =
   | "already_exists"
   | "not_found"
   | "precondition"
+  | "out_of_range"
   | "unauthenticated"
   | "forbidden"
   | "too_large"
@@ -28,6 +29,13 @@ export const errors = {
   FOLLOW_ACROSS_BLOCK: ["precondition", "A block stands between the two users"],
   TOO_MANY_EXCEPTIONS: ["precondition", "A setting can have at most 1000 exceptions"],
   IMPORT_GAP: ["precondition", "Records of the import before these are missing"],
+  INVALID_CURSOR: ["invalid", "Invalid cursor"],
+  CURSOR_EXPIRED: [
+    "out_of_range",
+    "The change log no longer reaches back to the cursor: start with a snapshot",
+  ],
+  HISTORY_CHANGED: ["precondition", "The database has lost the history of the cursor: start with a snapshot"],
+  INVALID_CONSISTENCY_TOKEN: ["invalid", "Invalid consistency token"],
   TOKEN_REQUIRED: ["unauthenticated", "Authentication token is required"],
   TOKEN_MALFORMED: ["unauthenticated", "Malformed token"],
   TOKEN_INVALID: ["unauthenticated", "Invalid token"],

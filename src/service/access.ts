@@ -21,7 +21,7 @@ type Viewer = CheckAccessRequest["viewer"];
 /** Decides for other services whether a viewer may do something with regard to an owner. */
 export function accessHandlers(
   facts: CheckBatcher<FactsQuery, access.RelationshipFacts>,
-): ServiceImpl<typeof AccessService> {
+): Omit<ServiceImpl<typeof AccessService>, "listHiddenUsers"> {
   async function decide(checks: readonly Check[], context: HandlerContext): Promise<access.Decision[]> {
     const found = await facts.load(checks, context.signal);
     return checks.map((check, i) => decision(check, found[i]));

@@ -28,6 +28,7 @@ const methodKinds: ReadonlySet<ErrorKind> = new Set([
   "already_exists",
   "not_found",
   "precondition",
+  "out_of_range",
 ]);
 /** Kinds that REST never answers: they are for services only, have another status, or the client has disconnected. */
 const absentKinds: ReadonlySet<ErrorKind> = new Set(["forbidden", "unsupported", "cancelled"]);

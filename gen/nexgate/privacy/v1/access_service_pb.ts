@@ -5,6 +5,8 @@
 import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import { file_buf_validate_validate } from "@bufbuild/protovalidate/gen/buf/validate/validate_pb.js";
+import type { Duration, Timestamp } from "@bufbuild/protobuf/wkt";
+import { file_google_protobuf_duration, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 import { file_nexgate_auth_v1_scope } from "../../auth/v1/scope_pb.ts";
 import type { Message, UnknownEnum } from "@bufbuild/protobuf";
 
@@ -12,7 +14,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file nexgate/privacy/v1/access_service.proto.
  */
 export const file_nexgate_privacy_v1_access_service: GenFile = /*@__PURE__*/
-  fileDesc("CiduZXhnYXRlL3ByaXZhY3kvdjEvYWNjZXNzX3NlcnZpY2UucHJvdG8SEm5leGdhdGUucHJpdmFjeS52MSLBAQoSQ2hlY2tBY2Nlc3NSZXF1ZXN0Eh0KCXZpZXdlcl9pZBgBIAEoCUIIukgFcgOwAQFIABIdCgpzaWduZWRfb3V0GAIgASgIQge6SARqAggBSAASGgoIb3duZXJfaWQYAyABKAlCCLpIBXIDsAEBEkAKC2ludGVyYWN0aW9uGAQgASgOMh8ubmV4Z2F0ZS5wcml2YWN5LnYxLkludGVyYWN0aW9uQgq6SAeCAQQQASAAQg8KBnZpZXdlchIFukgCCAEiawoTQ2hlY2tBY2Nlc3NSZXNwb25zZRIqCgZlZmZlY3QYASABKA4yGi5uZXhnYXRlLnByaXZhY3kudjEuRWZmZWN0EigKBWNhdXNlGAIgASgOMhkubmV4Z2F0ZS5wcml2YWN5LnYxLkNhdXNlIlwKF0JhdGNoQ2hlY2tBY2Nlc3NSZXF1ZXN0EkEKBmNoZWNrcxgBIAMoCzImLm5leGdhdGUucHJpdmFjeS52MS5DaGVja0FjY2Vzc1JlcXVlc3RCCbpIBpIBAxDoByJUChhCYXRjaENoZWNrQWNjZXNzUmVzcG9uc2USOAoHcmVzdWx0cxgBIAMoCzInLm5leGdhdGUucHJpdmFjeS52MS5DaGVja0FjY2Vzc1Jlc3BvbnNlIsoBChJGaWx0ZXJVc2Vyc1JlcXVlc3QSHQoJdmlld2VyX2lkGAEgASgJQgi6SAVyA7ABAUgAEh0KCnNpZ25lZF9vdXQYAiABKAhCB7pIBGoCCAFIABIjCglvd25lcl9pZHMYAyADKAlCELpIDZIBChDoByIFcgOwAQESQAoLaW50ZXJhY3Rpb24YBCABKA4yHy5uZXhnYXRlLnByaXZhY3kudjEuSW50ZXJhY3Rpb25CCrpIB4IBBBABIABCDwoGdmlld2VyEgW6SAIIASIoChNGaWx0ZXJVc2Vyc1Jlc3BvbnNlEhEKCW93bmVyX2lkcxgBIAMoCSqZAwoLSW50ZXJhY3Rpb24SGwoXSU5URVJBQ1RJT05fVU5TUEVDSUZJRUQQABIWChJJTlRFUkFDVElPTl9GT0xMT1cQARIcChhJTlRFUkFDVElPTl9TRU5EX01FU1NBR0UQAhIXChNJTlRFUkFDVElPTl9NRU5USU9OEAMSFwoTSU5URVJBQ1RJT05fQ09NTUVOVBAEEhwKGElOVEVSQUNUSU9OX1ZJRVdfUFJPRklMRRAFEhwKGElOVEVSQUNUSU9OX1ZJRVdfQ09OVEVOVBAGEiQKIElOVEVSQUNUSU9OX1JFQ0VJVkVfTk9USUZJQ0FUSU9OEAcSHgoaSU5URVJBQ1RJT05fVklFV19MQVNUX1NFRU4QCBIkCiBJTlRFUkFDVElPTl9WSUVXX1BST0ZJTEVfUElDVFVSRRAJEhsKF0lOVEVSQUNUSU9OX1ZJRVdfU1RBVFVTEAoSIgoeSU5URVJBQ1RJT05fVklFV19SRUFEX1JFQ0VJUFRTEAsSHAoYSU5URVJBQ1RJT05fQUREX1RPX0dST1VQEAwqZgoGRWZmZWN0EhYKEkVGRkVDVF9VTlNQRUNJRklFRBAAEhAKDEVGRkVDVF9BTExPVxABEhAKDEVGRkVDVF9MSU1JVBACEg8KC0VGRkVDVF9ISURFEAMSDwoLRUZGRUNUX0RFTlkQBCqsAQoFQ2F1c2USFQoRQ0FVU0VfVU5TUEVDSUZJRUQQABIOCgpDQVVTRV9TRUxGEAESEgoOQ0FVU0VfQkxPQ0tJTkcQAhIUChBDQVVTRV9CTE9DS0VEX0JZEAMSEgoOQ0FVU0VfQVVESUVOQ0UQBBIQCgxDQVVTRV9NVVRJTkcQBRIUChBDQVVTRV9TSUdORURfT1VUEAYSFgoSQ0FVU0VfVU5LTk9XTl9VU0VSEAcy+wIKDUFjY2Vzc1NlcnZpY2UScgoLQ2hlY2tBY2Nlc3MSJi5uZXhnYXRlLnByaXZhY3kudjEuQ2hlY2tBY2Nlc3NSZXF1ZXN0GicubmV4Z2F0ZS5wcml2YWN5LnYxLkNoZWNrQWNjZXNzUmVzcG9uc2UiEpACAZK1GAthY2Nlc3MucmVhZBKBAQoQQmF0Y2hDaGVja0FjY2VzcxIrLm5leGdhdGUucHJpdmFjeS52MS5CYXRjaENoZWNrQWNjZXNzUmVxdWVzdBosLm5leGdhdGUucHJpdmFjeS52MS5CYXRjaENoZWNrQWNjZXNzUmVzcG9uc2UiEpACAZK1GAthY2Nlc3MucmVhZBJyCgtGaWx0ZXJVc2VycxImLm5leGdhdGUucHJpdmFjeS52MS5GaWx0ZXJVc2Vyc1JlcXVlc3QaJy5uZXhnYXRlLnByaXZhY3kudjEuRmlsdGVyVXNlcnNSZXNwb25zZSISkAIBkrUYC2FjY2Vzcy5yZWFkYgZwcm90bzM", [file_buf_validate_validate, file_nexgate_auth_v1_scope]);
+  fileDesc("CiduZXhnYXRlL3ByaXZhY3kvdjEvYWNjZXNzX3NlcnZpY2UucHJvdG8SEm5leGdhdGUucHJpdmFjeS52MSL3AQoSQ2hlY2tBY2Nlc3NSZXF1ZXN0Eh0KCXZpZXdlcl9pZBgBIAEoCUIIukgFcgOwAQFIABIdCgpzaWduZWRfb3V0GAIgASgIQge6SARqAggBSAASGgoIb3duZXJfaWQYAyABKAlCCLpIBXIDsAEBEkAKC2ludGVyYWN0aW9uGAQgASgOMh8ubmV4Z2F0ZS5wcml2YWN5LnYxLkludGVyYWN0aW9uQgq6SAeCAQQQASAAEjQKC2NvbnNpc3RlbmN5GAUgASgLMh8ubmV4Z2F0ZS5wcml2YWN5LnYxLkNvbnNpc3RlbmN5Qg8KBnZpZXdlchIFukgCCAEihgEKE0NoZWNrQWNjZXNzUmVzcG9uc2USKgoGZWZmZWN0GAEgASgOMhoubmV4Z2F0ZS5wcml2YWN5LnYxLkVmZmVjdBIoCgVjYXVzZRgCIAEoDjIZLm5leGdhdGUucHJpdmFjeS52MS5DYXVzZRIZChFjb25zaXN0ZW5jeV90b2tlbhgDIAEoCSKSAQoXQmF0Y2hDaGVja0FjY2Vzc1JlcXVlc3QSQQoGY2hlY2tzGAEgAygLMiYubmV4Z2F0ZS5wcml2YWN5LnYxLkNoZWNrQWNjZXNzUmVxdWVzdEIJukgGkgEDEOgHEjQKC2NvbnNpc3RlbmN5GAIgASgLMh8ubmV4Z2F0ZS5wcml2YWN5LnYxLkNvbnNpc3RlbmN5Im8KGEJhdGNoQ2hlY2tBY2Nlc3NSZXNwb25zZRI4CgdyZXN1bHRzGAEgAygLMicubmV4Z2F0ZS5wcml2YWN5LnYxLkNoZWNrQWNjZXNzUmVzcG9uc2USGQoRY29uc2lzdGVuY3lfdG9rZW4YAiABKAkigAIKEkZpbHRlclVzZXJzUmVxdWVzdBIdCgl2aWV3ZXJfaWQYASABKAlCCLpIBXIDsAEBSAASHQoKc2lnbmVkX291dBgCIAEoCEIHukgEagIIAUgAEiMKCW93bmVyX2lkcxgDIAMoCUIQukgNkgEKEOgHIgVyA7ABARJACgtpbnRlcmFjdGlvbhgEIAEoDjIfLm5leGdhdGUucHJpdmFjeS52MS5JbnRlcmFjdGlvbkIKukgHggEEEAEgABI0Cgtjb25zaXN0ZW5jeRgFIAEoCzIfLm5leGdhdGUucHJpdmFjeS52MS5Db25zaXN0ZW5jeUIPCgZ2aWV3ZXISBbpIAggBIkMKE0ZpbHRlclVzZXJzUmVzcG9uc2USEQoJb3duZXJfaWRzGAEgAygJEhkKEWNvbnNpc3RlbmN5X3Rva2VuGAIgASgJIqwBCgtDb25zaXN0ZW5jeRIjChBmdWxseV9jb25zaXN0ZW50GAEgASgIQge6SARqAggBSAASJwoRYXRfbGVhc3RfYXNfZnJlc2gYAiABKAlCCrpIB3IFEAEYgCBIABJACg1tYXhfc3RhbGVuZXNzGAMgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uQgy6SAmqAQYiAgg8MgBIAEINCgtyZXF1aXJlbWVudCKzAQoWTGlzdEhpZGRlblVzZXJzUmVxdWVzdBIbCgl2aWV3ZXJfaWQYASABKAlCCLpIBXIDsAEBEkIKC2ludGVyYWN0aW9uGAIgASgOMh8ubmV4Z2F0ZS5wcml2YWN5LnYxLkludGVyYWN0aW9uQgy6SAmCAQYYABgGGAcSGgoJcGFnZV9zaXplGAMgASgFQge6SAQaAigAEhwKCnBhZ2VfdG9rZW4YBCABKAlCCLpIBXIDGIABInUKF0xpc3RIaWRkZW5Vc2Vyc1Jlc3BvbnNlEhAKCHVzZXJfaWRzGAEgAygJEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCRIvCgt2YWxpZF91bnRpbBgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAqmQMKC0ludGVyYWN0aW9uEhsKF0lOVEVSQUNUSU9OX1VOU1BFQ0lGSUVEEAASFgoSSU5URVJBQ1RJT05fRk9MTE9XEAESHAoYSU5URVJBQ1RJT05fU0VORF9NRVNTQUdFEAISFwoTSU5URVJBQ1RJT05fTUVOVElPThADEhcKE0lOVEVSQUNUSU9OX0NPTU1FTlQQBBIcChhJTlRFUkFDVElPTl9WSUVXX1BST0ZJTEUQBRIcChhJTlRFUkFDVElPTl9WSUVXX0NPTlRFTlQQBhIkCiBJTlRFUkFDVElPTl9SRUNFSVZFX05PVElGSUNBVElPThAHEh4KGklOVEVSQUNUSU9OX1ZJRVdfTEFTVF9TRUVOEAgSJAogSU5URVJBQ1RJT05fVklFV19QUk9GSUxFX1BJQ1RVUkUQCRIbChdJTlRFUkFDVElPTl9WSUVXX1NUQVRVUxAKEiIKHklOVEVSQUNUSU9OX1ZJRVdfUkVBRF9SRUNFSVBUUxALEhwKGElOVEVSQUNUSU9OX0FERF9UT19HUk9VUBAMKmYKBkVmZmVjdBIWChJFRkZFQ1RfVU5TUEVDSUZJRUQQABIQCgxFRkZFQ1RfQUxMT1cQARIQCgxFRkZFQ1RfTElNSVQQAhIPCgtFRkZFQ1RfSElERRADEg8KC0VGRkVDVF9ERU5ZEAQqrAEKBUNhdXNlEhUKEUNBVVNFX1VOU1BFQ0lGSUVEEAASDgoKQ0FVU0VfU0VMRhABEhIKDkNBVVNFX0JMT0NLSU5HEAISFAoQQ0FVU0VfQkxPQ0tFRF9CWRADEhIKDkNBVVNFX0FVRElFTkNFEAQSEAoMQ0FVU0VfTVVUSU5HEAUSFAoQQ0FVU0VfU0lHTkVEX09VVBAGEhYKEkNBVVNFX1VOS05PV05fVVNFUhAHMvsDCg1BY2Nlc3NTZXJ2aWNlEnIKC0NoZWNrQWNjZXNzEiYubmV4Z2F0ZS5wcml2YWN5LnYxLkNoZWNrQWNjZXNzUmVxdWVzdBonLm5leGdhdGUucHJpdmFjeS52MS5DaGVja0FjY2Vzc1Jlc3BvbnNlIhKQAgGStRgLYWNjZXNzLnJlYWQSgQEKEEJhdGNoQ2hlY2tBY2Nlc3MSKy5uZXhnYXRlLnByaXZhY3kudjEuQmF0Y2hDaGVja0FjY2Vzc1JlcXVlc3QaLC5uZXhnYXRlLnByaXZhY3kudjEuQmF0Y2hDaGVja0FjY2Vzc1Jlc3BvbnNlIhKQAgGStRgLYWNjZXNzLnJlYWQScgoLRmlsdGVyVXNlcnMSJi5uZXhnYXRlLnByaXZhY3kudjEuRmlsdGVyVXNlcnNSZXF1ZXN0GicubmV4Z2F0ZS5wcml2YWN5LnYxLkZpbHRlclVzZXJzUmVzcG9uc2UiEpACAZK1GAthY2Nlc3MucmVhZBJ+Cg9MaXN0SGlkZGVuVXNlcnMSKi5uZXhnYXRlLnByaXZhY3kudjEuTGlzdEhpZGRlblVzZXJzUmVxdWVzdBorLm5leGdhdGUucHJpdmFjeS52MS5MaXN0SGlkZGVuVXNlcnNSZXNwb25zZSISkAIBkrUYC2FjY2Vzcy5yZWFkYgZwcm90bzM", [file_buf_validate_validate, file_google_protobuf_duration, file_google_protobuf_timestamp, file_nexgate_auth_v1_scope]);
 
 /**
  * Asks whether a viewer may do something with regard to an owner.
@@ -56,6 +58,13 @@ export type CheckAccessRequest = Message<"nexgate.privacy.v1.CheckAccessRequest"
    * @generated from field: nexgate.privacy.v1.Interaction interaction = 4;
    */
   interaction: Interaction;
+
+  /**
+   * How current the answer must be. Not allowed in a check of a batch.
+   *
+   * @generated from field: nexgate.privacy.v1.Consistency consistency = 5;
+   */
+  consistency?: Consistency | undefined;
 };
 
 /**
@@ -84,6 +93,13 @@ export type CheckAccessResponse = Message<"nexgate.privacy.v1.CheckAccessRespons
    * @generated from field: nexgate.privacy.v1.Cause cause = 2;
    */
   cause: Cause;
+
+  /**
+   * Names the state that the decision rests on, for `Consistency.at_least_as_fresh`. Unset in a batch.
+   *
+   * @generated from field: string consistency_token = 3;
+   */
+  consistencyToken: string;
 };
 
 /**
@@ -105,6 +121,13 @@ export type BatchCheckAccessRequest = Message<"nexgate.privacy.v1.BatchCheckAcce
    * @generated from field: repeated nexgate.privacy.v1.CheckAccessRequest checks = 1;
    */
   checks: CheckAccessRequest[];
+
+  /**
+   * How current the answers must be.
+   *
+   * @generated from field: nexgate.privacy.v1.Consistency consistency = 2;
+   */
+  consistency?: Consistency | undefined;
 };
 
 /**
@@ -126,6 +149,13 @@ export type BatchCheckAccessResponse = Message<"nexgate.privacy.v1.BatchCheckAcc
    * @generated from field: repeated nexgate.privacy.v1.CheckAccessResponse results = 1;
    */
   results: CheckAccessResponse[];
+
+  /**
+   * Names the state that the decisions rest on, for `Consistency.at_least_as_fresh`.
+   *
+   * @generated from field: string consistency_token = 2;
+   */
+  consistencyToken: string;
 };
 
 /**
@@ -177,6 +207,13 @@ export type FilterUsersRequest = Message<"nexgate.privacy.v1.FilterUsersRequest"
    * @generated from field: nexgate.privacy.v1.Interaction interaction = 4;
    */
   interaction: Interaction;
+
+  /**
+   * How current the answer must be.
+   *
+   * @generated from field: nexgate.privacy.v1.Consistency consistency = 5;
+   */
+  consistency?: Consistency | undefined;
 };
 
 /**
@@ -198,6 +235,13 @@ export type FilterUsersResponse = Message<"nexgate.privacy.v1.FilterUsersRespons
    * @generated from field: repeated string owner_ids = 1;
    */
   ownerIds: string[];
+
+  /**
+   * Names the state that the answer rests on, for `Consistency.at_least_as_fresh`.
+   *
+   * @generated from field: string consistency_token = 2;
+   */
+  consistencyToken: string;
 };
 
 /**
@@ -206,6 +250,129 @@ export type FilterUsersResponse = Message<"nexgate.privacy.v1.FilterUsersRespons
  */
 export const FilterUsersResponseSchema: GenMessage<FilterUsersResponse> = /*@__PURE__*/
   messageDesc(file_nexgate_privacy_v1_access_service, 5);
+
+/**
+ * How current an answer must be. Every answer of this version is fully consistent, whatever is asked for.
+ *
+ * @generated from message nexgate.privacy.v1.Consistency
+ */
+export type Consistency = Message<"nexgate.privacy.v1.Consistency"> & {
+  /**
+   * Fully consistent when unset.
+   *
+   * @generated from oneof nexgate.privacy.v1.Consistency.requirement
+   */
+  requirement: {
+    /**
+     * Nothing that was acknowledged before the call may be missing; only `true` is allowed.
+     *
+     * @generated from field: bool fully_consistent = 1;
+     */
+    value: boolean;
+    case: "fullyConsistent";
+  } | {
+    /**
+     * What this token names must be covered: one of an earlier answer, or of the `consistency-token` header of a change.
+     * `INVALID_ARGUMENT` for a malformed one; one that names a lost change is as if unset.
+     *
+     * @generated from field: string at_least_as_fresh = 2;
+     */
+    value: string;
+    case: "atLeastAsFresh";
+  } | {
+    /**
+     * Nothing older than this may be missing: up to a minute.
+     *
+     * @generated from field: google.protobuf.Duration max_staleness = 3;
+     */
+    value: Duration;
+    case: "maxStaleness";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message nexgate.privacy.v1.Consistency.
+ * Use `create(ConsistencySchema)` to create a new message.
+ */
+export const ConsistencySchema: GenMessage<Consistency> = /*@__PURE__*/
+  messageDesc(file_nexgate_privacy_v1_access_service, 6);
+
+/**
+ * Asks who must not be shown to a viewer.
+ *
+ * @generated from message nexgate.privacy.v1.ListHiddenUsersRequest
+ */
+export type ListHiddenUsersRequest = Message<"nexgate.privacy.v1.ListHiddenUsersRequest"> & {
+  /**
+   * UUID of the viewer.
+   *
+   * @generated from field: string viewer_id = 1;
+   */
+  viewerId: string;
+
+  /**
+   * `INTERACTION_VIEW_CONTENT`, also when unset, or `INTERACTION_RECEIVE_NOTIFICATION`.
+   *
+   * @generated from field: nexgate.privacy.v1.Interaction interaction = 2;
+   */
+  interaction: Interaction;
+
+  /**
+   * The most users of an answer: 1,000 when unset, 10,000 at most.
+   *
+   * @generated from field: int32 page_size = 3;
+   */
+  pageSize: number;
+
+  /**
+   * `next_page_token` of the answer before.
+   *
+   * @generated from field: string page_token = 4;
+   */
+  pageToken: string;
+};
+
+/**
+ * Describes the message nexgate.privacy.v1.ListHiddenUsersRequest.
+ * Use `create(ListHiddenUsersRequestSchema)` to create a new message.
+ */
+export const ListHiddenUsersRequestSchema: GenMessage<ListHiddenUsersRequest> = /*@__PURE__*/
+  messageDesc(file_nexgate_privacy_v1_access_service, 7);
+
+/**
+ * Users who must not be shown to the viewer.
+ *
+ * @generated from message nexgate.privacy.v1.ListHiddenUsersResponse
+ */
+export type ListHiddenUsersResponse = Message<"nexgate.privacy.v1.ListHiddenUsersResponse"> & {
+  /**
+   * UUIDs in lower case, ascending.
+   *
+   * @generated from field: repeated string user_ids = 1;
+   */
+  userIds: string[];
+
+  /**
+   * Empty on the last page.
+   *
+   * @generated from field: string next_page_token = 2;
+   */
+  nextPageToken: string;
+
+  /**
+   * When the first of these users stops being hidden by the end of a block or mute. Unset: none ends by itself.
+   *
+   * @generated from field: google.protobuf.Timestamp valid_until = 3;
+   */
+  validUntil?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message nexgate.privacy.v1.ListHiddenUsersResponse.
+ * Use `create(ListHiddenUsersResponseSchema)` to create a new message.
+ */
+export const ListHiddenUsersResponseSchema: GenMessage<ListHiddenUsersResponse> = /*@__PURE__*/
+  messageDesc(file_nexgate_privacy_v1_access_service, 8);
 
 /**
  * What a viewer may want of an owner.
@@ -493,6 +660,21 @@ export const AccessService: GenService<{
     methodKind: "unary";
     input: typeof FilterUsersRequestSchema;
     output: typeof FilterUsersResponseSchema;
+  },
+  /**
+   * Lists the users of whom a viewer must not be shown something: those whom the viewer blocks, who block the viewer, or
+   * whom the viewer mutes for it. For queries that leave them out from the start; what is about to be shown still
+   * passes `FilterUsers`. Contains who blocks the viewer: never to be shown to anyone.
+   *
+   * Every user who is hidden during the whole listing is listed exactly once. `NOT_FOUND` for an unknown viewer,
+   * `INVALID_ARGUMENT` for a page token of another list.
+   *
+   * @generated from rpc nexgate.privacy.v1.AccessService.ListHiddenUsers
+   */
+  listHiddenUsers: {
+    methodKind: "unary";
+    input: typeof ListHiddenUsersRequestSchema;
+    output: typeof ListHiddenUsersResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_nexgate_privacy_v1_access_service, 0);

@@ -8,7 +8,7 @@ import { file_buf_validate_validate } from "@bufbuild/protovalidate/gen/buf/vali
 import type { FieldMask, Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_field_mask, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 import { file_nexgate_auth_v1_scope } from "../../auth/v1/scope_pb.ts";
-import type { User } from "./resources_pb.ts";
+import type { Audience, MuteScope, PrivacySetting, User } from "./resources_pb.ts";
 import { file_nexgate_privacy_v1_resources } from "./resources_pb.ts";
 import type { Message, UnknownEnum } from "@bufbuild/protobuf";
 
@@ -16,7 +16,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file nexgate/privacy/v1/graph_service.proto.
  */
 export const file_nexgate_privacy_v1_graph_service: GenFile = /*@__PURE__*/
-  fileDesc("CiZuZXhnYXRlL3ByaXZhY3kvdjEvZ3JhcGhfc2VydmljZS5wcm90bxISbmV4Z2F0ZS5wcml2YWN5LnYxIkoKElVwc2VydFVzZXJzUmVxdWVzdBI0CgV1c2VycxgBIAMoCzIYLm5leGdhdGUucHJpdmFjeS52MS5Vc2VyQgu6SAiSAQUIARDoByIVChNVcHNlcnRVc2Vyc1Jlc3BvbnNlIisKDkdldFVzZXJSZXF1ZXN0EhkKB3VzZXJfaWQYASABKAlCCLpIBXIDsAEBIjkKD0dldFVzZXJSZXNwb25zZRImCgR1c2VyGAEgASgLMhgubmV4Z2F0ZS5wcml2YWN5LnYxLlVzZXIiLgoRRGVsZXRlVXNlclJlcXVlc3QSGQoHdXNlcl9pZBgBIAEoCUIIukgFcgOwAQEiFAoSRGVsZXRlVXNlclJlc3BvbnNlIlEKEUZvbGxvd1VzZXJSZXF1ZXN0Eh0KC2ZvbGxvd2VyX2lkGAEgASgJQgi6SAVyA7ABARIdCgtmb2xsb3dlZV9pZBgCIAEoCUIIukgFcgOwAQEiFAoSRm9sbG93VXNlclJlc3BvbnNlIlMKE1VuZm9sbG93VXNlclJlcXVlc3QSHQoLZm9sbG93ZXJfaWQYASABKAlCCLpIBXIDsAEBEh0KC2ZvbGxvd2VlX2lkGAIgASgJQgi6SAVyA7ABASIWChRVbmZvbGxvd1VzZXJSZXNwb25zZSJUChZHZXRSZWxhdGlvbnNoaXBSZXF1ZXN0EhkKB3VzZXJfaWQYASABKAlCCLpIBXIDsAEBEh8KDW90aGVyX3VzZXJfaWQYAiABKAlCCLpIBXIDsAEBIokBChdHZXRSZWxhdGlvbnNoaXBSZXNwb25zZRIRCglmb2xsb3dpbmcYASABKAgSEwoLZm9sbG93ZWRfYnkYAiABKAgSEAoIYmxvY2tpbmcYAyABKAgSEgoKYmxvY2tlZF9ieRgEIAEoCBIOCgZtdXRpbmcYBSABKAgSEAoIbXV0ZWRfYnkYBiABKAgieAoSSW1wb3J0RWRnZXNSZXF1ZXN0EhEKCWltcG9ydF9pZBgBIAEoCRIUCgxmaXJzdF9yZWNvcmQYAiABKAMSOQoHcmVjb3JkcxgDIAMoCzIgLm5leGdhdGUucHJpdmFjeS52MS5JbXBvcnRSZWNvcmRCBrpIA9gBAyKMAgoMSW1wb3J0UmVjb3JkEigKBHVzZXIYASABKAsyGC5uZXhnYXRlLnByaXZhY3kudjEuVXNlckgAEjIKBmZvbGxvdxgCIAEoCzIgLm5leGdhdGUucHJpdmFjeS52MS5JbXBvcnRlZEVkZ2VIABIxCgVibG9jaxgDIAEoCzIgLm5leGdhdGUucHJpdmFjeS52MS5JbXBvcnRlZEVkZ2VIABIwCgRtdXRlGAQgASgLMiAubmV4Z2F0ZS5wcml2YWN5LnYxLkltcG9ydGVkRWRnZUgAEi8KC3VzZXJfZmllbGRzGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLkZpZWxkTWFza0IICgZyZWNvcmQiYwoMSW1wb3J0ZWRFZGdlEhAKCG93bmVyX2lkGAEgASgJEhEKCXRhcmdldF9pZBgCIAEoCRIuCgpjcmVhdGVkX2F0GAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJ/ChNJbXBvcnRFZGdlc1Jlc3BvbnNlEjQKCHByb2dyZXNzGAEgASgLMiIubmV4Z2F0ZS5wcml2YWN5LnYxLkltcG9ydFByb2dyZXNzEjIKB3NraXBwZWQYAiADKAsyIS5uZXhnYXRlLnByaXZhY3kudjEuU2tpcHBlZFJlY29yZCIvChBHZXRJbXBvcnRSZXF1ZXN0EhsKCWltcG9ydF9pZBgBIAEoCUIIukgFcgOwAQEiSQoRR2V0SW1wb3J0UmVzcG9uc2USNAoIcHJvZ3Jlc3MYASABKAsyIi5uZXhnYXRlLnByaXZhY3kudjEuSW1wb3J0UHJvZ3Jlc3MidwoOSW1wb3J0UHJvZ3Jlc3MSDwoHcmVjb3JkcxgBIAEoAxIOCgZzdG9yZWQYAiABKAMSEQoJdW5jaGFuZ2VkGAMgASgDEjEKB3NraXBwZWQYBCADKAsyIC5uZXhnYXRlLnByaXZhY3kudjEuU2tpcHBlZENvdW50Ik0KDFNraXBwZWRDb3VudBIuCgZyZWFzb24YASABKA4yHi5uZXhnYXRlLnByaXZhY3kudjEuU2tpcFJlYXNvbhINCgVjb3VudBgCIAEoAyJkCg1Ta2lwcGVkUmVjb3JkEg4KBnJlY29yZBgBIAEoAxIuCgZyZWFzb24YAiABKA4yHi5uZXhnYXRlLnByaXZhY3kudjEuU2tpcFJlYXNvbhITCgtkZXNjcmlwdGlvbhgDIAEoCSqdAQoKU2tpcFJlYXNvbhIbChdTS0lQX1JFQVNPTl9VTlNQRUNJRklFRBAAEhkKFVNLSVBfUkVBU09OX01BTEZPUk1FRBABEhQKEFNLSVBfUkVBU09OX1NFTEYQAhIcChhTS0lQX1JFQVNPTl9VTktOT1dOX1VTRVIQAxIjCh9TS0lQX1JFQVNPTl9GT0xMT1dfQUNST1NTX0JMT0NLEAQyoQcKDEdyYXBoU2VydmljZRJyCgtVcHNlcnRVc2VycxImLm5leGdhdGUucHJpdmFjeS52MS5VcHNlcnRVc2Vyc1JlcXVlc3QaJy5uZXhnYXRlLnByaXZhY3kudjEuVXBzZXJ0VXNlcnNSZXNwb25zZSISkAICkrUYC2dyYXBoLndyaXRlEmUKB0dldFVzZXISIi5uZXhnYXRlLnByaXZhY3kudjEuR2V0VXNlclJlcXVlc3QaIy5uZXhnYXRlLnByaXZhY3kudjEuR2V0VXNlclJlc3BvbnNlIhGQAgGStRgKZ3JhcGgucmVhZBJvCgpEZWxldGVVc2VyEiUubmV4Z2F0ZS5wcml2YWN5LnYxLkRlbGV0ZVVzZXJSZXF1ZXN0GiYubmV4Z2F0ZS5wcml2YWN5LnYxLkRlbGV0ZVVzZXJSZXNwb25zZSISkAICkrUYC2dyYXBoLndyaXRlEm8KCkZvbGxvd1VzZXISJS5uZXhnYXRlLnByaXZhY3kudjEuRm9sbG93VXNlclJlcXVlc3QaJi5uZXhnYXRlLnByaXZhY3kudjEuRm9sbG93VXNlclJlc3BvbnNlIhKQAgKStRgLZ3JhcGgud3JpdGUSdQoMVW5mb2xsb3dVc2VyEicubmV4Z2F0ZS5wcml2YWN5LnYxLlVuZm9sbG93VXNlclJlcXVlc3QaKC5uZXhnYXRlLnByaXZhY3kudjEuVW5mb2xsb3dVc2VyUmVzcG9uc2UiEpACApK1GAtncmFwaC53cml0ZRJ9Cg9HZXRSZWxhdGlvbnNoaXASKi5uZXhnYXRlLnByaXZhY3kudjEuR2V0UmVsYXRpb25zaGlwUmVxdWVzdBorLm5leGdhdGUucHJpdmFjeS52MS5HZXRSZWxhdGlvbnNoaXBSZXNwb25zZSIRkAIBkrUYCmdyYXBoLnJlYWQScQoLSW1wb3J0RWRnZXMSJi5uZXhnYXRlLnByaXZhY3kudjEuSW1wb3J0RWRnZXNSZXF1ZXN0GicubmV4Z2F0ZS5wcml2YWN5LnYxLkltcG9ydEVkZ2VzUmVzcG9uc2UiD5K1GAtncmFwaC53cml0ZSgBEmsKCUdldEltcG9ydBIkLm5leGdhdGUucHJpdmFjeS52MS5HZXRJbXBvcnRSZXF1ZXN0GiUubmV4Z2F0ZS5wcml2YWN5LnYxLkdldEltcG9ydFJlc3BvbnNlIhGQAgGStRgKZ3JhcGgucmVhZGIGcHJvdG8z", [file_buf_validate_validate, file_google_protobuf_field_mask, file_google_protobuf_timestamp, file_nexgate_auth_v1_scope, file_nexgate_privacy_v1_resources]);
+  fileDesc("CiZuZXhnYXRlL3ByaXZhY3kvdjEvZ3JhcGhfc2VydmljZS5wcm90bxISbmV4Z2F0ZS5wcml2YWN5LnYxIkoKElVwc2VydFVzZXJzUmVxdWVzdBI0CgV1c2VycxgBIAMoCzIYLm5leGdhdGUucHJpdmFjeS52MS5Vc2VyQgu6SAiSAQUIARDoByIVChNVcHNlcnRVc2Vyc1Jlc3BvbnNlIisKDkdldFVzZXJSZXF1ZXN0EhkKB3VzZXJfaWQYASABKAlCCLpIBXIDsAEBIjkKD0dldFVzZXJSZXNwb25zZRImCgR1c2VyGAEgASgLMhgubmV4Z2F0ZS5wcml2YWN5LnYxLlVzZXIiLgoRRGVsZXRlVXNlclJlcXVlc3QSGQoHdXNlcl9pZBgBIAEoCUIIukgFcgOwAQEiFAoSRGVsZXRlVXNlclJlc3BvbnNlIlEKEUZvbGxvd1VzZXJSZXF1ZXN0Eh0KC2ZvbGxvd2VyX2lkGAEgASgJQgi6SAVyA7ABARIdCgtmb2xsb3dlZV9pZBgCIAEoCUIIukgFcgOwAQEiFAoSRm9sbG93VXNlclJlc3BvbnNlIlMKE1VuZm9sbG93VXNlclJlcXVlc3QSHQoLZm9sbG93ZXJfaWQYASABKAlCCLpIBXIDsAEBEh0KC2ZvbGxvd2VlX2lkGAIgASgJQgi6SAVyA7ABASIWChRVbmZvbGxvd1VzZXJSZXNwb25zZSJUChZHZXRSZWxhdGlvbnNoaXBSZXF1ZXN0EhkKB3VzZXJfaWQYASABKAlCCLpIBXIDsAEBEh8KDW90aGVyX3VzZXJfaWQYAiABKAlCCLpIBXIDsAEBIokBChdHZXRSZWxhdGlvbnNoaXBSZXNwb25zZRIRCglmb2xsb3dpbmcYASABKAgSEwoLZm9sbG93ZWRfYnkYAiABKAgSEAoIYmxvY2tpbmcYAyABKAgSEgoKYmxvY2tlZF9ieRgEIAEoCBIOCgZtdXRpbmcYBSABKAgSEAoIbXV0ZWRfYnkYBiABKAgieAoSSW1wb3J0RWRnZXNSZXF1ZXN0EhEKCWltcG9ydF9pZBgBIAEoCRIUCgxmaXJzdF9yZWNvcmQYAiABKAMSOQoHcmVjb3JkcxgDIAMoCzIgLm5leGdhdGUucHJpdmFjeS52MS5JbXBvcnRSZWNvcmRCBrpIA9gBAyKAAwoMSW1wb3J0UmVjb3JkEigKBHVzZXIYASABKAsyGC5uZXhnYXRlLnByaXZhY3kudjEuVXNlckgAEjIKBmZvbGxvdxgCIAEoCzIgLm5leGdhdGUucHJpdmFjeS52MS5JbXBvcnRlZEVkZ2VIABIxCgVibG9jaxgDIAEoCzIgLm5leGdhdGUucHJpdmFjeS52MS5JbXBvcnRlZEVkZ2VIABIwCgRtdXRlGAQgASgLMiAubmV4Z2F0ZS5wcml2YWN5LnYxLkltcG9ydGVkRWRnZUgAEjYKB3NldHRpbmcYBiABKAsyIy5uZXhnYXRlLnByaXZhY3kudjEuSW1wb3J0ZWRTZXR0aW5nSAASOgoJZXhjZXB0aW9uGAcgASgLMiUubmV4Z2F0ZS5wcml2YWN5LnYxLkltcG9ydGVkRXhjZXB0aW9uSAASLwoLdXNlcl9maWVsZHMYBSABKAsyGi5nb29nbGUucHJvdG9idWYuRmllbGRNYXNrQggKBnJlY29yZCLCAQoMSW1wb3J0ZWRFZGdlEhAKCG93bmVyX2lkGAEgASgJEhEKCXRhcmdldF9pZBgCIAEoCRIuCgpjcmVhdGVkX2F0GAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgpleHBpcmVzX2F0GAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBItCgZzY29wZXMYBSADKA4yHS5uZXhnYXRlLnByaXZhY3kudjEuTXV0ZVNjb3BlIocBCg9JbXBvcnRlZFNldHRpbmcSDwoHdXNlcl9pZBgBIAEoCRIzCgdzZXR0aW5nGAIgASgOMiIubmV4Z2F0ZS5wcml2YWN5LnYxLlByaXZhY3lTZXR0aW5nEi4KCGF1ZGllbmNlGAMgASgOMhwubmV4Z2F0ZS5wcml2YWN5LnYxLkF1ZGllbmNlIp4BChFJbXBvcnRlZEV4Y2VwdGlvbhIPCgd1c2VyX2lkGAEgASgJEjMKB3NldHRpbmcYAiABKA4yIi5uZXhnYXRlLnByaXZhY3kudjEuUHJpdmFjeVNldHRpbmcSEwoLZXhjZXB0ZWRfaWQYAyABKAkSLgoKY3JlYXRlZF9hdBgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiNAoURXhwb3J0UmVjb3Jkc1JlcXVlc3QSHAoHdXNlcl9pZBgBIAEoCUILukgI2AEBcgOwAQEiXgoVRXhwb3J0UmVjb3Jkc1Jlc3BvbnNlEjEKB3JlY29yZHMYASADKAsyIC5uZXhnYXRlLnByaXZhY3kudjEuSW1wb3J0UmVjb3JkEhIKCnRvdGFsX3NpemUYAiABKAMifwoTSW1wb3J0RWRnZXNSZXNwb25zZRI0Cghwcm9ncmVzcxgBIAEoCzIiLm5leGdhdGUucHJpdmFjeS52MS5JbXBvcnRQcm9ncmVzcxIyCgdza2lwcGVkGAIgAygLMiEubmV4Z2F0ZS5wcml2YWN5LnYxLlNraXBwZWRSZWNvcmQiLwoQR2V0SW1wb3J0UmVxdWVzdBIbCglpbXBvcnRfaWQYASABKAlCCLpIBXIDsAEBIkkKEUdldEltcG9ydFJlc3BvbnNlEjQKCHByb2dyZXNzGAEgASgLMiIubmV4Z2F0ZS5wcml2YWN5LnYxLkltcG9ydFByb2dyZXNzIncKDkltcG9ydFByb2dyZXNzEg8KB3JlY29yZHMYASABKAMSDgoGc3RvcmVkGAIgASgDEhEKCXVuY2hhbmdlZBgDIAEoAxIxCgdza2lwcGVkGAQgAygLMiAubmV4Z2F0ZS5wcml2YWN5LnYxLlNraXBwZWRDb3VudCJNCgxTa2lwcGVkQ291bnQSLgoGcmVhc29uGAEgASgOMh4ubmV4Z2F0ZS5wcml2YWN5LnYxLlNraXBSZWFzb24SDQoFY291bnQYAiABKAMiZAoNU2tpcHBlZFJlY29yZBIOCgZyZWNvcmQYASABKAMSLgoGcmVhc29uGAIgASgOMh4ubmV4Z2F0ZS5wcml2YWN5LnYxLlNraXBSZWFzb24SEwoLZGVzY3JpcHRpb24YAyABKAkq2wEKClNraXBSZWFzb24SGwoXU0tJUF9SRUFTT05fVU5TUEVDSUZJRUQQABIZChVTS0lQX1JFQVNPTl9NQUxGT1JNRUQQARIUChBTS0lQX1JFQVNPTl9TRUxGEAISHAoYU0tJUF9SRUFTT05fVU5LTk9XTl9VU0VSEAMSIwofU0tJUF9SRUFTT05fRk9MTE9XX0FDUk9TU19CTE9DSxAEEhcKE1NLSVBfUkVBU09OX0VYUElSRUQQBRIjCh9TS0lQX1JFQVNPTl9UT09fTUFOWV9FWENFUFRJT05TEAYymQgKDEdyYXBoU2VydmljZRJyCgtVcHNlcnRVc2VycxImLm5leGdhdGUucHJpdmFjeS52MS5VcHNlcnRVc2Vyc1JlcXVlc3QaJy5uZXhnYXRlLnByaXZhY3kudjEuVXBzZXJ0VXNlcnNSZXNwb25zZSISkAICkrUYC2dyYXBoLndyaXRlEmUKB0dldFVzZXISIi5uZXhnYXRlLnByaXZhY3kudjEuR2V0VXNlclJlcXVlc3QaIy5uZXhnYXRlLnByaXZhY3kudjEuR2V0VXNlclJlc3BvbnNlIhGQAgGStRgKZ3JhcGgucmVhZBJvCgpEZWxldGVVc2VyEiUubmV4Z2F0ZS5wcml2YWN5LnYxLkRlbGV0ZVVzZXJSZXF1ZXN0GiYubmV4Z2F0ZS5wcml2YWN5LnYxLkRlbGV0ZVVzZXJSZXNwb25zZSISkAICkrUYC2dyYXBoLndyaXRlEm8KCkZvbGxvd1VzZXISJS5uZXhnYXRlLnByaXZhY3kudjEuRm9sbG93VXNlclJlcXVlc3QaJi5uZXhnYXRlLnByaXZhY3kudjEuRm9sbG93VXNlclJlc3BvbnNlIhKQAgKStRgLZ3JhcGgud3JpdGUSdQoMVW5mb2xsb3dVc2VyEicubmV4Z2F0ZS5wcml2YWN5LnYxLlVuZm9sbG93VXNlclJlcXVlc3QaKC5uZXhnYXRlLnByaXZhY3kudjEuVW5mb2xsb3dVc2VyUmVzcG9uc2UiEpACApK1GAtncmFwaC53cml0ZRJ9Cg9HZXRSZWxhdGlvbnNoaXASKi5uZXhnYXRlLnByaXZhY3kudjEuR2V0UmVsYXRpb25zaGlwUmVxdWVzdBorLm5leGdhdGUucHJpdmFjeS52MS5HZXRSZWxhdGlvbnNoaXBSZXNwb25zZSIRkAIBkrUYCmdyYXBoLnJlYWQScQoLSW1wb3J0RWRnZXMSJi5uZXhnYXRlLnByaXZhY3kudjEuSW1wb3J0RWRnZXNSZXF1ZXN0GicubmV4Z2F0ZS5wcml2YWN5LnYxLkltcG9ydEVkZ2VzUmVzcG9uc2UiD5K1GAtncmFwaC53cml0ZSgBEnYKDUV4cG9ydFJlY29yZHMSKC5uZXhnYXRlLnByaXZhY3kudjEuRXhwb3J0UmVjb3Jkc1JlcXVlc3QaKS5uZXhnYXRlLnByaXZhY3kudjEuRXhwb3J0UmVjb3Jkc1Jlc3BvbnNlIg6StRgKZ3JhcGgucmVhZDABEmsKCUdldEltcG9ydBIkLm5leGdhdGUucHJpdmFjeS52MS5HZXRJbXBvcnRSZXF1ZXN0GiUubmV4Z2F0ZS5wcml2YWN5LnYxLkdldEltcG9ydFJlc3BvbnNlIhGQAgGStRgKZ3JhcGgucmVhZGIGcHJvdG8z", [file_buf_validate_validate, file_google_protobuf_field_mask, file_google_protobuf_timestamp, file_nexgate_auth_v1_scope, file_nexgate_privacy_v1_resources]);
 
 /**
  * Carries users to store.
@@ -382,6 +382,22 @@ export type ImportRecord = Message<"nexgate.privacy.v1.ImportRecord"> & {
      */
     value: ImportedEdge;
     case: "mute";
+  } | {
+    /**
+     * The audience of a setting. Replaces the one that is stored.
+     *
+     * @generated from field: nexgate.privacy.v1.ImportedSetting setting = 6;
+     */
+    value: ImportedSetting;
+    case: "setting";
+  } | {
+    /**
+     * An entry of an exception list.
+     *
+     * @generated from field: nexgate.privacy.v1.ImportedException exception = 7;
+     */
+    value: ImportedException;
+    case: "exception";
   } | { case: undefined; value?: undefined };
 
   /**
@@ -427,6 +443,20 @@ export type ImportedEdge = Message<"nexgate.privacy.v1.ImportedEdge"> & {
    * @generated from field: google.protobuf.Timestamp created_at = 3;
    */
   createdAt?: Timestamp | undefined;
+
+  /**
+   * When a block or mute ends by itself; never when unset.
+   *
+   * @generated from field: google.protobuf.Timestamp expires_at = 4;
+   */
+  expiresAt?: Timestamp | undefined;
+
+  /**
+   * What a mute covers; everything when empty.
+   *
+   * @generated from field: repeated nexgate.privacy.v1.MuteScope scopes = 5;
+   */
+  scopes: MuteScope[];
 };
 
 /**
@@ -435,6 +465,132 @@ export type ImportedEdge = Message<"nexgate.privacy.v1.ImportedEdge"> & {
  */
 export const ImportedEdgeSchema: GenMessage<ImportedEdge> = /*@__PURE__*/
   messageDesc(file_nexgate_privacy_v1_graph_service, 14);
+
+/**
+ * The audience of a setting, of another system.
+ *
+ * @generated from message nexgate.privacy.v1.ImportedSetting
+ */
+export type ImportedSetting = Message<"nexgate.privacy.v1.ImportedSetting"> & {
+  /**
+   * UUID of the user.
+   *
+   * @generated from field: string user_id = 1;
+   */
+  userId: string;
+
+  /**
+   * The setting.
+   *
+   * @generated from field: nexgate.privacy.v1.PrivacySetting setting = 2;
+   */
+  setting: PrivacySetting;
+
+  /**
+   * The audience.
+   *
+   * @generated from field: nexgate.privacy.v1.Audience audience = 3;
+   */
+  audience: Audience;
+};
+
+/**
+ * Describes the message nexgate.privacy.v1.ImportedSetting.
+ * Use `create(ImportedSettingSchema)` to create a new message.
+ */
+export const ImportedSettingSchema: GenMessage<ImportedSetting> = /*@__PURE__*/
+  messageDesc(file_nexgate_privacy_v1_graph_service, 15);
+
+/**
+ * An entry of an exception list, of another system.
+ *
+ * @generated from message nexgate.privacy.v1.ImportedException
+ */
+export type ImportedException = Message<"nexgate.privacy.v1.ImportedException"> & {
+  /**
+   * UUID of the user who keeps the list.
+   *
+   * @generated from field: string user_id = 1;
+   */
+  userId: string;
+
+  /**
+   * The setting of the list.
+   *
+   * @generated from field: nexgate.privacy.v1.PrivacySetting setting = 2;
+   */
+  setting: PrivacySetting;
+
+  /**
+   * UUID of the user on the list.
+   *
+   * @generated from field: string excepted_id = 3;
+   */
+  exceptedId: string;
+
+  /**
+   * When the entry was made; now when unset.
+   *
+   * @generated from field: google.protobuf.Timestamp created_at = 4;
+   */
+  createdAt?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message nexgate.privacy.v1.ImportedException.
+ * Use `create(ImportedExceptionSchema)` to create a new message.
+ */
+export const ImportedExceptionSchema: GenMessage<ImportedException> = /*@__PURE__*/
+  messageDesc(file_nexgate_privacy_v1_graph_service, 16);
+
+/**
+ * Says what to export.
+ *
+ * @generated from message nexgate.privacy.v1.ExportRecordsRequest
+ */
+export type ExportRecordsRequest = Message<"nexgate.privacy.v1.ExportRecordsRequest"> & {
+  /**
+   * UUID of the user whose records to export; those of all users when empty.
+   *
+   * @generated from field: string user_id = 1;
+   */
+  userId: string;
+};
+
+/**
+ * Describes the message nexgate.privacy.v1.ExportRecordsRequest.
+ * Use `create(ExportRecordsRequestSchema)` to create a new message.
+ */
+export const ExportRecordsRequestSchema: GenMessage<ExportRecordsRequest> = /*@__PURE__*/
+  messageDesc(file_nexgate_privacy_v1_graph_service, 17);
+
+/**
+ * Some records of an export.
+ *
+ * @generated from message nexgate.privacy.v1.ExportRecordsResponse
+ */
+export type ExportRecordsResponse = Message<"nexgate.privacy.v1.ExportRecordsResponse"> & {
+  /**
+   * At most 1,000.
+   *
+   * @generated from field: repeated nexgate.privacy.v1.ImportRecord records = 1;
+   */
+  records: ImportRecord[];
+
+  /**
+   * About how many records there are in all; 0 when that is not known.
+   *
+   * @generated from field: int64 total_size = 2;
+   */
+  totalSize: bigint;
+};
+
+/**
+ * Describes the message nexgate.privacy.v1.ExportRecordsResponse.
+ * Use `create(ExportRecordsResponseSchema)` to create a new message.
+ */
+export const ExportRecordsResponseSchema: GenMessage<ExportRecordsResponse> = /*@__PURE__*/
+  messageDesc(file_nexgate_privacy_v1_graph_service, 18);
 
 /**
  * Reports the outcome of the records of a stream.
@@ -462,7 +618,7 @@ export type ImportEdgesResponse = Message<"nexgate.privacy.v1.ImportEdgesRespons
  * Use `create(ImportEdgesResponseSchema)` to create a new message.
  */
 export const ImportEdgesResponseSchema: GenMessage<ImportEdgesResponse> = /*@__PURE__*/
-  messageDesc(file_nexgate_privacy_v1_graph_service, 15);
+  messageDesc(file_nexgate_privacy_v1_graph_service, 19);
 
 /**
  * Names an import.
@@ -483,7 +639,7 @@ export type GetImportRequest = Message<"nexgate.privacy.v1.GetImportRequest"> & 
  * Use `create(GetImportRequestSchema)` to create a new message.
  */
 export const GetImportRequestSchema: GenMessage<GetImportRequest> = /*@__PURE__*/
-  messageDesc(file_nexgate_privacy_v1_graph_service, 16);
+  messageDesc(file_nexgate_privacy_v1_graph_service, 20);
 
 /**
  * How far an import has come.
@@ -504,7 +660,7 @@ export type GetImportResponse = Message<"nexgate.privacy.v1.GetImportResponse"> 
  * Use `create(GetImportResponseSchema)` to create a new message.
  */
 export const GetImportResponseSchema: GenMessage<GetImportResponse> = /*@__PURE__*/
-  messageDesc(file_nexgate_privacy_v1_graph_service, 17);
+  messageDesc(file_nexgate_privacy_v1_graph_service, 21);
 
 /**
  * How far an import has come.
@@ -546,7 +702,7 @@ export type ImportProgress = Message<"nexgate.privacy.v1.ImportProgress"> & {
  * Use `create(ImportProgressSchema)` to create a new message.
  */
 export const ImportProgressSchema: GenMessage<ImportProgress> = /*@__PURE__*/
-  messageDesc(file_nexgate_privacy_v1_graph_service, 18);
+  messageDesc(file_nexgate_privacy_v1_graph_service, 22);
 
 /**
  * How many records were skipped for one reason.
@@ -574,7 +730,7 @@ export type SkippedCount = Message<"nexgate.privacy.v1.SkippedCount"> & {
  * Use `create(SkippedCountSchema)` to create a new message.
  */
 export const SkippedCountSchema: GenMessage<SkippedCount> = /*@__PURE__*/
-  messageDesc(file_nexgate_privacy_v1_graph_service, 19);
+  messageDesc(file_nexgate_privacy_v1_graph_service, 23);
 
 /**
  * A record that was skipped.
@@ -609,7 +765,7 @@ export type SkippedRecord = Message<"nexgate.privacy.v1.SkippedRecord"> & {
  * Use `create(SkippedRecordSchema)` to create a new message.
  */
 export const SkippedRecordSchema: GenMessage<SkippedRecord> = /*@__PURE__*/
-  messageDesc(file_nexgate_privacy_v1_graph_service, 20);
+  messageDesc(file_nexgate_privacy_v1_graph_service, 24);
 
 /**
  * Why a record of an import was not stored.
@@ -651,6 +807,20 @@ export const SkipReason = {
    * @generated from enum value: SKIP_REASON_FOLLOW_ACROSS_BLOCK = 4;
    */
   FOLLOW_ACROSS_BLOCK: 4,
+
+  /**
+   * The block or mute has ended already.
+   *
+   * @generated from enum value: SKIP_REASON_EXPIRED = 5;
+   */
+  EXPIRED: 5,
+
+  /**
+   * The exception list would have more than 1,000 users.
+   *
+   * @generated from enum value: SKIP_REASON_TOO_MANY_EXCEPTIONS = 6;
+   */
+  TOO_MANY_EXCEPTIONS: 6,
 } as const;
 
 /**
@@ -759,6 +929,19 @@ export const GraphService: GenService<{
     methodKind: "client_streaming";
     input: typeof ImportEdgesRequestSchema;
     output: typeof ImportEdgesResponseSchema;
+  },
+  /**
+   * Streams users, follows, blocks, mutes, settings and exceptions as records that `ImportEdges` takes, in the order of
+   * their keys: of all users, or only what one user made. Changes that are made meanwhile may be in it or not.
+   *
+   * `NOT_FOUND` when the user is unknown.
+   *
+   * @generated from rpc nexgate.privacy.v1.GraphService.ExportRecords
+   */
+  exportRecords: {
+    methodKind: "server_streaming";
+    input: typeof ExportRecordsRequestSchema;
+    output: typeof ExportRecordsResponseSchema;
   },
   /**
    * Returns how far an import has come, also while it runs; at its beginning for an unknown one.
