@@ -36,8 +36,7 @@ export class BlockRepository {
       async (run) => {
         return readAdded(blocks, await run(statements.add(actor, target)));
       },
-      signal,
-      pairLock(actor, target),
+      { signal, locks: pairLock(actor, target), cause: "user" },
     );
   }
 
@@ -47,8 +46,7 @@ export class BlockRepository {
       async (run) => {
         checkRemoved(await run(statements.remove(actor, target)));
       },
-      signal,
-      pairLock(actor, target),
+      { signal, locks: pairLock(actor, target), cause: "user" },
     );
   }
 

@@ -1,5 +1,6 @@
 import { defineEntity, p } from "@mikro-orm/core";
 import type { InferKyselyDB } from "@mikro-orm/postgresql";
+import type { ChangeCause, ChangeKind } from "../domain/changes.ts";
 import { type Audience, audiences, type PrivacySetting, privacySettings } from "../domain/settings.ts";
 import type { UserId } from "../domain/users.ts";
 
@@ -10,6 +11,7 @@ import type { UserId } from "../domain/users.ts";
 const UserEntity = defineEntity({
   name: "User",
   tableName: "users",
+  indexes: [partialIndex("users_erased_at_index", "users (erased_at) where erased_at is not null")],
   properties: {
     id: p.uuid().$type<UserId>().primary(),
     userName: p.text(),
@@ -17,6 +19,8 @@ const UserEntity = defineEntity({
     lastName: p.text(),
     profilePictureUrls: p.array().columnType("text[]"),
     isVerified: p.boolean(),
+    /** When the erasure of the user began: from then on the user counts as unknown. */
+    erasedAt: p.datetime().columnType("timestamptz").nullable(),
   },
 });
 
@@ -33,24 +37,35 @@ const FollowEntity = defineEntity({
 const BlockEntity = defineEntity({
   name: "Block",
   tableName: "blocks",
-  indexes: [{ name: "blocks_list_index", properties: ["blocker", "createdAt", "id"] }],
+  indexes: [
+    { name: "blocks_list_index", properties: ["blocker", "createdAt", "id"] },
+    { name: "blocks_blocked_id_blocker_id_index", properties: ["blocked", "blocker"] },
+    partialIndex("blocks_expiry_index", "blocks (expires_at) where expires_at < 'infinity'"),
+  ],
   properties: {
     blocker: edgeColumn("blocker_id"),
-    blocked: edgeColumn("blocked_id").index(),
+    blocked: edgeColumn("blocked_id"),
     id: p.uuid(),
     createdAt: p.datetime().columnType("timestamptz"),
+    expiresAt: expiry(),
   },
 });
 
 const MuteEntity = defineEntity({
   name: "Mute",
   tableName: "mutes",
-  indexes: [{ name: "mutes_list_index", properties: ["muter", "createdAt", "id"] }],
+  indexes: [
+    { name: "mutes_list_index", properties: ["muter", "createdAt", "id"] },
+    partialIndex("mutes_expiry_index", "mutes (expires_at) where expires_at < 'infinity'"),
+  ],
   properties: {
     muter: edgeColumn("muter_id"),
     muted: edgeColumn("muted_id").index(),
     id: p.uuid(),
     createdAt: p.datetime().columnType("timestamptz"),
+    expiresAt: expiry(),
+    /** What it covers, a bit each: see `muteScopes`. */
+    scopes: p.smallint().defaultRaw("-1"),
   },
 });
 
@@ -100,6 +115,47 @@ const ImportEntity = defineEntity({
   properties: { id: p.uuid().primary(), ...importProgress },
 });
 
+/** What holds of a key after a change: see `Change`. Written by triggers. */
+const ChangeEntity = defineEntity({
+  name: "Change",
+  tableName: "changes",
+  properties: {
+    xid: p.bigint().columnType("xid8").primary().defaultRaw("pg_current_xact_id()"),
+    seq: p.bigint().primary().autoincrement().generated("identity"),
+    at: p.datetime().columnType("timestamptz").defaultRaw("now()"),
+    kind: p.text().$type<ChangeKind>(),
+    cause: p.text().$type<ChangeCause>().nullable(),
+    owner: p.uuid().$type<UserId>(),
+    target: p.uuid().$type<UserId>().nullable(),
+    present: p.boolean(),
+    createdAt: p.datetime().columnType("timestamptz").nullable(),
+    expiresAt: p.datetime().columnType("timestamptz").nullable(),
+    scopes: p.smallint().nullable(),
+    setting: p.text().$type<PrivacySetting>().nullable(),
+    audience: p.text().$type<Audience>().nullable(),
+  },
+});
+
+/** A snapshot of the database: between two of them lie the changes that the later one sees and the earlier one does not. */
+const TickEntity = defineEntity({
+  name: "Tick",
+  tableName: "ticks",
+  properties: {
+    id: p.bigint().primary().autoincrement(false),
+    snapshot: p.text().columnType("pg_snapshot"),
+    at: p.datetime().columnType("timestamptz").defaultRaw("statement_timestamp()"),
+    /** Tells histories apart that have the same ids. */
+    nonce: p.uuid().defaultRaw("gen_random_uuid()"),
+  },
+});
+
+/** Users whose rows before `seq` are to be scrubbed from the change log. */
+const ErasureEntity = defineEntity({
+  name: "Erasure",
+  tableName: "erasures",
+  properties: { userId: p.uuid().$type<UserId>().primary(), seq: p.bigint() },
+});
+
 const SigningKeyEntity = defineEntity({
   name: "SigningKey",
   tableName: "signing_keys",
@@ -116,6 +172,9 @@ export const entities = [
   PrivacyExceptionEntity,
   ServiceImportEntity,
   ImportEntity,
+  ChangeEntity,
+  TickEntity,
+  ErasureEntity,
   SigningKeyEntity,
 ];
 
@@ -124,6 +183,14 @@ export type Tables = InferKyselyDB<(typeof entities)[number]>;
 
 function edgeColumn(name: string) {
   return p.manyToOne(UserEntity).primary().joinColumn(name).deleteRule("cascade").updateRule("no action");
+}
+
+function expiry() {
+  return p.datetime().columnType("timestamptz").defaultRaw("'infinity'");
+}
+
+function partialIndex(name: string, on: string) {
+  return { name, expression: `create index ${name} on ${on}` };
 }
 
 function oneOf(name: string, column: string, words: readonly string[]) {

@@ -97,8 +97,7 @@ export class ExceptionRepository {
         select count(*)::int as count from privacy_exceptions where user_id = ${actor} and setting = ${setting}`);
         if ((total?.count ?? 0) > maxExceptions) throw new PrivacyError("TOO_MANY_EXCEPTIONS");
       },
-      signal,
-      { names: [name], advisory: name },
+      { signal, locks: { names: [name], advisory: name }, cause: "user" },
     );
   }
 }

@@ -4,7 +4,7 @@ import type { Caller, DatabaseBreaker } from "./breaker.ts";
 import { type Connection, type ConnectionPool, withConnection } from "./connection.ts";
 import { isConnectionLost, isRolledBack, toStoreError } from "./errors.ts";
 import { compile, type Sendable, type StatementKind, statementKind } from "./statement.ts";
-import { type Locks, LockWaits, noLocks, type Run, Transaction } from "./transaction.ts";
+import { LockWaits, type Run, Transaction, type TransactionOptions } from "./transaction.ts";
 
 export type { Locks, Run } from "./transaction.ts";
 
@@ -62,18 +62,17 @@ export class SqlExecutor {
    * The first lock that the transaction takes must be one that every conflicting change takes too: then no later one is
    * acknowledged before this one has taken effect or never will.
    */
-  transaction<T>(work: (run: Run) => Promise<T>, signal?: AbortSignal, locks: Locks = noLocks): Promise<T> {
+  transaction<T>(work: (run: Run) => Promise<T>, options: TransactionOptions = {}): Promise<T> {
     const transaction = new Transaction({
+      ...options,
       pool: this.#pool,
       lockWaits: this.#lockWaits,
       work,
-      locks,
-      signal,
     });
     return this.#withBreakerAndRetry(
       (caller) => transaction.attempt(caller),
       (failure) => transaction.planRetry(failure),
-      signal,
+      options.signal,
     );
   }
 

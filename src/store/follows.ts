@@ -53,18 +53,17 @@ export class FollowRepository {
         if (!facts?.known) throw new PrivacyError("USER_NOT_FOUND");
         if (facts.blocked) throw new PrivacyError("FOLLOW_ACROSS_BLOCK");
       },
-      signal,
-      pairLock(follower, followee),
+      { signal, locks: pairLock(follower, followee), cause: "service" },
     );
   }
 
   /** Records that one user does not follow another; the users need not be known. */
   async unfollow(follower: UserId, followee: UserId, signal?: AbortSignal): Promise<void> {
-    await this.#executor.transaction(
-      (run) => run(remove(follower, followee)),
+    await this.#executor.transaction((run) => run(remove(follower, followee)), {
       signal,
-      pairLock(follower, followee),
-    );
+      locks: pairLock(follower, followee),
+      cause: "service",
+    });
   }
 
   /** Returns every edge between two users, all of one moment. Throws `USER_NOT_FOUND` when either is unknown. */

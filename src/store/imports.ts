@@ -94,8 +94,7 @@ export class ImportRepository {
         );
         return { progress, skipped: outcome.skipped };
       },
-      signal,
-      { names: [`import:${service}:${id}`] },
+      { signal, locks: { names: [`import:${service}:${id}`] }, cause: "import" },
     );
   }
 }

@@ -28,8 +28,7 @@ export class MuteRepository {
       async (run) => {
         return readAdded(mutes, await run(statements.add(actor, target)));
       },
-      signal,
-      pairLock(actor, target),
+      { signal, locks: pairLock(actor, target), cause: "user" },
     );
   }
 
@@ -39,8 +38,7 @@ export class MuteRepository {
       async (run) => {
         checkRemoved(await run(statements.remove(actor, target)));
       },
-      signal,
-      pairLock(actor, target),
+      { signal, locks: pairLock(actor, target), cause: "user" },
     );
   }
 

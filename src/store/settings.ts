@@ -45,8 +45,7 @@ export class SettingsRepository {
         const rows = await run(choose(actor, setting, audience));
         if (rows.length === 0) throw new UnknownActorError();
       },
-      signal,
-      { names: [`setting:${actor}:${setting}`] },
+      { signal, locks: { names: [`setting:${actor}:${setting}`] }, cause: "user" },
     );
   }
 }

@@ -79,6 +79,9 @@ export const tables = [
   "privacy_exceptions",
   "service_imports",
   "imports",
+  "changes",
+  "ticks",
+  "erasures",
   "signing_keys",
   "migrations",
 ] as const;

@@ -1,4 +1,5 @@
 import type { CompiledQuery } from "kysely";
+import type { ChangeCause } from "../domain/changes.ts";
 import { PrivacyError } from "../domain/errors.ts";
 import type { Caller } from "./breaker.ts";
 import { type ConnectionPool, type ConnectionUse, withConnection } from "./connection.ts";
@@ -17,7 +18,7 @@ export interface Locks {
   readonly advisory?: string | undefined;
 }
 
-export const noLocks: Locks = { names: [] };
+const noLocks: Locks = { names: [] };
 
 /** How long a first attempt waits for a lock, in milliseconds: less while transactions are queued for a long wait. */
 const shortLockTimeoutMs = 100;
@@ -64,13 +65,19 @@ export class LockWaits {
   }
 }
 
+export interface TransactionOptions {
+  readonly signal?: AbortSignal | undefined;
+  /** None by default. */
+  readonly locks?: Locks | undefined;
+  /** Who or what makes the changes, for the change log. */
+  readonly cause?: ChangeCause | undefined;
+}
+
 /** The parts of a transaction that stay the same from attempt to attempt. */
-interface TransactionOptions<T> {
+interface TransactionParts<T> extends TransactionOptions {
   readonly pool: ConnectionPool;
   readonly lockWaits: LockWaits;
   readonly work: (run: Run) => Promise<T>;
-  readonly locks: Locks;
-  readonly signal: AbortSignal | undefined;
 }
 
 /**
@@ -84,18 +91,18 @@ interface TransactionOptions<T> {
  * connection, and the next one waits for as long as the connection's `lock_timeout`.
  */
 export class Transaction<T> {
-  readonly #options: TransactionOptions<T>;
+  readonly #parts: TransactionParts<T>;
   readonly #begunAt = performance.now();
   #waitsLong = false;
   #isCommitSent = false;
 
-  constructor(options: TransactionOptions<T>) {
-    this.#options = options;
+  constructor(parts: TransactionParts<T>) {
+    this.#parts = parts;
   }
 
   /** Runs the work in a transaction and commits it. */
   async attempt(caller: Caller): Promise<T> {
-    const { pool, lockWaits, locks, signal } = this.#options;
+    const { pool, lockWaits, locks = noLocks, signal } = this.#parts;
     this.#isCommitSent = false;
     const lockTimeoutMs = this.#waitsLong ? undefined : lockWaits.shortTimeoutMs;
     const onRelease = await lockWaits.admit(locks, this.#waitsLong, signal);
@@ -120,7 +127,7 @@ export class Transaction<T> {
     caller: Caller,
     lockTimeoutMs: number | undefined,
   ): Promise<T> {
-    const { work, locks, signal } = this.#options;
+    const { work, signal } = this.#parts;
     const assertAwaited = () => {
       signal?.throwIfAborted();
       if (!caller.isWaiting)
@@ -143,7 +150,7 @@ export class Transaction<T> {
     assertAwaited();
     let result: T;
     try {
-      await connection.execute(opening(locks, lockTimeoutMs));
+      await connection.execute(opening(this.#parts, lockTimeoutMs));
       result = await work(run);
       // Even if `work` has ignored it: the server would answer the commit by a rollback.
       if (failures.length > 0) throw failures[0];
@@ -166,10 +173,11 @@ export class Transaction<T> {
  * What a transaction begins with, as one message: the server runs nothing after a statement that fails, and the first
  * statement of the work is sent after the answer.
  */
-function opening({ advisory }: Locks, lockTimeoutMs: number | undefined): string {
+function opening({ cause, locks = noLocks }: TransactionOptions, lockTimeoutMs: number | undefined): string {
   const statements = ["begin isolation level read committed"];
+  if (cause !== undefined) statements.push(`set local privacy.cause = '${cause}'`);
   if (lockTimeoutMs !== undefined) statements.push(`set local lock_timeout = ${lockTimeoutMs}`);
-  if (advisory !== undefined) statements.push(advisoryLock(advisory));
+  if (locks.advisory !== undefined) statements.push(advisoryLock(locks.advisory));
   return statements.join("; ");
 }
 

@@ -16,8 +16,11 @@ export class UserRepository {
 
   /** Creates or replaces users: all or none. Of two with the same id the last one wins. */
   async upsert(users: readonly User[], signal?: AbortSignal): Promise<void> {
-    await this.#executor.transaction((run) => upsertUsers(run, users), signal, {
-      names: [...new Set(users.map(({ id }) => existenceName(id)))],
+    const names = [...new Set(users.map(({ id }) => existenceName(id)))];
+    await this.#executor.transaction((run) => upsertUsers(run, users), {
+      signal,
+      locks: { names },
+      cause: "service",
     });
   }
 
@@ -42,7 +45,11 @@ export class UserRepository {
 
   /** Erases a user and every row that mentions it. Deleting an unknown user changes nothing. */
   async delete(id: UserId, signal?: AbortSignal): Promise<void> {
-    await this.#executor.transaction((run) => eraseUser(run, id), signal, { names: [existenceName(id)] });
+    await this.#executor.transaction((run) => eraseUser(run, id), {
+      signal,
+      locks: { names: [existenceName(id)] },
+      cause: "erasure",
+    });
   }
 
   /** Whether there are no users. */

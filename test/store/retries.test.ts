@@ -250,13 +250,16 @@ describe("retries on PostgreSQL", () => {
     const controller = new AbortController();
     let runs = 0;
     const outcome = failureOf(
-      executor.transaction(async (run) => {
-        runs++;
-        await run(sql`select 1`);
-        // Before any pause ends, and after it has begun.
-        setImmediate(() => controller.abort(reason));
-        throw Object.assign(new Error("as the driver reports it"), { code: "40001" });
-      }, controller.signal),
+      executor.transaction(
+        async (run) => {
+          runs++;
+          await run(sql`select 1`);
+          // Before any pause ends, and after it has begun.
+          setImmediate(() => controller.abort(reason));
+          throw Object.assign(new Error("as the driver reports it"), { code: "40001" });
+        },
+        { signal: controller.signal },
+      ),
     );
     expect(await outcome).to.equal(reason);
     expect(runs).to.equal(1);

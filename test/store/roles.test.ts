@@ -84,8 +84,10 @@ describe("the roles of deploy/sql/roles.sql", () => {
       "drop table mutes",
       "truncate imports",
       "truncate service_imports",
-      "update blocks set created_at = now()",
-      "update mutes set created_at = now()",
+      "update changes set present = false",
+      "update ticks set nonce = gen_random_uuid()",
+      "truncate changes",
+      "update mutes set muted_id = muter_id",
       "update follows set created_at = now()",
       "update blocks set blocked_id = blocker_id",
       "update mutes set muted_id = muter_id",
@@ -123,6 +125,8 @@ describe("the roles of deploy/sql/roles.sql", () => {
       from pg_tables t where schemaname = 'public' and tableowner = current_user order by 1`);
     expect(Object.fromEntries(tables.map(({ name, verbs }) => [name, verbs.join(" ")]))).to.eql({
       blocks: "select insert delete",
+      changes: "select insert delete",
+      erasures: "select insert update delete",
       follows: "select insert delete",
       imports: "select insert update",
       migrations: "select",
@@ -131,6 +135,7 @@ describe("the roles of deploy/sql/roles.sql", () => {
       privacy_settings: "select insert update",
       service_imports: "select insert update",
       signing_keys: "select",
+      ticks: "select insert delete",
       users: "select insert update delete",
     });
   });

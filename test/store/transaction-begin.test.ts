@@ -59,10 +59,10 @@ describe("a begin that fails", () => {
 
   beforeEach(async () => {
     proxy = await startFreezingProxy(store().url);
-    await store().admin.query("create table changes (n int)");
+    await store().admin.query("create table marks (n int)");
   });
   afterEach(async () => {
-    await store().admin.query("drop table changes");
+    await store().admin.query("drop table marks");
     await pool?.close();
     await proxy.close();
   });
@@ -111,7 +111,7 @@ describe("a begin that fails", () => {
         const isHit = await cancelBegin(() => isOver);
         const outcome = await changing;
         if (isHit) return outcome;
-        await store().admin.query("truncate changes");
+        await store().admin.query("truncate marks");
       }
     },
     "because the server refuses it": (change) => {
@@ -125,7 +125,7 @@ describe("a begin that fails", () => {
     const failure = await executor
       .transaction(async (run) => {
         runs++;
-        await run(sql`insert into changes values (1)`);
+        await run(sql`insert into marks values (1)`);
       })
       .then(
         () => undefined,
@@ -135,7 +135,7 @@ describe("a begin that fails", () => {
   }
 
   async function stored(): Promise<number> {
-    const { rows } = await store().admin.query("select from changes");
+    const { rows } = await store().admin.query("select from marks");
     return rows.length;
   }
 
@@ -147,7 +147,7 @@ describe("a begin that fails", () => {
       expect(outcome.runs).to.equal(0);
       expect(await stored()).to.equal(0);
       proxy.rewrite((bytes) => bytes);
-      await executor.transaction((run) => run(sql`insert into changes values (2)`));
+      await executor.transaction((run) => run(sql`insert into marks values (2)`));
       expect(await stored()).to.equal(1);
     });
 

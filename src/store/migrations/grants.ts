@@ -7,13 +7,18 @@ import { type QueryExecutorProvider, sql } from "kysely";
 const verbs = {
   users: "select, insert, update, delete",
   follows: "select, insert, delete",
-  blocks: "select, insert, delete",
-  mutes: "select, insert, delete",
+  // A new record takes the place of one that has ended.
+  blocks: "select, insert, delete, update (id, created_at, expires_at)",
+  mutes: "select, insert, delete, update (id, created_at, expires_at, scopes)",
   privacy_settings: "select, insert, update",
   privacy_exceptions: "select, insert, delete",
   // For the previous version, which may still serve during a rollout.
   imports: "select, insert, update",
   service_imports: "select, insert, update",
+  // The triggers run with the rights of who makes the change.
+  changes: "select, insert, delete",
+  ticks: "select, insert, delete",
+  erasures: "select, insert, update, delete",
   signing_keys: "select",
   migrations: "select",
 };

@@ -3,6 +3,7 @@ import { ExceptionsAndImports } from "./0002-exceptions-and-imports.ts";
 import { RateDebts } from "./0003-rate-debts.ts";
 import { ServiceImports } from "./0004-service-imports.ts";
 import { DropRateDebts } from "./0005-drop-rate-debts.ts";
+import { ChangeLog } from "./0006-change-log.ts";
 
 /** All migrations, oldest first, for both backends: they use only features of PostgreSQL 15. */
 export const migrationsList = [
@@ -11,4 +12,5 @@ export const migrationsList = [
   { name: "0003-rate-debts", class: RateDebts },
   { name: "0004-service-imports", class: ServiceImports },
   { name: "0005-drop-rate-debts", class: DropRateDebts },
+  { name: "0006-change-log", class: ChangeLog },
 ];

@@ -17,6 +17,8 @@ export function ormOptions(log: (message: string) => void) {
     extensions: [Migrator],
     logger: log,
     colors: false,
+    // A migration makes them.
+    schemaGenerator: { ignoreTriggers: true },
     migrations: {
       migrationsList,
       tableName: "migrations",

@@ -212,17 +212,18 @@ export const mutants = {
       class extends original {
         override read: InstanceType<typeof original>["read"] = (statement, signal) =>
           abandoned(super.read(statement), signal);
-        override transaction: Transaction = (work, signal, ...rest) =>
-          abandoned(super.transaction(work, undefined, ...rest), signal);
+        override transaction: Transaction = (work, options) =>
+          abandoned(super.transaction(work, { ...options, signal: undefined }), options?.signal);
       },
   ),
   /** Commits without asking whether the caller still waits. */
   "a commit for nobody": executor(
     (original) =>
       class extends original {
-        override transaction: Transaction = (work, signal, ...rest) => {
+        override transaction: Transaction = (work, options) => {
+          const signal = options?.signal;
           if (signal !== undefined) Object.defineProperty(signal, "throwIfAborted", { value: () => {} });
-          return super.transaction(work, signal, ...rest);
+          return super.transaction(work, options);
         };
       },
   ),

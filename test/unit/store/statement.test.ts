@@ -75,7 +75,7 @@ describe("the kind of a statement", () => {
     const executor = new SqlExecutor(pool, { tracer: { statement: (_, send) => send() } });
     for (let i = 0; i < 1_100; i++) {
       const name = `lock:${i}`;
-      await executor.transaction(async () => {}, undefined, { names: [name], advisory: name });
+      await executor.transaction(async () => {}, { locks: { names: [name], advisory: name } });
     }
     const text = "select 'a statement that comes after many locks'";
     expect(statementKind(text)).to.equal(statementKind(text));

@@ -1,0 +1,192 @@
+import { Migration } from "@mikro-orm/migrations";
+
+/** A table whose rows are logged: a state for each key of `owner`, `target` and `setting`. */
+interface LoggedTable {
+  readonly name: string;
+  readonly kind: string;
+  /** Columns of the log, and the column of the table that each is taken from. */
+  readonly key: Readonly<Record<string, string>>;
+  readonly state: Readonly<Record<string, string>>;
+  /** The cause of a removed row `o`, where it is not the cause of the transaction. */
+  readonly removalCause?: string;
+}
+
+const lapsed = "case when o.expires_at <= statement_timestamp() then 'expiry' else cause end";
+
+const loggedTables: readonly LoggedTable[] = [
+  {
+    name: "blocks",
+    kind: "block",
+    key: { owner: "blocker_id", target: "blocked_id" },
+    state: { created_at: "created_at", expires_at: "expires_at" },
+    removalCause: lapsed,
+  },
+  {
+    name: "mutes",
+    kind: "mute",
+    key: { owner: "muter_id", target: "muted_id" },
+    state: { created_at: "created_at", expires_at: "expires_at", scopes: "scopes" },
+    removalCause: lapsed,
+  },
+  {
+    name: "follows",
+    kind: "follow",
+    key: { owner: "follower_id", target: "followee_id" },
+    state: { created_at: "created_at" },
+    // Users and imports remove follows by blocks only.
+    removalCause: "case when cause in ('user', 'import') then 'block' else cause end",
+  },
+  {
+    name: "privacy_settings",
+    kind: "setting",
+    key: { owner: "user_id", setting: "setting" },
+    state: { audience: "audience" },
+  },
+  {
+    name: "privacy_exceptions",
+    kind: "exception",
+    key: { owner: "user_id", setting: "setting", target: "excepted_id" },
+    state: { created_at: "created_at" },
+  },
+];
+
+const events = ["insert", "update", "delete"] as const;
+
+/**
+ * Expiring blocks and mutes, the erasure of users in several transactions, and the change log: what holds of each key after
+ * each change, written by triggers, so that no path can leave it out.
+ */
+export class ChangeLog extends Migration {
+  override up(): void {
+    this.addSql("alter table blocks add column expires_at timestamptz not null default 'infinity'");
+    this.addSql("alter table mutes add column expires_at timestamptz not null default 'infinity'");
+    this.addSql("alter table mutes add column scopes smallint not null default -1");
+    this.addSql("create index blocks_expiry_index on blocks (expires_at) where expires_at < 'infinity'");
+    this.addSql("create index mutes_expiry_index on mutes (expires_at) where expires_at < 'infinity'");
+    this.addSql("drop index blocks_blocked_id_index");
+    this.addSql("create index blocks_blocked_id_blocker_id_index on blocks (blocked_id, blocker_id)");
+    this.addSql("alter table users add column erased_at timestamptz");
+    this.addSql("create index users_erased_at_index on users (erased_at) where erased_at is not null");
+
+    this.addSql(`create table changes (
+      xid xid8 not null default pg_current_xact_id(),
+      seq bigint not null generated always as identity,
+      at timestamptz not null default now(),
+      kind text not null,
+      cause text,
+      owner uuid not null,
+      target uuid,
+      present boolean not null,
+      created_at timestamptz,
+      expires_at timestamptz,
+      scopes smallint,
+      setting text,
+      audience text,
+      primary key (xid, seq)
+    )`);
+    this.addSql(`create table ticks (
+      id bigint not null primary key,
+      snapshot pg_snapshot not null,
+      at timestamptz not null default statement_timestamp(),
+      nonce uuid not null default gen_random_uuid()
+    )`);
+    this.addSql(`create table erasures (
+      user_id uuid not null primary key,
+      seq bigint not null
+    )`);
+
+    for (const table of loggedTables) {
+      this.addSql(changeFunction(`log_${table.name}`, `cause is distinct from 'erasure'`, logging(table)));
+      this.#addTriggers(table.name, `log_${table.name}`);
+    }
+    this.addSql(changeFunction("log_users", "true", userLogging));
+    this.#addTriggers("users", "log_users");
+
+    // A truncated table has no rows to log: watchers must begin with a snapshot.
+    this.addSql(`create function reset_change_log() returns trigger language plpgsql set search_path from current as $$
+      begin
+        delete from ticks;
+        delete from changes;
+        return null;
+      end $$`);
+    for (const name of [...loggedTables.map((table) => table.name), "users"])
+      this.addSql(`create trigger reset_change_log after truncate on ${name}
+        for each statement execute function reset_change_log()`);
+  }
+
+  #addTriggers(table: string, name: string): void {
+    for (const event of events) {
+      const rows = [
+        event !== "insert" && "old table as old_rows",
+        event !== "delete" && "new table as new_rows",
+      ];
+      this.addSql(`create trigger ${name}_${event} after ${event} on ${table}
+        referencing ${rows.filter(Boolean).join(" ")} for each statement execute function ${name}()`);
+    }
+  }
+}
+
+/** A trigger function. Its body has the transaction's cause as `cause`. `condition`: whether the body is run. */
+function changeFunction(name: string, condition: string, body: string): string {
+  return `create function ${name}() returns trigger language plpgsql set search_path from current as $$
+    declare
+      cause text := nullif(current_setting('privacy.cause', true), '');
+    begin
+      if ${condition} then
+        ${body}
+      end if;
+      return null;
+    end $$`;
+}
+
+/**
+ * Logs what holds after a change of rows. An erasure logs none of them: that the user is unknown says it of all. A change of
+ * a key is the removal of one and the addition of another.
+ */
+function logging({ kind, key, state, removalCause = "cause" }: LoggedTable): string {
+  const keyColumns = Object.keys(key).join(", ");
+  const values = (row: string, columns: Readonly<Record<string, string>>) =>
+    Object.values(columns).map((column) => `${row}.${column}`);
+  const same = (columns: Readonly<Record<string, string>>) =>
+    `(${values("o", columns).join(", ")}) = (${values("n", columns).join(", ")})`;
+  const added = `insert into changes (kind, cause, present, ${[...Object.keys(key), ...Object.keys(state)].join(", ")})
+    select '${kind}', cause, true, ${[...values("n", key), ...values("n", state)].join(", ")} from new_rows n`;
+  const removed = `insert into changes (kind, cause, present, ${keyColumns})
+    select '${kind}', ${removalCause}, false, ${values("o", key).join(", ")} from old_rows o`;
+  return `case tg_op
+    when 'INSERT' then ${added};
+    when 'DELETE' then ${removed};
+    else
+      ${removed} where not exists (select from new_rows n where ${same(key)});
+      ${added} where not exists (select from old_rows o where ${same({ ...key, ...state })});
+    end case;`;
+}
+
+/**
+ * Logs which users become known and which are erased. Erased is who has been marked so, or whose row was deleted without a
+ * mark. A row without a name is the lock of an unknown user. An erasure is noted, for the other rows of the user to be
+ * scrubbed from the log.
+ */
+const userLogging = (() => {
+  const erased = (rows: string) => `
+    with logged as (
+      insert into changes (kind, cause, owner, present) ${rows} returning owner, seq
+    )
+    insert into erasures (user_id, seq) select owner, seq from logged
+    on conflict (user_id) do update set seq = excluded.seq`;
+  return `case tg_op
+    when 'INSERT' then
+      insert into changes (kind, cause, owner, present)
+      select 'user', cause, n.id, true from new_rows n where n.user_name <> '';
+    when 'DELETE' then
+      ${erased(`select 'user', cause, o.id, false from old_rows o where o.user_name <> '' and o.erased_at is null`)};
+    else
+      ${erased(`select 'user', cause, o.id, false from old_rows o
+        where o.erased_at is null
+          and not exists (select from new_rows n where n.id = o.id and n.erased_at is null)`)};
+      insert into changes (kind, cause, owner, present)
+      select 'user', cause, n.id, true from new_rows n
+      where n.erased_at is null
+        and not exists (select from old_rows o where o.id = n.id and o.erased_at is null);
+    end case;`;
+})();
