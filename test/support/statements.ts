@@ -65,8 +65,9 @@ export async function statementsOf(
   }
 }
 
-/** A statement with parameters instead of its texts. */
+/** A statement with parameters instead of its texts. A setting has none: its value is no expression. */
 function withParameters(statement: string): Statement {
+  if (statement.startsWith("set ")) return { sql: statement, parameters: [] };
   const parameters: string[] = [];
   const sql = statement.replaceAll(/'([^']*)'/g, (_, text: string) => `$${parameters.push(text)}`);
   return { sql, parameters };
