@@ -24,6 +24,16 @@ interface CheckBatching {
   readonly inFlight: number;
 }
 
+/** Follows the change log, for those who watch it. */
+interface ChangeFollowing {
+  /** Calls of `WatchChanges` in progress. */
+  readonly watchers: number;
+  /** How far the slowest of them is behind what was read of the log, in seconds. */
+  readonly lagSeconds: number;
+  /** How long ago it was last known that nothing older is missing of what was read, in seconds. */
+  readonly ageSeconds: number;
+}
+
 /** The connections of a listener. */
 type ListenerStats = Pick<Listener, "connections" | "refusedConnections" | "evictedConnections">;
 
@@ -72,6 +82,21 @@ export class Metrics {
       () => checks.waiting,
     );
     this.#gauge("check_statements_in_flight", "Statements of decisions under way.", () => checks.inFlight);
+  }
+
+  /** Shows how the change log is followed. */
+  showChanges(changes: ChangeFollowing): void {
+    this.#gauge("change_watchers", "Calls of WatchChanges in progress.", () => changes.watchers);
+    this.#gauge(
+      "change_watcher_lag_seconds",
+      "How far the slowest watcher is behind what was read of the change log, in seconds.",
+      () => changes.lagSeconds,
+    );
+    this.#gauge(
+      "change_feed_age_seconds",
+      "Time since the change log was last read to its end, in seconds.",
+      () => changes.ageSeconds,
+    );
   }
 
   /** Shows the pools of connections to the database. */

@@ -32,6 +32,16 @@ describe("the metrics that are read at each scrape", () => {
     ]);
   });
 
+  it("show how the change log is followed", async () => {
+    const metrics = new Metrics();
+    metrics.showChanges({ watchers: 3, lagSeconds: 0.5, ageSeconds: 1.5 });
+    expect(await linesOf(metrics)).to.eql([
+      "privacy_control_change_watchers 3",
+      "privacy_control_change_watcher_lag_seconds 0.5",
+      "privacy_control_change_feed_age_seconds 1.5",
+    ]);
+  });
+
   it("show the use of each pool", async () => {
     const metrics = new Metrics();
     metrics.showPools(() => [{ name: "changes", max: 16, open: 9, idle: 2, waiting: 1 }]);
