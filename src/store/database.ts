@@ -1,6 +1,7 @@
 import type { DatabaseConfig } from "../config/config.ts";
 import { RelationshipFactsReader } from "./access.ts";
 import { BlockRepository } from "./blocks.ts";
+import { ChangeLog } from "./change-log.ts";
 import type { PoolStats } from "./connection.ts";
 import { ExceptionRepository } from "./exceptions.ts";
 import type { SqlExecutor, StatementTracer } from "./executor.ts";
@@ -42,6 +43,7 @@ export interface Database {
   readonly exceptions: ExceptionRepository;
   readonly relationshipFacts: RelationshipFactsReader;
   readonly imports: ImportRepository;
+  readonly changes: ChangeLog;
   /** Returns the secret that signs page tokens, the same for all instances: 32 bytes. */
   signingKey(signal?: AbortSignal): Promise<Uint8Array>;
   /** Applies the pending migrations and returns their names. Safe with several instances at once. */
@@ -104,6 +106,7 @@ export function databaseOn(backend: Backend): Database {
     exceptions: new ExceptionRepository(executor),
     relationshipFacts: new RelationshipFactsReader(backend.checks),
     imports: new ImportRepository(executor),
+    changes: new ChangeLog(executor),
     async signingKey(signal) {
       const [row] = await executor.read(query.selectFrom("signing_keys").select("key").compile(), signal);
       if (row === undefined) throw new Error("The database lacks its signing key: run `npm run migrate`");

@@ -2,6 +2,7 @@ import { expect } from "chai";
 import { describeAborts } from "./aborts.ts";
 import { describeAccess } from "./access.ts";
 import { describeBlocks } from "./blocks.ts";
+import { describeChanges } from "./changes.ts";
 import { describeEdges } from "./edges.ts";
 import { describeErasure } from "./erasure.ts";
 import { describeExceptions } from "./exceptions.ts";
@@ -36,5 +37,6 @@ export function describeStore(open: () => TestStore): void {
   describeAccess(open);
   describeImports(open);
   describeErasure(open);
+  describeChanges(open);
   describeAborts(open);
 }

@@ -71,6 +71,12 @@ export function storeOperations({
         0,
         others.map((id) => ({ kind: "user", user: { id, userName: "renamed" } })),
       ),
+    "a tick": ({ changes }) => changes.tick(),
+    "a forced tick, and the changes up to it": async ({ changes }) => {
+      const from = await changes.newestTick();
+      await changes.tick({ force: true });
+      for (const to of (await changes.ticksAfter(from, 10)).ticks) await changes.read(from, to, 0n, 1_000);
+    },
     "the erasure of a user": ({ users }) => users.delete(owner),
   };
 }

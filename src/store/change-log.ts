@@ -1,0 +1,263 @@
+import { type RawBuilder, sql } from "kysely";
+import type { Change } from "../domain/changes.ts";
+import { PrivacyError } from "../domain/errors.ts";
+import { type ChangeRow, changeColumns, microsOf, toChange } from "./change-rows.ts";
+import type { SqlExecutor } from "./executor.ts";
+import { assertWritable, isWritable } from "./server-state.ts";
+import { readStatePage, type StatePage, type StatePosition } from "./state-pages.ts";
+import { queryTemplate } from "./statement.ts";
+import type { Run } from "./transaction.ts";
+
+export type { StatePosition } from "./state-pages.ts";
+
+/** A stored snapshot of the database. */
+export interface Tick {
+  /** Grows by one from tick to tick of a history. */
+  readonly id: bigint;
+  /** Tells histories apart that have the same ids. */
+  readonly nonce: string;
+  /** What the tick sees, as PostgreSQL writes it. */
+  readonly snapshot: string;
+  /** The tick sees everything that was committed before this time: in microseconds since 1970. */
+  readonly at: bigint;
+}
+
+/** Names a tick of one history. */
+export type TickName = Pick<Tick, "id" | "nonce">;
+
+interface TickRow {
+  readonly id: string;
+  readonly nonce: string;
+  readonly snapshot: string;
+  readonly at: string;
+}
+
+/** The least time between two ticks, over all instances. */
+const tickInterval = sql.lit("50 ms");
+
+const tickColumns = sql`t.id::text as id, t.nonce::text as nonce, t.snapshot::text as snapshot,
+  ${microsOf(sql`t.at`)} as at`;
+
+const newest = sql`(select id, snapshot, at from ticks order by id desc limit 1)`;
+
+/**
+ * Whether a change is visible that the snapshot does not see. Scalar sub-selects by the primary key: for `exists` and `or` the
+ * planner reads the whole log.
+ */
+const hasChangesAfter = (snapshot: RawBuilder<unknown>) => sql`(
+  (select xid from changes where xid >= pg_snapshot_xmax(${snapshot}) order by xid limit 1) is not null
+  or (select xid from changes
+    where xid = any (array(select pg_snapshot_xip(${snapshot}))) limit 1) is not null
+)`;
+
+/**
+ * Whether the server has not reached the transaction ids of a snapshot: the log is from another server, by a dump, and nothing
+ * can be told by comparing its transaction ids with those of this server.
+ */
+const isFromAnotherServer = (snapshot: RawBuilder<unknown>) =>
+  sql`pg_snapshot_xmax(${snapshot}) > pg_snapshot_xmax(pg_current_snapshot())`;
+
+const dueTick = queryTemplate(
+  () => sql<{ is_due: boolean }>`
+    select last.id is null
+      or ${isFromAnotherServer(sql`last.snapshot`)}
+      or (${isIntervalOver} and ${hasChangesAfter(sql`last.snapshot`)}) as is_due
+    from (values (1)) as always left join ${newest} last on true
+    where ${isWritable}`,
+);
+
+// Either way: a clock that was set back must not end the ticks.
+const isIntervalOver = sql`abs(extract(epoch from now() - last.at)) > extract(epoch from interval ${tickInterval})`;
+
+const startsNewHistory = queryTemplate(
+  () => sql<{ is_new: boolean }>`
+    select coalesce(${isFromAnotherServer(sql`last.snapshot`)}, false)
+      or coalesce(
+        (select xid from changes order by xid desc limit 1) >= pg_snapshot_xmax(pg_current_snapshot()), false
+      ) as is_new
+    from (values (1)) as always left join ${newest} last on true`,
+);
+
+// The statement sees the newest tick, so its snapshot is later than that of the tick. `now()` is earlier than the snapshot.
+const storeTick = queryTemplate(
+  (force: boolean) => sql<TickRow>`
+    insert into ticks as t (id, snapshot, at)
+    select coalesce(last.id, 0) + 1, pg_current_snapshot(), now()
+    from (values (1)) as always left join ${newest} last on true
+    where last.id is null or ${force}::boolean
+      or (${isIntervalOver} and ${hasChangesAfter(sql`last.snapshot`)})
+    on conflict (id) do nothing
+    returning ${tickColumns}`,
+);
+
+const newestTickStatement = queryTemplate(
+  () => sql<TickRow>`select ${tickColumns} from ticks t order by t.id desc limit 1`,
+);
+
+interface TickAfterRow extends TickRow {
+  /** The time before which everything that was committed is visible to the statement. */
+  readonly now: string;
+  /** Whether changes are visible that the newest tick does not see. */
+  readonly is_pending: boolean;
+  readonly is_foreign: boolean;
+}
+
+const ticksFrom = queryTemplate(
+  (id: string, limit: number) => sql<TickAfterRow>`
+    select ${tickColumns}, ${microsOf(sql`now()`)} as now, log.is_pending, log.is_foreign
+    from (
+      select ${hasChangesAfter(sql`last.snapshot`)} as is_pending,
+        ${isFromAnotherServer(sql`last.snapshot`)} as is_foreign
+      from ${newest} last
+    ) log
+    cross join lateral (
+      select id, nonce, snapshot, at from ticks where id >= ${id}::bigint order by id limit ${limit}
+    ) t
+    where ${isWritable}
+    order by t.id`,
+);
+
+const batch = queryTemplate(
+  (from: string, to: string, after: string, limit: number) => sql<ChangeRow>`
+    select ${changeColumns} from (
+      select * from changes
+      where xid >= pg_snapshot_xmax(${from}::pg_snapshot) and xid < pg_snapshot_xmax(${to}::pg_snapshot)
+        and pg_visible_in_snapshot(xid, ${to}::pg_snapshot)
+      union all
+      select * from changes
+      where xid = any (array(select pg_snapshot_xip(${from}::pg_snapshot)))
+        and pg_visible_in_snapshot(xid, ${to}::pg_snapshot)
+    ) c
+    where c.seq > ${after}::bigint
+    order by c.seq
+    limit ${limit}`,
+);
+
+/**
+ * The log of changes, read by ticks: the changes between two ticks are those that the later one sees and the earlier one
+ * does not, in the order of their sequence numbers. A transaction is between two ticks as a whole, however long it was open.
+ */
+export class ChangeLog {
+  readonly #executor: SqlExecutor;
+
+  constructor(executor: SqlExecutor) {
+    this.#executor = executor;
+  }
+
+  /**
+   * Stores a tick when something was committed that the newest one does not see, at most one in 50 ms over all instances;
+   * with `force` in any case. Begins a new history when the log is from another server. Returns the tick that it stored.
+   */
+  async tick({ force = false }: { force?: boolean } = {}, signal?: AbortSignal): Promise<Tick | undefined> {
+    if (!force) {
+      const [row] = await this.#executor.read(dueTick(), signal);
+      assertWritable(row !== undefined);
+      if (row?.is_due !== true) return undefined;
+    }
+    return this.#executor.transaction(
+      async (run) => {
+        const [log] = await run(startsNewHistory());
+        if (log?.is_new === true) await beginHistory(run);
+        return storeTicks(run, force);
+      },
+      { signal },
+    );
+  }
+
+  /** Returns the newest tick, and stores one when there is none. */
+  async newestTick(signal?: AbortSignal): Promise<Tick> {
+    const [row] = await this.#executor.read(newestTickStatement(), signal);
+    if (row !== undefined) return toTick(row);
+    return (await this.tick({ force: true }, signal)) ?? this.newestTick(signal);
+  }
+
+  /**
+   * Returns a stored tick. Throws `CURSOR_EXPIRED` when the log no longer reaches back to it, and `HISTORY_CHANGED` when it
+   * is of a history that was lost.
+   */
+  async findTick(name: TickName, signal?: AbortSignal): Promise<Tick> {
+    const [row] = await this.#ticksFrom(name, 1, signal);
+    return toTick(row);
+  }
+
+  /**
+   * Returns at most `limit` ticks after one, oldest first. `through`, in microseconds since 1970: nothing that was committed
+   * before is missing when the changes up to the last tick are applied. Throws as `findTick` does.
+   */
+  async ticksAfter(
+    name: TickName,
+    limit: number,
+    signal?: AbortSignal,
+  ): Promise<{ ticks: Tick[]; through: bigint }> {
+    // The tick itself, and one more to see whether there are more.
+    const rows = await this.#ticksFrom(name, limit + 2, signal);
+    const last = rows[Math.min(limit, rows.length - 1)] as TickAfterRow;
+    const isNewest = last === rows.at(-1);
+    return {
+      ticks: rows.slice(1, limit + 1).map(toTick),
+      through: BigInt(isNewest && !last.is_pending ? last.now : last.at),
+    };
+  }
+
+  /**
+   * Returns at most `limit` changes that `to` sees and `from` does not, in the order of their versions, those with a version
+   * after `afterVersion`.
+   */
+  async read(
+    from: Tick,
+    to: Tick,
+    afterVersion: bigint,
+    limit: number,
+    signal?: AbortSignal,
+  ): Promise<Change[]> {
+    const rows = await this.#executor.read(
+      batch(from.snapshot, to.snapshot, afterVersion.toString(), limit),
+      signal,
+    );
+    return rows.map(toChange);
+  }
+
+  /**
+   * Returns a page of what holds now, of at most `limit` keys of one table, and the position of the next page; none is the
+   * end. Users who are being erased, what names them, and what has ended are left out.
+   */
+  readState(after: StatePosition | undefined, limit: number, signal?: AbortSignal): Promise<StatePage> {
+    return readStatePage(this.#executor, after, limit, signal);
+  }
+
+  /** Returns the tick of that name and the ticks after it. */
+  async #ticksFrom(
+    { id, nonce }: TickName,
+    limit: number,
+    signal: AbortSignal | undefined,
+  ): Promise<[TickAfterRow, ...TickAfterRow[]]> {
+    const [first, ...others] = await this.#executor.read(ticksFrom(id.toString(), limit), signal);
+    if (first === undefined || first.is_foreign) throw new PrivacyError("HISTORY_CHANGED");
+    if (BigInt(first.id) !== id) throw new PrivacyError("CURSOR_EXPIRED");
+    if (first.nonce !== nonce) throw new PrivacyError("HISTORY_CHANGED");
+    return [first, ...others];
+  }
+}
+
+/** Deletes the log, unless another instance has just done so. */
+async function beginHistory(run: Run): Promise<void> {
+  // Nobody else stores a tick or deletes changes until this transaction ends.
+  await run(sql`lock table ticks in share row exclusive mode`);
+  const [log] = await run(startsNewHistory());
+  if (log?.is_new !== true) return;
+  await run(sql`delete from ticks`);
+  await run(sql`delete from changes`);
+}
+
+async function storeTicks(run: Run, force: boolean): Promise<Tick | undefined> {
+  for (;;) {
+    const [row] = await run(storeTick(force));
+    if (row !== undefined) return toTick(row);
+    // Another instance stored the tick of that id, maybe by an older snapshot.
+    if (!force) return undefined;
+  }
+}
+
+function toTick({ id, nonce, snapshot, at }: TickRow): Tick {
+  return { id: BigInt(id), nonce, snapshot, at: BigInt(at) };
+}
