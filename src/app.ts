@@ -17,6 +17,7 @@ import { AdaptiveConcurrencyLimiter } from "./overload/adaptive-concurrency-limi
 import { apiPage } from "./rest/docs/api-page.ts";
 import { renderFailure } from "./rest/envelopes.ts";
 import { createRestGateway } from "./rest/gateway.ts";
+import { Upkeep, upkeepJobs } from "./service/upkeep.ts";
 import { openDatabase } from "./store/database.ts";
 import type { Tracing } from "./tracing/tracing.ts";
 
@@ -176,6 +177,8 @@ export async function startApp(
     log.warn(isAvailable ? "the database is available again" : "the database is unavailable");
     lifecycle.setAvailable("database", isAvailable);
   });
+  const upkeep = new Upkeep(upkeepJobs(database), log);
+  running.defer(() => upkeep.stop());
 
   return {
     publicUrl: publicListener.url,

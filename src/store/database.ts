@@ -5,6 +5,7 @@ import { ChangeLog } from "./change-log.ts";
 import type { PoolStats } from "./connection.ts";
 import { ExceptionRepository } from "./exceptions.ts";
 import type { SqlExecutor, StatementTracer } from "./executor.ts";
+import { ExpiryRepository } from "./expiry.ts";
 import { FollowRepository } from "./follows.ts";
 import { ImportRepository } from "./imports.ts";
 import { pendingMigrations } from "./migrations/migrate.ts";
@@ -44,6 +45,7 @@ export interface Database {
   readonly relationshipFacts: RelationshipFactsReader;
   readonly imports: ImportRepository;
   readonly changes: ChangeLog;
+  readonly expiry: ExpiryRepository;
   /** Returns the secret that signs page tokens, the same for all instances: 32 bytes. */
   signingKey(signal?: AbortSignal): Promise<Uint8Array>;
   /** Applies the pending migrations and returns their names. Safe with several instances at once. */
@@ -107,6 +109,7 @@ export function databaseOn(backend: Backend): Database {
     relationshipFacts: new RelationshipFactsReader(backend.checks),
     imports: new ImportRepository(executor),
     changes: new ChangeLog(executor),
+    expiry: new ExpiryRepository(executor),
     async signingKey(signal) {
       const [row] = await executor.read(query.selectFrom("signing_keys").select("key").compile(), signal);
       if (row === undefined) throw new Error("The database lacks its signing key: run `npm run migrate`");

@@ -77,6 +77,9 @@ export function storeOperations({
       await changes.tick({ force: true });
       for (const to of (await changes.ticksAfter(from, 10)).ticks) await changes.read(from, to, 0n, 1_000);
     },
+    "a sweep of what has ended": async ({ expiry }) => {
+      await expiry.sweepExpired();
+    },
     "the erasure of a user": ({ users }) => users.delete(owner),
   };
 }

@@ -1,0 +1,89 @@
+import { setTimeout as delay } from "node:timers/promises";
+import type { Logger } from "pino";
+import type { Database } from "../store/database.ts";
+
+/** Work on the tables that every instance repeats. Several instances may do it at once. */
+export interface UpkeepJob {
+  readonly name: string;
+  /** From the end of a run to the beginning of the next one. */
+  readonly intervalMs: number;
+  /** Does a small part of the work and holds no lock for long. Resolves to whether more of it is due already. */
+  run(signal: AbortSignal): Promise<boolean>;
+}
+
+/** The jobs of the service. */
+export function upkeepJobs({ expiry }: Pick<Database, "expiry">): UpkeepJob[] {
+  return [
+    { name: "expiry", intervalMs: 1_000, run: async (signal) => (await expiry.sweepExpired(signal)) > 0 },
+  ];
+}
+
+const shortestPauseMs = 10;
+const longestStartMs = 1_000;
+
+/**
+ * Runs jobs, one at a time, each in its interval. After a run that left work the job pauses for as long as the run took, so
+ * that at most half of the database's time is taken. A failure is logged once, until another one or a success.
+ */
+export class Upkeep {
+  readonly #log: Pick<Logger, "warn" | "info">;
+  readonly #stopping = new AbortController();
+  readonly #failures = new Map<UpkeepJob, string>();
+  readonly #running: Promise<void>;
+
+  /** Starts at once. The first run of a job begins within a second, at another moment than that of other instances. */
+  constructor(jobs: readonly UpkeepJob[], log: Pick<Logger, "warn" | "info">) {
+    this.#log = log;
+    this.#running = this.#repeat(jobs);
+  }
+
+  /** Gives up the run under way, and resolves when it has ended. */
+  async stop(): Promise<void> {
+    this.#stopping.abort();
+    await this.#running;
+  }
+
+  async #repeat(jobs: readonly UpkeepJob[]): Promise<void> {
+    const { signal } = this.#stopping;
+    const turns = jobs.map((job) => {
+      const firstMs = Math.min(job.intervalMs, longestStartMs) * Math.random();
+      return { job, at: performance.now() + firstMs };
+    });
+    while (!signal.aborted) {
+      const [next] = turns.sort((a, b) => a.at - b.at);
+      if (next === undefined) return;
+      // A pause that ends by the abort is the end of the loop.
+      await delay(Math.max(0, next.at - performance.now()), undefined, { signal, ref: false }).catch(
+        () => {},
+      );
+      if (signal.aborted) return;
+      const begunAt = performance.now();
+      const hasMore = await this.#attempt(next.job);
+      const endedAt = performance.now();
+      const pauseMs = hasMore ? Math.max(shortestPauseMs, endedAt - begunAt) : next.job.intervalMs;
+      next.at = endedAt + pauseMs;
+    }
+  }
+
+  /** Returns whether the job has more to do. */
+  async #attempt(job: UpkeepJob): Promise<boolean> {
+    const { signal } = this.#stopping;
+    try {
+      const hasMore = await job.run(signal);
+      if (this.#failures.delete(job)) this.#log.info({ job: job.name }, "upkeep succeeds again");
+      return hasMore;
+    } catch (failure) {
+      if (signal.aborted) return false;
+      const text = describe(failure);
+      if (this.#failures.get(job) !== text) this.#log.warn({ job: job.name, err: failure }, "upkeep failed");
+      this.#failures.set(job, text);
+      return false;
+    }
+  }
+}
+
+function describe(failure: unknown): string {
+  return failure instanceof Error && failure.cause !== undefined
+    ? `${failure}: ${describe(failure.cause)}`
+    : String(failure);
+}

@@ -1,0 +1,96 @@
+import { expect } from "chai";
+import { Upkeep, type UpkeepJob } from "../../../src/service/upkeep.ts";
+import { until } from "../../support/until.ts";
+
+describe("upkeep", () => {
+  let lines: string[];
+  let upkeep: Upkeep | undefined;
+  beforeEach(() => {
+    lines = [];
+  });
+  afterEach(() => upkeep?.stop());
+
+  const record =
+    (level: string) =>
+    ({ job, err }: { job: string; err?: Error }) => {
+      lines.push(`${level} ${job}${err === undefined ? "" : ` ${err.message}`}`);
+    };
+  const start = (...jobs: UpkeepJob[]) => {
+    upkeep = new Upkeep(jobs, { warn: record("warn"), info: record("info") } as never);
+    return upkeep;
+  };
+
+  it("repeats every job, and never runs two at once", async () => {
+    let running = 0;
+    let most = 0;
+    const counts = [0, 0, 0];
+    const job = (number: number): UpkeepJob => ({
+      name: `job ${number}`,
+      intervalMs: 2,
+      async run() {
+        most = Math.max(most, ++running);
+        await new Promise(setImmediate);
+        running--;
+        counts[number] = (counts[number] ?? 0) + 1;
+        return number === 1;
+      },
+    });
+    start(job(0), job(1), job(2));
+    await until(() => counts.every((count) => count > 5));
+    expect(most).to.equal(1);
+  });
+
+  it("continues at once with a job that has more to do", async () => {
+    let runs = 0;
+    const run = async () => ++runs % 5 !== 0;
+    start({ name: "long", intervalMs: 3_600_000, run });
+    await until(() => runs >= 5);
+    expect(runs).to.equal(5);
+  });
+
+  it("logs a failure once until it changes or ends", async () => {
+    const outcomes = ["down", "down", "down", "full", "full", undefined, "down"];
+    let runs = 0;
+    const run = async () => {
+      const failure = outcomes[runs++];
+      if (failure !== undefined) throw new Error(failure);
+      return false;
+    };
+    start({ name: "broken", intervalMs: 1, run });
+    await until(() => runs > outcomes.length);
+    expect(lines.slice(0, 4)).to.eql([
+      "warn broken down",
+      "warn broken full",
+      "info broken",
+      "warn broken down",
+    ]);
+  });
+
+  it("gives up a run when it is stopped, and logs nothing of it", async () => {
+    let begun = false;
+    const run = (signal: AbortSignal) => {
+      begun = true;
+      return new Promise<boolean>((_, reject) => {
+        signal.addEventListener("abort", () => reject(signal.reason));
+      });
+    };
+    const stopped = start({ name: "endless", intervalMs: 1, run });
+    await until(() => begun);
+    await stopped.stop();
+    expect(lines).to.eql([]);
+  });
+
+  it("starts no run after it was stopped", async () => {
+    let runs = 0;
+    const stopped = start({ name: "late", intervalMs: 5, run: async () => ++runs > 0 });
+    await until(() => runs > 0);
+    await stopped.stop();
+    const before = runs;
+    await new Promise((resolve) => setTimeout(resolve, 30));
+    expect(runs).to.equal(before);
+  });
+
+  it("ends at once without jobs", async () => {
+    await start().stop();
+  });
+});
