@@ -1,28 +1,41 @@
 import { create } from "@bufbuild/protobuf";
+import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
 import {
+  type ImportedEdge as EdgeMessage,
+  type ImportedException as ExceptionMessage,
   type GraphService,
   type ImportEdgesRequest,
-  type ImportedEdge,
   ImportProgressSchema,
   type ImportRecord as RecordMessage,
+  type ImportedSetting as SettingMessage,
   SkippedRecordSchema,
   SkipReason,
 } from "../../gen/nexgate/privacy/v1/graph_service_pb.ts";
-import { type User, UserSchema } from "../../gen/nexgate/privacy/v1/resources_pb.ts";
+import {
+  Audience,
+  MuteScope,
+  PrivacySetting,
+  type User,
+  UserSchema,
+} from "../../gen/nexgate/privacy/v1/resources_pb.ts";
 import { takeUntilAborted } from "../call/streams.ts";
 import { brokenRules } from "../call/validate.ts";
+import { allScopes } from "../domain/changes.ts";
 import { PrivacyError } from "../domain/errors.ts";
 import {
+  type ImportedEdge,
+  type ImportedException,
+  type ImportedSetting,
   type ImportProgress,
   type ImportRecord,
   type SkippedRecord,
   skipReasons,
 } from "../domain/imports.ts";
-import { parseUserId } from "../domain/users.ts";
+import { parseUserId, type UserId } from "../domain/users.ts";
 import type { ImportName, ImportRepository } from "../store/imports.ts";
 import { callingService } from "./caller.ts";
-import { toUserId } from "./proto-mapping.ts";
+import { toAudience, toScope, toSetting, toUserId } from "./proto-mapping.ts";
 
 /** Called with the progress of an import. */
 export type ImportLog = (name: ImportName, progress: ImportProgress) => void;
@@ -106,10 +119,6 @@ function fromProgress({ records, stored, unchanged, skipped }: ImportProgress) {
   });
 }
 
-/** The years that both PostgreSQL and RFC 3339 can express: from 1 to 9999. */
-const minSeconds = -62_135_596_800n;
-const maxSeconds = 253_402_300_799n;
-
 /** The fields of a user by their names in the definition. */
 const userFields: Readonly<Record<string, keyof User>> = {
   id: "id",
@@ -122,30 +131,38 @@ const userFields: Readonly<Record<string, keyof User>> = {
 
 /** Reads a record of an import; one that breaks a rule of its definition is malformed. */
 function toImportRecord({ record, userFields }: RecordMessage): ImportRecord {
-  switch (record.case) {
-    case "user":
-      return toUserRecord(record.value, userFields?.paths);
-    case "follow":
-    case "block":
-    case "mute":
-      return toEdge(record.case, record.value);
-    default:
-      return malformed("the record is empty");
+  try {
+    switch (record.case) {
+      case "user":
+        return toUserRecord(record.value, userFields?.paths);
+      case "follow":
+      case "block":
+      case "mute":
+        return { kind: record.case, edge: toEdge(record.case, record.value) };
+      case "setting":
+        return { kind: "setting", setting: toImportedSetting(record.value) };
+      case "exception":
+        return { kind: "exception", exception: toImportedException(record.value) };
+      default:
+        throw new MalformedError("the record is empty");
+    }
+  } catch (failure) {
+    if (failure instanceof MalformedError) return { kind: "malformed", description: failure.message };
+    throw failure;
   }
 }
 
-function malformed(description: string): ImportRecord {
-  return { kind: "malformed", description };
-}
+/** A record breaks a rule of its definition; the message says which. */
+class MalformedError extends Error {}
 
 function toUserRecord(message: User, paths: readonly string[] | undefined): ImportRecord {
   const broken = brokenRules(UserSchema, message);
-  if (broken !== undefined) return malformed(broken);
+  if (broken !== undefined) throw new MalformedError(broken);
   const { $typeName, $unknown, ...fields } = message;
   const user = { ...fields, id: toUserId(fields.id) };
   if (paths === undefined) return { kind: "user", user };
   const unknown = paths.find((path) => !Object.hasOwn(userFields, path));
-  if (unknown !== undefined) return malformed("userFields names a field that a user does not have");
+  if (unknown !== undefined) throw new MalformedError("userFields names a field that a user does not have");
   const given = paths.map((path) => userFields[path]);
   const { id, userName, ...others } = user;
   const some = Object.fromEntries(
@@ -154,20 +171,74 @@ function toUserRecord(message: User, paths: readonly string[] | undefined): Impo
   return { kind: "user", user: { id, userName, ...some } };
 }
 
-function toEdge(
-  kind: "follow" | "block" | "mute",
-  { ownerId, targetId, createdAt }: ImportedEdge,
-): ImportRecord {
-  const owner = parseUserId(ownerId);
-  const target = parseUserId(targetId);
-  if (owner === undefined) return malformed("ownerId must be a valid UUID");
-  if (target === undefined) return malformed("targetId must be a valid UUID");
-  if (createdAt === undefined) return { kind, edge: { owner, target, createdAt: null } };
-  const { seconds, nanos } = createdAt;
-  if (seconds < minSeconds || seconds > maxSeconds || nanos < 0 || nanos > 999_999_999)
-    return malformed("createdAt must be in the years 1 to 9999");
-  return {
-    kind,
-    edge: { owner, target, createdAt: seconds * 1_000_000n + BigInt(Math.trunc(nanos / 1_000)) },
+function toEdge(kind: "follow" | "block" | "mute", message: EdgeMessage): ImportedEdge {
+  const edge = {
+    owner: toId("ownerId", message.ownerId),
+    target: toId("targetId", message.targetId),
+    createdAt: toMicros("createdAt", message.createdAt),
   };
+  const expiresAt = toMicros("expiresAt", message.expiresAt);
+  const scopes = toScopes(message.scopes);
+  if (kind === "follow" && expiresAt !== null)
+    throw new MalformedError("expiresAt is for blocks and mutes: a follow does not end by itself");
+  if (kind !== "mute" && message.scopes.length > 0) throw new MalformedError("scopes is for mutes only");
+  return { ...edge, expiresAt, scopes };
+}
+
+function toImportedSetting({ userId, setting, audience }: SettingMessage): ImportedSetting {
+  return {
+    owner: toId("userId", userId),
+    setting: toKnownSetting(setting),
+    audience: known("audience", audience, Audience, toAudience),
+  };
+}
+
+function toImportedException(message: ExceptionMessage): ImportedException {
+  return {
+    owner: toId("userId", message.userId),
+    setting: toKnownSetting(message.setting),
+    target: toId("exceptedId", message.exceptedId),
+    createdAt: toMicros("createdAt", message.createdAt),
+  };
+}
+
+function toId(field: string, text: string): UserId {
+  const id = parseUserId(text);
+  if (id === undefined) throw new MalformedError(`${field} must be a valid UUID`);
+  return id;
+}
+
+/** The years that both PostgreSQL and RFC 3339 can express: from 1 to 9999. */
+const minSeconds = -62_135_596_800n;
+const maxSeconds = 253_402_300_799n;
+
+/** Microseconds since 1970; null when there is no time. */
+function toMicros(field: string, time: Timestamp | undefined): bigint | null {
+  if (time === undefined) return null;
+  const { seconds, nanos } = time;
+  if (seconds < minSeconds || seconds > maxSeconds || nanos < 0 || nanos > 999_999_999)
+    throw new MalformedError(`${field} must be in the years 1 to 9999`);
+  return seconds * 1_000_000n + BigInt(Math.trunc(nanos / 1_000));
+}
+
+function toKnownSetting(value: PrivacySetting) {
+  return known("setting", value, PrivacySetting, toSetting);
+}
+
+function toScopes(values: readonly MuteScope[]): number {
+  return values.length === 0
+    ? allScopes
+    : values.reduce<number>((bits, value) => bits | known("scopes", value, MuteScope, toScope), 0);
+}
+
+/** Reads the value of an enum, of which all but the one without a meaning are allowed. */
+function known<Value extends number, Name>(
+  field: string,
+  value: Value,
+  values: Readonly<Record<string, string | number>>,
+  read: (value: Value) => Name,
+): Name {
+  if (value === 0 || values[value] === undefined)
+    throw new MalformedError(`${field} has a value that is not known: ${value}`);
+  return read(value);
 }

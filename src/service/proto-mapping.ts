@@ -1,12 +1,15 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
+import type { TimestampSchema } from "@bufbuild/protobuf/wkt";
 import {
   Audience,
   type BlockSchema,
   type MuteSchema,
+  MuteScope,
   PrivacySetting,
   PrivacySettingsSchema,
   type UserSchema,
 } from "../../gen/nexgate/privacy/v1/resources_pb.ts";
+import { allScopes, muteScopes } from "../domain/changes.ts";
 import type { EdgeRecord } from "../domain/edges.ts";
 import { PrivacyError } from "../domain/errors.ts";
 import * as settings from "../domain/settings.ts";
@@ -32,16 +35,14 @@ export function fromUser(user: User): MessageInitShape<typeof UserSchema> {
 export function fromEdgeRecord(
   record: EdgeRecord,
 ): MessageInitShape<typeof BlockSchema> & MessageInitShape<typeof MuteSchema> {
+  return { id: record.id, user: fromUser(record.user), createdAt: fromMicros(record.createdAt) };
+}
+
+/** The `Timestamp` message of microseconds since 1970. */
+export function fromMicros(micros: bigint): MessageInitShape<typeof TimestampSchema> {
   // BigInt's remainder has the sign of the dividend, but a Timestamp counts its fraction forwards before 1970 too.
-  const fraction = ((record.createdAt % microsPerSecond) + microsPerSecond) % microsPerSecond;
-  return {
-    id: record.id,
-    user: fromUser(record.user),
-    createdAt: {
-      seconds: (record.createdAt - fraction) / microsPerSecond,
-      nanos: Number(fraction) * nanosPerMicro,
-    },
-  };
+  const fraction = ((micros % microsPerSecond) + microsPerSecond) % microsPerSecond;
+  return { seconds: (micros - fraction) / microsPerSecond, nanos: Number(fraction) * nanosPerMicro };
 }
 
 // The values of the definition have the names of the domain in upper case.
@@ -83,8 +84,31 @@ export function fromSettings(
   );
 }
 
-function fromAudience(name: settings.Audience): Audience {
+/** The `Audience` of a name. */
+export function fromAudience(name: settings.Audience): Audience {
   return Audience[upper(name)];
+}
+
+/** The `PrivacySetting` of a name. */
+export function fromSetting(name: settings.PrivacySetting): PrivacySetting {
+  return settingValues[name];
+}
+
+const scopeBits: readonly (readonly [MuteScope, number])[] = [
+  [MuteScope.CONTENT, muteScopes.content],
+  [MuteScope.NOTIFICATIONS, muteScopes.notifications],
+];
+
+/** Reads a scope of a validated request: the bit that stands for it. */
+export function toScope(value: MuteScope): number {
+  const [, bit] = scopeBits.find(([scope]) => scope === value) ?? [];
+  if (bit === undefined) throw new PrivacyError("INVALID_REQUEST");
+  return bit;
+}
+
+/** The `MuteScope`s of bits; none for a mute of everything. */
+export function fromScopes(bits: number): MuteScope[] {
+  return bits === allScopes ? [] : scopeBits.filter(([, bit]) => (bits & bit) !== 0).map(([scope]) => scope);
 }
 
 function upper<Name extends string>(name: Name): Uppercase<Name> {

@@ -5,6 +5,7 @@ import { maxExceptions, type PrivacySetting } from "../domain/settings.ts";
 import type { User, UserId } from "../domain/users.ts";
 import { micros, timestampOf } from "./edges.ts";
 import type { SqlExecutor } from "./executor.ts";
+import { exceptionsLock } from "./locks.ts";
 import { publicUserColumns, toUser, type UserRow } from "./users.ts";
 
 /** A user on an exception list, and since when. */
@@ -69,7 +70,6 @@ export class ExceptionRepository {
     { add, remove }: { add: readonly UserId[]; remove: readonly UserId[] },
     signal?: AbortSignal,
   ): Promise<void> {
-    const name = `exceptions:${actor}:${setting}`;
     await this.#executor.transaction(
       async (run) => {
         // The advisory lock makes the check of the limit safe: two concurrent calls could exceed it together. The row locks
@@ -97,7 +97,7 @@ export class ExceptionRepository {
         select count(*)::int as count from privacy_exceptions where user_id = ${actor} and setting = ${setting}`);
         if ((total?.count ?? 0) > maxExceptions) throw new PrivacyError("TOO_MANY_EXCEPTIONS");
       },
-      { signal, locks: { names: [name], advisory: name }, cause: "user" },
+      { signal, locks: exceptionsLock(actor, setting), cause: "user" },
     );
   }
 }

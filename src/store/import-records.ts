@@ -1,5 +1,6 @@
 import { type RawBuilder, sql } from "kysely";
-import type { ImportedEdge, ImportedUser, SkippedRecord } from "../domain/imports.ts";
+import { allScopes } from "../domain/changes.ts";
+import type { ImportedEdge, ImportedUser, SkippedRecord, SkipReason } from "../domain/imports.ts";
 import type { User, UserId } from "../domain/users.ts";
 import { timestampFromMicros } from "./edges.ts";
 import type { Run } from "./executor.ts";
@@ -12,56 +13,87 @@ export interface BatchOutcome {
   readonly skipped: SkippedRecord[];
 }
 
-/** An edge with the number of its record. */
-export type NumberedEdge = ImportedEdge & { readonly record: number };
+/** What is imported, with the number of its record. */
+export type Numbered<Imported> = Imported & { readonly record: number };
 
 interface OutcomeRow {
   readonly stored: number;
   readonly unknown_owner: number[];
   readonly unknown_target: number[];
+  readonly expired: number[];
   readonly across: number[];
 }
 
-/** Imports blocks and ends the follows between the two of each. The locks on the pairs must be held. */
-export async function importBlocks(run: Run, edges: readonly NumberedEdge[]): Promise<BatchOutcome> {
+/**
+ * Imports blocks and ends the follows between the two of each. A block that stands is never made shorter: the later
+ * expiry holds. The locks on the pairs must be held.
+ */
+export async function importBlocks(
+  run: Run,
+  edges: readonly Numbered<ImportedEdge>[],
+): Promise<BatchOutcome> {
   const outcome = await importEdges(run, edges, {
-    insert: sql`insert into blocks (blocker_id, blocked_id, id, created_at)
-      select distinct on (owner, target) owner, target, gen_random_uuid(), created_at from fit
-      order by owner, target, created_at
-      on conflict (blocker_id, blocked_id) do nothing`,
+    insert: sql`insert into blocks as b (blocker_id, blocked_id, id, created_at, expires_at)
+      select owner, target, gen_random_uuid(), min(created_at), max(expires_at) from fit
+      group by owner, target order by owner, target
+      on conflict (blocker_id, blocked_id) do update set
+        id = case when ${lapsed("b")} then excluded.id else b.id end,
+        created_at = case when ${lapsed("b")} then excluded.created_at else b.created_at end,
+        expires_at = excluded.expires_at
+      where excluded.expires_at > b.expires_at`,
   });
-  if (edges.length > 0) {
+  const skipped = new Set(outcome.skipped.map(({ record }) => record));
+  const standing = edges.filter(({ record }) => !skipped.has(record));
+  if (standing.length > 0) {
     await run(sql`
       delete from follows f using (
-        select owner as a, target as b from ${edgeRows(edges)} union all select target, owner from ${edgeRows(edges)}
+        select owner as a, target as b from ${edgeRows(standing)} union all
+        select target, owner from ${edgeRows(standing)}
       ) pair
       where f.follower_id = pair.a and f.followee_id = pair.b`);
   }
   return outcome;
 }
 
-/** Imports mutes. The locks on the pairs must be held. */
-export function importMutes(run: Run, edges: readonly NumberedEdge[]): Promise<BatchOutcome> {
+/**
+ * Imports mutes. A mute that stands is never made shorter or narrower: the later expiry holds, and the scopes of both.
+ * The locks on the pairs must be held.
+ */
+export function importMutes(run: Run, edges: readonly Numbered<ImportedEdge>[]): Promise<BatchOutcome> {
   return importEdges(run, edges, {
-    insert: sql`insert into mutes (muter_id, muted_id, id, created_at)
-      select distinct on (owner, target) owner, target, gen_random_uuid(), created_at from fit
-      order by owner, target, created_at
-      on conflict (muter_id, muted_id) do nothing`,
+    insert: sql`insert into mutes as m (muter_id, muted_id, id, created_at, expires_at, scopes)
+      select owner, target, gen_random_uuid(), min(created_at), max(expires_at), bit_or(scopes) from fit
+      group by owner, target order by owner, target
+      on conflict (muter_id, muted_id) do update set
+        id = case when ${lapsed("m")} then excluded.id else m.id end,
+        created_at = case when ${lapsed("m")} then excluded.created_at else m.created_at end,
+        expires_at = greatest(m.expires_at, excluded.expires_at),
+        scopes = case when ${lapsed("m")} then excluded.scopes else m.scopes | excluded.scopes end
+      where excluded.expires_at > m.expires_at or m.scopes | excluded.scopes <> m.scopes`,
   });
 }
 
 /** Imports follows, but for those across a block. The locks on the pairs must be held. */
-export function importFollows(run: Run, edges: readonly NumberedEdge[]): Promise<BatchOutcome> {
+export function importFollows(run: Run, edges: readonly Numbered<ImportedEdge>[]): Promise<BatchOutcome> {
   return importEdges(run, edges, {
     insert: sql`insert into follows (follower_id, followee_id, created_at)
-      select distinct on (owner, target) owner, target, created_at from fit
-      order by owner, target, created_at
+      select owner, target, min(created_at) from fit
+      group by owner, target order by owner, target
       on conflict (follower_id, followee_id) do nothing`,
     across: sql`exists (
-      select from (select b.blocker_id from blocks b where b.blocker_id = g.owner and b.blocked_id = g.target
-        union all select b.blocker_id from blocks b where b.blocker_id = g.target and b.blocked_id = g.owner) b
+      select from (
+        select b.expires_at from blocks b where b.blocker_id = g.owner and b.blocked_id = g.target
+        union all
+        select b.expires_at from blocks b where b.blocker_id = g.target and b.blocked_id = g.owner
+      ) b
+      where b.expires_at > statement_timestamp()
     )`,
   });
+}
+
+/** Whether a row has ended, and is as if it did not exist. */
+function lapsed(row: string): RawBuilder<unknown> {
+  return sql`${sql.ref(`${row}.expires_at`)} <= statement_timestamp()`;
 }
 
 // Rows are inserted in the order of their key, so that two imports of the same edges cannot wait for each other. The
@@ -69,46 +101,66 @@ export function importFollows(run: Run, edges: readonly NumberedEdge[]): Promise
 // batch. When a user is being erased, the statement fails at once.
 async function importEdges(
   run: Run,
-  edges: readonly NumberedEdge[],
+  edges: readonly Numbered<ImportedEdge>[],
   { insert, across = sql`false` }: { insert: RawBuilder<unknown>; across?: RawBuilder<unknown> },
 ): Promise<BatchOutcome> {
   if (edges.length === 0) return { stored: 0, skipped: [] };
   const [row] = await run(sql<OutcomeRow>`
     with seen as materialized (
-      select g.*, owner_row.id is not null as knows_owner,
-        target_row.id is not null as knows_target, ${across} as across
+      select g.*, owner_row.id is not null as knows_owner, target_row.id is not null as knows_target,
+        g.expires_at <= statement_timestamp() as expired, ${across} as across
       from ${edgeRows(edges)}
-      left join lateral (select u.id from users u where u.id = g.owner limit 1 for key share nowait) owner_row on true
-      left join lateral (select u.id from users u where u.id = g.target limit 1 for key share nowait) target_row on true
+      left join lateral ${knownUser(sql`g.owner`)} owner_row on true
+      left join lateral ${knownUser(sql`g.target`)} target_row on true
     ),
-    fit as (select * from seen where knows_owner and knows_target and not across),
+    fit as (select * from seen where knows_owner and knows_target and not expired and not across),
     added as (${insert} returning 1)
     select (select count(*) from added)::int as stored,
       array(select record::int from seen where not knows_owner) as unknown_owner,
       array(select record::int from seen where knows_owner and not knows_target) as unknown_target,
+      array(select record::int from seen where knows_owner and knows_target and expired) as expired,
       array(select record::int from seen where knows_owner and knows_target and across) as across`);
-  const skip = (reason: SkippedRecord["reason"], records: readonly number[] = [], description: string) =>
-    records.map((record) => ({ record, reason, description }));
   return {
     stored: row?.stored ?? 0,
     skipped: [
       ...skip("UNKNOWN_USER", row?.unknown_owner, "ownerId is no known user"),
       ...skip("UNKNOWN_USER", row?.unknown_target, "targetId is no known user"),
+      ...skip("EXPIRED", row?.expired, "expiresAt has passed"),
       ...skip("FOLLOW_ACROSS_BLOCK", row?.across, "ownerId or targetId blocks the other"),
     ],
   };
 }
 
-function edgeRows(edges: readonly NumberedEdge[]): RawBuilder<unknown> {
+/** The row of a known user, locked against erasure; none for an unknown one. Fails at once when the user is being erased. */
+export function knownUser(id: RawBuilder<unknown>): RawBuilder<unknown> {
+  return sql`(
+    select u.id from users u where u.id = ${id} and u.erased_at is null limit 1 for key share nowait
+  )`;
+}
+
+/** Records that are skipped for one reason. */
+export function skip(
+  reason: SkipReason,
+  records: readonly number[] = [],
+  description: string,
+): SkippedRecord[] {
+  return records.map((record) => ({ record, reason, description }));
+}
+
+function edgeRows(edges: readonly Numbered<ImportedEdge>[]): RawBuilder<unknown> {
   return sql`(
     select owner, target, record,
-      coalesce(${timestampFromMicros(sql`micros`)}, clock_timestamp()) as created_at
+      coalesce(${timestampFromMicros(sql`micros`)}, clock_timestamp()) as created_at,
+      coalesce(${timestampFromMicros(sql`expiry`)}, 'infinity') as expires_at,
+      scopes
     from unnest(
       ${edges.map(({ owner }) => owner)}::uuid[],
       ${edges.map(({ target }) => target)}::uuid[],
       ${edges.map(({ createdAt }) => createdAt?.toString() ?? null)}::bigint[],
+      ${edges.map(({ expiresAt }) => expiresAt?.toString() ?? null)}::bigint[],
+      ${edges.map(({ scopes = allScopes }) => scopes)}::smallint[],
       ${edges.map(({ record }) => record)}::bigint[]
-    ) as given (owner, target, micros, record)
+    ) as given (owner, target, micros, expiry, scopes, record)
   ) g`;
 }
 

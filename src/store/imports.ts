@@ -1,6 +1,10 @@
 import { type Selectable, sql } from "kysely";
 import { PrivacyError } from "../domain/errors.ts";
 import {
+  type ImportedEdge,
+  type ImportedException,
+  type ImportedSetting,
+  type ImportedUser,
   type ImportProgress,
   type ImportRecord,
   type SkippedRecord,
@@ -8,15 +12,16 @@ import {
 } from "../domain/imports.ts";
 import type { Tables } from "./entities.ts";
 import type { Run, SqlExecutor } from "./executor.ts";
+import { importExceptions, importSettings } from "./import-choices.ts";
 import {
   type BatchOutcome,
   importBlocks,
   importFollows,
   importMutes,
   importUsers,
-  type NumberedEdge,
+  type Numbered,
 } from "./import-records.ts";
-import { lockPairsStatement } from "./locks.ts";
+import { exceptionsName, lockAllStatement, pairName } from "./locks.ts";
 import { query } from "./statement.ts";
 
 /** Drivers return the counts as texts. */
@@ -56,7 +61,8 @@ export class ImportRepository {
    * of the first one; those that were stored before are skipped. Throws `IMPORT_GAP` when records before them are
    * missing.
    *
-   * Users are stored before blocks, mutes and follows, in this order, whatever the order of the records.
+   * Users are stored before blocks, mutes, follows, settings and exceptions, in this order, whatever the order of the
+   * records.
    */
   async store(
     { service, id }: ImportName,
@@ -99,32 +105,71 @@ export class ImportRepository {
   }
 }
 
+/** The records of a message by kind, each with its number. */
+interface SortedRecords {
+  readonly users: ImportedUser[];
+  readonly follow: Numbered<ImportedEdge>[];
+  readonly block: Numbered<ImportedEdge>[];
+  readonly mute: Numbered<ImportedEdge>[];
+  readonly settings: Numbered<ImportedSetting>[];
+  readonly exceptions: Numbered<ImportedException>[];
+  /** Those that cannot be stored whatever the database holds. */
+  readonly skipped: SkippedRecord[];
+}
+
+function sortRecords(records: readonly ImportRecord[], first: number): SortedRecords {
+  const sorted: SortedRecords = {
+    users: [],
+    follow: [],
+    block: [],
+    mute: [],
+    settings: [],
+    exceptions: [],
+    skipped: [],
+  };
+  for (const [index, given] of records.entries()) {
+    const record = first + index;
+    switch (given.kind) {
+      case "malformed":
+        sorted.skipped.push({ record, reason: "MALFORMED", description: given.description });
+        break;
+      case "user":
+        sorted.users.push(given.user);
+        break;
+      case "setting":
+        sorted.settings.push({ ...given.setting, record });
+        break;
+      case "exception":
+        sorted.exceptions.push({ ...given.exception, record });
+        break;
+      default:
+        if (given.edge.owner === given.edge.target) {
+          const description = "ownerId and targetId are the same user";
+          sorted.skipped.push({ record, reason: "SELF", description });
+        } else sorted[given.kind].push({ ...given.edge, record });
+    }
+  }
+  return sorted;
+}
+
 /** Stores records, of which the import has stored none before. `first` is the number of the first one. */
 async function storeNew(run: Run, records: readonly ImportRecord[], first: number): Promise<BatchOutcome> {
-  const skipped: SkippedRecord[] = [];
-  const edges = { follow: [] as NumberedEdge[], block: [] as NumberedEdge[], mute: [] as NumberedEdge[] };
-  const users = [];
-  for (const [index, record] of records.entries()) {
-    const number = first + index;
-    if (record.kind === "malformed")
-      skipped.push({ record: number, reason: "MALFORMED", description: record.description });
-    else if (record.kind === "user") users.push(record.user);
-    else if (record.edge.owner === record.edge.target)
-      skipped.push({ record: number, reason: "SELF", description: "ownerId and targetId are the same user" });
-    else edges[record.kind].push({ ...record.edge, record: number });
-  }
+  const { users, follow, block, mute, settings, exceptions, skipped } = sortRecords(records, first);
   const usersStored = await importUsers(run, users);
-  // Only imports lock many pairs, all in the same order.
+  // Only imports take many of these locks, all in the same order.
   await run(
-    lockPairsStatement(
-      [...edges.follow, ...edges.block, ...edges.mute].map(({ owner, target }) => [owner, target] as const),
-    ),
+    lockAllStatement([
+      ...[...follow, ...block, ...mute].map(({ owner, target }) => pairName(owner, target)),
+      ...exceptions.map(({ owner, setting }) => exceptionsName(owner, setting)),
+    ]),
   );
   const outcomes = [
     { stored: usersStored, skipped },
-    await importBlocks(run, edges.block),
-    await importMutes(run, edges.mute),
-    await importFollows(run, edges.follow),
+    await importBlocks(run, block),
+    await importMutes(run, mute),
+    await importFollows(run, follow),
+    await importSettings(run, settings),
+    await importExceptions(run, exceptions),
   ];
   return {
     stored: outcomes.reduce((sum, { stored }) => sum + stored, 0),

@@ -1,4 +1,5 @@
 import { type CompiledQuery, type RawBuilder, sql } from "kysely";
+import type { PrivacySetting } from "../domain/settings.ts";
 import type { UserId } from "../domain/users.ts";
 import { queryTemplate } from "./statement.ts";
 import type { Locks, Run } from "./transaction.ts";
@@ -9,20 +10,31 @@ export function pairLock(a: UserId, b: UserId): Locks {
   return { names: [name], advisory: name };
 }
 
+/** The lock of an exception list. A transaction has it before its first statement. */
+export function exceptionsLock(owner: UserId, setting: PrivacySetting): Locks {
+  const name = exceptionsName(owner, setting);
+  return { names: [name], advisory: name };
+}
+
 /**
- * The statement that locks many pairs as `pairLock` locks one, in the one order that lets no two transactions wait for
+ * The statement that takes many of the advisory locks above, in the one order that lets no two transactions wait for
  * each other. It has to be a statement of its own, before those that it protects: what a statement reads is fixed
- * before it takes a lock. At most 1,000 pairs: every lock takes an entry of a table that all connections share.
+ * before it takes a lock. At most 1,000 locks: each takes an entry of a table that all connections share.
  */
-export function lockPairsStatement(pairs: readonly (readonly [UserId, UserId])[]): RawBuilder<unknown> {
-  const names = pairs.map(([a, b]) => pairName(a, b));
+export function lockAllStatement(names: readonly string[]): RawBuilder<unknown> {
   return sql`
     select pg_advisory_xact_lock(key)
     from (select distinct hashtextextended(name, 0) as key from unnest(${names}::text[]) as name order by key) keys`;
 }
 
-function pairName(a: UserId, b: UserId): string {
+/** The name of the lock of a pair. */
+export function pairName(a: UserId, b: UserId): string {
   return a < b ? `${a}:${b}` : `${b}:${a}`;
+}
+
+/** The name of the lock of an exception list. */
+export function exceptionsName(owner: UserId, setting: PrivacySetting): string {
+  return `exceptions:${owner}:${setting}`;
 }
 
 /** The name of the lock of a change that creates, replaces or erases a user. */

@@ -1,6 +1,6 @@
 import { expect } from "chai";
 import { sql } from "kysely";
-import type { ImportProgress, ImportRecord } from "../../../src/domain/imports.ts";
+import { type ImportProgress, type ImportRecord, skipReasons } from "../../../src/domain/imports.ts";
 import type { User, UserId } from "../../../src/domain/users.ts";
 import type { ImportName } from "../../../src/store/imports.ts";
 import { expectReason, failureOf, someUser, type TestStore, unknownId } from "./store.ts";
@@ -39,7 +39,9 @@ async function timesOf(store: TestStore, kind: EdgeKind, owner: UserId, target: 
   return rows.map(({ micros }) => BigInt(micros));
 }
 
-const nothingSkipped = { MALFORMED: 0, SELF: 0, UNKNOWN_USER: 0, FOLLOW_ACROSS_BLOCK: 0 };
+const nothingSkipped = Object.fromEntries(
+  skipReasons.map((reason) => [reason, 0]),
+) as ImportProgress["skipped"];
 const nothing: ImportProgress = { records: 0, stored: 0, unchanged: 0, skipped: nothingSkipped };
 
 export function describeImports(store: () => TestStore): void {
@@ -219,7 +221,7 @@ export function describeImports(store: () => TestStore): void {
         { record: 6, reason: "UNKNOWN_USER", description: "ownerId is no known user" },
         { record: 8, reason: "SELF", description: self },
       ]);
-      const counts = { MALFORMED: 1, SELF: 2, UNKNOWN_USER: 3, FOLLOW_ACROSS_BLOCK: 2 };
+      const counts = { ...nothingSkipped, MALFORMED: 1, SELF: 2, UNKNOWN_USER: 3, FOLLOW_ACROSS_BLOCK: 2 };
       expect(progress).to.eql({ records: 9, stored: 1, unchanged: 0, skipped: counts });
       expect(await store().imports.progress(id)).to.eql(progress);
       const next = await store().imports.store(id, 9, [edgeRecord("follow", ann, carl)]);

@@ -30,6 +30,10 @@ export function storeOperations({
       edge: { owner, target: other, createdAt: null },
     })),
   );
+  const choices = others.flatMap((target): ImportRecord[] => [
+    { kind: "setting", setting: { owner: target, setting: "groups", audience: "contact_blacklist" } },
+    { kind: "exception", exception: { owner: target, setting: "groups", target: owner, createdAt: null } },
+  ]);
   const importName = () => ({ service: "accounts", id: randomUUID() });
   const described = {
     userName: "ann",
@@ -65,6 +69,8 @@ export function storeOperations({
     "a change of users": ({ users }) => users.upsert([{ id: actor, ...described }]),
     "the progress of an import": ({ imports }) => imports.progress(importName()),
     "an import": ({ imports }) => imports.store(importName(), 0, edges.slice(0, 1_000)),
+    "an import of settings and exceptions": ({ imports }) =>
+      imports.store(importName(), 0, choices.slice(0, 1_000)),
     "an import of users in part": ({ imports }) =>
       imports.store(
         importName(),
