@@ -235,10 +235,10 @@ function toScopes(values: readonly MuteScope[]): number {
 function known<Value extends number, Name>(
   field: string,
   value: Value,
-  values: Readonly<Record<string, string | number>>,
+  values: Readonly<Record<string, Value>>,
   read: (value: Value) => Name,
 ): Name {
-  if (value === 0 || values[value] === undefined)
-    throw new MalformedError(`${field} has a value that is not known: ${value}`);
+  if (value === 0 || !Object.values(values).includes(value))
+    throw new MalformedError(`${field} must be a value that is defined, not ${value}`);
   return read(value);
 }

@@ -5,10 +5,19 @@ import { expect } from "chai";
 import {
   type GetImportResponse,
   type ImportEdgesRequestSchema,
+  type ImportedEdgeSchema,
+  type ImportedExceptionSchema,
+  type ImportedSettingSchema,
   type ImportRecordSchema,
+  SkippedRecordSchema,
   SkipReason,
 } from "../../gen/nexgate/privacy/v1/graph_service_pb.ts";
-import { UserSchema } from "../../gen/nexgate/privacy/v1/resources_pb.ts";
+import {
+  type Audience,
+  MuteScope,
+  type PrivacySetting,
+  UserSchema,
+} from "../../gen/nexgate/privacy/v1/resources_pb.ts";
 import { reasonOf } from "../../src/call/errors.ts";
 import { openDatabase } from "../../src/store/database.ts";
 import type { ImportRepository } from "../../src/store/imports.ts";
@@ -168,6 +177,65 @@ describe("an import over gRPC", () => {
     await importOf({ importId: randomUUID(), records });
     const { progress } = await importOf({ importId: randomUUID(), records });
     expect(progress).to.deep.include({ records: 3n, stored: 0n, unchanged: 3n });
+  });
+
+  it("says what is wrong with an expiry, a scope, a setting or an exception", async () => {
+    const [block, mute] = (["block", "mute"] as const).map(
+      (kind) =>
+        (facts: MessageInitShape<typeof ImportedEdgeSchema>): RecordInit => ({
+          record: { case: kind, value: { ownerId: ann, targetId: bob, ...facts } },
+        }),
+    ) as [(facts: object) => RecordInit, (facts: object) => RecordInit];
+    const setting = (facts: MessageInitShape<typeof ImportedSettingSchema>): RecordInit => ({
+      record: { case: "setting", value: { userId: ann, setting: 5, audience: 4, ...facts } },
+    });
+    const exception = (facts: MessageInitShape<typeof ImportedExceptionSchema>): RecordInit => ({
+      record: { case: "exception", value: { userId: ann, setting: 5, exceptedId: bob, ...facts } },
+    });
+    const time = { seconds: 4_000_000_000n, nanos: 0 };
+    const malformedOnes: [RecordInit, string][] = [
+      [
+        { record: { case: "follow", value: { ownerId: ann, targetId: bob, expiresAt: time } } },
+        "expiresAt is for blocks and mutes: a follow does not end by itself",
+      ],
+      [
+        { record: { case: "follow", value: { ownerId: ann, targetId: bob, scopes: [1] } } },
+        "scopes is for mutes only",
+      ],
+      [block({ scopes: [MuteScope.CONTENT] }), "scopes is for mutes only"],
+      [mute({ scopes: [1, 0] }), "scopes must be a value that is defined, not 0"],
+      [mute({ scopes: [3] }), "scopes must be a value that is defined, not 3"],
+      [
+        block({ expiresAt: { seconds: 253_402_300_800n, nanos: 0 } }),
+        "expiresAt must be in the years 1 to 9999",
+      ],
+      [setting({ userId: "ann" }), "userId must be a valid UUID"],
+      [setting({ setting: 0 }), "setting must be a value that is defined, not 0"],
+      [setting({ audience: 77 as Audience }), "audience must be a value that is defined, not 77"],
+      [exception({ exceptedId: "" }), "exceptedId must be a valid UUID"],
+      [exception({ setting: 99 as PrivacySetting }), "setting must be a value that is defined, not 99"],
+      [
+        exception({ createdAt: { seconds: 0n, nanos: 1_000_000_000 } }),
+        "createdAt must be in the years 1 to 9999",
+      ],
+    ];
+    const good = [
+      block({ expiresAt: time }),
+      mute({ expiresAt: time, scopes: [1, 2] }),
+      setting({}),
+      exception({}),
+    ];
+    const { progress, skipped } = await importOf({
+      importId: randomUUID(),
+      records: [...malformedOnes.map(([record]) => record), ...good],
+    });
+    expect(skipped.map(({ description }) => description)).to.eql(malformedOnes.map(([, text]) => text));
+    expect(progress).to.deep.include({ stored: BigInt(good.length), unchanged: 0n });
+    const ended = { seconds: 1_000_000_000n, nanos: 0 };
+    const late = await importOf({ importId: randomUUID(), records: [block({ expiresAt: ended })] });
+    expect(late.skipped).to.deep.include.members([
+      create(SkippedRecordSchema, { reason: SkipReason.EXPIRED, description: "expiresAt has passed" }),
+    ]);
   });
 
   it("names the records that it skips, and why", async () => {
