@@ -1,6 +1,16 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { ImportRecordSchema } from "../../gen/nexgate/privacy/v1/graph_service_pb.ts";
-import { describeValue, readBoolean, readString, readStrings, readTime, ValueError } from "./values.ts";
+import { Audience, MuteScope, PrivacySetting } from "../../gen/nexgate/privacy/v1/resources_pb.ts";
+import {
+  describeValue,
+  readBoolean,
+  readString,
+  readStrings,
+  readTime,
+  readWord,
+  readWords,
+  ValueError,
+} from "./values.ts";
 
 type ImportRecord = MessageInitShape<typeof ImportRecordSchema>;
 
@@ -41,9 +51,25 @@ export const fieldNames = [
   "ownerId",
   "targetId",
   "createdAt",
+  "expiresAt",
+  "scopes",
+  "userId",
+  "setting",
+  "audience",
+  "exceptedId",
 ] as const;
 
 type FieldName = (typeof fieldNames)[number];
+
+/** The values of enums by their names in a file, which are those of the REST API. */
+export const settingNames = namesOf(PrivacySetting);
+export const audienceNames = namesOf(Audience);
+export const scopeNames = namesOf(MuteScope);
+
+function namesOf<Value extends number>(values: Readonly<Record<string, Value>>): ReadonlyMap<string, Value> {
+  const named = Object.entries(values).filter(([, value]) => value !== 0);
+  return new Map(named.map(([name, value]) => [name.toLowerCase(), value]));
+}
 
 const byNormalName = new Map(fieldNames.map((name) => [normalName(name), name]));
 
@@ -87,6 +113,8 @@ export function toRecord(fields: Fields, reading: ReadOptions): ParsedRecord {
   }
 }
 
+const expectedTypes = "user, follow, block, mute, setting or exception";
+
 function recordOf(values: ReadonlyMap<FieldName, unknown>, { assumeUtc }: ReadOptions): ImportRecord {
   /** Reads a field; undefined when it is not there. */
   const read = <T>(name: FieldName, parse: (value: unknown) => T): T | undefined => {
@@ -98,6 +126,13 @@ function recordOf(values: ReadonlyMap<FieldName, unknown>, { assumeUtc }: ReadOp
       throw failure instanceof ValueError ? new ValueError(`${name} ${failure.message}`) : failure;
     }
   };
+  /** Reads a word; without it the record says nothing. */
+  const readNeeded = <Value>(name: FieldName, words: ReadonlyMap<string, Value>): Value => {
+    const word = read(name, (value) => readWord(value, words));
+    if (word === undefined) throw new ValueError(`${name} is missing`);
+    return word;
+  };
+  const readTimeOf = (value: unknown) => readTime(value, assumeUtc);
   const type = read("type", readString)?.trim().toLowerCase() ?? "";
   switch (type) {
     case "user": {
@@ -117,14 +152,32 @@ function recordOf(values: ReadonlyMap<FieldName, unknown>, { assumeUtc }: ReadOp
     case "block":
     case "mute": {
       const ids = { ownerId: read("ownerId", readString), targetId: read("targetId", readString) };
-      const createdAt = read("createdAt", (value) => readTime(value, assumeUtc));
-      return { record: { case: type, value: defined({ ...ids, createdAt }) } };
+      const times = { createdAt: read("createdAt", readTimeOf), expiresAt: read("expiresAt", readTimeOf) };
+      const scopes = read("scopes", (value) => readWords(value, scopeNames));
+      return { record: { case: type, value: defined({ ...ids, ...times, scopes }) } };
+    }
+    case "setting": {
+      const value = defined({
+        userId: read("userId", readString),
+        setting: readNeeded("setting", settingNames),
+        audience: readNeeded("audience", audienceNames),
+      });
+      return { record: { case: type, value } };
+    }
+    case "exception": {
+      const value = defined({
+        userId: read("userId", readString),
+        setting: readNeeded("setting", settingNames),
+        exceptedId: read("exceptedId", readString),
+        createdAt: read("createdAt", readTimeOf),
+      });
+      return { record: { case: type, value } };
     }
     default:
       throw new ValueError(
         type === ""
           ? "type is missing"
-          : `type is ${describeValue(values.get("type"))}, expected user, follow, block or mute`,
+          : `type is ${describeValue(values.get("type"))}, expected ${expectedTypes}`,
       );
   }
 }

@@ -23,6 +23,27 @@ export function readStrings(value: unknown): string[] {
   throw new ValueError(`is ${describeValue(value)}, expected a list of texts`);
 }
 
+/** Reads one of some words, in any case. */
+export function readWord<Value>(value: unknown, words: ReadonlyMap<string, Value>): Value {
+  const word = typeof value === "string" ? words.get(value.trim().toLowerCase()) : undefined;
+  if (word !== undefined) return word;
+  throw new ValueError(`is ${describeValue(value)}, expected ${listOf(words.keys(), "or")}`);
+}
+
+/** Reads some of some words: a list of them, or one text with white space between them. */
+export function readWords<Value>(value: unknown, words: ReadonlyMap<string, Value>): Value[] {
+  return readStrings(value).map((text) => {
+    const word = words.get(text.trim().toLowerCase());
+    if (word !== undefined) return word;
+    throw new ValueError(`has ${describeValue(text)}, expected ${listOf(words.keys(), "and")}`);
+  });
+}
+
+function listOf(words: Iterable<string>, conjunction: string): string {
+  const all = [...words];
+  return [all.slice(0, -1).join(", "), all.at(-1)].filter(Boolean).join(` ${conjunction} `);
+}
+
 /** Reads a boolean in one of the spellings above, in any case; undefined for an empty text. */
 export function readBoolean(value: unknown): boolean | undefined {
   if (typeof value === "boolean") return value;

@@ -127,7 +127,7 @@ describe("npm run import", function () {
       "  line 3: SELF: ownerId and targetId are the same user",
       "  line 5: UNKNOWN_USER: targetId is no known user",
       '  line 6: MALFORMED: createdAt is "yesterday", expected a time of RFC 3339, or seconds or milliseconds since 1970',
-      '  line 7: MALFORMED: type is "what", expected user, follow, block or mute',
+      '  line 7: MALFORMED: type is "what", expected user, follow, block, mute, setting or exception',
       "  line 8: MALFORMED: the row has 1 columns, the header 4",
       "  line 9: MALFORMED: targetId must be a valid UUID",
     ]);

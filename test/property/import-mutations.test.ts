@@ -6,7 +6,7 @@ import { runs } from "./runs.ts";
 
 /** A record of a valid file. */
 interface Original {
-  readonly type: "user" | "block";
+  readonly type: "user" | "block" | "mute" | "setting" | "exception";
   readonly n: number;
   readonly firstName: string;
   readonly isVerified: boolean;
@@ -23,7 +23,7 @@ interface ValidFile {
 
 const originals = fc.array(
   fc.record<Original>({
-    type: fc.constantFrom("user", "block"),
+    type: fc.constantFrom("user", "block", "mute", "setting", "exception"),
     n: fc.integer({ min: 1, max: 999 }),
     firstName: fc.constantFrom(
       "Ann",
@@ -40,12 +40,26 @@ const originals = fc.array(
   { minLength: 1, maxLength: 8 },
 );
 
-const columns = ["type", "id", "userName", "firstName", "isVerified", "ownerId", "targetId", "createdAt"];
+const columns = [
+  ...["type", "id", "userName", "firstName", "isVerified", "ownerId", "targetId", "createdAt", "scopes"],
+  ...["userId", "setting", "audience", "exceptedId"],
+];
 
 function cells({ type, n, firstName, isVerified, createdAt }: Original): string[] {
-  return type === "user"
-    ? [type, id(n), `user${n}`, firstName, String(isVerified), "", "", ""]
-    : [type, "", "", "", "", id(n), id(n + 1), createdAt];
+  const other = id(n + 1);
+  switch (type) {
+    case "user":
+      return [type, id(n), `user${n}`, firstName, String(isVerified), "", "", "", "", "", "", "", ""];
+    case "setting":
+      return [type, "", "", "", "", "", "", "", "", id(n), "groups", "contact_blacklist", ""];
+    case "exception":
+      return [type, "", "", "", "", "", "", createdAt, "", id(n), "groups", "", other];
+    default:
+      return [
+        ...[type, "", "", "", "", id(n), other, createdAt],
+        ...[type === "mute" ? "content notifications" : "", "", "", "", ""],
+      ];
+  }
 }
 
 function csvFile(records: readonly Original[], separator: string): ValidFile {

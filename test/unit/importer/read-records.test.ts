@@ -1,4 +1,7 @@
+import { create } from "@bufbuild/protobuf";
+import { TimestampSchema } from "@bufbuild/protobuf/wkt";
 import { expect } from "chai";
+import { Audience, MuteScope, PrivacySetting } from "../../../gen/nexgate/privacy/v1/resources_pb.ts";
 import { id, type Read, readContent } from "../../support/import-content.ts";
 
 /** Where each record is, and what it is: its kind, or what is wrong. */
@@ -73,6 +76,28 @@ describe("a CSV file", () => {
       expect(firstNames(await readContent("file.csv", text))).to.eql(["a", "b"]);
     });
   }
+
+  it("has expiries, scopes, settings and exceptions in columns that other rows leave empty", async () => {
+    const columns = "type,ownerId,targetId,expiresAt,scopes,userId,setting,audience,exceptedId";
+    const rows = [
+      `mute,${id(1)},${id(2)},2090-05-01T12:00:00Z,content notifications,,,,`,
+      `block,${id(1)},${id(2)},,,,,,`,
+      `setting,,,,,${id(1)},groups,none,`,
+      `exception,,,,,${id(1)},groups,,${id(2)}`,
+      `exception,,,,,${id(1)},,,${id(2)}`,
+    ];
+    const read = await readContent("file.csv", [columns, ...rows].join("\n"));
+    expect(outline(read)).to.eql([
+      "2 mute",
+      "3 block",
+      "4 setting",
+      "5 exception",
+      '6 setting is "", expected last_seen, profile_picture, status, read_receipts or groups',
+    ]);
+    const [mute, block] = read.records.map(({ record: { record } }) => record?.value);
+    expect(mute).to.deep.include({ scopes: [MuteScope.CONTENT, MuteScope.NOTIFICATIONS] });
+    expect(block).to.eql({ ownerId: id(1), targetId: id(2), scopes: [] });
+  });
 
   it("accepts other spellings of columns, and ignores named ones", async () => {
     const text = `Type,ID,user_name,"First Name",email\nUSER,${id(1)},u,Ann,x@y.example`;
@@ -168,7 +193,7 @@ describe("an NDJSON file", () => {
       '4 firstName is "half \\ud800", which has half of a surrogate pair',
       '5 profilePictureUrls is ["a",1], expected a list of texts',
       '6 isVerified is "maybe", expected true or false',
-      '7 type is "friend", expected user, follow, block or mute',
+      '7 type is "friend", expected user, follow, block, mute, setting or exception',
       "8 type is missing",
       "9 ownerId is 5, expected text",
       '10 createdAt is "5", neither seconds nor milliseconds of the years 1973 to 2099',
@@ -176,6 +201,76 @@ describe("an NDJSON file", () => {
       "12 a field is there twice",
       "13 the record is longer than 40000 characters",
       "14 the object is nested too deeply",
+    ]);
+  });
+
+  const objects = (...records: object[]) => ndjson(...records.map((record) => JSON.stringify(record)));
+  const pair = { ownerId: id(1), targetId: id(2) };
+  const list = { userId: id(1), setting: "groups", exceptedId: id(2) };
+
+  it("has expiries, scopes, settings and exceptions", async () => {
+    const read = await objects(
+      { type: "block", ...pair, expiresAt: "2090-05-01T12:00:00.000001Z" },
+      { type: "mute", ...pair, expires_at: 3_800_000_000, scopes: ["content", "Notifications"] },
+      { type: "mute", ...pair, scopes: "notifications\tcontent" },
+      { type: "mute", ...pair, scopes: [], expiresAt: "" },
+      { type: "setting", userId: id(1), setting: "LAST_SEEN", audience: " contact_blacklist " },
+      { type: "Exception", ...list, createdAt: "2024-05-01T12:00:00Z" },
+    );
+    const { CONTENT, NOTIFICATIONS } = MuteScope;
+    const at = (seconds: bigint, nanos = 0) => create(TimestampSchema, { seconds, nanos });
+    expect(read.records.map(({ record, problem }) => problem ?? record.record)).to.eql([
+      { case: "block", value: { ...pair, expiresAt: at(3_797_323_200n, 1_000) } },
+      { case: "mute", value: { ...pair, expiresAt: at(3_800_000_000n), scopes: [CONTENT, NOTIFICATIONS] } },
+      { case: "mute", value: { ...pair, scopes: [NOTIFICATIONS, CONTENT] } },
+      { case: "mute", value: { ...pair, scopes: [] } },
+      {
+        case: "setting",
+        value: {
+          userId: id(1),
+          setting: PrivacySetting.LAST_SEEN,
+          audience: Audience.CONTACT_BLACKLIST,
+        },
+      },
+      {
+        case: "exception",
+        value: { ...list, setting: PrivacySetting.GROUPS, createdAt: at(1_714_564_800n) },
+      },
+    ]);
+  });
+
+  it("skips records with unknown scopes, settings and audiences", async () => {
+    const setting = { type: "setting", userId: id(1), setting: "groups", audience: "none" };
+    const read = await objects(
+      { type: "mute", ...pair, scopes: ["content", "stories"] },
+      { type: "mute", ...pair, scopes: "content,notifications" },
+      { type: "mute", ...pair, scopes: 3 },
+      { type: "mute", ...pair, scopes: ["unspecified"] },
+      { ...setting, setting: "profile picture" },
+      { ...setting, setting: null },
+      { ...setting, audience: "everyone" },
+      { ...setting, audience: 4 },
+      { ...setting, audience: "" },
+      { type: "exception", ...list, setting: "unspecified" },
+      { type: "exception", ...list, createdAt: "soon" },
+      { type: "block", ...pair, expiresAt: "2090-05-01T12:00:00" },
+    );
+    const scopes = "expected content and notifications";
+    const settings = "expected last_seen, profile_picture, status, read_receipts or groups";
+    const audiences = "expected all, contacts, contact_blacklist or none";
+    expect(read.records.map(({ problem }) => problem)).to.eql([
+      `scopes has "stories", ${scopes}`,
+      `scopes has "content,notifications", ${scopes}`,
+      "scopes is 3, expected a list of texts",
+      `scopes has "unspecified", ${scopes}`,
+      `setting is "profile picture", ${settings}`,
+      "setting is missing",
+      `audience is "everyone", ${audiences}`,
+      `audience is 4, ${audiences}`,
+      `audience is "", ${audiences}`,
+      `setting is "unspecified", ${settings}`,
+      'createdAt is "soon", expected a time of RFC 3339, or seconds or milliseconds since 1970',
+      'expiresAt is "2090-05-01T12:00:00", which names no time zone (--assume-utc takes it for UTC)',
     ]);
   });
 
