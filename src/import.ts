@@ -17,9 +17,14 @@ object a line) or CSV with a header, in UTF-8 or UTF-16; - is standard input.
 A record has a type and the fields of its kind:
   user                  id, userName, firstName, lastName,
                         profilePictureUrls, isVerified
-  follow, block, mute   ownerId, targetId, createdAt
-createdAt is a time of RFC 3339, or seconds or milliseconds since 1970; without
-it the time is now. A field that a user's record leaves out stays as it is.
+  follow                ownerId, targetId, createdAt
+  block                 the same, and expiresAt
+  mute                  the same, and scopes (content, notifications)
+  setting               userId, setting, audience
+  exception             userId, setting, exceptedId, createdAt
+A time is of RFC 3339, or in seconds or milliseconds since 1970. Without
+createdAt it is now; without expiresAt there is no end; without scopes a mute
+covers everything. A field that a user's record leaves out stays as it is.
 
 Options:
   --url URL            the internal port: http://127.0.0.1:50051 unless HOST,
