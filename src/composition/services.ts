@@ -10,6 +10,7 @@ import { blockHandlers } from "../service/blocks.ts";
 import { CheckBatcher, checkBatchLimits } from "../service/check-batcher.ts";
 import { exceptionHandlers } from "../service/exceptions.ts";
 import { followHandlers } from "../service/follows.ts";
+import { hiddenUserHandlers } from "../service/hidden.ts";
 import { importHandlers } from "../service/imports.ts";
 import { muteHandlers } from "../service/mutes.ts";
 import { PageTokens } from "../service/pages.ts";
@@ -63,6 +64,10 @@ export function createServices({ database, signingKey, log, metrics, tracing, st
       ...followHandlers(database.follows),
       ...importHandlers(database.imports, onProgress, stopping),
     }),
-    access: service(AccessService, accessHandlers(facts), { isOverloaded: () => facts.isFull }),
+    access: service(
+      AccessService,
+      { ...accessHandlers(facts), ...hiddenUserHandlers(database.hiddenUsers, tokens) },
+      { isOverloaded: () => facts.isFull },
+    ),
   };
 }

@@ -48,8 +48,19 @@ export class PageTokens {
   }
 }
 
-const defaultPageSize = 50;
-const maxPageSize = 1_000;
+/** How many records a page has. */
+export interface PageSizes {
+  /** When no size is asked for. */
+  readonly usual: number;
+  readonly max: number;
+}
+
+const recordPages: PageSizes = { usual: 50, max: 1_000 };
+
+/** The size of a page by the rules of AIP-158: more than the most is the most. */
+export function sizeOfPage(requested: number, { usual, max }: PageSizes): number {
+  return requested === 0 ? usual : Math.min(requested, max);
+}
 
 interface PageRequest {
   readonly pageSize: number;
@@ -64,7 +75,7 @@ export async function readPage<Row extends ListPosition>(
   { pageSize, pageToken }: PageRequest,
   read: (limit: number, after: ListPosition | undefined) => Promise<Row[]>,
 ): Promise<{ records: Row[]; nextPageToken: string }> {
-  const size = pageSize === 0 ? defaultPageSize : Math.min(pageSize, maxPageSize);
+  const size = sizeOfPage(pageSize, recordPages);
   // One more than requested, to know whether there is a next page.
   const found = await read(size + 1, tokens.read(list, owner, pageToken));
   const records = found.slice(0, size);

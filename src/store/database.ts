@@ -7,6 +7,7 @@ import { ExceptionRepository } from "./exceptions.ts";
 import type { SqlExecutor, StatementTracer } from "./executor.ts";
 import { ExpiryRepository } from "./expiry.ts";
 import { FollowRepository } from "./follows.ts";
+import { HiddenUsersReader } from "./hidden.ts";
 import { ImportRepository } from "./imports.ts";
 import { pendingMigrations } from "./migrations/migrate.ts";
 import { MuteRepository } from "./mutes.ts";
@@ -43,6 +44,7 @@ export interface Database {
   readonly settings: SettingsRepository;
   readonly exceptions: ExceptionRepository;
   readonly relationshipFacts: RelationshipFactsReader;
+  readonly hiddenUsers: HiddenUsersReader;
   readonly imports: ImportRepository;
   readonly changes: ChangeLog;
   readonly expiry: ExpiryRepository;
@@ -107,6 +109,7 @@ export function databaseOn(backend: Backend): Database {
     settings: new SettingsRepository(executor),
     exceptions: new ExceptionRepository(executor),
     relationshipFacts: new RelationshipFactsReader(backend.checks),
+    hiddenUsers: new HiddenUsersReader(backend.checks),
     imports: new ImportRepository(executor),
     changes: new ChangeLog(executor),
     expiry: new ExpiryRepository(executor),

@@ -14,6 +14,7 @@ interface PlanNode {
   readonly "Index Name"?: string;
   readonly "Index Cond"?: string;
   readonly Filter?: string;
+  readonly "Actual Rows"?: number;
   readonly Plans?: PlanNode[];
 }
 
@@ -83,6 +84,27 @@ describe("the plans of statements on PostgreSQL", () => {
     });
   }
 
+  it("read no more of a long list for a page of hidden users than the page has", async () => {
+    const limit = 100;
+    const ask = { viewer: owner, scope: 1, limit, from: user(7) };
+    const [statement] = await statementsOf(store().url, (database) => database.hiddenUsers.read(ask));
+    const { sql: text, parameters } = statement as Statement;
+    const unlimited = text.replaceAll(/order by "\w+" limit (\$\d+)::int \+ 1\)/g, "and $1::int > 0)");
+    expect(unlimited).to.not.equal(text);
+    for (const mode of ["force_custom_plan", "force_generic_plan"]) {
+      expect(await edgesRead({ sql: text, parameters }, mode), mode).to.be.within(limit, 3 * (limit + 1));
+      // Without the limit in the branches the whole list would be read.
+      expect(await edgesRead({ sql: unlimited, parameters }, mode), mode).to.be.above(size.longest / 2);
+    }
+  });
+
+  /** How many edges a statement reads when it is run. */
+  async function edgesRead(statement: Statement, mode: string): Promise<number> {
+    return flatten(await explain(statement, mode, "analyze, "))
+      .filter((node) => edgeTables.includes(node["Relation Name"] ?? ""))
+      .reduce((sum, node) => sum + (node["Actual Rows"] ?? 0), 0);
+  }
+
   async function literalOf(value: unknown, place: number, text: string): Promise<string> {
     const { admin } = store();
     if (!Buffer.isBuffer(value)) return literal(value, admin.escapeLiteral);
@@ -91,7 +113,11 @@ describe("the plans of statements on PostgreSQL", () => {
     return admin.escapeLiteral(rows[0].text);
   }
 
-  async function explain({ sql: text, parameters }: Statement, mode: string): Promise<PlanNode> {
+  async function explain(
+    { sql: text, parameters }: Statement,
+    mode: string,
+    options = "",
+  ): Promise<PlanNode> {
     const { admin } = store();
     await admin.query(`set plan_cache_mode = ${mode}`);
     await admin.query("deallocate all");
@@ -99,7 +125,7 @@ describe("the plans of statements on PostgreSQL", () => {
     const values: string[] = [];
     for (const [i, value] of parameters.entries()) values.push(await literalOf(value, i, text));
     const call = values.length === 0 ? "statement" : `statement (${values.join(", ")})`;
-    const { rows } = await admin.query(`explain (format json) execute ${call}`);
+    const { rows } = await admin.query(`explain (${options}format json) execute ${call}`);
     return rows[0]["QUERY PLAN"][0].Plan;
   }
 });

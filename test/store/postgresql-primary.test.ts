@@ -59,10 +59,14 @@ describe("a PostgreSQL server that is not the primary", function () {
 
   const relationship = (other: TestStore) => other.follows.relationship(ann as UserId, bob as UserId);
 
+  const hiddenUsers = (other: TestStore) =>
+    other.hiddenUsers.read({ viewer: ann as UserId, scope: 1, limit: 10, from: undefined });
+
   async function expectNoDecision(other: TestStore): Promise<void> {
     await expectReason(check(other), "UNAVAILABLE");
     await expectReason(checks(other), "UNAVAILABLE");
     await expectReason(relationship(other), "UNAVAILABLE");
+    await expectReason(hiddenUsers(other), "UNAVAILABLE");
   }
 
   /** Runs a statement on the primary, with a connection of its own. */
@@ -120,6 +124,7 @@ describe("a PostgreSQL server that is not the primary", function () {
     await check(other);
     await checks(other);
     await relationship(other);
+    await hiddenUsers(other);
     await setReadOnly("on");
     try {
       await expectNoDecision(other);

@@ -7,6 +7,7 @@ import { describeEdges } from "./edges.ts";
 import { describeErasure } from "./erasure.ts";
 import { describeExceptions } from "./exceptions.ts";
 import { describeFollows } from "./follows.ts";
+import { describeHidden } from "./hidden.ts";
 import { describeImportedChoices } from "./import-choices.ts";
 import { describeImports } from "./imports.ts";
 import { describeLists } from "./lists.ts";
@@ -36,6 +37,7 @@ export function describeStore(open: () => TestStore): void {
   describeSettings(open);
   describeExceptions(open);
   describeAccess(open);
+  describeHidden(open);
   describeImports(open);
   describeImportedChoices(open);
   describeErasure(open);

@@ -49,6 +49,8 @@ export function storeOperations({
     "a thousand checks": ({ relationshipFacts }) => relationshipFacts.read(queries(1_000)),
     "checks of blocks alone": ({ relationshipFacts }) =>
       relationshipFacts.read(queries(1_000, { mute: false, setting: null })),
+    "a page of hidden users": ({ hiddenUsers }) =>
+      hiddenUsers.read({ viewer: owner, scope: 1, limit: 1_000, from: actor }),
     "a block": ({ blocks }) => blocks.block(actor, target),
     "an unblock": ({ blocks }) => blocks.unblock(actor, target),
     "a mute": ({ mutes }) => mutes.mute(actor, target),
