@@ -3,11 +3,11 @@ import { AccessService } from "../../gen/nexgate/privacy/v1/access_service_pb.ts
 import { GraphService } from "../../gen/nexgate/privacy/v1/graph_service_pb.ts";
 import { PrivacyControlService } from "../../gen/nexgate/privacy/v1/privacy_control_service_pb.ts";
 import { type Service, service } from "../call/service.ts";
-import type { RelationshipFacts } from "../domain/access.ts";
 import type { Metrics } from "../metrics/metrics.ts";
 import { accessHandlers } from "../service/access.ts";
 import { blockHandlers } from "../service/blocks.ts";
 import { CheckBatcher, checkBatchLimits } from "../service/check-batcher.ts";
+import { ConsistencyTokens } from "../service/consistency-tokens.ts";
 import { exceptionHandlers } from "../service/exceptions.ts";
 import { followHandlers } from "../service/follows.ts";
 import { hiddenUserHandlers } from "../service/hidden.ts";
@@ -16,7 +16,7 @@ import { muteHandlers } from "../service/mutes.ts";
 import { PageTokens } from "../service/pages.ts";
 import { settingHandlers } from "../service/settings.ts";
 import { userHandlers } from "../service/users.ts";
-import type { FactsQuery } from "../store/access.ts";
+import type { FactsOfState, FactsQuery } from "../store/access.ts";
 import type { Database } from "../store/database.ts";
 import type { ImportName } from "../store/imports.ts";
 import type { Tracing } from "../tracing/tracing.ts";
@@ -28,7 +28,7 @@ export const serviceNames = [PrivacyControlService, GraphService, AccessService]
 
 interface ServicesOptions {
   readonly database: Database;
-  /** Signs page tokens. */
+  /** Signs page tokens, and is what the key of consistency tokens is derived from. */
   readonly signingKey: Uint8Array;
   readonly log: Logger;
   readonly metrics: Metrics;
@@ -44,7 +44,8 @@ export function createServices({ database, signingKey, log, metrics, tracing, st
   access: Service;
 } {
   const tokens = new PageTokens(signingKey);
-  const facts = new CheckBatcher<FactsQuery, RelationshipFacts>(
+  const consistency = new ConsistencyTokens(signingKey);
+  const facts = new CheckBatcher<FactsQuery, FactsOfState>(
     (queries, signal) => database.relationshipFacts.read(queries, signal),
     checkBatchLimits,
     { onSend: metrics.sentChecks, tracer: tracing?.statements },
@@ -54,19 +55,26 @@ export function createServices({ database, signingKey, log, metrics, tracing, st
     log.info({ importId: id, ...progress }, "import");
   return {
     privacyControl: service(PrivacyControlService, {
-      ...blockHandlers(database.blocks, tokens),
-      ...muteHandlers(database.mutes, tokens),
-      ...settingHandlers(database.settings),
-      ...exceptionHandlers(database.exceptions, tokens),
+      ...blockHandlers(database.blocks, tokens, consistency),
+      ...muteHandlers(database.mutes, tokens, consistency),
+      ...settingHandlers(database.settings, consistency),
+      ...exceptionHandlers(database.exceptions, tokens, consistency),
     }),
     graph: service(GraphService, {
-      ...userHandlers(database.users),
-      ...followHandlers(database.follows),
-      ...importHandlers(database.imports, onProgress, stopping),
+      ...userHandlers(database.users, consistency),
+      ...followHandlers(database.follows, consistency),
+      ...importHandlers(database.imports, consistency, onProgress, stopping),
     }),
     access: service(
       AccessService,
-      { ...accessHandlers(facts), ...hiddenUserHandlers(database.hiddenUsers, tokens) },
+      {
+        ...accessHandlers(facts, {
+          tokens: consistency,
+          reader: database.consistency,
+          onUnmet: metrics.missedWrite,
+        }),
+        ...hiddenUserHandlers(database.hiddenUsers, tokens),
+      },
       { isOverloaded: () => facts.isFull },
     ),
   };

@@ -49,6 +49,7 @@ const allowedHeaders = [
   .join(", ")
   .toLowerCase();
 const exposedHeaders = [
+  "consistency-token",
   "etag",
   "link",
   "ratelimit",

@@ -58,6 +58,12 @@ export class Metrics {
     registers: [this.#registry],
   });
 
+  readonly #missedWrites = new Counter({
+    name: "privacy_control_consistency_tokens_unmet_total",
+    help: "Consistency tokens of writes that the database does not have: they were lost, or are older than the change log.",
+    registers: [this.#registry],
+  });
+
   /** Reads every metric. */
   readonly render = async (): Promise<Scrape> => {
     const texts = await Promise.all([this.#registry.metrics(), this.#process.metrics()]);
@@ -72,6 +78,11 @@ export class Metrics {
   /** A statement of decisions is sent for a number of pairs. */
   readonly sentChecks = (pairs: number): void => {
     this.#batchPairs.observe(pairs);
+  };
+
+  /** A caller has the consistency token of a write that the database does not have. */
+  readonly missedWrite = (): void => {
+    this.#missedWrites.inc();
   };
 
   /** Shows the batching of checks. */

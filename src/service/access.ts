@@ -3,14 +3,18 @@ import {
   type AccessService,
   Cause,
   type CheckAccessRequest,
+  type Consistency,
   Effect,
   Interaction,
 } from "../../gen/nexgate/privacy/v1/access_service_pb.ts";
 import * as access from "../domain/access.ts";
+import { type ConsistencyToken, type DatabaseState, includes, union } from "../domain/consistency.ts";
 import { PrivacyError } from "../domain/errors.ts";
 import type { UserId } from "../domain/users.ts";
-import type { FactsQuery } from "../store/access.ts";
+import type { FactsOfState, FactsQuery } from "../store/access.ts";
+import type { ConsistencyReader } from "../store/consistency.ts";
 import type { CheckBatcher } from "./check-batcher.ts";
+import type { ConsistencyTokens } from "./consistency-tokens.ts";
 import { toUserId } from "./proto-mapping.ts";
 
 /** A query of a request, and what its decision needs from the store. */
@@ -18,32 +22,74 @@ interface Check extends access.AccessQuery, FactsQuery {}
 
 type Viewer = CheckAccessRequest["viewer"];
 
+/** What consistency tokens need. */
+interface ConsistencyOptions {
+  readonly tokens: ConsistencyTokens;
+  readonly reader: Pick<ConsistencyReader, "isSatisfied">;
+  /** Called for a token of a write that the database does not have. */
+  readonly onUnmet: () => void;
+}
+
+interface Decided {
+  readonly decisions: readonly access.Decision[];
+  readonly consistencyToken: string;
+}
+
 /** Decides for other services whether a viewer may do something with regard to an owner. */
 export function accessHandlers(
-  facts: CheckBatcher<FactsQuery, access.RelationshipFacts>,
+  facts: CheckBatcher<FactsQuery, FactsOfState>,
+  { tokens, reader, onUnmet }: ConsistencyOptions,
 ): Omit<ServiceImpl<typeof AccessService>, "listHiddenUsers"> {
-  async function decide(checks: readonly Check[], context: HandlerContext): Promise<access.Decision[]> {
-    const found = await facts.load(checks, context.signal);
-    return checks.map((check, i) => decision(check, found[i]));
+  // Every decision is fully consistent, whatever the call asks for.
+  async function decide(
+    checks: readonly Check[],
+    consistency: Consistency | undefined,
+    { signal }: HandlerContext,
+  ): Promise<Decided> {
+    const { case: kind, value } = consistency?.requirement ?? {};
+    const token = kind === "atLeastAsFresh" ? tokens.read(value as string) : undefined;
+    const found = await facts.load(checks, signal);
+    const states = statesOf(found);
+    if (token !== undefined) await countUnmet(token, states, signal);
+    const all = union(states);
+    return {
+      decisions: checks.map((check, i) => decision(check, found[i])),
+      consistencyToken: all === undefined ? "" : tokens.write(all),
+    };
+  }
+
+  // The states themselves tell nothing of a write that was made before the server was started.
+  async function countUnmet(token: ConsistencyToken, states: readonly DatabaseState[], signal: AbortSignal) {
+    if (token.kind !== "write" || states.every((state) => includes(state, token))) return;
+    if (!(await reader.isSatisfied(token, signal))) onUnmet();
   }
 
   // Not async functions where requests are large: those would keep the request for as long as the call waits.
   return {
     async checkAccess(request, context) {
-      const [decided = access.unknownUser] = await decide(toChecks([request]), context);
+      const answer = await decide(toChecks([request]), request.consistency, context);
+      const [decided = access.unknownUser] = answer.decisions;
       if (decided.cause === "UNKNOWN_USER") throw new PrivacyError("USER_NOT_FOUND");
-      return toMessage(decided);
+      return { ...toMessage(decided), consistencyToken: answer.consistencyToken };
     },
 
-    batchCheckAccess({ checks }, context) {
-      return decide(toChecks(checks), context).then((decisions) => ({ results: decisions.map(toMessage) }));
+    batchCheckAccess({ checks, consistency }, context) {
+      if (checks.some((check) => check.consistency !== undefined))
+        throw new PrivacyError("INVALID_REQUEST", {
+          message: "consistency must be set for the whole batch, not for a check",
+        });
+      return decide(toChecks(checks), consistency, context).then(({ decisions, consistencyToken }) => ({
+        results: decisions.map(toMessage),
+        consistencyToken,
+      }));
     },
 
-    filterUsers({ viewer, ownerIds, interaction }, context) {
+    filterUsers({ viewer, ownerIds, interaction, consistency }, context) {
       const [from, wanted] = [toViewer(viewer), toInteraction(interaction)];
       const checks = ownerIds.map((ownerId) => checkOf(from, toUserId(ownerId), wanted));
-      return decide(checks, context).then((decisions) => ({
+      return decide(checks, consistency, context).then(({ decisions, consistencyToken }) => ({
         ownerIds: checks.filter((_, i) => decisions[i]?.effect === "ALLOW").map(({ owner }) => owner),
+        consistencyToken,
       }));
     },
   };
@@ -68,6 +114,13 @@ function toViewer(viewer: Viewer): UserId | null {
   if (viewer.case === "viewerId") return toUserId(viewer.value);
   if (viewer.case === "signedOut" && viewer.value) return null;
   throw new PrivacyError("INVALID_REQUEST");
+}
+
+/** The states that facts are of: one for each statement that read some. */
+function statesOf(found: readonly FactsOfState[]): DatabaseState[] {
+  const states: DatabaseState[] = [];
+  for (const { state } of found) if (state !== states.at(-1)) states.push(state);
+  return states;
 }
 
 /** A missing answer of the store is the strictest decision. */

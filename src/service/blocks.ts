@@ -3,6 +3,7 @@ import type { PrivacyControlService } from "../../gen/nexgate/privacy/v1/privacy
 import { PrivacyError } from "../domain/errors.ts";
 import type { BlockRepository } from "../store/blocks.ts";
 import { withActingUser } from "./caller.ts";
+import type { ConsistencyTokens } from "./consistency-tokens.ts";
 import { type PageTokens, readPage } from "./pages.ts";
 import { fromEdgeRecord, toUserId } from "./proto-mapping.ts";
 
@@ -12,18 +13,24 @@ type Handlers = Pick<
 >;
 
 /** Blocks, unblocks and lists the blocked for the acting user. */
-export function blockHandlers(blocks: BlockRepository, tokens: PageTokens): Handlers {
+export function blockHandlers(
+  blocks: BlockRepository,
+  tokens: PageTokens,
+  consistency: ConsistencyTokens,
+): Handlers {
   return {
     blockUser: (request, context) =>
       withActingUser(context, async (actor) => {
         const target = toUserId(request.userId);
         if (target === actor) throw new PrivacyError("CANNOT_BLOCK_SELF");
-        return { block: fromEdgeRecord(await blocks.block(actor, target, context.signal)) };
+        const { result, token } = await blocks.block(actor, target, context.signal);
+        consistency.send(context, token);
+        return { block: fromEdgeRecord(result) };
       }),
 
     unblockUser: (request, context) =>
       withActingUser(context, async (actor) => {
-        await blocks.unblock(actor, toUserId(request.userId), context.signal);
+        consistency.send(context, await blocks.unblock(actor, toUserId(request.userId), context.signal));
         return {};
       }),
 

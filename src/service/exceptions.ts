@@ -3,6 +3,7 @@ import type { PrivacyControlService } from "../../gen/nexgate/privacy/v1/privacy
 import { PrivacyError } from "../domain/errors.ts";
 import type { ExceptionRepository } from "../store/exceptions.ts";
 import { withActingUser } from "./caller.ts";
+import type { ConsistencyTokens } from "./consistency-tokens.ts";
 import { type PageTokens, readPage } from "./pages.ts";
 import { fromUser, toSetting, toUserId } from "./proto-mapping.ts";
 
@@ -12,7 +13,11 @@ type Handlers = Pick<
 >;
 
 /** Lists and changes the acting user's exceptions from a setting's audience. */
-export function exceptionHandlers(exceptions: ExceptionRepository, tokens: PageTokens): Handlers {
+export function exceptionHandlers(
+  exceptions: ExceptionRepository,
+  tokens: PageTokens,
+  consistency: ConsistencyTokens,
+): Handlers {
   return {
     listPrivacyExceptions: (request, context) =>
       withActingUser(context, async (actor) => {
@@ -37,7 +42,8 @@ export function exceptionHandlers(exceptions: ExceptionRepository, tokens: PageT
             message: "A user cannot be added and removed at once",
           });
         }
-        await exceptions.update(actor, toSetting(request.setting), { add, remove }, context.signal);
+        const setting = toSetting(request.setting);
+        consistency.send(context, await exceptions.update(actor, setting, { add, remove }, context.signal));
         return {};
       }),
   };

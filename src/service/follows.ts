@@ -2,23 +2,25 @@ import type { ServiceImpl } from "@connectrpc/connect";
 import type { GraphService } from "../../gen/nexgate/privacy/v1/graph_service_pb.ts";
 import { PrivacyError } from "../domain/errors.ts";
 import type { FollowRepository } from "../store/follows.ts";
+import type { ConsistencyTokens } from "./consistency-tokens.ts";
 import { toUserId } from "./proto-mapping.ts";
 
 type Handlers = Pick<ServiceImpl<typeof GraphService>, "followUser" | "unfollowUser" | "getRelationship">;
 
 /** Keeps follows in step with the service that owns them, and reads relationships. */
-export function followHandlers(follows: FollowRepository): Handlers {
+export function followHandlers(follows: FollowRepository, consistency: ConsistencyTokens): Handlers {
   return {
-    async followUser(request, { signal }) {
+    async followUser(request, context) {
       const follower = toUserId(request.followerId);
       const followee = toUserId(request.followeeId);
       if (follower === followee) throw new PrivacyError("CANNOT_FOLLOW_SELF");
-      await follows.follow(follower, followee, signal);
+      consistency.send(context, await follows.follow(follower, followee, context.signal));
       return {};
     },
 
-    async unfollowUser(request, { signal }) {
-      await follows.unfollow(toUserId(request.followerId), toUserId(request.followeeId), signal);
+    async unfollowUser(request, context) {
+      const [follower, followee] = [toUserId(request.followerId), toUserId(request.followeeId)];
+      consistency.send(context, await follows.unfollow(follower, followee, context.signal));
       return {};
     },
 

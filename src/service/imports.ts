@@ -22,6 +22,7 @@ import {
 import { takeUntilAborted } from "../call/streams.ts";
 import { brokenRules } from "../call/validate.ts";
 import { allScopes } from "../domain/changes.ts";
+import type { ConsistencyToken } from "../domain/consistency.ts";
 import { PrivacyError } from "../domain/errors.ts";
 import {
   type ImportedEdge,
@@ -35,6 +36,7 @@ import {
 import { parseUserId, type UserId } from "../domain/users.ts";
 import type { ImportName, ImportRepository } from "../store/imports.ts";
 import { callingService } from "./caller.ts";
+import type { ConsistencyTokens } from "./consistency-tokens.ts";
 import { toAudience, toScope, toSetting, toUserId } from "./proto-mapping.ts";
 
 /** Called with the progress of an import. */
@@ -52,14 +54,19 @@ const logEvery = 100_000;
  * Imports records of another system, message by message. When `stopping` aborts, an import ends with `UNAVAILABLE` after
  * the current message. It can be resumed at another instance.
  */
-export function importHandlers(imports: ImportRepository, log: ImportLog, stopping: AbortSignal): Handlers {
+export function importHandlers(
+  imports: ImportRepository,
+  consistency: ConsistencyTokens,
+  log: ImportLog,
+  stopping: AbortSignal,
+): Handlers {
   const refuse = () => {
     throw new PrivacyError("UNAVAILABLE");
   };
   return {
     async importEdges(requests, context) {
       let name: ImportName | undefined;
-      let progress: ImportProgress | undefined;
+      let last: { readonly progress: ImportProgress; readonly token: ConsistencyToken } | undefined;
       let logged = 0;
       const skipped: SkippedRecord[] = [];
       for await (const request of takeUntilAborted(requests, stopping, refuse)) {
@@ -68,14 +75,18 @@ export function importHandlers(imports: ImportRepository, log: ImportLog, stoppi
         if (given.id !== name.id) throw new PrivacyError("INVALID_REQUEST");
         const outcome = await imports.store(name, ...readRecords(request), context.signal);
         skipped.push(...outcome.skipped.slice(0, maxReported - skipped.length));
-        progress = outcome.progress;
+        last = outcome;
+        const { progress } = outcome;
         if (progress.records - logged >= logEvery) {
           logged = progress.records;
           log(name, progress);
         }
       }
-      if (name === undefined || progress === undefined) throw new PrivacyError("INVALID_REQUEST");
+      if (name === undefined || last === undefined) throw new PrivacyError("INVALID_REQUEST");
+      const { progress, token } = last;
       log(name, progress);
+      // Whatever has the last message has those before it.
+      consistency.send(context, token);
       return {
         progress: fromProgress(progress),
         skipped: skipped.map(({ record, reason, description }) =>

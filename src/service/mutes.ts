@@ -3,24 +3,31 @@ import type { PrivacyControlService } from "../../gen/nexgate/privacy/v1/privacy
 import { PrivacyError } from "../domain/errors.ts";
 import type { MuteRepository } from "../store/mutes.ts";
 import { withActingUser } from "./caller.ts";
+import type { ConsistencyTokens } from "./consistency-tokens.ts";
 import { type PageTokens, readPage } from "./pages.ts";
 import { fromEdgeRecord, toUserId } from "./proto-mapping.ts";
 
 type Handlers = Pick<ServiceImpl<typeof PrivacyControlService>, "muteUser" | "unmuteUser" | "listMutedUsers">;
 
 /** Mutes, unmutes and lists the muted for the acting user. */
-export function muteHandlers(mutes: MuteRepository, tokens: PageTokens): Handlers {
+export function muteHandlers(
+  mutes: MuteRepository,
+  tokens: PageTokens,
+  consistency: ConsistencyTokens,
+): Handlers {
   return {
     muteUser: (request, context) =>
       withActingUser(context, async (actor) => {
         const target = toUserId(request.userId);
         if (target === actor) throw new PrivacyError("CANNOT_MUTE_SELF");
-        return { mute: fromEdgeRecord(await mutes.mute(actor, target, context.signal)) };
+        const { result, token } = await mutes.mute(actor, target, context.signal);
+        consistency.send(context, token);
+        return { mute: fromEdgeRecord(result) };
       }),
 
     unmuteUser: (request, context) =>
       withActingUser(context, async (actor) => {
-        await mutes.unmute(actor, toUserId(request.userId), context.signal);
+        consistency.send(context, await mutes.unmute(actor, toUserId(request.userId), context.signal));
         return {};
       }),
 

@@ -1,18 +1,20 @@
 import type { ServiceImpl } from "@connectrpc/connect";
 import type { GraphService } from "../../gen/nexgate/privacy/v1/graph_service_pb.ts";
 import type { UserRepository } from "../store/users.ts";
+import type { ConsistencyTokens } from "./consistency-tokens.ts";
 import { fromUser, toUserId } from "./proto-mapping.ts";
 
 type Handlers = Pick<ServiceImpl<typeof GraphService>, "upsertUsers" | "getUser" | "deleteUser">;
 
 /** Keeps users in step with the service that owns them. */
-export function userHandlers(users: UserRepository): Handlers {
+export function userHandlers(users: UserRepository, consistency: ConsistencyTokens): Handlers {
   return {
-    async upsertUsers(request, { signal }) {
-      await users.upsert(
-        request.users.map(({ $typeName, $unknown, ...user }) => ({ ...user, id: toUserId(user.id) })),
-        signal,
-      );
+    async upsertUsers(request, context) {
+      const given = request.users.map(({ $typeName, $unknown, ...user }) => ({
+        ...user,
+        id: toUserId(user.id),
+      }));
+      consistency.send(context, await users.upsert(given, context.signal));
       return {};
     },
 
@@ -20,8 +22,8 @@ export function userHandlers(users: UserRepository): Handlers {
       return { user: fromUser(await users.find(toUserId(request.userId), signal)) };
     },
 
-    async deleteUser(request, { signal }) {
-      await users.delete(toUserId(request.userId), signal);
+    async deleteUser(request, context) {
+      consistency.send(context, await users.delete(toUserId(request.userId), context.signal));
       return {};
     },
   };

@@ -1,7 +1,9 @@
 import { type RawBuilder, sql } from "kysely";
 import type { RelationshipFacts } from "../domain/access.ts";
+import type { DatabaseState } from "../domain/consistency.ts";
 import { defaultAudience, type PrivacySetting } from "../domain/settings.ts";
 import type { UserId } from "../domain/users.ts";
+import { currentState, parseState } from "./consistency.ts";
 import type { SqlExecutor } from "./executor.ts";
 import { assertWritable, isWritable } from "./server-state.ts";
 import { queryTemplate } from "./statement.ts";
@@ -17,13 +19,21 @@ export interface FactsQuery {
   readonly setting: PrivacySetting | null;
 }
 
+/** The facts of a pair, and the state of the database that they are of. */
+export interface FactsOfState extends RelationshipFacts {
+  readonly state: DatabaseState;
+}
+
+/** A row of the statement: the first one has the state as the database writes it. */
+type FactsRow = RelationshipFacts & { state: string | null | DatabaseState };
+
 /**
  * The facts of the pairs in `q (viewer, owner, mute, setting)`, a row for each; no row when the server is no primary.
  *
  * Each look-up is a query of its own for at most one row by its whole key. A join, `exists` or `in` would let the planner
  * read a user's whole list, or the whole table, instead of a few index entries.
  */
-const factsOf = (pairs: RawBuilder<unknown>) => sql<RelationshipFacts>`
+const factsOf = (pairs: RawBuilder<unknown>, state: RawBuilder<unknown>) => sql<FactsRow>`
   select
     (q.viewer is null or (select true from users where id = q.viewer) is not null)
       and (select true from users where id = q.owner) is not null as "known",
@@ -37,7 +47,8 @@ const factsOf = (pairs: RawBuilder<unknown>) => sql<RelationshipFacts>`
         and follower_id = q.owner and followee_id = q.viewer) is not null as "contact",
     (select true from privacy_exceptions
       where chosen.audience = 'contact_blacklist'
-        and user_id = q.owner and setting = q.setting and excepted_id = q.viewer) is not null as "excepted"
+        and user_id = q.owner and setting = q.setting and excepted_id = q.viewer) is not null as "excepted",
+    ${state} as "state"
   from ${pairs}
   left join lateral (
     select audience from privacy_settings where user_id = q.owner and setting = q.setting limit 1
@@ -48,14 +59,16 @@ const factsOfOne = queryTemplate(
   (viewer: UserId | null, owner: UserId, mute: boolean, setting: string | null) =>
     factsOf(
       sql`(select ${viewer}::uuid as viewer, ${owner}::uuid as owner, ${mute}::bool as mute, ${setting}::text as setting) q`,
+      currentState,
     ),
 );
 
 const factsOfMany = queryTemplate(
   (viewers: Buffer, owners: Buffer, mutes: string, settings: string) =>
-    sql<RelationshipFacts>`${factsOf(
+    sql<FactsRow>`${factsOf(
       sql`unnest(${viewers}::uuid[], ${owners}::uuid[], ${mutes}::bool[], ${settings}::text[])
         with ordinality q (viewer, owner, mute, setting, n)`,
+      sql`case when q.n = 1 then ${currentState} end`,
     )}
     order by q.n`,
 );
@@ -63,6 +76,8 @@ const factsOfMany = queryTemplate(
 /** Reads the facts that decisions rest on. */
 export class RelationshipFactsReader {
   readonly #executor: SqlExecutor;
+  /** Of the last statement: while nothing changes, that of the next one is the same. */
+  #lastState: { readonly text: string; readonly state: DatabaseState } | undefined;
 
   constructor(executor: SqlExecutor) {
     this.#executor = executor;
@@ -72,12 +87,21 @@ export class RelationshipFactsReader {
    * Returns the facts of each query, in their order, by one statement that starts now. Throws `UNAVAILABLE` when the
    * server is not a primary that takes changes.
    */
-  async read(queries: readonly FactsQuery[], signal?: AbortSignal): Promise<RelationshipFacts[]> {
+  async read(queries: readonly FactsQuery[], signal?: AbortSignal): Promise<FactsOfState[]> {
     const rows = await this.#executor.read(statementOf(queries), signal);
     assertWritable(rows.length > 0 || queries.length === 0);
     if (rows.length !== queries.length)
       throw new Error(`${rows.length} rows of facts for ${queries.length} queries`);
-    return rows;
+    const [first] = rows;
+    if (first === undefined) return [];
+    const state = this.#stateOf(String(first.state));
+    for (const row of rows) row.state = state;
+    return rows as FactsOfState[];
+  }
+
+  #stateOf(text: string): DatabaseState {
+    if (this.#lastState?.text !== text) this.#lastState = { text, state: parseState(text) };
+    return this.#lastState.state;
   }
 }
 

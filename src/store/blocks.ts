@@ -1,7 +1,8 @@
 import { sql } from "kysely";
+import type { ConsistencyToken, Written } from "../domain/consistency.ts";
 import type { EdgeRecord, ListPosition } from "../domain/edges.ts";
 import type { UserId } from "../domain/users.ts";
-import { checkRemoved, type EdgeTable, edgeStatements, readAdded, readList } from "./edges.ts";
+import { type EdgeTable, edgeStatements, readAdded, readList, readRemoved } from "./edges.ts";
 import type { SqlExecutor } from "./executor.ts";
 import { pairLock } from "./locks.ts";
 
@@ -31,7 +32,7 @@ export class BlockRepository {
    * Blocks a user and ends the follows between the two, in either direction; mutes are kept. Throws `USER_NOT_FOUND` or
    * `USER_ALREADY_BLOCKED`.
    */
-  async block(actor: UserId, target: UserId, signal?: AbortSignal): Promise<EdgeRecord> {
+  async block(actor: UserId, target: UserId, signal?: AbortSignal): Promise<Written<EdgeRecord>> {
     return this.#executor.transaction(
       async (run) => {
         return readAdded(blocks, await run(statements.add(actor, target)));
@@ -41,10 +42,10 @@ export class BlockRepository {
   }
 
   /** Unblocks a user, blocked or not. Restores no follow. Throws `USER_NOT_FOUND`. */
-  async unblock(actor: UserId, target: UserId, signal?: AbortSignal): Promise<void> {
-    await this.#executor.transaction(
+  async unblock(actor: UserId, target: UserId, signal?: AbortSignal): Promise<ConsistencyToken> {
+    return this.#executor.transaction(
       async (run) => {
-        checkRemoved(await run(statements.remove(actor, target)));
+        return readRemoved(await run(statements.remove(actor, target)));
       },
       { signal, locks: pairLock(actor, target), cause: "user" },
     );

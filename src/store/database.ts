@@ -3,6 +3,7 @@ import { RelationshipFactsReader } from "./access.ts";
 import { BlockRepository } from "./blocks.ts";
 import { ChangeLog } from "./change-log.ts";
 import type { PoolStats } from "./connection.ts";
+import { ConsistencyReader } from "./consistency.ts";
 import { ExceptionRepository } from "./exceptions.ts";
 import type { SqlExecutor, StatementTracer } from "./executor.ts";
 import { ExpiryRepository } from "./expiry.ts";
@@ -45,6 +46,7 @@ export interface Database {
   readonly exceptions: ExceptionRepository;
   readonly relationshipFacts: RelationshipFactsReader;
   readonly hiddenUsers: HiddenUsersReader;
+  readonly consistency: ConsistencyReader;
   readonly imports: ImportRepository;
   readonly changes: ChangeLog;
   readonly expiry: ExpiryRepository;
@@ -110,6 +112,7 @@ export function databaseOn(backend: Backend): Database {
     exceptions: new ExceptionRepository(executor),
     relationshipFacts: new RelationshipFactsReader(backend.checks),
     hiddenUsers: new HiddenUsersReader(backend.checks),
+    consistency: new ConsistencyReader(backend.checks),
     imports: new ImportRepository(executor),
     changes: new ChangeLog(executor),
     expiry: new ExpiryRepository(executor),

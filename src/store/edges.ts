@@ -1,7 +1,9 @@
 import { type CompiledQuery, type RawBuilder, sql } from "kysely";
+import type { ConsistencyToken, Written } from "../domain/consistency.ts";
 import type { EdgeRecord, ListPosition } from "../domain/edges.ts";
 import { type ErrorReason, PrivacyError, UnknownActorError } from "../domain/errors.ts";
 import type { UserId } from "../domain/users.ts";
+import { parseToken, writeToken } from "./consistency.ts";
 import { queryTemplate } from "./statement.ts";
 import { publicUserColumns, toUser, type UserRow } from "./users.ts";
 
@@ -23,11 +25,12 @@ interface RecordRow extends UserRow {
 
 type Nullable<T> = { readonly [K in keyof T]: T[K] | null };
 
-type AddedRow = Nullable<RecordRow> & { readonly actor_known: boolean };
+type AddedRow = Nullable<RecordRow> & { readonly actor_known: boolean; readonly token: string };
 
 interface RemovedRow {
   readonly actor_known: boolean;
   readonly target_known: boolean;
+  readonly token: string;
 }
 
 /** Further data-modifying parts of a statement, each beginning with a comma. */
@@ -40,7 +43,7 @@ type Alongside = (actor: UserId, target: UserId) => RawBuilder<unknown>;
 export interface EdgeStatements {
   /** Adds a record unless there is one. `readAdded` reads the answer. */
   add(actor: UserId, target: UserId): CompiledQuery<AddedRow>;
-  /** Removes a record if there is one. `checkRemoved` reads the answer. */
+  /** Removes a record if there is one. `readRemoved` reads the answer. */
   remove(actor: UserId, target: UserId): CompiledQuery<RemovedRow>;
   /** Lists at most `limit` records of a user after a position, newest first. `readList` reads the answer. */
   list(actor: UserId, limit: number, after?: ListPosition): CompiledQuery<Nullable<RecordRow>>;
@@ -82,17 +85,18 @@ function addEdge(
       on conflict (${edge.owner}, ${edge.target}) do nothing
       returning id as record_id, ${micros} as micros
     )${alongside}
-    select exists (select from actor) as actor_known, other.*, added.record_id, added.micros
+    select exists (select from actor) as actor_known, other.*, added.record_id, added.micros,
+      ${writeToken(sql`added.record_id is not null`)} as token
     from (values (1)) as always left join other on true left join added on true`;
 }
 
 /** Returns the record that was added. Throws the reason when none was. */
-export function readAdded(edge: EdgeTable, rows: AddedRow[]): EdgeRecord {
+export function readAdded(edge: EdgeTable, rows: AddedRow[]): Written<EdgeRecord> {
   const [row] = rows;
   if (!row?.actor_known) throw new UnknownActorError();
   if (row.id === null) throw new PrivacyError("USER_NOT_FOUND");
   if (row.record_id === null) throw new PrivacyError(edge.duplicateReason);
-  return toRecord(row as RecordRow);
+  return { result: toRecord(row as RecordRow), token: parseToken(row.token) };
 }
 
 function removeEdge(edge: EdgeTable, actor: UserId, target: UserId): RawBuilder<RemovedRow> {
@@ -104,15 +108,18 @@ function removeEdge(edge: EdgeTable, actor: UserId, target: UserId): RawBuilder<
     removed as (
       delete from ${edge.name} where ${edge.owner} = ${actor} and ${edge.target} = ${target}
         and (select count(*) from actor) + (select count(*) from other) = 2
+      returning 1
     )
-    select exists (select from actor) as actor_known, exists (select from other) as target_known`;
+    select exists (select from actor) as actor_known, exists (select from other) as target_known,
+      ${writeToken(sql`exists (select from removed)`)} as token`;
 }
 
-/** Throws when one of the two users was unknown. */
-export function checkRemoved(rows: RemovedRow[]): void {
+/** Returns the token of a removal. Throws when one of the two users was unknown. */
+export function readRemoved(rows: RemovedRow[]): ConsistencyToken {
   const [row] = rows;
   if (!row?.actor_known) throw new UnknownActorError();
   if (!row.target_known) throw new PrivacyError("USER_NOT_FOUND");
+  return parseToken(row.token);
 }
 
 /** `beyond`: a further condition, beginning with `and`. */

@@ -146,6 +146,8 @@ const TickEntity = defineEntity({
     at: p.datetime().columnType("timestamptz").defaultRaw("statement_timestamp()"),
     /** Tells histories apart that have the same ids. */
     nonce: p.uuid().defaultRaw("gen_random_uuid()"),
+    /** When the server that made it was started: see `DatabaseState`. */
+    serverStartedAt: p.datetime().columnType("timestamptz").defaultRaw("pg_postmaster_start_time()"),
   },
 });
 

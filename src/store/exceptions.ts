@@ -1,8 +1,10 @@
 import { sql } from "kysely";
+import type { ConsistencyToken } from "../domain/consistency.ts";
 import type { ListPosition } from "../domain/edges.ts";
 import { PrivacyError, UnknownActorError } from "../domain/errors.ts";
 import { maxExceptions, type PrivacySetting } from "../domain/settings.ts";
 import type { User, UserId } from "../domain/users.ts";
+import { hasLogged, parseToken, writeToken } from "./consistency.ts";
 import { micros, timestampOf } from "./edges.ts";
 import type { SqlExecutor } from "./executor.ts";
 import { exceptionsLock } from "./locks.ts";
@@ -69,8 +71,8 @@ export class ExceptionRepository {
     setting: PrivacySetting,
     { add, remove }: { add: readonly UserId[]; remove: readonly UserId[] },
     signal?: AbortSignal,
-  ): Promise<void> {
-    await this.#executor.transaction(
+  ): Promise<ConsistencyToken> {
+    return this.#executor.transaction(
       async (run) => {
         // The advisory lock makes the check of the limit safe: two concurrent calls could exceed it together. The row locks
         // keep the users from being deleted, and fail at once when one of them is being erased.
@@ -93,9 +95,11 @@ export class ExceptionRepository {
         insert into privacy_exceptions (user_id, setting, excepted_id, created_at)
         select ${actor}, ${setting}, wanted.id, statement_timestamp() from unnest(${[...add]}::uuid[]) as wanted (id)
         on conflict (user_id, setting, excepted_id) do nothing`);
-        const [total] = await run(sql<{ count: number }>`
-        select count(*)::int as count from privacy_exceptions where user_id = ${actor} and setting = ${setting}`);
-        if ((total?.count ?? 0) > maxExceptions) throw new PrivacyError("TOO_MANY_EXCEPTIONS");
+        const [total] = await run(sql<{ count: number; token: string }>`
+        select count(*)::int as count, ${writeToken(hasLogged)} as token
+        from privacy_exceptions where user_id = ${actor} and setting = ${setting}`);
+        if (total === undefined || total.count > maxExceptions) throw new PrivacyError("TOO_MANY_EXCEPTIONS");
+        return parseToken(total.token);
       },
       { signal, locks: exceptionsLock(actor, setting), cause: "user" },
     );

@@ -1,14 +1,16 @@
 import { sql } from "kysely";
+import type { ConsistencyToken } from "../domain/consistency.ts";
 import type { Relationship } from "../domain/edges.ts";
 import { PrivacyError } from "../domain/errors.ts";
 import type { UserId } from "../domain/users.ts";
+import { parseToken, readToken, writeToken } from "./consistency.ts";
 import type { SqlExecutor } from "./executor.ts";
 import { pairLock } from "./locks.ts";
 import { assertWritable, isWritable } from "./server-state.ts";
 import { queryTemplate } from "./statement.ts";
 
 const add = queryTemplate(
-  (follower: UserId, followee: UserId) => sql<{ known: boolean; blocked: boolean }>`
+  (follower: UserId, followee: UserId) => sql<{ known: boolean; blocked: boolean; token: string }>`
     with follower as (select id from users where id = ${follower} for key share nowait),
     followee as (select id from users where id = ${followee} for key share nowait),
     facts as (
@@ -23,15 +25,20 @@ const add = queryTemplate(
       insert into follows (follower_id, followee_id, created_at)
       select ${follower}, ${followee}, clock_timestamp() from facts where known and not blocked
       on conflict (follower_id, followee_id) do nothing
+      returning 1
     )
-    select known, blocked from facts`,
+    select known, blocked, ${writeToken(sql`exists (select from added)`)} as token from facts`,
 );
 
 const remove = queryTemplate(
-  (follower: UserId, followee: UserId) => sql`
-    with known as (select id from users where id in (${follower}, ${followee}) for key share nowait)
-    delete from follows
-    where follower_id = ${follower} and followee_id = ${followee} and (select count(*) from known) = 2`,
+  (follower: UserId, followee: UserId) => sql<{ token: string }>`
+    with known as (select id from users where id in (${follower}, ${followee}) for key share nowait),
+    removed as (
+      delete from follows
+      where follower_id = ${follower} and followee_id = ${followee} and (select count(*) from known) = 2
+      returning 1
+    )
+    select ${writeToken(sql`exists (select from removed)`)} as token`,
 );
 
 /** The follows of users. */
@@ -46,20 +53,21 @@ export class FollowRepository {
    * Records that one user follows another; changes nothing when it is already recorded. Throws `USER_NOT_FOUND`,
    * or `FOLLOW_ACROSS_BLOCK` when either blocks the other.
    */
-  async follow(follower: UserId, followee: UserId, signal?: AbortSignal): Promise<void> {
-    await this.#executor.transaction(
+  async follow(follower: UserId, followee: UserId, signal?: AbortSignal): Promise<ConsistencyToken> {
+    return this.#executor.transaction(
       async (run) => {
         const [facts] = await run(add(follower, followee));
         if (!facts?.known) throw new PrivacyError("USER_NOT_FOUND");
         if (facts.blocked) throw new PrivacyError("FOLLOW_ACROSS_BLOCK");
+        return parseToken(facts.token);
       },
       { signal, locks: pairLock(follower, followee), cause: "service" },
     );
   }
 
   /** Records that one user does not follow another; the users need not be known. */
-  async unfollow(follower: UserId, followee: UserId, signal?: AbortSignal): Promise<void> {
-    await this.#executor.transaction((run) => run(remove(follower, followee)), {
+  async unfollow(follower: UserId, followee: UserId, signal?: AbortSignal): Promise<ConsistencyToken> {
+    return this.#executor.transaction(async (run) => readToken(await run(remove(follower, followee))), {
       signal,
       locks: pairLock(follower, followee),
       cause: "service",

@@ -1,4 +1,5 @@
 import { type Selectable, sql } from "kysely";
+import type { ConsistencyToken } from "../domain/consistency.ts";
 import { PrivacyError } from "../domain/errors.ts";
 import {
   type ImportedEdge,
@@ -10,6 +11,7 @@ import {
   type SkippedRecord,
   skipReasons,
 } from "../domain/imports.ts";
+import { hasLogged, readToken, writeToken } from "./consistency.ts";
 import type { Tables } from "./entities.ts";
 import type { Run, SqlExecutor } from "./executor.ts";
 import { importExceptions, importSettings } from "./import-choices.ts";
@@ -69,7 +71,7 @@ export class ImportRepository {
     first: number,
     records: readonly ImportRecord[],
     signal?: AbortSignal,
-  ): Promise<{ progress: ImportProgress; skipped: SkippedRecord[] }> {
+  ): Promise<{ progress: ImportProgress; skipped: SkippedRecord[]; token: ConsistencyToken }> {
     return this.#executor.transaction(
       async (run) => {
         await run(
@@ -85,7 +87,7 @@ export class ImportRepository {
         const unstored = records.slice(before.records - first);
         const outcome = await storeNew(run, unstored, Math.max(first, before.records));
         const progress = advance(before, unstored.length, outcome);
-        await run(
+        const updated = await run(
           query
             .updateTable("service_imports")
             .set({
@@ -96,9 +98,10 @@ export class ImportRepository {
             })
             .where("service", "=", service)
             .where("id", "=", id)
+            .returning(writeToken(hasLogged).as("token"))
             .compile(),
         );
-        return { progress, skipped: outcome.skipped };
+        return { progress, skipped: outcome.skipped, token: readToken(updated) };
       },
       { signal, locks: { names: [`import:${service}:${id}`] }, cause: "import" },
     );

@@ -1,7 +1,8 @@
 import { sql } from "kysely";
+import type { ConsistencyToken, Written } from "../domain/consistency.ts";
 import type { EdgeRecord, ListPosition } from "../domain/edges.ts";
 import type { UserId } from "../domain/users.ts";
-import { checkRemoved, type EdgeTable, edgeStatements, readAdded, readList } from "./edges.ts";
+import { type EdgeTable, edgeStatements, readAdded, readList, readRemoved } from "./edges.ts";
 import type { SqlExecutor } from "./executor.ts";
 import { pairLock } from "./locks.ts";
 
@@ -23,7 +24,7 @@ export class MuteRepository {
   }
 
   /** Mutes a user. Throws `USER_NOT_FOUND` or `USER_ALREADY_MUTED`. */
-  async mute(actor: UserId, target: UserId, signal?: AbortSignal): Promise<EdgeRecord> {
+  async mute(actor: UserId, target: UserId, signal?: AbortSignal): Promise<Written<EdgeRecord>> {
     return this.#executor.transaction(
       async (run) => {
         return readAdded(mutes, await run(statements.add(actor, target)));
@@ -33,10 +34,10 @@ export class MuteRepository {
   }
 
   /** Unmutes a user, muted or not. Throws `USER_NOT_FOUND`. */
-  async unmute(actor: UserId, target: UserId, signal?: AbortSignal): Promise<void> {
-    await this.#executor.transaction(
+  async unmute(actor: UserId, target: UserId, signal?: AbortSignal): Promise<ConsistencyToken> {
+    return this.#executor.transaction(
       async (run) => {
-        checkRemoved(await run(statements.remove(actor, target)));
+        return readRemoved(await run(statements.remove(actor, target)));
       },
       { signal, locks: pairLock(actor, target), cause: "user" },
     );

@@ -1,7 +1,9 @@
 import { sql } from "kysely";
+import type { ConsistencyToken } from "../domain/consistency.ts";
 import { UnknownActorError } from "../domain/errors.ts";
 import { type Audience, defaultAudience, mapSettings, type PrivacySetting } from "../domain/settings.ts";
 import type { UserId } from "../domain/users.ts";
+import { parseToken, writeToken } from "./consistency.ts";
 import type { SqlExecutor } from "./executor.ts";
 import { query, queryTemplate } from "./statement.ts";
 
@@ -14,11 +16,16 @@ const chosenBy = queryTemplate((actor: UserId) =>
 );
 
 const choose = queryTemplate(
-  (actor: UserId, setting: PrivacySetting, audience: Audience) => sql`
-    insert into privacy_settings (user_id, setting, audience)
-    select id, ${setting}, ${audience} from users where id = ${actor} for key share nowait
-    on conflict (user_id, setting) do update set audience = excluded.audience
-    returning user_id`,
+  (actor: UserId, setting: PrivacySetting, audience: Audience) => sql<{ known: boolean; token: string }>`
+    with actor as (select id from users where id = ${actor} for key share nowait),
+    chosen as (
+      insert into privacy_settings as p (user_id, setting, audience)
+      select id, ${setting}, ${audience} from actor
+      on conflict (user_id, setting) do update set audience = excluded.audience
+      where p.audience <> excluded.audience
+      returning 1
+    )
+    select exists (select from actor) as known, ${writeToken(sql`exists (select from chosen)`)} as token`,
 );
 
 /** The audiences that users chose for their settings. */
@@ -38,12 +45,18 @@ export class SettingsRepository {
   }
 
   /** Chooses the audience of a setting. Throws `UnknownActorError`. */
-  async set(actor: UserId, setting: PrivacySetting, audience: Audience, signal?: AbortSignal): Promise<void> {
+  async set(
+    actor: UserId,
+    setting: PrivacySetting,
+    audience: Audience,
+    signal?: AbortSignal,
+  ): Promise<ConsistencyToken> {
     // Concurrent changes of one setting wait for each other: by the lock of the row, or of its key when the row is new.
-    await this.#executor.transaction(
+    return this.#executor.transaction(
       async (run) => {
-        const rows = await run(choose(actor, setting, audience));
-        if (rows.length === 0) throw new UnknownActorError();
+        const [row] = await run(choose(actor, setting, audience));
+        if (!row?.known) throw new UnknownActorError();
+        return parseToken(row.token);
       },
       { signal, locks: { names: [`setting:${actor}:${setting}`] }, cause: "user" },
     );

@@ -1,6 +1,8 @@
 import { sql } from "kysely";
+import type { ConsistencyToken } from "../domain/consistency.ts";
 import { PrivacyError } from "../domain/errors.ts";
 import type { User, UserId } from "../domain/users.ts";
+import { readToken, tokenOfTransaction } from "./consistency.ts";
 import type { Tables } from "./entities.ts";
 import type { Run, SqlExecutor } from "./executor.ts";
 import { existenceName, lockExistenceShared, lockExistenceStatements } from "./locks.ts";
@@ -15,13 +17,15 @@ export class UserRepository {
   }
 
   /** Creates or replaces users: all or none. Of two with the same id the last one wins. */
-  async upsert(users: readonly User[], signal?: AbortSignal): Promise<void> {
+  async upsert(users: readonly User[], signal?: AbortSignal): Promise<ConsistencyToken> {
     const names = [...new Set(users.map(({ id }) => existenceName(id)))];
-    await this.#executor.transaction((run) => upsertUsers(run, users), {
-      signal,
-      locks: { names },
-      cause: "service",
-    });
+    return this.#executor.transaction(
+      async (run) => {
+        await upsertUsers(run, users);
+        return readToken(await run(tokenOfTransaction()));
+      },
+      { signal, locks: { names }, cause: "service" },
+    );
   }
 
   /** Returns a user as it was upserted. Throws `USER_NOT_FOUND`. */
@@ -44,12 +48,14 @@ export class UserRepository {
   }
 
   /** Erases a user and every row that mentions it. Deleting an unknown user changes nothing. */
-  async delete(id: UserId, signal?: AbortSignal): Promise<void> {
-    await this.#executor.transaction((run) => eraseUser(run, id), {
-      signal,
-      locks: { names: [existenceName(id)] },
-      cause: "erasure",
-    });
+  async delete(id: UserId, signal?: AbortSignal): Promise<ConsistencyToken> {
+    return this.#executor.transaction(
+      async (run) => {
+        await eraseUser(run, id);
+        return readToken(await run(tokenOfTransaction()));
+      },
+      { signal, locks: { names: [existenceName(id)] }, cause: "erasure" },
+    );
   }
 
   /** Whether there are no users. */

@@ -88,7 +88,8 @@ export class ChangeLog extends Migration {
       id bigint not null primary key,
       snapshot pg_snapshot not null,
       at timestamptz not null default statement_timestamp(),
-      nonce uuid not null default gen_random_uuid()
+      nonce uuid not null default gen_random_uuid(),
+      server_started_at timestamptz not null default pg_postmaster_start_time()
     )`);
     this.addSql(`create table erasures (
       user_id uuid not null primary key,

@@ -32,7 +32,10 @@ export function describeAccess(store: () => TestStore): void {
       ...question,
     });
     const reversed = () => ask({ viewer: pair().owner, owner: pair().viewer });
-    const readTogether = (...questions: FactsQuery[]) => store().relationshipFacts.read(questions);
+    const readTogether = async (...questions: FactsQuery[]): Promise<RelationshipFacts[]> => {
+      const found = await store().relationshipFacts.read(questions);
+      return found.map(({ state, ...facts }) => facts);
+    };
     /** Asks together, and each alone, which is another statement. */
     const read = async (...questions: FactsQuery[]) => {
       const together = await readTogether(...questions);

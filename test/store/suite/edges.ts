@@ -10,7 +10,7 @@ export interface Twin {
   readonly owner: string;
   readonly already: "USER_ALREADY_BLOCKED" | "USER_ALREADY_MUTED";
   add(actor: UserId, target: UserId, signal?: AbortSignal): Promise<EdgeRecord>;
-  remove(actor: UserId, target: UserId): Promise<void>;
+  remove(actor: UserId, target: UserId): Promise<unknown>;
   list(actor: UserId, limit: number, after?: ListPosition): Promise<EdgeRecord[]>;
 }
 
@@ -21,7 +21,7 @@ export function twins(store: () => TestStore): Twin[] {
       table: "blocks",
       owner: "blocker_id",
       already: "USER_ALREADY_BLOCKED",
-      add: (...args) => store().blocks.block(...args),
+      add: async (...args) => (await store().blocks.block(...args)).result,
       remove: (...args) => store().blocks.unblock(...args),
       list: (...args) => store().blocks.list(...args),
     },
@@ -29,7 +29,7 @@ export function twins(store: () => TestStore): Twin[] {
       table: "mutes",
       owner: "muter_id",
       already: "USER_ALREADY_MUTED",
-      add: (...args) => store().mutes.mute(...args),
+      add: async (...args) => (await store().mutes.mute(...args)).result,
       remove: (...args) => store().mutes.unmute(...args),
       list: (...args) => store().mutes.list(...args),
     },

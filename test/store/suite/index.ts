@@ -3,6 +3,7 @@ import { describeAborts } from "./aborts.ts";
 import { describeAccess } from "./access.ts";
 import { describeBlocks } from "./blocks.ts";
 import { describeChanges } from "./changes.ts";
+import { describeConsistency } from "./consistency.ts";
 import { describeEdges } from "./edges.ts";
 import { describeErasure } from "./erasure.ts";
 import { describeExceptions } from "./exceptions.ts";
@@ -38,6 +39,7 @@ export function describeStore(open: () => TestStore): void {
   describeExceptions(open);
   describeAccess(open);
   describeHidden(open);
+  describeConsistency(open);
   describeImports(open);
   describeImportedChoices(open);
   describeErasure(open);

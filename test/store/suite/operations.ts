@@ -64,6 +64,8 @@ export function storeOperations({
     "a page of exceptions": ({ exceptions }) => exceptions.list(actor, "groups", 51, position),
     "a change of exceptions": ({ exceptions }) =>
       exceptions.update(actor, "groups", { add: others.slice(0, 100), remove: [target] }),
+    "a look for a write": ({ consistency }) =>
+      consistency.isSatisfied({ kind: "write", server: 1n, xid: 1_000n, at: 1n }),
     "a follow": ({ follows }) => follows.follow(actor, target),
     "an unfollow": ({ follows }) => follows.unfollow(actor, target),
     "a relationship": ({ follows }) => follows.relationship(actor, target),

@@ -4,13 +4,16 @@ import { expect } from "chai";
 import {
   BatchCheckAccessRequestSchema,
   CheckAccessRequestSchema,
+  ConsistencySchema,
   FilterUsersRequestSchema,
   Interaction,
 } from "../../../gen/nexgate/privacy/v1/access_service_pb.ts";
-import type { RelationshipFacts } from "../../../src/domain/access.ts";
+import type { ConsistencyToken, DatabaseState } from "../../../src/domain/consistency.ts";
+import { PrivacyError } from "../../../src/domain/errors.ts";
 import { accessHandlers } from "../../../src/service/access.ts";
 import { CheckBatcher, type ReadBatch } from "../../../src/service/check-batcher.ts";
-import type { FactsQuery } from "../../../src/store/access.ts";
+import { ConsistencyTokens } from "../../../src/service/consistency-tokens.ts";
+import type { FactsOfState, FactsQuery } from "../../../src/store/access.ts";
 
 const viewer = { case: "viewerId" as const, value: "a11ce000-0000-4000-8000-000000000001" };
 const ownerId = "b0b00000-0000-4000-8000-000000000002";
@@ -19,7 +22,17 @@ const check = { viewer, ownerId, interaction };
 
 const limits = { batchSize: 10, largeCallQuota: 10, concurrency: 1, maxPending: 1_000 };
 
-const innocent: RelationshipFacts = {
+const state: DatabaseState = { kind: "state", server: 1n, snapshot: { next: 1_000n, running: [] } };
+const tokens = new ConsistencyTokens(Buffer.alloc(32, 7));
+const consistencyToken = tokens.write(state);
+const noTokens = {
+  tokens,
+  reader: { isSatisfied: () => Promise.reject(new Error("asked")) },
+  onUnmet: () => {},
+};
+
+const innocent: FactsOfState = {
+  state,
   known: true,
   blocking: false,
   blockedBy: false,
@@ -30,8 +43,8 @@ const innocent: RelationshipFacts = {
 };
 
 /** What each method makes of a database that answers so: its answer, or what it rejects with. */
-async function answers(read: ReadBatch<FactsQuery, RelationshipFacts>): Promise<unknown[]> {
-  const handlers = accessHandlers(new CheckBatcher(read, limits));
+async function answers(read: ReadBatch<FactsQuery, FactsOfState>): Promise<unknown[]> {
+  const handlers = accessHandlers(new CheckBatcher(read, limits), noTokens);
   const context = { signal: new AbortController().signal } as HandlerContext;
   const outcomes = await Promise.allSettled([
     handlers.checkAccess(create(CheckAccessRequestSchema, check), context),
@@ -48,9 +61,9 @@ describe("the access handlers, when the database", () => {
   it("reports nothing against it, answer ALLOW", async () => {
     const allow = { effect: 1, cause: 0 };
     expect(await answers(async (queries) => queries.map(() => innocent))).to.eql([
-      allow,
-      { results: [allow, allow] },
-      { ownerIds: [ownerId, ownerId] },
+      { ...allow, consistencyToken },
+      { results: [allow, allow], consistencyToken },
+      { ownerIds: [ownerId, ownerId], consistencyToken },
     ]);
   });
 
@@ -79,6 +92,7 @@ describe("the access handlers, when the database", () => {
         asked.push(...queries);
         return queries.map(() => innocent);
       }, limits),
+      noTokens,
     );
     const context = { signal: new AbortController().signal } as HandlerContext;
     for (const interaction of [Interaction.FOLLOW, Interaction.VIEW_CONTENT, Interaction.ADD_TO_GROUP])
@@ -88,5 +102,87 @@ describe("the access handlers, when the database", () => {
       [true, null],
       [false, "groups"],
     ]);
+  });
+});
+
+describe("the access handlers, asked for a state that is at least as fresh as a token", () => {
+  const context = { signal: new AbortController().signal } as HandlerContext;
+  const write: ConsistencyToken = { kind: "write", server: 1n, xid: 999n, at: 5n };
+  const before: ConsistencyToken = { ...write, server: 0n };
+
+  /** Answers a call, and counts what it looked for and what it missed. */
+  async function ask(token: string, isSatisfied = true) {
+    const seen = { asked: [] as ConsistencyToken[], unmet: 0 };
+    const handlers = accessHandlers(
+      new CheckBatcher(async (queries) => queries.map(() => innocent), limits),
+      {
+        tokens,
+        reader: {
+          isSatisfied: async (asked) => {
+            seen.asked.push(asked);
+            return isSatisfied;
+          },
+        },
+        onUnmet: () => {
+          seen.unmet += 1;
+        },
+      },
+    );
+    const consistency = create(ConsistencySchema, {
+      requirement: { case: "atLeastAsFresh", value: token },
+    });
+    const request = create(CheckAccessRequestSchema, { ...check, consistency });
+    const { effect } = await handlers.checkAccess(request, context);
+    expect(effect).to.equal(1);
+    return seen;
+  }
+
+  it("look for nothing that the decision's own state includes", async () => {
+    expect(await ask(tokens.write(write))).to.eql({ asked: [], unmet: 0 });
+    expect(await ask(consistencyToken)).to.eql({ asked: [], unmet: 0 });
+  });
+
+  it("look for the rows of a write from before the server was started, and count it when they are missing", async () => {
+    expect(await ask(tokens.write(before), true)).to.eql({ asked: [before], unmet: 0 });
+    expect(await ask(tokens.write(before), false)).to.eql({ asked: [before], unmet: 1 });
+  });
+
+  it("cannot tell whether a state of another server was lost", async () => {
+    expect(await ask(tokens.write({ ...state, server: 0n }))).to.eql({ asked: [], unmet: 0 });
+  });
+
+  it("refuse a forged token", async () => {
+    const failure = await ask("A".repeat(102)).catch((reason: unknown) => reason);
+    expect(failure).to.be.instanceOf(PrivacyError).with.property("reason", "INVALID_CONSISTENCY_TOKEN");
+  });
+
+  it("answer no token when the facts are of two servers, or of none", async () => {
+    let server = 0n;
+    const handlers = accessHandlers(
+      new CheckBatcher(
+        async (queries) => {
+          server += 1n;
+          const read = { ...state, server };
+          return queries.map(() => ({ ...innocent, state: read }));
+        },
+        { ...limits, batchSize: 1 },
+      ),
+      noTokens,
+    );
+    for (const [ownerIds, expected] of [
+      [[ownerId], /^[\w-]{102}$/],
+      [[ownerId, ownerId], /^$/],
+      [[], /^$/],
+    ] as const) {
+      const request = create(FilterUsersRequestSchema, { viewer, ownerIds: [...ownerIds], interaction });
+      expect((await handlers.filterUsers(request, context)).consistencyToken).to.match(expected);
+    }
+  });
+
+  it("refuse a consistency of a single check of a batch", () => {
+    const handlers = accessHandlers(new CheckBatcher(async () => [], limits), noTokens);
+    const consistency = create(ConsistencySchema, { requirement: { case: "fullyConsistent", value: true } });
+    const request = create(BatchCheckAccessRequestSchema, { checks: [{ ...check, consistency }] });
+    expect(() => handlers.batchCheckAccess(request, context)).to.throw(PrivacyError, "for the whole batch");
   });
 });

@@ -1,0 +1,98 @@
+import { type CompiledQuery, type RawBuilder, sql } from "kysely";
+import { type ConsistencyToken, type DatabaseState, includes } from "../domain/consistency.ts";
+import { microsOf } from "./change-rows.ts";
+import type { SqlExecutor } from "./executor.ts";
+import { queryTemplate } from "./statement.ts";
+
+/** A value for each statement, not for each row: the state that the statement rests on, for `parseState`. */
+export const currentState = sql<string>`(
+  select concat(${microsOf(sql`pg_postmaster_start_time()`)}, ' ', pg_current_snapshot()))`;
+
+/**
+ * What names the write of a transaction, for `parseToken`. `changed`: whether the transaction has rows in the change log.
+ * Call it in a statement that has locked or changed a row: the transaction has an id by then.
+ */
+export const writeToken = (changed: RawBuilder<unknown>) => sql<string>`(
+  case when ${changed} then concat(
+    ${microsOf(sql`pg_postmaster_start_time()`)}, ' ', pg_current_xact_id(), ' ', ${microsOf(sql`now()`)}
+  ) else ${currentState} end)`;
+
+/** Whether the transaction has rows in the change log by its statements before this one. */
+export const hasLogged = sql<boolean>`
+  ((select true from changes where xid = pg_current_xact_id() limit 1) is not null)`;
+
+/** Reads what `currentState` answered. */
+export function parseState(text: string): DatabaseState {
+  const [server = "", snapshot = ""] = text.split(" ");
+  const [, next = "", running = ""] = snapshot.split(":");
+  return {
+    kind: "state",
+    server: BigInt(server),
+    snapshot: { next: BigInt(next), running: running === "" ? [] : running.split(",").map(BigInt) },
+  };
+}
+
+/** Reads what `writeToken` answered. */
+export function parseToken(text: string): ConsistencyToken {
+  const [server = "", xid = "", at] = text.split(" ");
+  return at === undefined
+    ? parseState(text)
+    : { kind: "write", server: BigInt(server), xid: BigInt(xid), at: BigInt(at) };
+}
+
+/** Reads the token of a transaction from the only row of an answer. */
+export function readToken(rows: readonly { readonly token: string }[]): ConsistencyToken {
+  const [row] = rows;
+  if (row === undefined) throw new Error("a write has no token");
+  return parseToken(row.token);
+}
+
+/** The token of a transaction, as a statement of its own after the others. */
+export const tokenOfTransaction = queryTemplate(
+  () => sql<{ token: string }>`select ${writeToken(hasLogged)} as token`,
+);
+
+interface TokenView {
+  /** Whether the change log has a row of the write that was asked for. */
+  readonly is_logged: boolean;
+  /** A state that a primary vouches for, and that the snapshot of this statement includes; null when there is none. */
+  readonly state: string | null;
+}
+
+// A standby's own snapshot lists no running transaction: there only what a primary stored can be relied on.
+const view = queryTemplate(
+  (xid: string | null, at: string | null) => sql<TokenView>`
+    select (select true from changes
+        where xid = ${xid}::xid8 and ${microsOf(sql`at`)} = ${at} limit 1) is not null as is_logged,
+      case when pg_is_in_recovery() then (
+        select concat(${microsOf(sql`server_started_at`)}, ' ', snapshot) from ticks order by id desc limit 1
+      ) else ${currentState} end as state`,
+);
+
+/** The statement that looks for what a token names. `isSatisfiedBy` reads the answer. */
+export function tokenView(token: ConsistencyToken): CompiledQuery<TokenView> {
+  return token.kind === "write" ? view(String(token.xid), String(token.at)) : view(null, null);
+}
+
+/**
+ * Whether the snapshot of the statement that answered so has everything that the token names: on a primary and on a standby.
+ * The row of a write says so wherever it is; when it was scrubbed, or is older than the change log, a state does.
+ */
+export function isSatisfiedBy({ is_logged, state }: TokenView, token: ConsistencyToken): boolean {
+  return (token.kind === "write" && is_logged) || (state !== null && includes(parseState(state), token));
+}
+
+/** Looks for what consistency tokens name. */
+export class ConsistencyReader {
+  readonly #executor: SqlExecutor;
+
+  constructor(executor: SqlExecutor) {
+    this.#executor = executor;
+  }
+
+  /** Whether the database has everything that a token names. False also when that cannot be told. */
+  async isSatisfied(token: ConsistencyToken, signal?: AbortSignal): Promise<boolean> {
+    const [row] = await this.#executor.read(tokenView(token), signal);
+    return row !== undefined && isSatisfiedBy(row, token);
+  }
+}
