@@ -7,6 +7,7 @@ import { ConsistencyReader } from "./consistency.ts";
 import { ExceptionRepository } from "./exceptions.ts";
 import type { SqlExecutor, StatementTracer } from "./executor.ts";
 import { ExpiryRepository } from "./expiry.ts";
+import { ExportRepository } from "./export.ts";
 import { FollowRepository } from "./follows.ts";
 import { HiddenUsersReader } from "./hidden.ts";
 import { ImportRepository } from "./imports.ts";
@@ -48,6 +49,7 @@ export interface Database {
   readonly hiddenUsers: HiddenUsersReader;
   readonly consistency: ConsistencyReader;
   readonly imports: ImportRepository;
+  readonly exports: ExportRepository;
   readonly changes: ChangeLog;
   readonly expiry: ExpiryRepository;
   /** Returns the secret that signs page tokens, the same for all instances: 32 bytes. */
@@ -114,6 +116,7 @@ export function databaseOn(backend: Backend): Database {
     hiddenUsers: new HiddenUsersReader(backend.checks),
     consistency: new ConsistencyReader(backend.checks),
     imports: new ImportRepository(executor),
+    exports: new ExportRepository(executor),
     changes: new ChangeLog(executor),
     expiry: new ExpiryRepository(executor),
     async signingKey(signal) {

@@ -109,7 +109,7 @@ export interface UserRow {
 const pictures = sql`array_to_json(u.profile_picture_urls)`;
 
 /** The columns of a user `u` as it was upserted. */
-const userColumns = sql`u.id, u.user_name, u.first_name, u.last_name, u.is_verified,
+export const userColumns = sql`u.id, u.user_name, u.first_name, u.last_name, u.is_verified,
   ${pictures} as profile_picture_urls`;
 
 /** The columns of a user `u` as other users see it: without pictures when nobody may see them. */

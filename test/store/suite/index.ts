@@ -7,6 +7,7 @@ import { describeConsistency } from "./consistency.ts";
 import { describeEdges } from "./edges.ts";
 import { describeErasure } from "./erasure.ts";
 import { describeExceptions } from "./exceptions.ts";
+import { describeExports } from "./exports.ts";
 import { describeFollows } from "./follows.ts";
 import { describeHidden } from "./hidden.ts";
 import { describeImportedChoices } from "./import-choices.ts";
@@ -42,6 +43,7 @@ export function describeStore(open: () => TestStore): void {
   describeConsistency(open);
   describeImports(open);
   describeImportedChoices(open);
+  describeExports(open);
   describeErasure(open);
   describeChanges(open);
   describeAborts(open);

@@ -90,6 +90,16 @@ export function storeOperations({
     "a sweep of what has ended": async ({ expiry }) => {
       await expiry.sweepExpired();
     },
+    "the size of an export": ({ exports }) => exports.count(undefined),
+    "an export while a user changes": async ({ exports, users }) => {
+      for await (const _ of exports.read(undefined)) {
+        await users.upsert([{ id: actor, ...described, firstName: randomUUID() }]);
+      }
+    },
+    "the size of a user's export": ({ exports }) => exports.count(owner),
+    "a user's export": async ({ exports }) => {
+      for await (const _ of exports.read(owner));
+    },
     "the erasure of a user": ({ users }) => users.delete(owner),
   };
 }

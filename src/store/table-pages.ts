@@ -1,0 +1,149 @@
+import { type CompiledQuery, type RawBuilder, sql } from "kysely";
+import { PrivacyError } from "../domain/errors.ts";
+import type { UserId } from "../domain/users.ts";
+import type { SqlExecutor } from "./executor.ts";
+import { assertWritable, isWritable } from "./server-state.ts";
+import { queryTemplate } from "./statement.ts";
+
+/** A position in tables that are read one after the other: after the key of a row, or before all rows of a table. */
+export interface StatePosition {
+  /** The index of the table. */
+  readonly table: number;
+  /** The key of the last row that was read; empty at the beginning of the table. */
+  readonly key: readonly string[];
+}
+
+type KeyColumn = "owner" | "setting" | "target";
+
+/** A table that is read by its primary key. */
+export interface PagedTable<Kind extends string> {
+  readonly name: string;
+  /** What a row is about. */
+  readonly kind: Kind;
+  /** The columns of the primary key, in its order, by the names that rows have them under. */
+  readonly key: Readonly<Partial<Record<KeyColumn, string>>> & { readonly owner: string };
+  /** What else is read of a row `r`, by the names that rows have it under. */
+  readonly state?: Readonly<Record<string, RawBuilder<unknown>>>;
+  /** Whether nothing holds of a row `r`. */
+  readonly isOver?: RawBuilder<unknown>;
+}
+
+/** A row of a table, and whether nothing holds of it. */
+type PagedRow = Readonly<Record<string, unknown>> & { readonly is_over: boolean };
+
+/** Some rows of one table, and where the next page begins; undefined at the end. */
+export interface Page<Kind extends string, Row> {
+  readonly kind: Kind;
+  readonly rows: Row[];
+  readonly next: StatePosition | undefined;
+}
+
+interface Statements {
+  /** The names of the columns after which a later page begins. */
+  readonly position: readonly KeyColumn[];
+  first(...values: (string | number)[]): CompiledQuery<Partial<PagedRow>>;
+  later(...values: (string | number)[]): CompiledQuery<Partial<PagedRow>>;
+}
+
+/**
+ * Reads tables page by page in the order of their keys, all rows or those of one owner. Each page is a short statement,
+ * however many of its rows are left out. Left out are rows of which nothing holds, users who are being erased, and what
+ * names them.
+ */
+export class TablePages<Kind extends string, Row> {
+  readonly #tables: readonly PagedTable<Kind>[];
+  readonly #ofAll: readonly Statements[];
+  readonly #ofOwner: readonly Statements[];
+
+  constructor(tables: readonly PagedTable<Kind>[]) {
+    this.#tables = tables;
+    this.#ofAll = tables.map((table) => {
+      const position = Object.keys(table.key) as KeyColumn[];
+      return {
+        position,
+        first: queryTemplate((limit) => page(table, { limit })),
+        later: queryTemplate((limit, ...after) => page(table, { limit, after, position })),
+      };
+    });
+    this.#ofOwner = tables.map((table) => {
+      const position = (Object.keys(table.key) as KeyColumn[]).filter((name) => name !== "owner");
+      return {
+        position,
+        first: queryTemplate((limit, owner) => page(table, { limit, owner })),
+        later: queryTemplate((limit, owner, ...after) => page(table, { limit, owner, after, position })),
+      };
+    });
+  }
+
+  /**
+   * Returns a page of at most `limit` rows of one table, the first one by default. Throws `INVALID_CURSOR` for a position
+   * that no page has.
+   */
+  async read(
+    executor: SqlExecutor,
+    { after, limit, owner }: { after: StatePosition | undefined; limit: number; owner?: UserId | undefined },
+    signal: AbortSignal | undefined,
+  ): Promise<Page<Kind, Row>> {
+    const { table: number, key } = after ?? { table: 0, key: [] };
+    const table = this.#tables[number];
+    const statements = (owner === undefined ? this.#ofAll : this.#ofOwner)[number];
+    if (table === undefined || statements === undefined) throw new PrivacyError("INVALID_CURSOR");
+    const { position, first, later } = statements;
+    if (key.length > 0 && key.length !== position.length) throw new PrivacyError("INVALID_CURSOR");
+    const values = owner === undefined ? [limit] : [limit, owner];
+    const query = key.length === 0 ? first(...values) : later(...values, ...key);
+    const rows = await executor.read(query, signal);
+    assertWritable(rows.length > 0 ? true : undefined);
+    const found = rows.filter((row): row is PagedRow => row.owner != null);
+    const last = found.at(-1);
+    const isFull = found.length === limit && last !== undefined && position.length > 0;
+    const following = number + 1 < this.#tables.length ? { table: number + 1, key: [] } : undefined;
+    return {
+      kind: table.kind,
+      rows: found.filter(({ is_over }) => !is_over) as Row[],
+      next: isFull ? { table: number, key: position.map((name) => String(last[name])) } : following,
+    };
+  }
+}
+
+interface PageValues {
+  readonly limit: unknown;
+  readonly owner?: unknown;
+  /** The key after which the page begins, and the names of its columns. */
+  readonly after?: readonly unknown[];
+  readonly position?: readonly KeyColumn[];
+}
+
+/** A row of nulls comes from a server that takes changes and has no more rows; no row from one that takes none. */
+function page<Kind extends string>(
+  { name, key, state = {}, isOver = sql`false` }: PagedTable<Kind>,
+  { limit, owner, after = [], position = [] }: PageValues,
+): RawBuilder<Partial<PagedRow>> {
+  const column = (logged: KeyColumn) => sql.ref(key[logged] ?? "");
+  const columns = Object.values(key).map((of) => sql.ref(of));
+  const users = Object.entries(key).flatMap(([logged, of]) =>
+    logged === "setting" ? [] : [sql`r.${sql.ref(of)} = any (erased.ids)`],
+  );
+  const values = after.map((value, n) => sql`${value}::${sql.raw(typeOf(position[n]))}`);
+  const conditions = [
+    ...(owner === undefined ? [] : [sql`${column("owner")} = ${owner}`]),
+    ...(after.length === 0 ? [] : [sql`(${sql.join(position.map(column))}) > (${sql.join(values)})`]),
+  ];
+  const condition = conditions.length === 0 ? sql`` : sql`where ${sql.join(conditions, sql` and `)}`;
+  const selected = [
+    ...Object.entries(key).map(([logged, of]) => sql`r.${sql.ref(of)} as ${sql.ref(logged)}`),
+    ...Object.entries(state).map(([logged, value]) => sql`${value} as ${sql.ref(logged)}`),
+    sql`${sql.join([isOver, ...users], sql` or `)} as is_over`,
+  ];
+  return sql<Partial<PagedRow>>`
+    select ${sql.join(selected)}
+    from (select array(select id from users where erased_at is not null) as ids where ${isWritable}) erased
+    left join (
+      select * from ${sql.table(name)} ${condition} order by ${sql.join(columns)} limit ${limit}
+    ) r on true
+    order by ${sql.join(columns.map((of) => sql`r.${of}`))}`;
+}
+
+function typeOf(logged: KeyColumn | undefined): string {
+  return logged === "setting" ? "text" : "uuid";
+}
