@@ -82,6 +82,16 @@ async function compareAll(world: World, model: Model): Promise<void> {
     }),
   );
   await Promise.all(filters);
+  for (const interaction of ["VIEW_CONTENT", "RECEIVE_NOTIFICATION"]) {
+    const lists = everyone.map(async (viewer) => {
+      const ofOwner = (owner: number) => model.decide(viewer, owner, interaction);
+      const isKnown = (owner: number) => !ofOwner(owner).endsWith("UNKNOWN_USER");
+      const hidden = everyone.filter((owner) => isKnown(owner) && !ofOwner(owner).startsWith("ALLOW"));
+      const found = await world.hidden(viewer, interaction);
+      expect(found, `${viewer} ${interaction}`).to.eql(isKnown(viewer) ? hidden : null);
+    });
+    await Promise.all(lists);
+  }
   const pairs = everyone.flatMap((a) => everyone.map((b) => [a, b] as const));
   const relationships = pairs.map(async ([a, b]) => `${a} ${b}: ${await world.relationship(a, b)}`);
   expect(await Promise.all(relationships)).to.eql(

@@ -32,6 +32,8 @@ export interface World {
   check(question: Question): Promise<string>;
   batch(questions: readonly Question[]): Promise<string[]>;
   filter(viewer: number | null, owners: readonly number[], interaction: string): Promise<number[]>;
+  /** Everybody whom a viewer must not be shown for an interaction; null for an unknown viewer. */
+  hidden(viewer: number, interaction: string): Promise<number[] | null>;
   /** What one user does with regard to another; nothing between users of whom one is unknown. */
   relationship(a: number, b: number): Promise<string[]>;
 }
@@ -112,6 +114,7 @@ export async function worldsOf(service: TestService): Promise<(users: readonly n
       ownerId: idOf(owner),
       interaction: Interaction[interaction as keyof typeof Interaction],
     });
+    const toUser = (id: string) => (id.startsWith(beginning) ? Number(id.slice(-digits)) : Number.NaN);
     const named = ({ effect, cause }: { effect: Effect; cause: Cause }) =>
       `${EffectSchema.value[effect]?.localName} ${CauseSchema.value[cause]?.localName}`;
 
@@ -135,7 +138,29 @@ export async function worldsOf(service: TestService): Promise<(users: readonly n
           interaction: Interaction[interaction as keyof typeof Interaction],
         };
         const { ownerIds } = await whenAvailable(() => access.filterUsers(request, options));
-        return ownerIds.map((id) => (id.startsWith(beginning) ? Number(id.slice(-digits)) : Number.NaN));
+        return ownerIds.map(toUser);
+      },
+      async hidden(viewer, interaction) {
+        const found: number[] = [];
+        let pageToken = "";
+        do {
+          const request = {
+            viewerId: idOf(viewer),
+            interaction: Interaction[interaction as keyof typeof Interaction],
+            pageSize: 2,
+            pageToken,
+          };
+          const page = await whenAvailable(() => access.listHiddenUsers(request, options)).catch(
+            (failure: unknown) => {
+              if (codeOf(failure) === "NotFound") return undefined;
+              throw failure;
+            },
+          );
+          if (page === undefined) return null;
+          found.push(...page.userIds.map(toUser));
+          pageToken = page.nextPageToken;
+        } while (pageToken !== "");
+        return found;
       },
       async relationship(a, b) {
         const request = { userId: idOf(a), otherUserId: idOf(b) };
