@@ -17,6 +17,7 @@ import { AdaptiveConcurrencyLimiter } from "./overload/adaptive-concurrency-limi
 import { apiPage } from "./rest/docs/api-page.ts";
 import { renderFailure } from "./rest/envelopes.ts";
 import { createRestGateway } from "./rest/gateway.ts";
+import { ChangeFeed, feedIntervals } from "./service/change-feed.ts";
 import { Upkeep, upkeepJobs } from "./service/upkeep.ts";
 import { openDatabase } from "./store/database.ts";
 import type { Tracing } from "./tracing/tracing.ts";
@@ -98,8 +99,16 @@ export async function startApp(
 
   // The services, and the pipeline of calls of each listener.
   const { stopping, shutdown: shutdownSignal } = lifecycle;
-  const services = createServices({ database, signingKey, log, metrics, tracing, stopping });
-  const internalServices = [services.privacyControl, services.graph, services.access, ...furtherServices];
+  const feed = await ChangeFeed.start(database.changes, feedIntervals(database.kind), log);
+  resources.defer(() => feed.close());
+  const services = createServices({ database, feed, signingKey, log, metrics, tracing, stopping });
+  const internalServices = [
+    services.privacyControl,
+    services.graph,
+    services.access,
+    services.changes,
+    ...furtherServices,
+  ];
   const common = {
     log,
     takeSlots: auth.takeSlots,

@@ -1,4 +1,5 @@
 import { AccessService } from "../gen/nexgate/privacy/v1/access_service_pb.ts";
+import { ChangeService } from "../gen/nexgate/privacy/v1/change_service_pb.ts";
 import { GraphService } from "../gen/nexgate/privacy/v1/graph_service_pb.ts";
 import { PrivacyControlService } from "../gen/nexgate/privacy/v1/privacy_control_service_pb.ts";
 import { scopeOf } from "./call/auth/authenticator.ts";
@@ -11,7 +12,9 @@ import { DirectoryInUseError, openDatabase } from "./store/database.ts";
 
 const knownScopes = [
   ...new Set(
-    [PrivacyControlService, AccessService, GraphService].flatMap(({ methods }) => methods.map(scopeOf)),
+    [PrivacyControlService, AccessService, GraphService, ChangeService].flatMap(({ methods }) =>
+      methods.map(scopeOf),
+    ),
   ),
 ].sort();
 /** Ten years. */

@@ -9,10 +9,19 @@ import { requestIdHeader, requestIdOf } from "./request-headers.ts";
 
 /** Counts calls. It gets the method and the outcome, never the caller or the users concerned. */
 export interface CallCounter {
-  /** A call begins; it ends exactly once. */
+  /** A call begins that does not only wait; it ends exactly once. */
   began(): void;
-  /** `reason` is the `ErrorReason` of a call that ended with `resource_exhausted`. */
-  ended(method: DescMethod, protocol: string, code: string, seconds: number, reason?: string): void;
+  /**
+   * A call ends. `seconds` is undefined for one that waited for something to happen. `reason` is the `ErrorReason` of a call
+   * that ended with `resource_exhausted`.
+   */
+  ended(
+    method: DescMethod,
+    protocol: string,
+    code: string,
+    seconds: number | undefined,
+    reason?: string,
+  ): void;
   /** A call is rejected as `OVERLOADED` before it begins. */
   overloaded(method: DescMethod, protocol: string): void;
   /** A request is answered that reached no method. */
@@ -70,16 +79,18 @@ export class ObservedCall {
   readonly #observers: Observers;
   readonly #startedAt = performance.now();
   readonly #span: CallSpan | undefined;
+  readonly #isWaiting: boolean;
   #requestId: string | undefined;
   #failure: ConnectError | undefined;
   #onEnd: (() => void)[] | undefined;
   #ended = false;
 
-  /** Begins the call. */
-  constructor(context: HandlerContext, observers: Observers) {
+  /** Begins the call. `isWaiting`: it waits for something to happen, and does not count as one in flight. */
+  constructor(context: HandlerContext, observers: Observers, isWaiting = false) {
     this.context = context;
     this.#observers = observers;
-    observers.observer?.began();
+    this.#isWaiting = isWaiting;
+    if (!isWaiting) observers.observer?.began();
     this.#span = observers.tracer?.start(context, context.values.get(httpKey));
   }
 
@@ -121,7 +132,7 @@ export class ObservedCall {
     const ms = performance.now() - this.#startedAt;
     const code = error === undefined ? "ok" : codeName(error.code);
     const exhausted = error?.code === Code.ResourceExhausted ? reasonOf(error) : undefined;
-    observer?.ended(method, protocolName, code, ms / 1000, exhausted);
+    observer?.ended(method, protocolName, code, this.#isWaiting ? undefined : ms / 1000, exhausted);
     if (error !== undefined || log.isLevelEnabled("info")) this.#log(error, code, ms);
     this.#span?.end(code, values.get(httpKey));
   }

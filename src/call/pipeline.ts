@@ -95,6 +95,7 @@ export class CallPipeline {
   readonly #unary = new Map<string, UnaryEndpoint>();
   readonly #withoutAuth: ReadonlySet<string>;
   readonly #isOverloaded = new Map<string, () => boolean>();
+  readonly #waiting: ReadonlySet<string>;
   /** The calls of `run` that are in flight: an abort listener for each would cost more. */
   readonly #running = new DenseSet<CallContext>();
 
@@ -113,6 +114,7 @@ export class CallPipeline {
     this.#withoutAuth = new Set(
       services.filter(({ requiresAuth }) => requiresAuth === false).map(({ desc }) => desc.typeName),
     );
+    this.#waiting = new Set(services.filter(({ isWaiting }) => isWaiting).map(({ desc }) => desc.typeName));
     for (const { desc, impl, isOverloaded } of services) {
       if (isOverloaded !== undefined) this.#isOverloaded.set(desc.typeName, isOverloaded);
       for (const spec of Object.values(createServiceImplSpec(desc, impl).methods)) {
@@ -133,7 +135,8 @@ export class CallPipeline {
 
   /** Registers the services with a router of Connect. */
   readonly routes = (router: ConnectRouter): void => {
-    for (const { desc, impl } of this.services) router.service(desc, impl);
+    for (const { desc, impl, compresses = true } of this.services)
+      router.service(desc, impl, compresses ? undefined : { compressMinBytes: Number.POSITIVE_INFINITY });
   };
 
   /** Counts a request that reached no method, by the status of its answer. */
@@ -196,7 +199,7 @@ export class CallPipeline {
 
   /** Begins a call: whoever begins it must end it. */
   begin(context: HandlerContext): ObservedCall {
-    return new ObservedCall(context, this.#observers);
+    return new ObservedCall(context, this.#observers, this.#waits(context));
   }
 
   /**
@@ -235,6 +238,7 @@ export class CallPipeline {
 
   #limitCaller(call: ObservedCall): void | Promise<void> {
     this.#rateLimits?.count(call.context);
+    if (this.#waits(call.context)) return;
     return this.#takeSlots?.(call.context, (release) => call.onEnd(release));
   }
 
@@ -269,8 +273,8 @@ export class CallPipeline {
   }
 
   /**
-   * Validates the message of a unary call and runs its handler, within the trace and a slot of the limiter. Rejects
-   * with a `ConnectError`.
+   * Validates the message of a unary call and runs its handler, within the trace and a slot of the limiter, unless the call
+   * is one that waits. Rejects with a `ConnectError`.
    */
   handle<Reply>(
     call: ObservedCall,
@@ -280,13 +284,19 @@ export class CallPipeline {
     latencyCounts = true,
   ): Promise<Reply> {
     return call.run(() => {
-      const begunAt = this.limiter.begin();
+      const isWaiting = this.#waits(call.context);
+      const begunAt = isWaiting ? undefined : this.limiter.begin();
       const reply = new Promise<Reply>((resolve) => {
         validate(input, message);
         resolve(handler());
       });
+      if (isWaiting) return reply.catch((failure) => Promise.reject(toConnectError(failure)));
       return this.#finish(reply, latencyCounts ? begunAt : undefined);
     });
+  }
+
+  #waits({ service }: HandlerContext): boolean {
+    return this.#waiting.has(service.typeName);
   }
 
   /** Apart from `handle`, of which nothing stays in memory while the reply is waited for. */

@@ -6,6 +6,13 @@ interface ServiceOptions {
   readonly requiresAuth?: boolean;
   /** Whether the service's backlog is so long that new calls must be rejected. */
   readonly isOverloaded?: () => boolean;
+  /**
+   * Whether its calls wait for something to happen: they then hold no slot of the service or of their caller, and how long
+   * they take says nothing of the load. False by default.
+   */
+  readonly isWaiting?: boolean;
+  /** False for replies that are not to be compressed. True by default. */
+  readonly compresses?: boolean;
 }
 
 /** A service and its handlers. */

@@ -1,11 +1,14 @@
 import type { Logger } from "pino";
 import { AccessService } from "../../gen/nexgate/privacy/v1/access_service_pb.ts";
+import { ChangeService } from "../../gen/nexgate/privacy/v1/change_service_pb.ts";
 import { GraphService } from "../../gen/nexgate/privacy/v1/graph_service_pb.ts";
 import { PrivacyControlService } from "../../gen/nexgate/privacy/v1/privacy_control_service_pb.ts";
 import { type Service, service } from "../call/service.ts";
 import type { Metrics } from "../metrics/metrics.ts";
 import { accessHandlers } from "../service/access.ts";
 import { blockHandlers } from "../service/blocks.ts";
+import type { ChangeFeed } from "../service/change-feed.ts";
+import { changeHandlers } from "../service/changes.ts";
 import { CheckBatcher, checkBatchLimits } from "../service/check-batcher.ts";
 import { ConsistencyTokens } from "../service/consistency-tokens.ts";
 import { exceptionHandlers } from "../service/exceptions.ts";
@@ -22,26 +25,37 @@ import type { ImportName } from "../store/imports.ts";
 import type { Tracing } from "../tracing/tracing.ts";
 
 /** The names of the services in `grpc.health.v1`. */
-export const serviceNames = [PrivacyControlService, GraphService, AccessService].map(
+export const serviceNames = [PrivacyControlService, GraphService, AccessService, ChangeService].map(
   ({ typeName }) => typeName,
 );
 
 interface ServicesOptions {
   readonly database: Database;
-  /** Signs page tokens, and is what the key of consistency tokens is derived from. */
+  /** What follows the change log. */
+  readonly feed: ChangeFeed;
+  /** Signs page tokens; the keys of consistency tokens and of cursors are derived from it. */
   readonly signingKey: Uint8Array;
   readonly log: Logger;
   readonly metrics: Metrics;
   readonly tracing: Tracing | undefined;
-  /** Aborts when imports are to end. */
+  /** Aborts when imports and watchers are to end. */
   readonly stopping: AbortSignal;
 }
 
 /** Makes the services: the one for users, and those for other services. */
-export function createServices({ database, signingKey, log, metrics, tracing, stopping }: ServicesOptions): {
+export function createServices({
+  database,
+  feed,
+  signingKey,
+  log,
+  metrics,
+  tracing,
+  stopping,
+}: ServicesOptions): {
   privacyControl: Service;
   graph: Service;
   access: Service;
+  changes: Service;
 } {
   const tokens = new PageTokens(signingKey);
   const consistency = new ConsistencyTokens(signingKey);
@@ -51,6 +65,7 @@ export function createServices({ database, signingKey, log, metrics, tracing, st
     { onSend: metrics.sentChecks, tracer: tracing?.statements },
   );
   metrics.showChecks(facts);
+  metrics.showChanges(feed);
   const onProgress = ({ id }: ImportName, progress: object) =>
     log.info({ importId: id, ...progress }, "import");
   return {
@@ -77,5 +92,10 @@ export function createServices({ database, signingKey, log, metrics, tracing, st
       },
       { isOverloaded: () => facts.isFull },
     ),
+    changes: service(ChangeService, changeHandlers({ feed, signingKey, stopping }), {
+      isWaiting: true,
+      // A message goes to many watchers, and would be compressed for each of them.
+      compresses: false,
+    }),
   };
 }

@@ -1,3 +1,4 @@
+import { constants } from "node:http2";
 import {
   Code,
   ConnectError,
@@ -17,6 +18,7 @@ import {
   universalResponseToNodeResponse,
 } from "@connectrpc/connect-node";
 import type { Logger } from "pino";
+import { cutOffKey } from "../call/cut-off.ts";
 import { overloadedError, readFailure } from "../call/errors.ts";
 import type { ObservedCall } from "../call/observer.ts";
 import type { CallPipeline } from "../call/pipeline.ts";
@@ -155,6 +157,10 @@ export async function serveConnect(
   { calls, failures, log }: ServeOptions,
 ): Promise<void> {
   const values = createContextValues().set(peerKey, () => request.socket?.remoteAddress);
+  values.set(cutOffKey, (failure) => {
+    values.get(callKey)?.fail(failure);
+    reset(response);
+  });
   try {
     const asked = universalRequestFromNodeRequest(request, response, undefined, values);
     asked.body = untilCancelled(asked.body as AsyncIterable<Uint8Array>, () => values.get(callKey));
@@ -181,6 +187,12 @@ export async function serveConnect(
   } finally {
     values.get(callKey)?.end();
   }
+}
+
+/** Ends a response without its rest: with what gRPC takes for `UNAVAILABLE`, where the protocol has such a code. */
+function reset(response: HttpResponse): void {
+  if ("stream" in response) response.stream.close(constants.NGHTTP2_REFUSED_STREAM);
+  else response.destroy();
 }
 
 /**

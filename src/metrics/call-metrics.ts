@@ -66,12 +66,14 @@ export class CallMetrics implements CallCounter {
     this.#inFlight++;
   }
 
-  /** A call ends that had started. */
-  ended(method: Method, protocol: string, code: string, seconds: number, reason?: string): void {
-    this.#inFlight--;
+  /** A call ends; `seconds` is undefined for one that did not start here, since it waited for something to happen. */
+  ended(method: Method, protocol: string, code: string, seconds: number | undefined, reason?: string): void {
     const labels = { method: nameOf(method), protocol: labelOf(protocol) };
     this.#calls.inc({ ...labels, code });
-    this.#durations.observe(labels, seconds);
+    if (seconds !== undefined) {
+      this.#inFlight--;
+      this.#durations.observe(labels, seconds);
+    }
     const rejection = reason && rejectionLabels.get(reason);
     if (rejection) this.#rejections.inc({ method: labels.method, reason: rejection });
   }

@@ -111,6 +111,7 @@ export function fromScopes(bits: number): MuteScope[] {
   return bits === allScopes ? [] : scopeBits.filter(([, bit]) => (bits & bit) !== 0).map(([scope]) => scope);
 }
 
-function upper<Name extends string>(name: Name): Uppercase<Name> {
+/** A name of the domain as the values of the definition spell it. */
+export function upper<Name extends string>(name: Name): Uppercase<Name> {
   return name.toUpperCase() as Uppercase<Name>;
 }

@@ -1,0 +1,351 @@
+import { LRUCache } from "lru-cache";
+import type { Logger } from "pino";
+import { overloaded, PrivacyError } from "../domain/errors.ts";
+import type { ChangeLog, StatePosition, Tick, TickName } from "../store/change-log.ts";
+import type { Database } from "../store/database.ts";
+import { Semaphore } from "../store/semaphore.ts";
+import type { LogPosition } from "./change-cursor.ts";
+import { ChangeRing, type LogPlace, type Page, pageSize } from "./change-ring.ts";
+import { WakeUps } from "./wake-ups.ts";
+
+/** How often the log is read, in milliseconds. */
+export interface FeedIntervals {
+  /** While somebody follows it. */
+  readonly followed: number;
+  /** Otherwise: ticks must exist for those who come later. */
+  readonly idle: number;
+}
+
+/** The intervals for a kind of database: a statement takes longer in the embedded one, and other calls wait for it. */
+export function feedIntervals(kind: Database["kind"]): FeedIntervals {
+  return { followed: kind === "embedded" ? 250 : 100, idle: 1_000 };
+}
+
+/** The most ticks that are read at once. */
+const maxTicks = 256;
+/** With fewer changes than this between the ticks that were read at once, more of them are read next time. */
+const fewChanges = pageSize / 4;
+/** How many pages of the tables are kept for others who read the same. */
+const keptPages = 16;
+/** How many followers read the tables at once, and how many may wait for that. */
+const tableReads = {
+  permits: 4,
+  acquireTimeoutMs: 30_000,
+  maxWaiting: 4_000,
+  failure: "too many followers read the change log",
+};
+
+/** The most who follow the log at once. */
+const maxFollowers = 2_000;
+
+/** A follower of the log, as far as the feed has to know it. */
+export interface Following {
+  /** Up to when the follower has received everything: in microseconds since 1970. */
+  readonly through: bigint;
+}
+
+/**
+ * Reads the change log for all who follow it at this instance. One loop reads what is new, once, into a ring; who has fallen
+ * behind the ring reads the tables.
+ */
+export class ChangeFeed {
+  readonly #log: ChangeLog;
+  readonly #intervals: FeedIntervals;
+  readonly #logger: Logger;
+  readonly #ring = new ChangeRing();
+  readonly #pages = new LRUCache<string, Promise<Page | undefined>>({ max: keptPages });
+  readonly #tableReads = new Semaphore(tableReads);
+  readonly #followers = new Set<Following>();
+  readonly #news = new WakeUps();
+  readonly #polled = new WakeUps();
+  readonly #closing = new AbortController();
+  #head: Tick;
+  #through: bigint;
+  #mergedTicks = 16;
+  #readAt = performance.now();
+  #isFailing = false;
+  /** Ends the pause before the next poll. */
+  #wake = () => {};
+  #isWanted = false;
+  readonly #ended: Promise<void>;
+
+  private constructor(log: ChangeLog, head: Tick, intervals: FeedIntervals, logger: Logger) {
+    this.#log = log;
+    this.#head = head;
+    this.#through = head.at;
+    this.#intervals = intervals;
+    this.#logger = logger;
+    this.#ended = this.#run();
+  }
+
+  /** Starts to read a log. Rejects when that cannot be read. */
+  static async start(log: ChangeLog, intervals: FeedIntervals, logger: Logger): Promise<ChangeFeed> {
+    return new ChangeFeed(log, await log.newestTick(), intervals, logger);
+  }
+
+  /** Stops reading. */
+  async close(): Promise<void> {
+    this.#closing.abort(new PrivacyError("UNAVAILABLE"));
+    this.#wake();
+    await this.#ended;
+  }
+
+  /** Gauge: how long ago the log was last read to its end, in seconds. */
+  get ageSeconds(): number {
+    return (performance.now() - this.#readAt) / 1_000;
+  }
+
+  /** Gauge: how many follow the log. */
+  get watchers(): number {
+    return this.#followers.size;
+  }
+
+  /** Gauge: how far the slowest follower is behind what was read, in seconds. */
+  get lagSeconds(): number {
+    let oldest = this.#through;
+    for (const { through } of this.#followers) if (through < oldest) oldest = through;
+    return Number(this.#through - oldest) / 1_000_000;
+  }
+
+  /** The end of what was read: a tick that was stored before this moment. */
+  get head(): Tick {
+    return this.#head;
+  }
+
+  /** Whether a tick is the head. */
+  isHead(tick: TickName): boolean {
+    return isSame(tick, this.#head);
+  }
+
+  /** Nothing that was committed before this time is missing in what was read. */
+  get through(): bigint {
+    return this.#through;
+  }
+
+  /**
+   * Adds a follower, for whom the log is read often, until the result is called. Throws `OVERLOADED` when there are too
+   * many.
+   */
+  follow(follower: Following): () => void {
+    if (this.#followers.size >= maxFollowers) throw overloaded();
+    this.#followers.add(follower);
+    if (this.#followers.size === 1) this.#wake();
+    return () => this.#followers.delete(follower);
+  }
+
+  /** Waits until the head moves, for `ms` milliseconds at most. Rejects with the signal's reason when it aborts. */
+  changed(ms: number, signal: AbortSignal): Promise<void> {
+    return this.#news.wait(ms, signal);
+  }
+
+  /**
+   * Waits until what was committed before now is read, as far as there is a tick after it, or until that fails, for `ms`
+   * milliseconds at most.
+   */
+  refreshed(ms: number, signal: AbortSignal): Promise<void> {
+    this.#isWanted = true;
+    this.#wake();
+    return this.#polled.wait(ms, signal);
+  }
+
+  /** Finds the ticks of a position. Throws `CURSOR_EXPIRED` and `HISTORY_CHANGED` as `ChangeLog.findTick` does. */
+  async find({ from, within }: LogPosition, signal: AbortSignal): Promise<LogPlace> {
+    const find = async (name: TickName) => this.#knownTick(name) ?? this.#log.findTick(name, signal);
+    return {
+      from: await find(from),
+      within: within && { to: await find(within.to), version: within.version },
+    };
+  }
+
+  /**
+   * Reads the changes that come next; undefined when there are none yet. Throws `CURSOR_EXPIRED` and `HISTORY_CHANGED` when
+   * they are lost, and `UNAVAILABLE` when the tables are needed and cannot be read.
+   */
+  read(place: LogPlace, signal: AbortSignal): Page | undefined | Promise<Page | undefined> {
+    if (place.within === undefined && this.isHead(place.from)) return undefined;
+    return this.#ring.read(place) ?? this.#shared(place, signal);
+  }
+
+  /** Reads a page of the state: see `ChangeLog.readState`. */
+  readState(after: StatePosition | undefined, signal: AbortSignal) {
+    return this.#withTables(() => this.#log.readState(after, pageSize, signal), signal);
+  }
+
+  /** Stores a tick now. It sees everything that was read before. */
+  async storeTick(signal: AbortSignal): Promise<Tick> {
+    for (;;) {
+      const tick = await this.#log.tick({ force: true }, signal);
+      if (tick === undefined) continue;
+      this.#isWanted = true;
+      this.#wake();
+      return tick;
+    }
+  }
+
+  #knownTick(name: TickName): Tick | undefined {
+    return this.isHead(name) ? this.#head : this.#ring.tick(name);
+  }
+
+  /** Reads a page of the tables together with all who ask for the same. */
+  async #shared(place: LogPlace, signal: AbortSignal): Promise<Page | undefined> {
+    const key = keyOf(place);
+    let reading = this.#pages.get(key);
+    if (reading === undefined) {
+      reading = this.#withTables(() => this.#readTables(place), this.#closing.signal);
+      this.#pages.set(key, reading);
+      const forget = () => {
+        if (this.#pages.peek(key) === reading) this.#pages.delete(key);
+      };
+      reading.then((page) => page ?? forget(), forget);
+    }
+    return untilAborted(reading, signal);
+  }
+
+  async #readTables(place: LogPlace): Promise<Page | undefined> {
+    const { signal } = this.#closing;
+    const to = place.within?.to ?? (await this.#endOfBatch(place.from));
+    if (to === undefined) return undefined;
+    const page = await this.#readPage(place.from, to, place.within?.version ?? 0n, to.at, signal);
+    if (!page.complete) this.#mergedTicks = Math.max(1, this.#mergedTicks >> 1);
+    else if (page.changes.length < fewChanges) this.#mergedTicks = Math.min(maxTicks, this.#mergedTicks * 2);
+    return page;
+  }
+
+  /**
+   * The tick up to which to read from an earlier one: not beyond the head, so that the reader comes back to the ring; undefined
+   * when there is none yet.
+   */
+  async #endOfBatch(from: Tick): Promise<Tick | undefined> {
+    const { ticks } = await this.#log.ticksAfter(from, this.#mergedTicks, this.#closing.signal);
+    return ticks.findLast(({ id }) => id <= this.#head.id);
+  }
+
+  async #readPage(from: Tick, to: Tick, after: bigint, through: bigint, signal: AbortSignal): Promise<Page> {
+    const changes = await this.#log.read(from, to, after, pageSize, signal);
+    // Its changes may have been deleted while they were read, but then the tick was deleted before them.
+    await this.#log.findTick(from, signal);
+    const last = changes.at(-1);
+    return changes.length < pageSize || last === undefined
+      ? { changes, complete: true, next: { from: to }, through }
+      : { changes, complete: false, next: { from, within: { to, version: last.version } }, through: from.at };
+  }
+
+  async #withTables<T>(read: () => Promise<T>, signal: AbortSignal): Promise<T> {
+    await this.#tableReads.acquire(signal);
+    try {
+      return await read();
+    } finally {
+      this.#tableReads.release();
+    }
+  }
+
+  async #run(): Promise<void> {
+    const { signal } = this.#closing;
+    while (!signal.aborted) {
+      const begunAt = performance.now();
+      const isFollowed = this.#followers.size > 0;
+      this.#isWanted = false;
+      // Who asks from now on is answered by the next poll.
+      const wakePolled = this.#polled.take();
+      try {
+        await this.#poll(signal);
+        this.#report(undefined);
+      } catch (failure) {
+        if (signal.aborted) break;
+        await this.#recover(failure, signal);
+      }
+      wakePolled();
+      const ms = isFollowed ? this.#intervals.followed : this.#intervals.idle;
+      if (!this.#isWanted) await this.#pause(begunAt + ms - performance.now());
+    }
+    this.#news.take()();
+    this.#polled.take()();
+  }
+
+  async #pause(ms: number): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const timer = setTimeout(resolve, Math.max(0, ms));
+    this.#wake = resolve;
+    if (this.#isWanted || this.#closing.signal.aborted) resolve();
+    await promise;
+    clearTimeout(timer);
+    this.#wake = () => {};
+  }
+
+  async #poll(signal: AbortSignal): Promise<void> {
+    await this.#log.tick({}, signal);
+    const from = this.#head;
+    const { ticks, through } = await this.#log.ticksAfter(from, maxTicks, signal);
+    const to = ticks.at(-1);
+    if (to !== undefined) {
+      if (this.#followers.size === 0) this.#ring.clear();
+      else await this.#readBatch(from, to, through, signal);
+      this.#head = to;
+    }
+    this.#through = through;
+    this.#readAt = performance.now();
+    if (to !== undefined) this.#news.take()();
+    if (ticks.length === maxTicks) this.#isWanted = true;
+  }
+
+  /** Reads the changes between two ticks into the ring; when they are too many for it, the followers read the tables. */
+  async #readBatch(from: Tick, to: Tick, through: bigint, signal: AbortSignal): Promise<void> {
+    const pages: Page[] = [];
+    for (let place: LogPlace = { from }; !isSame(place.from, to); ) {
+      if (pages.length === this.#ring.maxPages) return this.#ring.clear();
+      const page = await this.#readPage(from, to, place.within?.version ?? 0n, through, signal);
+      pages.push(page);
+      place = page.next;
+    }
+    this.#ring.add({ from, to, pages });
+  }
+
+  /** Goes on after a failed poll. */
+  async #recover(failure: unknown, signal: AbortSignal): Promise<void> {
+    const isLost = failure instanceof PrivacyError && lostReasons.has(failure.reason);
+    if (!isLost) return this.#report(failure);
+    try {
+      this.#logger.warn({ reason: failure.reason }, "the change log has begun a new history");
+      this.#head = await this.#log.newestTick(signal);
+      this.#ring.clear();
+      this.#pages.clear();
+      // Every follower finds out by reading on from the tick that it had reached.
+      this.#news.take()();
+    } catch (again) {
+      this.#report(again);
+    }
+  }
+
+  /** Logs that the log cannot be read, or can be read again; once. */
+  #report(failure: unknown): void {
+    const isFailing = failure !== undefined && !this.#closing.signal.aborted;
+    if (isFailing === this.#isFailing) return;
+    this.#isFailing = isFailing;
+    if (isFailing) this.#logger.warn({ err: failure }, "the change log cannot be read");
+    else this.#logger.info("the change log can be read again");
+  }
+}
+
+const lostReasons: ReadonlySet<string> = new Set(["CURSOR_EXPIRED", "HISTORY_CHANGED"]);
+
+function isSame(a: TickName, b: TickName): boolean {
+  return a.id === b.id && a.nonce === b.nonce;
+}
+
+function keyOf({ from, within }: LogPlace): string {
+  const end = within === undefined ? "" : `${within.to.id} ${within.to.nonce} ${within.version}`;
+  return `${from.id} ${from.nonce} ${end}`;
+}
+
+/** What a promise resolves to, unless the signal aborts before. */
+async function untilAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  signal.throwIfAborted();
+  const { promise: aborted, reject } = Promise.withResolvers<never>();
+  const onAbort = () => reject(signal.reason);
+  signal.addEventListener("abort", onAbort);
+  try {
+    return await Promise.race([promise, aborted]);
+  } finally {
+    signal.removeEventListener("abort", onAbort);
+  }
+}

@@ -1,0 +1,160 @@
+import type { Change } from "../domain/changes.ts";
+import type { StatePosition, Tick } from "../store/change-log.ts";
+import type { ChangeCursor, KindMask, LogPosition } from "./change-cursor.ts";
+import type { ChangeFeed } from "./change-feed.ts";
+import type { LogPlace, Page } from "./change-ring.ts";
+
+/** Where a follower begins. */
+export type Start =
+  | { readonly at: "now" }
+  | { readonly at: "snapshot" }
+  | { readonly at: "cursor"; readonly cursor: ChangeCursor };
+
+/** What comes next for a follower. */
+export interface Part {
+  readonly changes: readonly Change[];
+  /** The page of the log that this is; undefined for anything else, and while a snapshot is under way. */
+  readonly page?: Page | undefined;
+}
+
+/** What a follower has received. */
+export interface FollowerProgress {
+  readonly cursor: ChangeCursor;
+  /** Whether that equals the state at `through`. */
+  readonly complete: boolean;
+  /** Everything that was committed before was received: in microseconds since 1970. Undefined during a snapshot. */
+  readonly through: bigint | undefined;
+}
+
+/** How far a snapshot has come. */
+interface SnapshotProgress {
+  readonly after: StatePosition | undefined;
+  /** All tables were read. */
+  readonly ended: boolean;
+}
+
+/**
+ * One who follows the change log: first, when asked for, by a snapshot, which is what the tables hold, page by page, with
+ * the changes since its begin between the pages. It is complete when the changes up to a tick after its last page were
+ * received: what was read too early was changed later, and that change comes after it.
+ */
+export class ChangeFollower {
+  readonly #feed: ChangeFeed;
+  readonly #kinds: KindMask;
+  #place: LogPlace;
+  #snapshot: SnapshotProgress | undefined;
+  /** A tick after the last page of the snapshot. */
+  #lastTick: Tick | undefined;
+  /** The page of the snapshot that is read while the one before is sent. */
+  #nextState: ReturnType<ChangeFeed["readState"]> | undefined;
+  /** Pages of the log and of the state take turns. */
+  #isLogsTurn = false;
+  #isComplete = false;
+  #through: bigint;
+
+  private constructor(
+    feed: ChangeFeed,
+    kinds: KindMask,
+    place: LogPlace,
+    snapshot: SnapshotProgress | undefined,
+  ) {
+    this.#feed = feed;
+    this.#kinds = kinds;
+    this.#place = place;
+    this.#snapshot = snapshot;
+    this.#through = place.from.at;
+  }
+
+  /** Throws `CURSOR_EXPIRED` or `HISTORY_CHANGED` for a cursor at which nobody can begin any more. */
+  static async begin(
+    feed: ChangeFeed,
+    kinds: KindMask,
+    start: Start,
+    signal: AbortSignal,
+  ): Promise<ChangeFollower> {
+    if (start.at === "cursor") {
+      const { log, snapshot } = start.cursor;
+      return new ChangeFollower(feed, kinds, await feed.find(log, signal), snapshot);
+    }
+    // The head was stored before the call: whatever is committed during the call comes after it.
+    const snapshot = start.at === "snapshot" ? { after: undefined, ended: false } : undefined;
+    return new ChangeFollower(feed, kinds, { from: feed.head }, snapshot);
+  }
+
+  /** What was received so far. */
+  get progress(): FollowerProgress {
+    const isAtHead = this.#isAtHead();
+    const cursor = { kinds: this.#kinds, log: positionOf(this.#place), snapshot: this.#snapshot };
+    const through = this.isInSnapshot ? undefined : this.through;
+    return { cursor, complete: this.#isComplete || isAtHead, through };
+  }
+
+  /** Whether a snapshot is under way. */
+  get isInSnapshot(): boolean {
+    return this.#snapshot !== undefined;
+  }
+
+  /** What was committed before this time was received, of the log: in microseconds since 1970. Never goes back. */
+  get through(): bigint {
+    if (this.#isAtHead() && this.#feed.through > this.#through) this.#through = this.#feed.through;
+    return this.#through;
+  }
+
+  /** Reads what comes next; undefined when there is nothing yet. Fails as `ChangeFeed.read` does. */
+  next(signal: AbortSignal): Promise<Part | undefined> | Part | undefined {
+    if (this.#snapshot !== undefined) return this.#nextOfSnapshot(this.#snapshot, signal);
+    const page = this.#feed.read(this.#place, signal);
+    return page instanceof Promise ? page.then((read) => read && this.#take(read)) : page && this.#take(page);
+  }
+
+  async #nextOfSnapshot(progress: SnapshotProgress, signal: AbortSignal): Promise<Part | undefined> {
+    if (progress.ended) return this.#nextOfTail(signal);
+    this.#isLogsTurn = !this.#isLogsTurn;
+    const page = this.#isLogsTurn ? await this.#feed.read(this.#place, signal) : undefined;
+    if (page !== undefined) return this.#take(page);
+    const reading = this.#nextState ?? this.#feed.readState(progress.after, signal);
+    this.#nextState = undefined;
+    const { changes, next } = await reading;
+    this.#snapshot = { after: next ?? progress.after, ended: next === undefined };
+    if (next !== undefined) {
+      this.#nextState = this.#feed.readState(next, signal);
+      // Whoever takes the page handles its failure.
+      this.#nextState.catch(() => {});
+    }
+    return { changes };
+  }
+
+  /** What comes after the last page of the snapshot, up to a tick that sees everything that the pages saw. */
+  async #nextOfTail(signal: AbortSignal): Promise<Part | undefined> {
+    this.#lastTick ??= await this.#feed.storeTick(signal);
+    const page = this.#hasReached(this.#lastTick) ? undefined : await this.#feed.read(this.#place, signal);
+    const part = page && this.#take(page);
+    if (!this.#hasReached(this.#lastTick)) return part;
+    this.#snapshot = undefined;
+    return { changes: part?.changes ?? [], page };
+  }
+
+  #hasReached({ id }: Tick): boolean {
+    return this.#place.within === undefined && this.#place.from.id >= id;
+  }
+
+  #take(page: Page): Part {
+    const { changes, next, complete, through } = page;
+    this.#place = next;
+    this.#isComplete = complete && this.#snapshot === undefined;
+    if (through > this.#through) this.#through = through;
+    return { changes, page: this.#snapshot === undefined ? page : undefined };
+  }
+
+  #isAtHead(): boolean {
+    const { from, within } = this.#place;
+    return this.#snapshot === undefined && within === undefined && this.#feed.isHead(from);
+  }
+}
+
+function positionOf({ from, within }: LogPlace): LogPosition {
+  return {
+    from: { id: from.id, nonce: from.nonce },
+    within: within && { to: { id: within.to.id, nonce: within.to.nonce }, version: within.version },
+  };
+}
