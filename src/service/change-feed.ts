@@ -245,7 +245,7 @@ export class ChangeFeed {
       const begunAt = performance.now();
       const isFollowed = this.#followers.size > 0;
       this.#isWanted = false;
-      // Who asks from now on is answered by the next poll.
+      // A call from now on waits for the next poll.
       const wakePolled = this.#polled.take();
       try {
         await this.#poll(signal);

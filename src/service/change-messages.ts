@@ -32,7 +32,7 @@ export function isWanted(change: domain.Change, kinds: KindMask): boolean {
 }
 
 /** The `Change` message of a change. */
-export function fromChange(change: domain.Change): ChangeMessage {
+function fromChange(change: domain.Change): ChangeMessage {
   const { version, cause, changedAt } = change;
   return create(ChangeSchema, {
     version,
