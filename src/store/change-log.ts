@@ -1,7 +1,8 @@
 import { type RawBuilder, sql } from "kysely";
 import type { Change } from "../domain/changes.ts";
 import { PrivacyError } from "../domain/errors.ts";
-import { type ChangeRow, changeColumns, microsOf, toChange } from "./change-rows.ts";
+import { batchPage } from "./change-batches.ts";
+import { microsOf, toChange } from "./change-rows.ts";
 import type { SqlExecutor } from "./executor.ts";
 import { assertWritable, isWritable } from "./server-state.ts";
 import { readStatePage, type StatePage, type StatePosition } from "./state-pages.ts";
@@ -41,13 +42,33 @@ const tickColumns = sql`t.id::text as id, t.nonce::text as nonce, t.snapshot::te
 const newest = sql`(select id, snapshot, at from ticks order by id desc limit 1)`;
 
 /**
- * Whether a change is visible that the snapshot does not see. Scalar sub-selects by the primary key: for `exists` and `or` the
- * planner reads the whole log.
+ * Whether a change is visible that the snapshot does not see: of a transaction that began later, or ran then and has ended.
+ * Transactions that still run are left out by their ids, so that none of their rows is read, however many there are. Each
+ * sub-select has an order and a limit: otherwise the planner may read the whole log.
  */
 const hasChangesAfter = (snapshot: RawBuilder<unknown>) => sql`(
-  (select xid from changes where xid >= pg_snapshot_xmax(${snapshot}) order by xid limit 1) is not null
-  or (select xid from changes
-    where xid = any (array(select pg_snapshot_xip(${snapshot}))) limit 1) is not null
+  (
+    select true
+    from (
+      select xid, lead(xid, 1, pg_snapshot_xmax(pg_current_snapshot())) over (order by xid) as next_xid
+      from (
+        select (pg_snapshot_xmax(${snapshot})::text::bigint - 1)::text::xid8 as xid
+        union all
+        select xid from pg_snapshot_xip(pg_current_snapshot()) xid where xid >= pg_snapshot_xmax(${snapshot})
+      ) bounds
+    ) gap
+    cross join lateral (
+      select from changes c where c.xid > gap.xid and c.xid < gap.next_xid order by c.xid limit 1
+    ) found
+    limit 1
+  ) is not null
+  or (
+    select true
+    from pg_snapshot_xip(${snapshot}) running (xid)
+    cross join lateral (select from changes c where c.xid = running.xid order by c.seq limit 1) found
+    where pg_visible_in_snapshot(running.xid, pg_current_snapshot())
+    limit 1
+  ) is not null
 )`;
 
 /**
@@ -56,6 +77,9 @@ const hasChangesAfter = (snapshot: RawBuilder<unknown>) => sql`(
  */
 const isFromAnotherServer = (snapshot: RawBuilder<unknown>) =>
   sql`pg_snapshot_xmax(${snapshot}) > pg_snapshot_xmax(pg_current_snapshot())`;
+
+// Either way: a clock that was set back must not end the ticks.
+const isIntervalOver = sql`abs(extract(epoch from now() - last.at)) > extract(epoch from interval ${tickInterval})`;
 
 const dueTick = queryTemplate(
   () => sql<{ is_due: boolean }>`
@@ -66,15 +90,12 @@ const dueTick = queryTemplate(
     where ${isWritable}`,
 );
 
-// Either way: a clock that was set back must not end the ticks.
-const isIntervalOver = sql`abs(extract(epoch from now() - last.at)) > extract(epoch from interval ${tickInterval})`;
-
 const startsNewHistory = queryTemplate(
   () => sql<{ is_new: boolean }>`
     select coalesce(${isFromAnotherServer(sql`last.snapshot`)}, false)
-      or coalesce(
-        (select xid from changes order by xid desc limit 1) >= pg_snapshot_xmax(pg_current_snapshot()), false
-      ) as is_new
+      or (
+        select true from changes where xid >= pg_snapshot_xmax(pg_current_snapshot()) order by xid limit 1
+      ) is not null as is_new
     from (values (1)) as always left join ${newest} last on true`,
 );
 
@@ -117,28 +138,14 @@ const ticksFrom = queryTemplate(
     order by t.id`,
 );
 
-const batch = queryTemplate(
-  (from: string, to: string, after: string, limit: number) => sql<ChangeRow>`
-    select ${changeColumns} from (
-      select * from changes
-      where xid >= pg_snapshot_xmax(${from}::pg_snapshot) and xid < pg_snapshot_xmax(${to}::pg_snapshot)
-        and pg_visible_in_snapshot(xid, ${to}::pg_snapshot)
-      union all
-      select * from changes
-      where xid = any (array(select pg_snapshot_xip(${from}::pg_snapshot)))
-        and pg_visible_in_snapshot(xid, ${to}::pg_snapshot)
-    ) c
-    where c.seq > ${after}::bigint
-    order by c.seq
-    limit ${limit}`,
-);
-
 /**
  * The log of changes, read by ticks: the changes between two ticks are those that the later one sees and the earlier one
  * does not, in the order of their sequence numbers. A transaction is between two ticks as a whole, however long it was open.
  */
 export class ChangeLog {
   readonly #executor: SqlExecutor;
+  /** Whether the log was compared with the server once: every row of it, not only its newest tick. */
+  #isChecked = false;
 
   constructor(executor: SqlExecutor) {
     this.#executor = executor;
@@ -149,12 +156,12 @@ export class ChangeLog {
    * with `force` in any case. Begins a new history when the log is from another server. Returns the tick that it stored.
    */
   async tick({ force = false }: { force?: boolean } = {}, signal?: AbortSignal): Promise<Tick | undefined> {
-    if (!force) {
+    if (!force && this.#isChecked) {
       const [row] = await this.#executor.read(dueTick(), signal);
       assertWritable(row !== undefined);
       if (row?.is_due !== true) return undefined;
     }
-    return this.#executor.transaction(
+    const tick = await this.#executor.transaction(
       async (run) => {
         const [log] = await run(startsNewHistory());
         if (log?.is_new === true) await beginHistory(run);
@@ -162,6 +169,8 @@ export class ChangeLog {
       },
       { signal },
     );
+    this.#isChecked = true;
+    return tick;
   }
 
   /** Returns the newest tick, and stores one when there is none. */
@@ -211,7 +220,7 @@ export class ChangeLog {
     signal?: AbortSignal,
   ): Promise<Change[]> {
     const rows = await this.#executor.read(
-      batch(from.snapshot, to.snapshot, afterVersion.toString(), limit),
+      batchPage(from.snapshot, to.snapshot, afterVersion, limit),
       signal,
     );
     return rows.map(toChange);
