@@ -6,9 +6,12 @@ import type { HiddenUsersReader } from "../store/hidden.ts";
 import { type PageSizes, type PageTokens, sizeOfPage } from "./pages.ts";
 import { fromMicros, toUserId } from "./proto-mapping.ts";
 
+/** The list of those who are hidden by `VIEW_CONTENT`, for page tokens. */
+export const hiddenList = "hidden-content";
+
 /** The interactions that can be asked about, with the list that page tokens belong to and what a mute must cover. */
 const lists = new Map<Interaction, { readonly name: string; readonly scope: number }>([
-  [Interaction.VIEW_CONTENT, { name: "hidden-content", scope: muteScopes.content }],
+  [Interaction.VIEW_CONTENT, { name: hiddenList, scope: muteScopes.content }],
   [Interaction.RECEIVE_NOTIFICATION, { name: "hidden-notifications", scope: muteScopes.notifications }],
 ]);
 

@@ -9,6 +9,7 @@ import { type Report, reportOf } from "./report.ts";
 import { accessRows } from "./rows/access.ts";
 import { blockRows } from "./rows/block.ts";
 import { emptyRows } from "./rows/empty.ts";
+import { hiddenRows } from "./rows/hidden.ts";
 import { restRows } from "./rows/rest.ts";
 import { startSetting } from "./setting.ts";
 
@@ -19,6 +20,7 @@ async function run({ options, folder, say }: Program): Promise<Report> {
   say("requests and their answers");
   const comparisons = [
     ...(await accessRows(setting, database.client, options.size)),
+    ...(await hiddenRows(setting, database.client, options.size)),
     ...(await restRows(setting, database.client, options.size)),
     ...(await blockRows(setting, database, options.size)),
     ...emptyRows(setting),

@@ -25,7 +25,7 @@ const notes = [
   "This service runs as in production: tokens verified, messages validated, a log line for every call (into a file), full consistency, no cache of answers. Node has the flags of npm start, for the peers too.",
   "The peers of grpc-js and the bare one of Fastify verify no token, validate nothing and log nothing. Fastify + pg in production does: jose with remembered tokens, compiled schemas, a line of pino (a write for each, as is Fastify's default; this service writes once a turn) and a request id for every call, time limits for locks and statements; its changes run in the transactions of this service. With autocommit, and bare, unblock and PATCH are one statement each: a change whose caller got an error can then take effect after a later one.",
   "The gRPC load calls with one service token, as services use theirs until it expires; the REST load with a token for each user.",
-  "gRPC: many different requests, every answer compared byte for byte with the right one (the empty method: h2load, with this service's log searched for failed calls). REST: wrk, every answer looked at. BlockUser: acknowledged blocks are counted in the table. A wrong or missing answer ends the run.",
+  "gRPC: many different requests, every answer compared byte for byte with the right one, consistency tokens apart (the empty method: h2load, with this service's log searched for failed calls). REST: wrk, every answer looked at. BlockUser: acknowledged blocks are counted in the table. A wrong or missing answer ends the run.",
   `PostgreSQL is the same for all: fsync=off, ${serverSettings.join(", ")}.`,
 ];
 

@@ -6,6 +6,7 @@ import { statementsOf } from "../../support/statements.ts";
 import { type CheckRequest, decide, type Facts, readFacts, ruleOf } from "./access-by-hand.ts";
 import { filterByAny } from "./filter-by-any.ts";
 import { loadDefinition, serveGrpcJs } from "./grpc-js-server.ts";
+import { listHidden } from "./hidden-by-union.ts";
 import { argument } from "./serve.ts";
 
 // The decisions as a service would make them that was written by hand for grpc-js and pg, with statements prepared by
@@ -18,6 +19,12 @@ interface FilterRequest {
   readonly viewerId: string;
   readonly ownerIds: string[];
   readonly interaction: number;
+}
+
+interface ListRequest {
+  readonly viewerId: string;
+  readonly pageSize: number;
+  readonly pageToken: string;
 }
 
 const someone = "00000000-0000-4000-8000-000000000000" as UserId;
@@ -81,5 +88,8 @@ await serveGrpcJs(loadDefinition(AccessService), {
     filterKind === "any"
       ? ({ viewerId, ownerIds }: FilterRequest) => filterByAny(pool, viewerId, ownerIds)
       : filterByOwn,
+  ),
+  ListHiddenUsers: handler(({ viewerId, pageSize, pageToken }: ListRequest) =>
+    listHidden(pool, viewerId, pageSize, pageToken),
   ),
 });

@@ -12,8 +12,9 @@ import { announce } from "./serve.ts";
 /** A service as services of grpc-js usually load theirs: by `@grpc/proto-loader`. */
 export function loadDefinition({ file, typeName }: DescService): ServiceDefinition {
   const proto = clone(FileDescriptorProtoSchema, file.proto);
-  // The options are of no concern here, nor the files that define them.
-  proto.dependency = [];
+  // The options are of no concern here, nor the files that define them: what remains is times and durations.
+  const needed = file.dependencies.filter(({ proto }) => proto.package === "google.protobuf");
+  proto.dependency = needed.map(({ proto }) => proto.name);
   for (const { field, oneofDecl } of proto.messageType) {
     for (const part of [...field, ...oneofDecl]) delete part.options;
     // The library turns names into camel case only when it reads a definition's source.
@@ -21,7 +22,10 @@ export function loadDefinition({ file, typeName }: DescService): ServiceDefiniti
   }
   for (const { method } of proto.service) for (const one of method) delete one.options;
   const bytes = Buffer.from(
-    toBinary(FileDescriptorSetSchema, create(FileDescriptorSetSchema, { file: [proto] })),
+    toBinary(
+      FileDescriptorSetSchema,
+      create(FileDescriptorSetSchema, { file: [...needed.map((dependency) => dependency.proto), proto] }),
+    ),
   );
   return loadFileDescriptorSetFromBuffer(bytes)[typeName] as ServiceDefinition;
 }

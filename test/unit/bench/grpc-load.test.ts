@@ -92,6 +92,18 @@ describe("the gRPC load of the benchmark", () => {
     expect(example).to.equal("000000000109 instead of 000000000101");
   });
 
+  it("lets an answer have a consistency token after the message", async () => {
+    const port = await serve(({ request }, answer) =>
+      answer(null, Buffer.concat([request, Buffer.of(0x1a, 1, 7)])),
+    );
+    expect((await load(port, echoed([1, 2]))).wrong).to.equal(0);
+    server?.forceShutdown();
+    const other = await serve(({ request }, answer) =>
+      answer(null, Buffer.concat([request, Buffer.of(0x10, 5)])),
+    );
+    expect((await load(other, echoed([1, 2]))).wrong).to.equal(2);
+  });
+
   it("counts failures, also where any message would do", async () => {
     const port = await serve((_call, answer) => answer({ code: status.INTERNAL }));
     const { total, wrong } = await load(port, [{ request: Buffer.of(1), reply: undefined }]);
