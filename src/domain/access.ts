@@ -1,3 +1,4 @@
+import { muteScopes } from "./changes.ts";
 import { type Audience, isInAudience, type PrivacySetting } from "./settings.ts";
 import type { UserId } from "./users.ts";
 
@@ -34,8 +35,10 @@ export type Cause =
 export interface AccessRule {
   /** Either blocks the other. */
   readonly block: Effect;
-  /** The viewer mutes the owner. */
+  /** The viewer mutes the owner in the scope of the rule. */
   readonly mute: Effect;
+  /** What a mute must cover to have that effect, a bit of `muteScopes`; 0 when mutes have none. */
+  readonly muteScope: number;
   /** The setting whose audience must include the viewer, else the effect is DENY; null when no setting applies. */
   readonly audience: PrivacySetting | null;
   /** The viewer is not signed in. */
@@ -44,18 +47,42 @@ export interface AccessRule {
 
 /** The decision table. An owner's mute of the viewer has no column: it changes nothing that the viewer can observe. */
 export const decisionTable: Readonly<Record<Interaction, AccessRule>> = {
-  FOLLOW: { block: "DENY", mute: "ALLOW", audience: null, signedOut: "DENY" },
-  SEND_MESSAGE: { block: "DENY", mute: "ALLOW", audience: null, signedOut: "DENY" },
-  MENTION: { block: "DENY", mute: "ALLOW", audience: null, signedOut: "DENY" },
-  COMMENT: { block: "DENY", mute: "ALLOW", audience: null, signedOut: "DENY" },
-  VIEW_PROFILE: { block: "LIMIT", mute: "ALLOW", audience: null, signedOut: "ALLOW" },
-  VIEW_CONTENT: { block: "HIDE", mute: "HIDE", audience: null, signedOut: "ALLOW" },
-  RECEIVE_NOTIFICATION: { block: "HIDE", mute: "HIDE", audience: null, signedOut: "DENY" },
-  VIEW_LAST_SEEN: { block: "DENY", mute: "ALLOW", audience: "last_seen", signedOut: "ALLOW" },
-  VIEW_PROFILE_PICTURE: { block: "DENY", mute: "ALLOW", audience: "profile_picture", signedOut: "ALLOW" },
-  VIEW_STATUS: { block: "DENY", mute: "ALLOW", audience: "status", signedOut: "ALLOW" },
-  VIEW_READ_RECEIPTS: { block: "DENY", mute: "ALLOW", audience: "read_receipts", signedOut: "ALLOW" },
-  ADD_TO_GROUP: { block: "DENY", mute: "ALLOW", audience: "groups", signedOut: "DENY" },
+  FOLLOW: { block: "DENY", mute: "ALLOW", muteScope: 0, audience: null, signedOut: "DENY" },
+  SEND_MESSAGE: { block: "DENY", mute: "ALLOW", muteScope: 0, audience: null, signedOut: "DENY" },
+  MENTION: { block: "DENY", mute: "ALLOW", muteScope: 0, audience: null, signedOut: "DENY" },
+  COMMENT: { block: "DENY", mute: "ALLOW", muteScope: 0, audience: null, signedOut: "DENY" },
+  VIEW_PROFILE: { block: "LIMIT", mute: "ALLOW", muteScope: 0, audience: null, signedOut: "ALLOW" },
+  VIEW_CONTENT: {
+    block: "HIDE",
+    mute: "HIDE",
+    muteScope: muteScopes.content,
+    audience: null,
+    signedOut: "ALLOW",
+  },
+  RECEIVE_NOTIFICATION: {
+    block: "HIDE",
+    mute: "HIDE",
+    muteScope: muteScopes.notifications,
+    audience: null,
+    signedOut: "DENY",
+  },
+  VIEW_LAST_SEEN: { block: "DENY", mute: "ALLOW", muteScope: 0, audience: "last_seen", signedOut: "ALLOW" },
+  VIEW_PROFILE_PICTURE: {
+    block: "DENY",
+    mute: "ALLOW",
+    muteScope: 0,
+    audience: "profile_picture",
+    signedOut: "ALLOW",
+  },
+  VIEW_STATUS: { block: "DENY", mute: "ALLOW", muteScope: 0, audience: "status", signedOut: "ALLOW" },
+  VIEW_READ_RECEIPTS: {
+    block: "DENY",
+    mute: "ALLOW",
+    muteScope: 0,
+    audience: "read_receipts",
+    signedOut: "ALLOW",
+  },
+  ADD_TO_GROUP: { block: "DENY", mute: "ALLOW", muteScope: 0, audience: "groups", signedOut: "DENY" },
 };
 
 /** The question whether a viewer may do something with regard to an owner. */
@@ -74,7 +101,7 @@ export interface RelationshipFacts {
   readonly blocking: boolean;
   /** The owner blocks the viewer. */
   readonly blockedBy: boolean;
-  /** The viewer mutes the owner. */
+  /** The viewer mutes the owner in the scope of the rule. */
   readonly muting: boolean;
   /** The owner's audience for the setting of the rule. */
   readonly audience: Audience;

@@ -106,8 +106,8 @@ function toChecks(requests: readonly CheckAccessRequest[]): Check[] {
 }
 
 function checkOf(viewer: UserId | null, owner: UserId, interaction: access.Interaction): Check {
-  const { mute, audience } = access.decisionTable[interaction];
-  return { viewer, owner, mute: mute !== "ALLOW", setting: audience, interaction };
+  const { muteScope, audience } = access.decisionTable[interaction];
+  return { viewer, owner, muteScope, setting: audience, interaction };
 }
 
 function toViewer(viewer: Viewer): UserId | null {

@@ -12,9 +12,10 @@ export interface UpkeepJob {
 }
 
 /** The jobs of the service. */
-export function upkeepJobs({ expiry }: Pick<Database, "expiry">): UpkeepJob[] {
+export function upkeepJobs({ expiry, users }: Pick<Database, "expiry" | "users">): UpkeepJob[] {
   return [
     { name: "expiry", intervalMs: 1_000, run: async (signal) => (await expiry.sweepExpired(signal)) > 0 },
+    { name: "erasures", intervalMs: 2_000, run: (signal) => users.resumeErasures(signal) },
   ];
 }
 

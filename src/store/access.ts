@@ -5,6 +5,7 @@ import { defaultAudience, type PrivacySetting } from "../domain/settings.ts";
 import type { UserId } from "../domain/users.ts";
 import { currentState, parseState } from "./consistency.ts";
 import type { SqlExecutor } from "./executor.ts";
+import { standing } from "./expiry.ts";
 import { assertWritable, isWritable } from "./server-state.ts";
 import { queryTemplate } from "./statement.ts";
 
@@ -13,8 +14,8 @@ export interface FactsQuery {
   /** Null for a viewer who is not signed in. */
   readonly viewer: UserId | null;
   readonly owner: UserId;
-  /** Whether `muting` is needed; otherwise it is false. */
-  readonly mute: boolean;
+  /** The bits of `muteScopes` of which a mute must cover one to count; 0 when \`muting\` is not needed: it is false then. */
+  readonly muteScope: number;
   /** The setting that `audience`, `contact` and `excepted` are about; null when none of them is needed. */
   readonly setting: PrivacySetting | null;
 }
@@ -28,19 +29,22 @@ export interface FactsOfState extends RelationshipFacts {
 type FactsRow = RelationshipFacts & { state: string | null | DatabaseState };
 
 /**
- * The facts of the pairs in `q (viewer, owner, mute, setting)`, a row for each; no row when the server is no primary.
+ * The facts of the pairs in `q (viewer, owner, mute_scope, setting)`, a row for each; no row when the server is no primary.
  *
  * Each look-up is a query of its own for at most one row by its whole key. A join, `exists` or `in` would let the planner
  * read a user's whole list, or the whole table, instead of a few index entries.
  */
 const factsOf = (pairs: RawBuilder<unknown>, state: RawBuilder<unknown>) => sql<FactsRow>`
   select
-    (q.viewer is null or (select true from users where id = q.viewer) is not null)
-      and (select true from users where id = q.owner) is not null as "known",
-    (select true from blocks where blocker_id = q.viewer and blocked_id = q.owner) is not null as "blocking",
-    (select true from blocks where blocker_id = q.owner and blocked_id = q.viewer) is not null as "blockedBy",
+    (q.viewer is null or (select true from users where id = q.viewer and erased_at is null) is not null)
+      and (select true from users where id = q.owner and erased_at is null) is not null as "known",
+    (select true from blocks
+      where blocker_id = q.viewer and blocked_id = q.owner and ${standing}) is not null as "blocking",
+    (select true from blocks
+      where blocker_id = q.owner and blocked_id = q.viewer and ${standing}) is not null as "blockedBy",
     (select true from mutes
-      where q.mute and muter_id = q.viewer and muted_id = q.owner) is not null as "muting",
+      where q.mute_scope <> 0 and muter_id = q.viewer and muted_id = q.owner
+        and scopes & q.mute_scope <> 0 and ${standing}) is not null as "muting",
     coalesce(chosen.audience, ${sql.lit(defaultAudience)}) as "audience",
     (select true from follows
       where chosen.audience in ('contacts', 'contact_blacklist')
@@ -56,18 +60,19 @@ const factsOf = (pairs: RawBuilder<unknown>, state: RawBuilder<unknown>) => sql<
   where ${isWritable}`;
 
 const factsOfOne = queryTemplate(
-  (viewer: UserId | null, owner: UserId, mute: boolean, setting: string | null) =>
+  (viewer: UserId | null, owner: UserId, muteScope: number, setting: string | null) =>
     factsOf(
-      sql`(select ${viewer}::uuid as viewer, ${owner}::uuid as owner, ${mute}::bool as mute, ${setting}::text as setting) q`,
+      sql`(select ${viewer}::uuid as viewer, ${owner}::uuid as owner, ${muteScope}::int2 as mute_scope,
+        ${setting}::text as setting) q`,
       currentState,
     ),
 );
 
 const factsOfMany = queryTemplate(
-  (viewers: Buffer, owners: Buffer, mutes: string, settings: string) =>
+  (viewers: Buffer, owners: Buffer, muteScopes: string, settings: string) =>
     sql<FactsRow>`${factsOf(
-      sql`unnest(${viewers}::uuid[], ${owners}::uuid[], ${mutes}::bool[], ${settings}::text[])
-        with ordinality q (viewer, owner, mute, setting, n)`,
+      sql`unnest(${viewers}::uuid[], ${owners}::uuid[], ${muteScopes}::int2[], ${settings}::text[])
+        with ordinality q (viewer, owner, mute_scope, setting, n)`,
       sql`case when q.n = 1 then ${currentState} end`,
     )}
     order by q.n`,
@@ -109,12 +114,12 @@ function statementOf(queries: readonly FactsQuery[]) {
   const [first] = queries;
   // A lone pair needs no arrays and no order.
   if (queries.length === 1 && first !== undefined)
-    return factsOfOne(first.viewer, first.owner, first.mute, first.setting);
+    return factsOfOne(first.viewer, first.owner, first.muteScope, first.setting);
   return factsOfMany(
     uuidArray(queries.map(({ viewer }) => viewer)),
     uuidArray(queries.map(({ owner }) => owner)),
     // Words that need no quotes: the driver would look for characters to escape in each.
-    `{${queries.map(({ mute }) => mute).join(",")}}`,
+    `{${queries.map(({ muteScope }) => muteScope).join(",")}}`,
     `{${queries.map(({ setting }) => setting ?? "null").join(",")}}`,
   );
 }

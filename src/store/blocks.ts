@@ -2,7 +2,7 @@ import { sql } from "kysely";
 import type { ConsistencyToken, Written } from "../domain/consistency.ts";
 import type { EdgeRecord, ListPosition } from "../domain/edges.ts";
 import type { UserId } from "../domain/users.ts";
-import { type EdgeTable, edgeStatements, readAdded, readList, readRemoved } from "./edges.ts";
+import { type EdgeTable, edgeStatements, readAdded, readList, readRemoved, replacedBy } from "./edges.ts";
 import type { SqlExecutor } from "./executor.ts";
 import { pairLock } from "./locks.ts";
 
@@ -11,6 +11,7 @@ const blocks: EdgeTable = {
   owner: sql.ref("blocker_id"),
   target: sql.ref("blocked_id"),
   duplicateReason: "USER_ALREADY_BLOCKED",
+  replaced: replacedBy(),
 };
 
 const statements = edgeStatements(

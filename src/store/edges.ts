@@ -4,8 +4,9 @@ import type { EdgeRecord, ListPosition } from "../domain/edges.ts";
 import { type ErrorReason, PrivacyError, UnknownActorError } from "../domain/errors.ts";
 import type { UserId } from "../domain/users.ts";
 import { parseToken, writeToken } from "./consistency.ts";
+import { lapsed, standing } from "./expiry.ts";
 import { queryTemplate } from "./statement.ts";
-import { publicUserColumns, toUser, type UserRow } from "./users.ts";
+import { publicUserColumns, toUser, type UserRow, userRowColumns } from "./users.ts";
 
 /** What differs between the tables of blocks and of mutes. */
 export interface EdgeTable {
@@ -16,12 +17,26 @@ export interface EdgeTable {
   readonly target: RawBuilder<unknown>;
   /** Why a second record about the same user fails. */
   readonly duplicateReason: ErrorReason;
+  /** What a new record gives a row that has ended. */
+  readonly replaced: RawBuilder<unknown>;
+}
+
+/** The new values of the columns that every record has: the key of the row stays. */
+const replacedColumns = ["id", "created_at", "expires_at"];
+
+/** What a new record gives a row that has ended: its own values of these columns and of `further` ones. */
+export function replacedBy(...further: string[]): RawBuilder<unknown> {
+  return sql.join(
+    [...replacedColumns, ...further].map((name) => sql`${sql.ref(name)} = excluded.${sql.ref(name)}`),
+  );
 }
 
 interface RecordRow extends UserRow {
   readonly record_id: string;
   readonly micros: string;
 }
+
+const recordColumns: readonly (keyof RecordRow)[] = [...userRowColumns, "record_id", "micros"];
 
 type Nullable<T> = { readonly [K in keyof T]: T[K] | null };
 
@@ -41,7 +56,7 @@ type Alongside = (actor: UserId, target: UserId) => RawBuilder<unknown>;
  * when one of the users is being erased.
  */
 export interface EdgeStatements {
-  /** Adds a record unless there is one. `readAdded` reads the answer. */
+  /** Adds a record unless one holds; one that has ended is replaced. `readAdded` reads the answer. */
   add(actor: UserId, target: UserId): CompiledQuery<AddedRow>;
   /** Removes a record if there is one. `readRemoved` reads the answer. */
   remove(actor: UserId, target: UserId): CompiledQuery<RemovedRow>;
@@ -57,7 +72,7 @@ export function edgeStatements(edge: EdgeTable, alongside: Alongside = () => sql
       edge,
       actor,
       limit,
-      sql`and (created_at, id) < (${timestampFromMicros(sql`${createdAt}::bigint`)}, ${id})`,
+      sql`and (e.created_at, e.id) < (${timestampFromMicros(sql`${createdAt}::bigint`)}, ${id})`,
     ),
   );
   return {
@@ -77,12 +92,15 @@ function addEdge(
   alongside: RawBuilder<unknown>,
 ): RawBuilder<AddedRow> {
   return sql<AddedRow>`
-    with actor as (select id from users where id = ${actor} for key share nowait),
-    other as (select ${publicUserColumns} from users u where u.id = ${target} for key share of u nowait),
+    with actor as (select id from users where id = ${actor} and erased_at is null for key share nowait),
+    other as (
+      select ${publicUserColumns} from users u
+      where u.id = ${target} and u.erased_at is null for key share of u nowait
+    ),
     added as (
-      insert into ${edge.name} (${edge.owner}, ${edge.target}, id, created_at)
+      insert into ${edge.name} as e (${edge.owner}, ${edge.target}, id, created_at)
       select actor.id, other.id, gen_random_uuid(), clock_timestamp() from actor, other
-      on conflict (${edge.owner}, ${edge.target}) do nothing
+      on conflict (${edge.owner}, ${edge.target}) do update set ${edge.replaced} where e.${lapsed}
       returning id as record_id, ${micros} as micros
     )${alongside}
     select exists (select from actor) as actor_known, other.*, added.record_id, added.micros,
@@ -103,8 +121,8 @@ function removeEdge(edge: EdgeTable, actor: UserId, target: UserId): RawBuilder<
   // The rows of the users are locked, as when a record is added. The record is not: locking it takes a right that
   // the service may lack.
   return sql<RemovedRow>`
-    with actor as (select id from users where id = ${actor} for key share nowait),
-    other as (select id from users where id = ${target} for key share nowait),
+    with actor as (select id from users where id = ${actor} and erased_at is null for key share nowait),
+    other as (select id from users where id = ${target} and erased_at is null for key share nowait),
     removed as (
       delete from ${edge.name} where ${edge.owner} = ${actor} and ${edge.target} = ${target}
         and (select count(*) from actor) + (select count(*) from other) = 2
@@ -130,17 +148,19 @@ function listEdges(
   beyond: RawBuilder<unknown> = sql``,
 ): RawBuilder<Nullable<RecordRow>> {
   return sql<Nullable<RecordRow>>`
-    select ${publicUserColumns}, page.record_id, page.micros
+    select ${sql.join(recordColumns.map((name) => sql.ref(`page.${name}`)))}
     from users actor
     left join (
-      select ${edge.target} as target_id, id as record_id, created_at, ${micros} as micros
-      from ${edge.name}
-      where ${edge.owner} = ${actor} ${beyond}
-      order by created_at desc, id desc
+      select known.*, e.id as record_id, e.created_at, ${micros} as micros
+      from ${edge.name} e
+      cross join lateral (
+        select ${publicUserColumns} from users u where u.id = e.${edge.target} and u.erased_at is null limit 1
+      ) known
+      where e.${edge.owner} = ${actor} and e.${standing} ${beyond}
+      order by e.created_at desc, e.id desc
       limit ${limit}
     ) page on true
-    left join users u on u.id = page.target_id
-    where actor.id = ${actor}
+    where actor.id = ${actor} and actor.erased_at is null
     order by page.created_at desc, page.record_id desc`;
 }
 

@@ -8,7 +8,7 @@ import { hasLogged, parseToken, writeToken } from "./consistency.ts";
 import { micros, timestampOf } from "./edges.ts";
 import type { SqlExecutor } from "./executor.ts";
 import { exceptionsLock } from "./locks.ts";
-import { publicUserColumns, toUser, type UserRow } from "./users.ts";
+import { publicUserColumns, toUser, type UserRow, userRowColumns } from "./users.ts";
 
 /** A user on an exception list, and since when. */
 export interface Exception {
@@ -41,18 +41,20 @@ export class ExceptionRepository {
       after === undefined ? sql`` : sql`and (created_at, excepted_id) < (${timestampOf(after)}, ${after.id})`;
     const rows = await this.#executor.read(
       sql<ExceptionRow>`
-        select ${publicUserColumns}, page.micros
+        select ${sql.join([...userRowColumns, "micros"].map((name) => sql.ref(`page.${name}`)))}
         from users actor
         left join lateral (
-          select excepted_id, created_at, ${micros} as micros
+          select known.*, created_at, ${micros} as micros
           from privacy_exceptions
+          cross join lateral (
+            select ${publicUserColumns} from users u where u.id = excepted_id and u.erased_at is null limit 1
+          ) known
           where user_id = actor.id and setting = ${setting} ${beyond}
           order by created_at desc, excepted_id desc
           limit ${limit}
         ) page on true
-        left join users u on u.id = page.excepted_id
-        where actor.id = ${actor}
-        order by page.created_at desc, page.excepted_id desc`,
+        where actor.id = ${actor} and actor.erased_at is null
+        order by page.created_at desc, page.id desc`,
       signal,
     );
     if (rows.length === 0) throw new UnknownActorError();
@@ -77,13 +79,14 @@ export class ExceptionRepository {
         // The advisory lock makes the check of the limit safe: two concurrent calls could exceed it together. The row locks
         // keep the users from being deleted, and fail at once when one of them is being erased.
         await run(
-          sql`select from users where id = any (${[actor, ...add, ...remove]}::uuid[]) for key share nowait`,
+          sql`select from users where id = any (${[actor, ...add, ...remove]}::uuid[]) and erased_at is null
+            for key share nowait`,
         );
         const [known] = await run(sql<{ actor: boolean; all: boolean }>`
-        select exists (select from users where id = ${actor}) as actor,
+        select exists (select from users where id = ${actor} and erased_at is null) as actor,
           not exists (
             select from unnest(${[...add]}::uuid[]) as wanted (id)
-            left join users u on u.id = wanted.id
+            left join users u on u.id = wanted.id and u.erased_at is null
             where u.id is null
           ) as all`);
         if (!known?.actor) throw new UnknownActorError();

@@ -5,20 +5,21 @@ import { PrivacyError } from "../domain/errors.ts";
 import type { UserId } from "../domain/users.ts";
 import { parseToken, readToken, writeToken } from "./consistency.ts";
 import type { SqlExecutor } from "./executor.ts";
+import { standing } from "./expiry.ts";
 import { pairLock } from "./locks.ts";
 import { assertWritable, isWritable } from "./server-state.ts";
 import { queryTemplate } from "./statement.ts";
 
 const add = queryTemplate(
   (follower: UserId, followee: UserId) => sql<{ known: boolean; blocked: boolean; token: string }>`
-    with follower as (select id from users where id = ${follower} for key share nowait),
-    followee as (select id from users where id = ${followee} for key share nowait),
+    with follower as (select id from users where id = ${follower} and erased_at is null for key share nowait),
+    followee as (select id from users where id = ${followee} and erased_at is null for key share nowait),
     facts as (
       select
         exists (select from follower) and exists (select from followee) as known,
         exists (
           select from blocks
-          where (blocker_id, blocked_id) in ((${follower}, ${followee}), (${followee}, ${follower}))
+          where (blocker_id, blocked_id) in ((${follower}, ${followee}), (${followee}, ${follower})) and ${standing}
         ) as blocked
     ),
     added as (
@@ -32,7 +33,9 @@ const add = queryTemplate(
 
 const remove = queryTemplate(
   (follower: UserId, followee: UserId) => sql<{ token: string }>`
-    with known as (select id from users where id in (${follower}, ${followee}) for key share nowait),
+    with known as (
+      select id from users where id in (${follower}, ${followee}) and erased_at is null for key share nowait
+    ),
     removed as (
       delete from follows
       where follower_id = ${follower} and followee_id = ${followee} and (select count(*) from known) = 2
@@ -81,12 +84,12 @@ export class FollowRepository {
         select ${isWritable} as "isWritable",
           exists (select from follows where follower_id = u.id and followee_id = o.id) as "following",
           exists (select from follows where follower_id = o.id and followee_id = u.id) as "followedBy",
-          exists (select from blocks where blocker_id = u.id and blocked_id = o.id) as "blocking",
-          exists (select from blocks where blocker_id = o.id and blocked_id = u.id) as "blockedBy",
-          exists (select from mutes where muter_id = u.id and muted_id = o.id) as "muting",
-          exists (select from mutes where muter_id = o.id and muted_id = u.id) as "mutedBy"
+          exists (select from blocks where blocker_id = u.id and blocked_id = o.id and ${standing}) as "blocking",
+          exists (select from blocks where blocker_id = o.id and blocked_id = u.id and ${standing}) as "blockedBy",
+          exists (select from mutes where muter_id = u.id and muted_id = o.id and ${standing}) as "muting",
+          exists (select from mutes where muter_id = o.id and muted_id = u.id and ${standing}) as "mutedBy"
         from users u, users o
-        where u.id = ${user} and o.id = ${other}`,
+        where u.id = ${user} and u.erased_at is null and o.id = ${other} and o.erased_at is null`,
       signal,
     );
     if (row === undefined) throw new PrivacyError("USER_NOT_FOUND");

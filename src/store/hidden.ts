@@ -2,6 +2,7 @@ import { type RawBuilder, sql } from "kysely";
 import { PrivacyError } from "../domain/errors.ts";
 import type { UserId } from "../domain/users.ts";
 import type { SqlExecutor } from "./executor.ts";
+import { standing } from "./expiry.ts";
 import { assertWritable, isWritable } from "./server-state.ts";
 import { queryTemplate } from "./statement.ts";
 
@@ -60,8 +61,8 @@ const pageOf = queryTemplate((viewer: UserId, scope: number, limit: number, from
       (array_agg(id) filter (where n > ${limit}::int))[1] as "next"
     from (
       select id, row_number() over (order by id) as n,
-        coalesce(bool_or(hides and expires_at > statement_timestamp()), false) and id <> ${viewer}
-          and id not in (select id from users where erased_at <= statement_timestamp()) as hidden,
+        coalesce(bool_or(hides and ${standing}), false) and id <> ${viewer}
+          and id not in (select id from users where erased_at is not null) as hidden,
         nullif(max(expires_at) filter (where hides), 'infinity') as ends
       from (
         ${branch(sql.table("blocks"), "blocker_id", "blocked_id", sql`true`)}

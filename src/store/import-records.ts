@@ -4,6 +4,7 @@ import type { ImportedEdge, ImportedUser, SkippedRecord, SkipReason } from "../d
 import type { User, UserId } from "../domain/users.ts";
 import { timestampFromMicros } from "./edges.ts";
 import type { Run } from "./executor.ts";
+import { lapsed, standing } from "./expiry.ts";
 import { lockExistenceShared } from "./locks.ts";
 import { upsertUsers } from "./users.ts";
 
@@ -37,18 +38,18 @@ export async function importBlocks(
       select owner, target, gen_random_uuid(), min(created_at), max(expires_at) from fit
       group by owner, target order by owner, target
       on conflict (blocker_id, blocked_id) do update set
-        id = case when ${lapsed("b")} then excluded.id else b.id end,
-        created_at = case when ${lapsed("b")} then excluded.created_at else b.created_at end,
+        id = case when b.${lapsed} then excluded.id else b.id end,
+        created_at = case when b.${lapsed} then excluded.created_at else b.created_at end,
         expires_at = excluded.expires_at
       where excluded.expires_at > b.expires_at`,
   });
   const skipped = new Set(outcome.skipped.map(({ record }) => record));
-  const standing = edges.filter(({ record }) => !skipped.has(record));
-  if (standing.length > 0) {
+  const stored = edges.filter(({ record }) => !skipped.has(record));
+  if (stored.length > 0) {
     await run(sql`
       delete from follows f using (
-        select owner as a, target as b from ${edgeRows(standing)} union all
-        select target, owner from ${edgeRows(standing)}
+        select owner as a, target as b from ${edgeRows(stored)} union all
+        select target, owner from ${edgeRows(stored)}
       ) pair
       where f.follower_id = pair.a and f.followee_id = pair.b`);
   }
@@ -65,10 +66,10 @@ export function importMutes(run: Run, edges: readonly Numbered<ImportedEdge>[]):
       select owner, target, gen_random_uuid(), min(created_at), max(expires_at), bit_or(scopes) from fit
       group by owner, target order by owner, target
       on conflict (muter_id, muted_id) do update set
-        id = case when ${lapsed("m")} then excluded.id else m.id end,
-        created_at = case when ${lapsed("m")} then excluded.created_at else m.created_at end,
+        id = case when m.${lapsed} then excluded.id else m.id end,
+        created_at = case when m.${lapsed} then excluded.created_at else m.created_at end,
         expires_at = greatest(m.expires_at, excluded.expires_at),
-        scopes = case when ${lapsed("m")} then excluded.scopes else m.scopes | excluded.scopes end
+        scopes = case when m.${lapsed} then excluded.scopes else m.scopes | excluded.scopes end
       where excluded.expires_at > m.expires_at or m.scopes | excluded.scopes <> m.scopes`,
   });
 }
@@ -86,14 +87,9 @@ export function importFollows(run: Run, edges: readonly Numbered<ImportedEdge>[]
         union all
         select b.expires_at from blocks b where b.blocker_id = g.target and b.blocked_id = g.owner
       ) b
-      where b.expires_at > statement_timestamp()
+      where b.${standing}
     )`,
   });
-}
-
-/** Whether a row has ended, and is as if it did not exist. */
-function lapsed(row: string): RawBuilder<unknown> {
-  return sql`${sql.ref(`${row}.expires_at`)} <= statement_timestamp()`;
 }
 
 // Rows are inserted in the order of their key, so that two imports of the same edges cannot wait for each other. The
@@ -108,7 +104,7 @@ async function importEdges(
   const [row] = await run(sql<OutcomeRow>`
     with seen as materialized (
       select g.*, owner_row.id is not null as knows_owner, target_row.id is not null as knows_target,
-        g.expires_at <= statement_timestamp() as expired, ${across} as across
+        g.${lapsed} as expired, ${across} as across
       from ${edgeRows(edges)}
       left join lateral ${knownUser(sql`g.owner`)} owner_row on true
       left join lateral ${knownUser(sql`g.target`)} target_row on true
@@ -200,7 +196,7 @@ export async function importUsers(run: Run, users: readonly ImportedUser[]): Pro
       profile_picture_urls = coalesce("profilePictureUrls", profile_picture_urls),
       is_verified = coalesce("isVerified", is_verified)
     from ${userRows(distinct)}
-    where u.id = given.id
+    where u.id = given.id and u.erased_at is null
       and (user_name, first_name, last_name, profile_picture_urls, is_verified) is distinct from
         ("userName", coalesce("firstName", first_name), coalesce("lastName", last_name),
           coalesce("profilePictureUrls", profile_picture_urls), coalesce("isVerified", is_verified))

@@ -1,4 +1,5 @@
-import { type CompiledQuery, type RawBuilder, sql } from "kysely";
+import { type RawBuilder, sql } from "kysely";
+import { PrivacyError } from "../domain/errors.ts";
 import type { PrivacySetting } from "../domain/settings.ts";
 import type { UserId } from "../domain/users.ts";
 import { queryTemplate } from "./statement.ts";
@@ -52,20 +53,23 @@ const lockKey = queryTemplate(
 );
 
 /**
- * The statements that lock the existence of a user until the transaction ends. The transaction must delete the user's
- * row: for an unknown user the lock is a new row. Waits for a row that another transaction has inserted and not
+ * Locks the existence of a user until the transaction ends. The transaction must delete the row of an
+ * unknown user: the lock is a new row. Waits for a row that another transaction has inserted and not
  * committed.
  */
-export function lockExistenceStatements(id: UserId): readonly CompiledQuery<unknown>[] {
+export async function lockExistence(run: Run, id: UserId): Promise<void> {
   // The row first, with the strongest lock: the insert takes a weaker one, and to strengthen that could deadlock with others
   // that wait for the row. The row again, since the insert may have waited for one that was not visible before.
-  return [lockRow(id), lockKey(id), lockRow(id)];
+  await run(lockRow(id), lockKey(id), lockRow(id));
 }
 
 /**
  * For transactions that create or replace users: keeps known users from being erased until the transaction ends. Fails
- * at once when one of them is being erased.
+ * at once when one of them is being erased, between the transactions of the erasure too: their rows are not to be revived.
  */
 export async function lockExistenceShared(run: Run, ids: readonly UserId[]): Promise<void> {
-  await run(sql`select from users where id = any (${[...ids]}::uuid[]) for key share nowait`);
+  const [row] = await run(sql<{ marked: boolean }>`
+    with locked as (select erased_at from users where id = any (${[...ids]}::uuid[]) for key share nowait)
+    select exists (select from locked where erased_at is not null) as marked`);
+  if (row?.marked) throw new PrivacyError("UNAVAILABLE", { cause: new Error("a user is being erased") });
 }

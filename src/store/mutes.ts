@@ -2,7 +2,7 @@ import { sql } from "kysely";
 import type { ConsistencyToken, Written } from "../domain/consistency.ts";
 import type { EdgeRecord, ListPosition } from "../domain/edges.ts";
 import type { UserId } from "../domain/users.ts";
-import { type EdgeTable, edgeStatements, readAdded, readList, readRemoved } from "./edges.ts";
+import { type EdgeTable, edgeStatements, readAdded, readList, readRemoved, replacedBy } from "./edges.ts";
 import type { SqlExecutor } from "./executor.ts";
 import { pairLock } from "./locks.ts";
 
@@ -11,6 +11,7 @@ const mutes: EdgeTable = {
   owner: sql.ref("muter_id"),
   target: sql.ref("muted_id"),
   duplicateReason: "USER_ALREADY_MUTED",
+  replaced: replacedBy("scopes"),
 };
 
 const statements = edgeStatements(mutes);

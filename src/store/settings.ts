@@ -12,12 +12,13 @@ const chosenBy = queryTemplate((actor: UserId) =>
     .selectFrom("users as u")
     .leftJoin("privacy_settings as p", "p.user_id", "u.id")
     .select(["p.setting", "p.audience"])
-    .where("u.id", "=", actor),
+    .where("u.id", "=", actor)
+    .where("u.erased_at", "is", null),
 );
 
 const choose = queryTemplate(
   (actor: UserId, setting: PrivacySetting, audience: Audience) => sql<{ known: boolean; token: string }>`
-    with actor as (select id from users where id = ${actor} for key share nowait),
+    with actor as (select id from users where id = ${actor} and erased_at is null for key share nowait),
     chosen as (
       insert into privacy_settings as p (user_id, setting, audience)
       select id, ${setting}, ${audience} from actor

@@ -3,9 +3,9 @@ import type { ConsistencyToken } from "../domain/consistency.ts";
 import { PrivacyError } from "../domain/errors.ts";
 import type { User, UserId } from "../domain/users.ts";
 import { readToken, tokenOfTransaction } from "./consistency.ts";
-import type { Tables } from "./entities.ts";
+import { beginErasure, continueAnyErasure, continueErasure, isAnyMarked } from "./erasure.ts";
 import type { Run, SqlExecutor } from "./executor.ts";
-import { existenceName, lockExistenceShared, lockExistenceStatements } from "./locks.ts";
+import { existenceName, lockExistenceShared } from "./locks.ts";
 import { query } from "./statement.ts";
 
 /** The users that the accounts service described. */
@@ -31,7 +31,7 @@ export class UserRepository {
   /** Returns a user as it was upserted. Throws `USER_NOT_FOUND`. */
   async find(id: UserId, signal?: AbortSignal): Promise<User> {
     const [row] = await this.#executor.read(
-      sql<UserRow>`select ${userColumns} from users u where u.id = ${id}`,
+      sql<UserRow>`select ${userColumns} from users u where u.id = ${id} and u.erased_at is null`,
       signal,
     );
     if (row === undefined) throw new PrivacyError("USER_NOT_FOUND");
@@ -41,32 +41,57 @@ export class UserRepository {
   /** Returns the ids of the users with a name, in order. */
   async findByName(name: string, signal?: AbortSignal): Promise<UserId[]> {
     const rows = await this.#executor.read(
-      query.selectFrom("users").select("id").where("user_name", "=", name).orderBy("id").compile(),
+      query
+        .selectFrom("users")
+        .select("id")
+        .where("user_name", "=", name)
+        .where("erased_at", "is", null)
+        .orderBy("id")
+        .compile(),
       signal,
     );
     return rows.map(({ id }) => id);
   }
 
-  /** Erases a user and every row that mentions it. Deleting an unknown user changes nothing. */
+  /**
+   * Erases a user and every row that mentions it. Deleting an unknown user changes nothing.
+   *
+   * A user with very many rows is erased in several transactions. From the end of the first one the user is unknown. When
+   * the wait ends before the last one, `resumeErasures` continues, or a further call of this method.
+   */
   async delete(id: UserId, signal?: AbortSignal): Promise<ConsistencyToken> {
-    return this.#executor.transaction(
-      async (run) => {
-        await eraseUser(run, id);
-        return readToken(await run(tokenOfTransaction()));
-      },
-      { signal, locks: { names: [existenceName(id)] }, cause: "erasure" },
-    );
+    const options = { signal, locks: { names: [existenceName(id)] }, cause: "erasure" } as const;
+    let { isLeft, token } = await this.#executor.transaction(async (run) => {
+      const left = await beginErasure(run, id);
+      return { isLeft: left, token: readToken(await run(tokenOfTransaction())) };
+    }, options);
+    while (isLeft) isLeft = await this.#executor.transaction((run) => continueErasure(run, id), options);
+    return token;
+  }
+
+  /**
+   * Continues an erasure that has begun, by one transaction, but for one that another transaction continues now. Returns
+   * whether it found one. Begins no transaction while there is none.
+   */
+  async resumeErasures(signal?: AbortSignal): Promise<boolean> {
+    const [row] = await this.#executor.read(isAnyMarked(), signal);
+    if (!row?.marked) return false;
+    return this.#executor.transaction((run) => continueAnyErasure(run), { signal, cause: "erasure" });
   }
 
   /** Whether there are no users. */
   async isEmpty(signal?: AbortSignal): Promise<boolean> {
-    const rows = await this.#executor.read(query.selectFrom("users").select("id").limit(1).compile(), signal);
+    const rows = await this.#executor.read(
+      query.selectFrom("users").select("id").where("erased_at", "is", null).limit(1).compile(),
+      signal,
+    );
     return rows.length === 0;
   }
 }
 
 /**
- * Creates or replaces users, and returns how many it changed; of two with the same id the last one wins. Fails at once when one of the users is being erased.
+ * Creates or replaces users, and returns how many it changed; of two with the same id the last one wins. Fails at once when
+ * one of the users is being erased.
  */
 export async function upsertUsers(run: Run, users: readonly User[]): Promise<number> {
   const distinct = [...new Map(users.map((user) => [user.id, user])).values()];
@@ -88,7 +113,7 @@ export async function upsertUsers(run: Run, users: readonly User[]): Promise<num
       last_name = excluded.last_name,
       profile_picture_urls = excluded.profile_picture_urls,
       is_verified = excluded.is_verified
-    where (u.user_name, u.first_name, u.last_name, u.profile_picture_urls, u.is_verified) is distinct from
+    where u.erased_at is null and (u.user_name, u.first_name, u.last_name, u.profile_picture_urls, u.is_verified) is distinct from
       (excluded.user_name, excluded.first_name, excluded.last_name, excluded.profile_picture_urls,
         excluded.is_verified)
     returning 1`);
@@ -104,6 +129,15 @@ export interface UserRow {
   readonly profile_picture_urls: string[];
   readonly is_verified: boolean;
 }
+
+export const userRowColumns = [
+  "id",
+  "user_name",
+  "first_name",
+  "last_name",
+  "profile_picture_urls",
+  "is_verified",
+] as const satisfies readonly (keyof UserRow)[];
 
 // As JSON: the driver parses arrays of text slowly.
 const pictures = sql`array_to_json(u.profile_picture_urls)`;
@@ -129,46 +163,4 @@ export function toUser(row: UserRow): User {
     profilePictureUrls: row.profile_picture_urls,
     isVerified: row.is_verified,
   };
-}
-
-type UserColumn = { [Table in keyof Tables]: readonly [Table, keyof Tables[Table]] }[keyof Tables];
-
-/** The columns that refer to a user and may have very many rows for one. */
-const mentions = [
-  ["follows", "follower_id"],
-  ["follows", "followee_id"],
-  ["blocks", "blocker_id"],
-  ["blocks", "blocked_id"],
-  ["mutes", "muter_id"],
-  ["mutes", "muted_id"],
-  ["privacy_exceptions", "user_id"],
-  ["privacy_exceptions", "excepted_id"],
-] as const satisfies readonly UserColumn[];
-
-const rowsAtOnce = 10_000;
-
-/**
- * Erases a user and every row that mentions it. The foreign keys would do so too, but in one statement, which for a
- * user of a million edges takes longer than any statement may.
- */
-async function eraseUser(run: Run, id: UserId): Promise<void> {
-  // From here on no other transaction can mention or create the user. The short lock timeout of a first attempt ends here:
-  // a long erasure must not start again because of a short lock wait.
-  await run(...lockExistenceStatements(id), sql`set local lock_timeout to default`);
-  for (const [table, column] of mentions) {
-    let erased: number;
-    do {
-      const [row] = await run(sql<{ count: number }>`
-        with erased as (
-          delete from ${sql.table(table)}
-          where ctid = any (array(
-            select ctid from ${sql.table(table)} where ${sql.ref(column)} = ${id} limit ${rowsAtOnce}
-          ))
-          returning 1
-        )
-        select count(*)::int as count from erased`);
-      erased = row?.count ?? 0;
-    } while (erased > 0);
-  }
-  await run(query.deleteFrom("users").where("id", "=", id).compile());
 }

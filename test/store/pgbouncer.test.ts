@@ -48,7 +48,7 @@ for (const mode of ["session", "transaction"] as const) {
       });
     const check = () =>
       store.relationshipFacts.read([
-        { viewer: ann as UserId, owner: bob as UserId, mute: true, setting: null },
+        { viewer: ann as UserId, owner: bob as UserId, muteScope: 1, setting: null },
       ]);
 
     it("is migrated, and warns of the settings that did not reach the server", async () => {

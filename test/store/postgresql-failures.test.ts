@@ -47,7 +47,7 @@ describe("a PostgreSQL server that fails", () => {
     await lockEdges();
     const mutes = others.map((owner) => other.mutes.mute(owner, bob as UserId).catch(() => {}));
     await store().untilWaiting(lockWaiters);
-    const question = { viewer: ann as UserId, owner: ann as UserId, mute: true, setting: null };
+    const question = { viewer: ann as UserId, owner: ann as UserId, muteScope: 1, setting: null };
     expect(await other.relationshipFacts.read([question])).to.have.length(1);
     await store().untilWaiting(lockWaiters);
     await store().admin.query("rollback");
@@ -120,7 +120,7 @@ describe("a PostgreSQL server that fails", () => {
   it("is UNAVAILABLE when it accepts connections and never answers", async () => {
     const other = await openAt(proxy.url);
     proxy.freeze();
-    const check = { viewer: ann as UserId, owner: bob as UserId, mute: true, setting: null };
+    const check = { viewer: ann as UserId, owner: bob as UserId, muteScope: 1, setting: null };
     const outcomes = await tally([other.ping(), other.relationshipFacts.read([check])]);
     expect(outcomes).to.eql({ UNAVAILABLE: 2 });
   });

@@ -55,6 +55,7 @@ describe("long lists on PostgreSQL", () => {
       owner: sql.ref(column),
       target: sql.ref(target),
       duplicateReason: "INTERNAL",
+      replaced: sql``,
     });
 
     for (const mode of ["force_custom_plan", "force_generic_plan"]) {

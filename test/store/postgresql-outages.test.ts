@@ -36,7 +36,7 @@ describe("a PostgreSQL server with a health probe", () => {
   const block = () => watched.blocks.block(ann as UserId, bob as UserId);
   const check = () =>
     watched.relationshipFacts.read([
-      { viewer: ann as UserId, owner: bob as UserId, mute: true, setting: null },
+      { viewer: ann as UserId, owner: bob as UserId, muteScope: 1, setting: null },
     ]);
 
   async function expectUnavailable(): Promise<void> {

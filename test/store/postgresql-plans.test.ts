@@ -27,8 +27,14 @@ const size: Size = {
   viewers: [10, 1_000, 20_000],
   longest: 50_000,
 };
-/** In these a user may have a million rows: none is to be read only to be dropped. */
+/** In these a user may have a million rows: none is to be read only to be dropped, but for those that have ended. */
 const edgeTables = ["blocks", "mutes", "follows"];
+const permittedConditions = [
+  /\bexpires_at (?:>|<=) statement_timestamp\(\)/g,
+  // Of a row that is found by its whole key.
+  /\(\(?scopes(?:\)::\w+)? & [^)]*\)+ <> 0/g,
+  /\be\.|\bAND\b|[()\s]/g,
+];
 const bigTables = ["users", "privacy_settings", "privacy_exceptions", ...edgeTables];
 
 const user = (number: number) => userId(number) as UserId;
@@ -39,7 +45,7 @@ const operations = storeOperations({ actor, target, owner, others: many });
 
 describe("the plans of statements on PostgreSQL", () => {
   const store = onPostgresql();
-  /** The columns of each index. Without a condition on the first one the server reads the whole index. */
+  /** The columns of each index of all rows. Without a condition on the first one the server reads the whole index. */
   const indexColumns = new Map<string, string[]>();
 
   before(async function () {
@@ -48,6 +54,12 @@ describe("the plans of statements on PostgreSQL", () => {
     // The tables are filled with foreign keys unchecked, which takes a superuser.
     if (!rows[0].usesuper) return this.skip();
     await loadData(store().admin, size, () => {});
+    // What the upkeep looks for: rows that have ended, and an erasure that was begun.
+    for (const table of ["blocks", "mutes"])
+      await store().admin.query(
+        `update ${table} set expires_at = now() where ctid in (select ctid from ${table} limit 1)`,
+      );
+    await store().admin.query("update users set erased_at = now() where id = $1", [user(3)]);
     await store().admin.query("reset all");
     const [cost] = await store().query(sql<{ random_page_cost: string }>`show random_page_cost`);
     await store().admin.query(`set random_page_cost = ${cost?.random_page_cost}`);
@@ -55,7 +67,7 @@ describe("the plans of statements on PostgreSQL", () => {
       `
       select i.indexrelid::regclass::text as index, array_agg(a.attname::text order by a.attnum) as columns
       from pg_index i join pg_attribute a on a.attrelid = i.indexrelid
-      where i.indrelid::regclass::text = any ($1)
+      where i.indrelid::regclass::text = any ($1) and i.indpred is null
       group by i.indexrelid`,
       [bigTables],
     );
@@ -73,7 +85,7 @@ describe("the plans of statements on PostgreSQL", () => {
             if (node["Node Type"] === "Seq Scan")
               expect(bigTables, what).to.not.include(node["Relation Name"]);
             if (edgeTables.includes(node["Relation Name"] ?? ""))
-              expect(node.Filter, what).to.equal(undefined);
+              expect(unexpectedPartOf(node.Filter), what).to.equal("");
             const columns = indexColumns.get(node["Index Name"] ?? "") ?? [];
             // A check looks up single rows by whole keys. By a part of a key it would read a user's whole list.
             for (const column of /\bchecks?\b/.test(name) ? columns : columns.slice(0, 1))
@@ -129,6 +141,11 @@ describe("the plans of statements on PostgreSQL", () => {
     return rows[0]["QUERY PLAN"][0].Plan;
   }
 });
+
+/** What a filter has besides the permitted conditions. */
+function unexpectedPartOf(filter = ""): string {
+  return permittedConditions.reduce((text, permitted) => text.replaceAll(permitted, ""), filter);
+}
 
 function literal(value: unknown, quoted: (text: string) => string): string {
   if (value === null) return "null";

@@ -45,14 +45,14 @@ describe("a PostgreSQL server that is not the primary", function () {
   }
   const check = (other: TestStore) =>
     other.relationshipFacts.read([
-      { viewer: ann as UserId, owner: bob as UserId, mute: true, setting: null },
+      { viewer: ann as UserId, owner: bob as UserId, muteScope: 1, setting: null },
     ]);
   const checks = (other: TestStore) =>
     other.relationshipFacts.read(
       Array.from({ length: 2 }, () => ({
         viewer: ann as UserId,
         owner: bob as UserId,
-        mute: false,
+        muteScope: 0,
         setting: null,
       })),
     );

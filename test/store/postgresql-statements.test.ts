@@ -1,8 +1,10 @@
 import { globSync, readFileSync } from "node:fs";
 import { expect } from "chai";
+import { sql } from "kysely";
 import type { UserId } from "../../src/domain/users.ts";
 import type { StatePosition } from "../../src/store/change-log.ts";
 import { type Statement, statementsOf } from "../support/statements.ts";
+import { addCrowd } from "./suite/erasure.ts";
 import { storeOperations } from "./suite/operations.ts";
 import { onPostgresql } from "./suite/postgresql.ts";
 
@@ -10,6 +12,8 @@ import { onPostgresql } from "./suite/postgresql.ts";
 const elsewhere = [/^begin|^commit|^rollback|^set local/, /^select 1$/, /^select name from migrations/];
 
 const normalized = (text: string) => text.replaceAll(/\s+/g, " ").trim();
+
+type Users = [actor: UserId, target: UserId, owner: UserId, gone: UserId, ...others: UserId[]];
 
 /** The beginning of each SQL template of a source text, up to its first value. */
 function templatesOf(source: string): string[] {
@@ -23,7 +27,13 @@ describe("the statements of the store", () => {
   let sent: Statement[];
 
   before(async () => {
-    const [actor, target, owner, ...others] = (await store().newUsers(6)) as [UserId, UserId, UserId];
+    const [actor, target, owner, gone, ...others] = (await store().newUsers(7)) as Users;
+    const [one, other] = others;
+    // What the upkeep looks for: rows that have ended, and an erasure that was begun.
+    await store().query(sql`insert into blocks values (${one}, ${other}, gen_random_uuid(), now(), now())`);
+    await store().query(sql`insert into mutes values (${one}, ${other}, gen_random_uuid(), now(), now())`);
+    await store().query(sql`update users set erased_at = now() where id = ${gone}`);
+    await addCrowd(store(), owner);
     const operations = storeOperations({ actor, target, owner, others });
     sent = await statementsOf(store().url, async (database) => {
       for (const operation of Object.values(operations)) await operation(database);

@@ -36,7 +36,7 @@ describe("the store on PostgreSQL", () => {
 
   it("sets the application name of every connection", async () => {
     const [viewer, owner] = (await store().newUsers(2)) as [UserId, UserId];
-    await store().relationshipFacts.read([{ viewer, owner, mute: true, setting: null }]);
+    await store().relationshipFacts.read([{ viewer, owner, muteScope: 1, setting: null }]);
     const { rows } = await store().admin.query(`
       select distinct application_name from pg_stat_activity
       where datname = current_database() and query ~ 'from (blocks|users)' and pid <> pg_backend_pid()`);

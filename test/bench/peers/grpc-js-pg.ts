@@ -31,7 +31,7 @@ const someone = "00000000-0000-4000-8000-000000000000" as UserId;
 
 /** The service's statement for many pairs. */
 const [{ sql: ownSql } = { sql: "" }] = await statementsOf(url, ({ relationshipFacts }) => {
-  const query = { viewer: someone, owner: someone, mute: true, setting: "groups" } as const;
+  const query = { viewer: someone, owner: someone, muteScope: 1, setting: "groups" } as const;
   return relationshipFacts.read([query, query]);
 });
 if (ownSql === "") throw new Error("the service sent no statement");

@@ -27,7 +27,7 @@ export function describeAccess(store: () => TestStore): void {
 
     const ask = (question: Partial<FactsQuery> = {}): FactsQuery => ({
       ...pair(),
-      mute: true,
+      muteScope: 1,
       setting: "groups",
       ...question,
     });
@@ -155,11 +155,11 @@ export function describeAccess(store: () => TestStore): void {
       await store().follows.follow(owner, viewer);
       await store().settings.set(owner, "groups", "none");
       const kinds: [Partial<FactsQuery>, Partial<RelationshipFacts>][] = [
-        [{ mute: false, setting: null }, {}],
-        [{ mute: true, setting: null }, { muting: true }],
-        [{ mute: false, setting: "groups" }, { audience: "none" }],
+        [{ muteScope: 0, setting: null }, {}],
+        [{ muteScope: 1, setting: null }, { muting: true }],
+        [{ muteScope: 0, setting: "groups" }, { audience: "none" }],
         [
-          { mute: true, setting: "groups" },
+          { muteScope: 1, setting: "groups" },
           { muting: true, audience: "none" },
         ],
       ];

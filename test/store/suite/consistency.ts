@@ -88,7 +88,7 @@ export function describeConsistency(store: () => TestStore): void {
     it("the facts of a pair is the state that they are of", async () => {
       const before = await block();
       const [viewer, owner] = pair();
-      const ask = { viewer, owner, mute: true, setting: null };
+      const ask = { viewer, owner, muteScope: 1, setting: null };
       for (const queries of [[ask], [ask, ask]]) {
         const rows = await store().relationshipFacts.read(queries);
         const [first] = rows;

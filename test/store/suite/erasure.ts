@@ -8,6 +8,15 @@ interface Column {
   readonly column_name: string;
 }
 
+/** Lets more users mute a user than one transaction of an erasure deletes. */
+export async function addCrowd(store: TestStore, user: UserId): Promise<void> {
+  await store.query(sql`
+    insert into users select gen_random_uuid(), 'crowd', '', '', '{}', false from generate_series(1, 10050)`);
+  await store.query(sql`
+    insert into mutes (muter_id, muted_id, id, created_at)
+    select id, ${user}, gen_random_uuid(), now() from users where user_name = 'crowd'`);
+}
+
 export function describeErasure(store: () => TestStore): void {
   describe("erasing a user", () => {
     const columnsNamedAfterUsers = sql<Column>`

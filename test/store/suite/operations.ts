@@ -23,7 +23,7 @@ export function storeOperations({
   const queries = (count: number, asked: Partial<FactsQuery> = {}): FactsQuery[] =>
     others
       .slice(0, count)
-      .map((other) => ({ viewer: owner, owner: other, mute: true, setting: "groups", ...asked }));
+      .map((other) => ({ viewer: owner, owner: other, muteScope: 1, setting: "groups", ...asked }));
   const edges = others.flatMap((other): ImportRecord[] =>
     (["follow", "block", "mute"] as const).map((kind) => ({
       kind,
@@ -45,10 +45,10 @@ export function storeOperations({
   return {
     "a check": ({ relationshipFacts }) => relationshipFacts.read(queries(1)),
     "a check of blocks alone": ({ relationshipFacts }) =>
-      relationshipFacts.read(queries(1, { mute: false, setting: null })),
+      relationshipFacts.read(queries(1, { muteScope: 0, setting: null })),
     "a thousand checks": ({ relationshipFacts }) => relationshipFacts.read(queries(1_000)),
     "checks of blocks alone": ({ relationshipFacts }) =>
-      relationshipFacts.read(queries(1_000, { mute: false, setting: null })),
+      relationshipFacts.read(queries(1_000, { muteScope: 0, setting: null })),
     "a page of hidden users": ({ hiddenUsers }) =>
       hiddenUsers.read({ viewer: owner, scope: 1, limit: 1_000, from: actor }),
     "a block": ({ blocks }) => blocks.block(actor, target),
@@ -100,6 +100,7 @@ export function storeOperations({
     "a user's export": async ({ exports }) => {
       for await (const _ of exports.read(owner));
     },
+    "an erasure that was begun": ({ users }) => users.resumeErasures(),
     "the erasure of a user": ({ users }) => users.delete(owner),
   };
 }

@@ -157,6 +157,11 @@ describe("the decision table", () => {
     }
   });
 
+  it("names the scope that a mute must cover where a mute has an effect, and there alone", () => {
+    for (const [interaction, { mute, muteScope }] of rules)
+      expect(muteScope !== 0, interaction).to.equal(mute !== "ALLOW");
+  });
+
   it("lets nothing through a block", () => {
     for (const [interaction, { block }] of rules) expect(block, interaction).to.not.equal("ALLOW");
   });

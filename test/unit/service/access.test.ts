@@ -95,12 +95,18 @@ describe("the access handlers, when the database", () => {
       noTokens,
     );
     const context = { signal: new AbortController().signal } as HandlerContext;
-    for (const interaction of [Interaction.FOLLOW, Interaction.VIEW_CONTENT, Interaction.ADD_TO_GROUP])
+    for (const interaction of [
+      Interaction.FOLLOW,
+      Interaction.VIEW_CONTENT,
+      Interaction.RECEIVE_NOTIFICATION,
+      Interaction.ADD_TO_GROUP,
+    ])
       await handlers.checkAccess(create(CheckAccessRequestSchema, { ...check, interaction }), context);
-    expect(asked.map(({ mute, setting }) => [mute, setting])).to.eql([
-      [false, null],
-      [true, null],
-      [false, "groups"],
+    expect(asked.map(({ muteScope, setting }) => [muteScope, setting])).to.eql([
+      [0, null],
+      [1, null],
+      [2, null],
+      [0, "groups"],
     ]);
   });
 });
