@@ -187,6 +187,7 @@ export async function startApp(
     lifecycle.setAvailable("database", isAvailable);
   });
   const upkeep = new Upkeep(upkeepJobs(database), log);
+  metrics.showUpkeep(() => upkeep.ages());
   running.defer(() => upkeep.stop());
 
   return {

@@ -34,6 +34,20 @@ interface ChangeFollowing {
   readonly ageSeconds: number;
 }
 
+/** The state of the change log. Ages are in seconds; 0 when there is nothing that has one. */
+export interface ChangeLogState {
+  /** Since the newest tick was stored. An idle service stores none. */
+  readonly tickAgeSeconds: number;
+  /** Since the oldest change that is kept. */
+  readonly oldestChangeSeconds: number;
+  /** For how long the oldest transaction has been open that the newest tick lists as running. */
+  readonly openTransactionSeconds: number;
+  /** Erased users whose rows are still to be scrubbed from the log. */
+  readonly erasures: number;
+  /** For how long changes are to be kept. */
+  readonly retentionSeconds: number;
+}
+
 /** The connections of a listener. */
 type ListenerStats = Pick<Listener, "connections" | "refusedConnections" | "evictedConnections">;
 
@@ -107,6 +121,47 @@ export class Metrics {
       "change_feed_age_seconds",
       "Time since the change log was last read to its end, in seconds.",
       () => changes.ageSeconds,
+    );
+  }
+
+  /** Shows the state of the change log. */
+  showChangeLog(state: () => ChangeLogState): void {
+    const gauge = (name: string, help: string, read: (state: ChangeLogState) => number) =>
+      this.#gauge(`change_${name}`, help, () => read(state()));
+    gauge(
+      "tick_age_seconds",
+      "Time since the newest tick of the change log was stored, in seconds.",
+      ({ tickAgeSeconds }) => tickAgeSeconds,
+    );
+    gauge(
+      "oldest_seconds",
+      "Age of the oldest change in the change log, in seconds.",
+      ({ oldestChangeSeconds }) => oldestChangeSeconds,
+    );
+    gauge(
+      "retention_seconds",
+      "For how long changes are to be kept, in seconds.",
+      ({ retentionSeconds }) => retentionSeconds,
+    );
+    gauge(
+      "open_transaction_seconds",
+      "For how long the oldest transaction has been open that the newest tick lists, in seconds.",
+      ({ openTransactionSeconds }) => openTransactionSeconds,
+    );
+    gauge(
+      "erasures_waiting",
+      "Erased users whose rows are still to be scrubbed from the change log.",
+      ({ erasures }) => erasures,
+    );
+  }
+
+  /** Shows how long ago each job of the upkeep last succeeded, in seconds. */
+  showUpkeep(ages: () => [job: string, seconds: number][]): void {
+    this.#gaugeBy(
+      "task",
+      "upkeep_age_seconds",
+      "Time since the upkeep last succeeded with a task, in seconds.",
+      ages,
     );
   }
 

@@ -1,6 +1,6 @@
 import type { ServiceImpl } from "@connectrpc/connect";
 import { type AccessService, Interaction } from "../../gen/nexgate/privacy/v1/access_service_pb.ts";
-import { muteScopes } from "../domain/changes.ts";
+import { decisionTable } from "../domain/access.ts";
 import { PrivacyError } from "../domain/errors.ts";
 import type { HiddenUsersReader } from "../store/hidden.ts";
 import { type PageSizes, type PageTokens, sizeOfPage } from "./pages.ts";
@@ -11,8 +11,11 @@ export const hiddenList = "hidden-content";
 
 /** The interactions that can be asked about, with the list that page tokens belong to and what a mute must cover. */
 const lists = new Map<Interaction, { readonly name: string; readonly scope: number }>([
-  [Interaction.VIEW_CONTENT, { name: hiddenList, scope: muteScopes.content }],
-  [Interaction.RECEIVE_NOTIFICATION, { name: "hidden-notifications", scope: muteScopes.notifications }],
+  [Interaction.VIEW_CONTENT, { name: hiddenList, scope: decisionTable.VIEW_CONTENT.muteScope }],
+  [
+    Interaction.RECEIVE_NOTIFICATION,
+    { name: "hidden-notifications", scope: decisionTable.RECEIVE_NOTIFICATION.muteScope },
+  ],
 ]);
 
 const hiddenUserPages: PageSizes = { usual: 1_000, max: 10_000 };

@@ -30,12 +30,22 @@ export class Upkeep {
   readonly #log: Pick<Logger, "warn" | "info">;
   readonly #stopping = new AbortController();
   readonly #failures = new Map<UpkeepJob, string>();
+  /** When the last run of each job succeeded, or the loop was started. */
+  readonly #succeededAt: Map<string, number>;
   readonly #running: Promise<void>;
 
   /** Starts at once. The first run of a job begins within a second, at another moment than that of other instances. */
   constructor(jobs: readonly UpkeepJob[], log: Pick<Logger, "warn" | "info">) {
     this.#log = log;
+    const now = performance.now();
+    this.#succeededAt = new Map(jobs.map(({ name }) => [name, now]));
     this.#running = this.#repeat(jobs);
+  }
+
+  /** Gauge: how long ago each job last succeeded, in seconds. */
+  ages(): [job: string, seconds: number][] {
+    const now = performance.now();
+    return [...this.#succeededAt].map(([job, at]) => [job, (now - at) / 1_000]);
   }
 
   /** Gives up the run under way, and resolves when it has ended. */
@@ -71,6 +81,7 @@ export class Upkeep {
     const { signal } = this.#stopping;
     try {
       const hasMore = await job.run(signal);
+      this.#succeededAt.set(job.name, performance.now());
       if (this.#failures.delete(job)) this.#log.info({ job: job.name }, "upkeep succeeds again");
       return hasMore;
     } catch (failure) {

@@ -266,6 +266,17 @@ export function describeHidden(store: () => TestStore): void {
                   !erased.has(owner) && decideAccess({ viewer, owner, interaction }, facts).effect !== "ALLOW"
                 );
               });
+              const facts = await store().relationshipFacts.read(
+                users.map((owner) => ({ viewer, owner, muteScope: scope, setting: null })),
+              );
+              const decided = users.filter((owner, i) => {
+                const { effect, cause } = decideAccess(
+                  { viewer, owner, interaction },
+                  facts[i] as RelationshipFacts,
+                );
+                return effect !== "ALLOW" && cause !== "UNKNOWN_USER";
+              });
+              expect(decided).to.eql(hidden);
               const lastEnds = hidden.map((owner) =>
                 [
                   ...standing("block", viewer, owner, scope),

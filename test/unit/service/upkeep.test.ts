@@ -66,6 +66,25 @@ describe("upkeep", () => {
     ]);
   });
 
+  it("tells how long ago each job succeeded", async () => {
+    let runs = 0;
+    const broken = async () => {
+      runs++;
+      throw new Error("down");
+    };
+    const sound = async () => false;
+    const jobs = { broken, sound };
+    const started = start(
+      ...Object.entries(jobs).map(([name, run]): UpkeepJob => ({ name, intervalMs: 1, run })),
+    );
+    const before = runs;
+    await until(() => {
+      const { broken: failing = 0, sound: working = 0 } = Object.fromEntries(started.ages());
+      return runs > before + 2 && working < failing;
+    });
+    expect(started.ages().map(([job]) => job)).to.eql(["broken", "sound"]);
+  });
+
   it("gives up a run when it is stopped, and logs nothing of it", async () => {
     let begun = false;
     const run = (signal: AbortSignal) => {
