@@ -2,7 +2,7 @@ import { type RawBuilder, sql } from "kysely";
 import { PrivacyError } from "../domain/errors.ts";
 import type { UserId } from "../domain/users.ts";
 import type { SqlExecutor } from "./executor.ts";
-import { standing, standing } from "./expiry.ts";
+import { standing } from "./expiry.ts";
 import { assertWritable, isWritable } from "./server-state.ts";
 import { queryTemplate } from "./statement.ts";
 
