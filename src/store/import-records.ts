@@ -82,12 +82,9 @@ export function importFollows(run: Run, edges: readonly Numbered<ImportedEdge>[]
       group by owner, target order by owner, target
       on conflict (follower_id, followee_id) do nothing`,
     across: sql`exists (
-      select from (
-        select b.expires_at from blocks b where b.blocker_id = g.owner and b.blocked_id = g.target
-        union all
-        select b.expires_at from blocks b where b.blocker_id = g.target and b.blocked_id = g.owner
-      ) b
-      where b.${standing}
+      select from blocks b where b.blocker_id = g.owner and b.blocked_id = g.target and b.${standing}
+      union all
+      select from blocks b where b.blocker_id = g.target and b.blocked_id = g.owner and b.${standing}
     )`,
   });
 }

@@ -22,6 +22,56 @@ function templatesOf(source: string): string[] {
     .filter((text) => /\w{3}/.test(text));
 }
 
+/** The text of each pair of parentheses, and of all that is outside, without that of the pairs within. */
+function levelsOf(text: string): string[] {
+  const open = [""];
+  const levels: string[] = [];
+  for (const character of text) {
+    if (character === "(") open.push("");
+    else if (character === ")") levels.push(open.pop() ?? "");
+    else open[open.length - 1] += character;
+  }
+  return [...levels, ...open];
+}
+
+const count = (text: string, pattern: RegExp) => [...text.matchAll(pattern)].length;
+
+/** A condition that every statement has for each row of a table that it reads. */
+interface RowCondition {
+  readonly reading: RegExp;
+  readonly condition: RegExp;
+  /** Parts of statements that are right without it. */
+  readonly except: readonly RegExp[];
+}
+
+/** Pages in the order of the keys: what does not hold is left out after the limit. */
+const keyPages = /^ select \* from .* order by .* limit \$\d+ $/;
+
+const rowConditions: Record<string, RowCondition> = {
+  "leave out blocks and mutes that have ended": {
+    reading:
+      /(?<!\bdelete )\b(?:from|join|using|,) "?(?:blocks|mutes)\b|\binto "?(?:blocks|mutes)"? .*do update/g,
+    condition: /\bexpires_at (?:>|<=) statement_timestamp/g,
+    except: [
+      keyPages,
+      // Hidden users: what has ended is left out after the limit.
+      / as hides from /,
+      // The size of an export, and what an erasure deletes.
+      /^ ?select (?:count|ctid) from /,
+    ],
+  },
+  "leave out users who are being erased": {
+    reading: /(?<!\bdelete )\b(?:from|join|using|update|,) "?users\b|\binto "?users"? .*do update/g,
+    condition: /\berased_at\b/g,
+    except: [
+      keyPages,
+      // Locks of any row that there is, without a change.
+      / do update set user_name = excluded\.user_name where false/,
+      /^select from users where id = \$1 for update$/,
+    ],
+  },
+};
+
 describe("the statements of the store", () => {
   const store = onPostgresql();
   let sent: Statement[];
@@ -57,6 +107,18 @@ describe("the statements of the store", () => {
       await store().admin.query("deallocate statement");
     }
   });
+
+  for (const [what, { reading, condition, except }] of Object.entries(rowConditions)) {
+    it(what, () => {
+      const texts = [...new Set(sent.map(({ sql }) => normalized(sql)))];
+      expect(texts.filter((text) => count(text, reading) > 0)).to.have.length.above(10);
+      const wrong = texts
+        .flatMap(levelsOf)
+        .filter((level) => !except.some((pattern) => pattern.test(level)))
+        .filter((level) => count(level, reading) > count(level, condition));
+      expect(wrong).to.eql([]);
+    });
+  }
 
   it("are all sent by these tests: every template of the source is part of one", () => {
     const texts = sent.map(({ sql }) => normalized(sql));
