@@ -4,7 +4,7 @@ import { Metrics } from "../../../src/metrics/metrics.ts";
 const linesOf = async (metrics: Metrics) =>
   (await metrics.render()).body
     .split("\n")
-    .filter((line) => line.startsWith("privacy_control_") && !/_calls_in_flight|_batch_pairs/.test(line));
+    .filter((line) => line.startsWith("privacy_control_") && !/_calls_in_flight|_batch_pairs|_tokens_unmet/.test(line));
 
 describe("the metrics that are read at each scrape", () => {
   it("show whether the service is ready now", async () => {
@@ -39,6 +39,27 @@ describe("the metrics that are read at each scrape", () => {
       "privacy_control_change_watchers 3",
       "privacy_control_change_watcher_lag_seconds 0.5",
       "privacy_control_change_feed_age_seconds 1.5",
+    ]);
+  });
+
+  it("show the state of the change log, and of its upkeep", async () => {
+    const metrics = new Metrics();
+    const state = {
+      tickAgeSeconds: 1,
+      oldestChangeSeconds: 2,
+      retentionSeconds: 3,
+      openTransactionSeconds: 4,
+      erasures: 5,
+    };
+    metrics.showChangeLog(() => state);
+    metrics.showUpkeep(() => [["retention", 6]]);
+    expect(await linesOf(metrics)).to.eql([
+      "privacy_control_change_tick_age_seconds 1",
+      "privacy_control_change_oldest_seconds 2",
+      "privacy_control_change_retention_seconds 3",
+      "privacy_control_change_open_transaction_seconds 4",
+      "privacy_control_change_erasures_waiting 5",
+      'privacy_control_upkeep_age_seconds{task="retention"} 6',
     ]);
   });
 
