@@ -12,6 +12,7 @@ import { changeHandlers } from "../service/changes.ts";
 import { CheckBatcher, checkBatchLimits } from "../service/check-batcher.ts";
 import { ConsistencyTokens } from "../service/consistency-tokens.ts";
 import { exceptionHandlers } from "../service/exceptions.ts";
+import { exportHandlers } from "../service/exports.ts";
 import { followHandlers } from "../service/follows.ts";
 import { hiddenUserHandlers } from "../service/hidden.ts";
 import { importHandlers } from "../service/imports.ts";
@@ -38,7 +39,7 @@ interface ServicesOptions {
   readonly log: Logger;
   readonly metrics: Metrics;
   readonly tracing: Tracing | undefined;
-  /** Aborts when imports and watchers are to end. */
+  /** Aborts when imports, exports and watchers are to end. */
   readonly stopping: AbortSignal;
 }
 
@@ -79,6 +80,7 @@ export function createServices({
       ...userHandlers(database.users, consistency),
       ...followHandlers(database.follows, consistency),
       ...importHandlers(database.imports, consistency, onProgress, stopping),
+      ...exportHandlers(database.exports, stopping),
     }),
     access: service(
       AccessService,

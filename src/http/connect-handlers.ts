@@ -1,4 +1,5 @@
 import { constants } from "node:http2";
+import type { DescMessage, MessageShape } from "@bufbuild/protobuf";
 import {
   Code,
   ConnectError,
@@ -23,6 +24,7 @@ import { overloadedError, readFailure } from "../call/errors.ts";
 import type { ObservedCall } from "../call/observer.ts";
 import type { CallPipeline } from "../call/pipeline.ts";
 import { peerKey } from "../call/rate-limits/client-address.ts";
+import { validate } from "../call/validate.ts";
 import { completeStatus, copyHeaders, trailersOnly } from "../grpc/status.ts";
 import { isWebText, toBinaryRequest, toTextResponse } from "./grpc-web-text.ts";
 import type { HttpRequest, HttpResponse, PlainFailures } from "./plain-responses.ts";
@@ -123,10 +125,24 @@ async function runStream(
   next: Parameters<Interceptor>[0],
   request: StreamRequest,
 ): Promise<UnaryResponse | StreamResponse> {
-  const message = mapErrors(request.message, readFailure);
+  const { methodKind, input } = request.method;
+  // The messages of a client's stream are for its handler to judge one by one.
+  const given = methodKind === "server_streaming" ? validated(request.message, input) : request.message;
+  const message = mapErrors(given, readFailure);
   const response = await call.run(() => next({ ...request, message }));
   if (!response.stream) return response;
   return { ...response, message: mapErrors(response.message, (failure) => call.fail(failure)) };
+}
+
+/** Messages, of which the first one that breaks the rules of its definition fails the call. */
+async function* validated<Desc extends DescMessage>(
+  messages: AsyncIterable<MessageShape<Desc>>,
+  schema: Desc,
+): AsyncIterable<MessageShape<Desc>> {
+  for await (const message of messages) {
+    validate(schema, message);
+    yield message;
+  }
 }
 
 async function* mapErrors<T>(

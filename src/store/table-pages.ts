@@ -137,7 +137,7 @@ function page<Kind extends string>(
   ];
   return sql<Partial<PagedRow>>`
     select ${sql.join(selected)}
-    from (select array(select id from users where erased_at is not null) as ids where ${isWritable}) erased
+    from (select array(select id from users where erased_at <= 'infinity') as ids where ${isWritable}) erased
     left join (
       select * from ${sql.table(name)} ${condition} order by ${sql.join(columns)} limit ${limit}
     ) r on true

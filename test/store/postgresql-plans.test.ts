@@ -78,7 +78,7 @@ describe("the plans of statements on PostgreSQL", () => {
     it(`read by indexes alone: ${name}`, async () => {
       const sent = (await statementsOf(store().url, run)).filter(({ sql }) => /\b(?:from|into)\b/.test(sql));
       expect(sent).to.not.eql([]);
-      for (const statement of sent) {
+      for (const statement of new Map(sent.map((each) => [each.sql, each])).values()) {
         for (const mode of ["force_custom_plan", "force_generic_plan"]) {
           for (const node of flatten(await explain(statement, mode))) {
             const what = `${mode} of ${statement.sql}: ${JSON.stringify(node)}`;
@@ -86,6 +86,8 @@ describe("the plans of statements on PostgreSQL", () => {
               expect(bigTables, what).to.not.include(node["Relation Name"]);
             if (edgeTables.includes(node["Relation Name"] ?? ""))
               expect(unexpectedPartOf(node.Filter), what).to.equal("");
+            // The first page of a whole table.
+            if (node.isLimited && node.Filter === undefined) continue;
             const columns = indexColumns.get(node["Index Name"] ?? "") ?? [];
             // A check looks up single rows by whole keys. By a part of a key it would read a user's whole list.
             for (const column of /\bchecks?\b/.test(name) ? columns : columns.slice(0, 1))
@@ -155,6 +157,8 @@ function literal(value: unknown, quoted: (text: string) => string): string {
   );
 }
 
-function flatten(node: PlanNode): PlanNode[] {
-  return [node, ...(node.Plans ?? []).flatMap(flatten)];
+/** The nodes of a plan, each with whether it is ended by a limit. */
+function flatten(node: PlanNode, isLimited = false): (PlanNode & { readonly isLimited: boolean })[] {
+  const below = (node.Plans ?? []).flatMap((child) => flatten(child, node["Node Type"] === "Limit"));
+  return [{ ...node, isLimited }, ...below];
 }

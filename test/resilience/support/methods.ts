@@ -20,6 +20,7 @@ export const requiredScopes: Readonly<Record<string, string | null>> = {
   "nexgate.privacy.v1.GraphService/GetUser": "graph.read",
   "nexgate.privacy.v1.GraphService/GetRelationship": "graph.read",
   "nexgate.privacy.v1.GraphService/GetImport": "graph.read",
+  "nexgate.privacy.v1.GraphService/ExportRecords": "graph.read",
   "nexgate.privacy.v1.GraphService/UpsertUsers": "graph.write",
   "nexgate.privacy.v1.GraphService/DeleteUser": "graph.write",
   "nexgate.privacy.v1.GraphService/FollowUser": "graph.write",
