@@ -49,6 +49,8 @@ const pages = new TablePages<StoredRecord["kind"], RecordRow>([
       profile_picture_urls: sql`array_to_json(r.profile_picture_urls)`,
       is_verified: sql`r.is_verified`,
     },
+    // The lock of an unknown user.
+    isOver: sql`r.user_name = ''`,
   },
   {
     name: "follows",
