@@ -1,6 +1,7 @@
 import { expect } from "chai";
 import { sql } from "kysely";
 import type { RelationshipFacts } from "../../../src/domain/access.ts";
+import { muteScopes } from "../../../src/domain/changes.ts";
 import { audiences, privacySettings } from "../../../src/domain/settings.ts";
 import type { UserId } from "../../../src/domain/users.ts";
 import { type FactsQuery, uuidArray } from "../../../src/store/access.ts";
@@ -124,6 +125,24 @@ export function describeAccess(store: () => TestStore): void {
         ]);
       });
     }
+
+    it("show a mute in the scopes that it covers, and in no other", async () => {
+      const { viewer, owner } = pair();
+      await store().mutes.mute(viewer, owner);
+      const scopes = [0, muteScopes.content, muteScopes.notifications, 4];
+      const mutingBy = async () => {
+        const facts = await read(...scopes.map((muteScope) => ask({ muteScope })));
+        return facts.map(({ muting }) => muting);
+      };
+      expect(await mutingBy()).to.eql([false, true, true, true]);
+      for (const covered of scopes) {
+        await store().query(sql`update mutes set scopes = ${covered} where muter_id = ${viewer}`);
+        expect(await mutingBy()).to.eql(scopes.map((scope) => scope !== 0 && scope === covered));
+      }
+      await store().query(sql`update mutes set expires_at = now() where muter_id = ${viewer}`);
+      await store().mutes.mute(viewer, owner);
+      expect(await mutingBy()).to.eql([false, true, true, true]);
+    });
 
     it("show every audience of every setting", async () => {
       for (const setting of privacySettings) {

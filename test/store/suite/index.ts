@@ -7,6 +7,7 @@ import { describeConsistency } from "./consistency.ts";
 import { describeEdges } from "./edges.ts";
 import { describeErasure } from "./erasure.ts";
 import { describeExceptions } from "./exceptions.ts";
+import { describeExpiry } from "./expiry.ts";
 import { describeExports } from "./exports.ts";
 import { describeFollows } from "./follows.ts";
 import { describeHidden } from "./hidden.ts";
@@ -44,6 +45,7 @@ export function describeStore(open: () => TestStore): void {
   describeImports(open);
   describeImportedChoices(open);
   describeExports(open);
+  describeExpiry(open);
   describeErasure(open);
   describeChanges(open);
   describeAborts(open);
