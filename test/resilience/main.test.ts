@@ -2,6 +2,7 @@ import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { expect } from "chai";
+import { triggerMutants } from "./changes/trigger-mutants.ts";
 import { mutantNames, runs } from "./runs.ts";
 import { mutants } from "./support/mutants.ts";
 
@@ -13,8 +14,12 @@ describe("the resilience runs", function () {
       expect(mutantNames(name), name).not.to.eql([]);
       return mutantNames(name);
     });
-    // The first has no run of its own but a test, the other one changes the database instead of the service.
-    expect([...named, "no scope check"]).to.have.members([...Object.keys(mutants), "unlocked"]);
+    // The first has no run of its own but a test, the others change the database instead of the service.
+    expect([...named, "no scope check"]).to.have.members([
+      ...Object.keys(mutants),
+      ...Object.keys(triggerMutants),
+      "unlocked",
+    ]);
   });
 
   it("are described in docs/resilience.md, each with its mutants", () => {

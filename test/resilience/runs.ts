@@ -1,6 +1,8 @@
 import { setTimeout } from "node:timers/promises";
 import { findProgram } from "../support/programs.ts";
 import { startThrowawayServer } from "../support/throwaway-server.ts";
+import { replay } from "./changes/replay.ts";
+import type { TriggerMutantName } from "./changes/trigger-mutants.ts";
 import {
   type ChaosOptions,
   chaosFigures,
@@ -48,7 +50,8 @@ interface Run<Mutant extends string = string> {
 }
 
 /** Keeps the names of a run's mutants for its own types. */
-const run = <Mutant extends MutantName | "unlocked">(made: Run<Mutant>): Run => made as unknown as Run;
+const run = <Mutant extends MutantName | TriggerMutantName | "unlocked">(made: Run<Mutant>): Run =>
+  made as unknown as Run;
 
 const manyClients = { clients: 64, users: 24 };
 /** More would wait for the one connection of the embedded database than are killed. */
@@ -106,6 +109,32 @@ export const runs: Readonly<Record<string, Run>> = {
         notes: [postgresql, services, embedded].flatMap(({ violations }) => violations.slice(0, 3)),
       };
     },
+  }),
+
+  /** Changes that are followed, while backends are killed every 300 ms and PostgreSQL now and then. */
+  changes: run({
+    usual: 100_000,
+    unit: "changes",
+    mutants: [
+      "changes after the last sequence number",
+      "changes in the order of transactions",
+      "ticks without running transactions",
+      "an erasure of an unknown user is logged",
+      "follows that a block removes are not logged",
+    ],
+    make: ({ seed, size, mutant }) =>
+      replay({
+        seed,
+        changes: size,
+        users: 12,
+        apiWriters: 16,
+        sqlWriters: 6,
+        openMs: 4_000,
+        killMs: 300,
+        changesPerCrash: 5_000,
+        changesPerComparison: 5_000,
+        mutant,
+      }),
   }),
 
   /** Each way in which the database is away lasts for the time of the size. */

@@ -23,6 +23,7 @@ function replace<Module>(module: string, exports: Exports<Module>): Replacement 
 
 type Executor = typeof import("../../../src/store/executor.ts");
 type Transaction = InstanceType<Executor["SqlExecutor"]>["transaction"];
+type ChangeLogModule = typeof import("../../../src/store/change-log.ts");
 type Limits = typeof import("../../../src/http/listener-limits.ts");
 
 const executorPath = "src/store/executor.ts";
@@ -30,6 +31,26 @@ const executorPath = "src/store/executor.ts";
 /** Replaces the class that runs statements by one derived from it. */
 const executor = (SqlExecutor: (original: Executor["SqlExecutor"]) => Executor["SqlExecutor"]): Mutant => ({
   replacements: [replace<Executor>(executorPath, { SqlExecutor })],
+});
+
+/** Replaces the statement that reads the changes between two ticks, of which the first parameter is the earlier snapshot. */
+const changeLog = (replaced: (statement: string) => string): Mutant => ({
+  replacements: [
+    replace<ChangeLogModule>("src/store/change-log.ts", {
+      ChangeLog: (original) =>
+        class extends original {
+          constructor(executor: ConstructorParameters<typeof original>[0]) {
+            const read = (statement: { readonly sql: string }, signal?: AbortSignal) => {
+              const isOfChanges = statement.sql.includes("c.seq::text as version");
+              const sql = isOfChanges ? replaced(statement.sql) : statement.sql;
+              return executor.read({ ...statement, sql } as never, signal);
+            };
+            const transaction: Transaction = (...args) => executor.transaction(...args);
+            super({ read, transaction } as unknown as typeof executor);
+          }
+        },
+    }),
+  ],
 });
 
 const listenerLimits = (changed: Partial<Limits["publicLimits"]>): Mutant => {
@@ -270,6 +291,29 @@ export const mutants = {
         PgPool: (original) =>
           class extends original {
             override closeConnections = () => {};
+          },
+      }),
+    ],
+  },
+  /** Reads on after the highest sequence number that was seen. */
+  "changes after the last sequence number": changeLog(
+    (statement) => `
+      select * from (${statement}) page where version::bigint > (
+        select coalesce(max(seq), 0) from changes where pg_visible_in_snapshot(xid, $1::pg_snapshot)
+      )`,
+  ),
+  "changes in the order of transactions": changeLog(
+    (statement) => `
+      select page.* from (${statement}) page join changes on seq = version::bigint order by xid, seq`,
+  ),
+  /** Takes a transaction that was running at a tick for one that the tick sees. */
+  "ticks without running transactions": {
+    replacements: [
+      replace<ChangeLogModule>("src/store/change-log.ts", {
+        ChangeLog: (original) =>
+          class extends original {
+            override read: InstanceType<typeof original>["read"] = (from, ...rest) =>
+              super.read({ ...from, snapshot: from.snapshot.replace(/[^:]*$/, "") }, ...rest);
           },
       }),
     ],
