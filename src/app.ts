@@ -18,6 +18,7 @@ import { apiPage } from "./rest/docs/api-page.ts";
 import { renderFailure } from "./rest/envelopes.ts";
 import { createRestGateway } from "./rest/gateway.ts";
 import { ChangeFeed, feedIntervals } from "./service/change-feed.ts";
+import { ChangeLogMonitor } from "./service/change-log-monitor.ts";
 import { Upkeep, upkeepJobs } from "./service/upkeep.ts";
 import { openDatabase } from "./store/database.ts";
 import type { Tracing } from "./tracing/tracing.ts";
@@ -41,6 +42,9 @@ export interface App {
    */
   stop(graceMs: number): Promise<number>;
 }
+
+/** For how long changes are kept. */
+const retentionSeconds = 72 * 3_600;
 
 /** How long a scrape under way may take when everything else has ended. */
 const adminGraceMs = 500;
@@ -171,6 +175,8 @@ export async function startApp(
   metrics.showListeners({ public: publicListener, internal: internalListener });
   metrics.showConcurrencyLimits({ public: publicCalls.limiter, internal: internalCalls.limiter });
   metrics.showReadiness(ready);
+  const monitor = new ChangeLogMonitor((signal) => database.changeLogFigures.read(signal), retentionSeconds);
+  metrics.showChangeLog(() => monitor.state());
   const adminListener = await openAdminListener({
     ...config.admin,
     render: metrics.render,
@@ -186,7 +192,7 @@ export async function startApp(
     log.warn(isAvailable ? "the database is available again" : "the database is unavailable");
     lifecycle.setAvailable("database", isAvailable);
   });
-  const upkeep = new Upkeep(upkeepJobs(database), log);
+  const upkeep = new Upkeep([...upkeepJobs(database), monitor.job], log);
   metrics.showUpkeep(() => upkeep.ages());
   running.defer(() => upkeep.stop());
 

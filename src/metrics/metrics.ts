@@ -35,12 +35,12 @@ interface ChangeFollowing {
 }
 
 /** The state of the change log. Ages are in seconds; 0 when there is nothing that has one. */
-export interface ChangeLogState {
+interface ChangeLogState {
   /** Since the newest tick was stored. An idle service stores none. */
   readonly tickAgeSeconds: number;
   /** Since the oldest change that is kept. */
   readonly oldestChangeSeconds: number;
-  /** For how long the oldest transaction has been open that the newest tick lists as running. */
+  /** For how long the oldest transaction that changes something is known to be open, in any database of the server. */
   readonly openTransactionSeconds: number;
   /** Erased users whose rows are still to be scrubbed from the log. */
   readonly erasures: number;
@@ -145,7 +145,7 @@ export class Metrics {
     );
     gauge(
       "open_transaction_seconds",
-      "For how long the oldest transaction has been open that the newest tick lists, in seconds.",
+      "For how long the oldest transaction of the server that changes something is known to be open, in seconds.",
       ({ openTransactionSeconds }) => openTransactionSeconds,
     );
     gauge(

@@ -2,6 +2,7 @@ import type { DatabaseConfig } from "../config/config.ts";
 import { RelationshipFactsReader } from "./access.ts";
 import { BlockRepository } from "./blocks.ts";
 import { ChangeLog } from "./change-log.ts";
+import { ChangeLogFiguresReader } from "./change-log-figures.ts";
 import type { PoolStats } from "./connection.ts";
 import { ConsistencyReader } from "./consistency.ts";
 import { ExceptionRepository } from "./exceptions.ts";
@@ -51,6 +52,7 @@ export interface Database {
   readonly imports: ImportRepository;
   readonly exports: ExportRepository;
   readonly changes: ChangeLog;
+  readonly changeLogFigures: ChangeLogFiguresReader;
   readonly expiry: ExpiryRepository;
   /** Returns the secret that signs page tokens, the same for all instances: 32 bytes. */
   signingKey(signal?: AbortSignal): Promise<Uint8Array>;
@@ -118,6 +120,7 @@ export function databaseOn(backend: Backend): Database {
     imports: new ImportRepository(executor),
     exports: new ExportRepository(executor),
     changes: new ChangeLog(executor),
+    changeLogFigures: new ChangeLogFiguresReader(executor),
     expiry: new ExpiryRepository(executor),
     async signingKey(signal) {
       const [row] = await executor.read(query.selectFrom("signing_keys").select("key").compile(), signal);

@@ -2,6 +2,7 @@ import { expect } from "chai";
 import { describeAborts } from "./aborts.ts";
 import { describeAccess } from "./access.ts";
 import { describeBlocks } from "./blocks.ts";
+import { describeChangeLogFigures } from "./change-log-figures.ts";
 import { describeChanges } from "./changes.ts";
 import { describeConsistency } from "./consistency.ts";
 import { describeEdges } from "./edges.ts";
@@ -48,5 +49,6 @@ export function describeStore(open: () => TestStore): void {
   describeExpiry(open);
   describeErasure(open);
   describeChanges(open);
+  describeChangeLogFigures(open);
   describeAborts(open);
 }

@@ -87,6 +87,7 @@ export function storeOperations({
       await changes.tick({ force: true });
       for (const to of (await changes.ticksAfter(from, 10)).ticks) await changes.read(from, to, 0n, 1_000);
     },
+    "the figures of the log": ({ changeLogFigures }) => changeLogFigures.read(),
     "a sweep of what has ended": async ({ expiry }) => {
       await expiry.sweepExpired();
     },
