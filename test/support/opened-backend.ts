@@ -1,0 +1,41 @@
+import { type Backend, type Database, type DatabaseOptions, databaseOn } from "../../src/store/database.ts";
+import { openEmbedded } from "../../src/store/embedded.ts";
+import { openPostgresql } from "../../src/store/postgresql.ts";
+import { compile, type Sendable } from "../../src/store/statement.ts";
+
+/** A database that a test opens for a service, to read and change it beside the service. */
+export class OpenedBackend {
+  /** The statements outside of transactions, and the transactions that begin. */
+  readonly sent: string[] = [];
+  /** Called before each statement outside of a transaction; what it throws fails the statement. */
+  beforeRead: (sql: string) => Promise<void> | void = () => {};
+  #backend: Backend | undefined;
+
+  /** To be given to `startService`. */
+  readonly open = async (options: DatabaseOptions): Promise<Database> => {
+    const { url, dataDir = "", log = () => {}, ...others } = options;
+    const backend =
+      url === undefined ? await openEmbedded(dataDir, log, others) : await openPostgresql(url, log, others);
+    this.#backend = backend;
+    const { executor } = backend;
+    const read = executor.read.bind(executor);
+    const transaction = executor.transaction.bind(executor);
+    executor.read = async (statement, signal) => {
+      const { sql } = compile(statement);
+      await this.beforeRead(sql);
+      this.sent.push(sql);
+      return read(statement, signal);
+    };
+    executor.transaction = (work, transactionOptions) => {
+      this.sent.push("begin");
+      return transaction(work, transactionOptions);
+    };
+    return databaseOn(backend);
+  };
+
+  /** Runs a statement. */
+  run<Row>(statement: Sendable<Row>): Promise<Row[]> {
+    if (this.#backend === undefined) throw new Error("not open");
+    return this.#backend.executor.transaction((run) => run(statement));
+  }
+}
