@@ -82,6 +82,7 @@ export class ObservedCall {
   readonly #isWaiting: boolean;
   #requestId: string | undefined;
   #failure: ConnectError | undefined;
+  #isCutOff = false;
   #onEnd: (() => void)[] | undefined;
   #ended = false;
 
@@ -110,10 +111,17 @@ export class ObservedCall {
    * text, and with the request id by which the log line is found.
    */
   fail(failure: unknown): ConnectError {
+    if (this.#isCutOff && this.#failure !== undefined) return this.#failure;
     const error = toConnectError(failure);
     error.metadata.set(requestIdHeader, this.#id());
     this.#failure = error;
     return error;
+  }
+
+  /** Sets the outcome of a call that is about to be cut off: what fails because of that does not change it. */
+  cutOff(failure: unknown): void {
+    this.fail(failure);
+    this.#isCutOff = true;
   }
 
   /** Whether the outcome is a failure so far. */

@@ -174,7 +174,7 @@ export async function serveConnect(
 ): Promise<void> {
   const values = createContextValues().set(peerKey, () => request.socket?.remoteAddress);
   values.set(cutOffKey, (failure) => {
-    values.get(callKey)?.fail(failure);
+    values.get(callKey)?.cutOff(failure);
     reset(response);
   });
   try {
@@ -190,7 +190,8 @@ export async function serveConnect(
     // The reply of a unary call is there before any of it is written.
     if (handler.method.methodKind === "unary") end();
     const { trailer } = answer;
-    const observed = answer.body === undefined ? answer : { ...answer, body: endAfter(answer.body, end) };
+    const observed =
+      answer.body === undefined ? answer : { ...answer, body: endWith(answer.body, response, end) };
     const written = isText ? toTextResponse(observed) : observed;
     if (trailer === undefined) await universalResponseToNodeResponse(written, response);
     else await respondGrpc(written, trailer, response);
@@ -239,11 +240,23 @@ function endCall(call: ObservedCall | undefined, { aborted, reason }: AbortSigna
   call?.end();
 }
 
-/** Passes on `throw` and `return`, by which Connect learns that the client has disconnected. */
-async function* endAfter(body: AsyncIterable<Uint8Array>, end: () => void): AsyncIterable<Uint8Array> {
+/**
+ * The body of an answer, which ends when its response is closed: Connect waits for ever for a client that has disconnected to
+ * take what was written. Passes on `throw` and `return`, by which Connect learns that the client has disconnected.
+ */
+async function* endWith(
+  body: AsyncIterable<Uint8Array>,
+  response: HttpResponse,
+  end: () => void,
+): AsyncIterable<Uint8Array> {
+  const chunks = body[Symbol.asyncIterator]();
+  // Does nothing when the body has ended.
+  const close = () => chunks.return?.().then(end, end);
+  response.once("close", close);
   try {
-    yield* body;
+    yield* { [Symbol.asyncIterator]: () => chunks };
   } finally {
+    response.off("close", close);
     end();
   }
 }
