@@ -4,7 +4,10 @@ import { Metrics } from "../../../src/metrics/metrics.ts";
 const linesOf = async (metrics: Metrics) =>
   (await metrics.render()).body
     .split("\n")
-    .filter((line) => line.startsWith("privacy_control_") && !/_calls_in_flight|_batch_pairs|_tokens_unmet/.test(line));
+    .filter(
+      (line) =>
+        line.startsWith("privacy_control_") && !/_calls_in_flight|_batch_pairs|_tokens_unmet/.test(line),
+    );
 
 describe("the metrics that are read at each scrape", () => {
   it("show whether the service is ready now", async () => {
