@@ -7,6 +7,7 @@ import { describeChanges } from "./changes.ts";
 import { describeConsistency } from "./consistency.ts";
 import { describeEdges } from "./edges.ts";
 import { describeErasure } from "./erasure.ts";
+import { describeErasureSteps } from "./erasure-steps.ts";
 import { describeExceptions } from "./exceptions.ts";
 import { describeExpiry } from "./expiry.ts";
 import { describeExports } from "./exports.ts";
@@ -48,6 +49,7 @@ export function describeStore(open: () => TestStore): void {
   describeExports(open);
   describeExpiry(open);
   describeErasure(open);
+  describeErasureSteps(open);
   describeChanges(open);
   describeChangeLogFigures(open);
   describeAborts(open);
