@@ -30,7 +30,7 @@ interface Batch {
   readonly pages: readonly Page[];
 }
 
-/** The newest changes of the log, without a gap, bounded in number. */
+/** The newest changes of the log, bounded in number. */
 export class ChangeRing {
   /** The most pages of a batch. */
   readonly maxPages = maxChanges / pageSize;
@@ -49,7 +49,7 @@ export class ChangeRing {
     }
   }
 
-  /** Drops everything: what is added next may leave a gap. */
+  /** Drops everything. */
   clear(): void {
     this.#batches.clear();
     this.#size = 0;

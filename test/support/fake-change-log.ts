@@ -24,7 +24,13 @@ export class FakeChangeLog {
   }
 
   /** Adds changes, and a tick after them. */
-  add(count: number, kind: "block" | "follow" = "block"): Tick {
+  add(count: number): Tick {
+    this.commit(count);
+    return this.addTick();
+  }
+
+  /** Adds changes that no tick sees yet. */
+  commit(count: number): void {
     const tick = BigInt(this.ticks.length + 1);
     for (let i = 0; i < count; i++) {
       this.#version += 1n;
@@ -34,14 +40,13 @@ export class FakeChangeLog {
         version: this.#version,
         cause: "user",
         changedAt: 1n,
-        kind,
+        kind: "block",
         owner,
         target: idOf(0),
         edge,
       } as const;
       this.changes.push({ tick, change });
     }
-    return this.addTick();
   }
 
   addTick(): Tick {

@@ -132,7 +132,7 @@ describe("the feed of changes", () => {
     const followed = await begin(feed, { at: "snapshot" });
     // Each page sees a change that has no tick yet.
     log.before = (name) => {
-      if (name === "readState") log.add(1);
+      if (name === "readState") log.commit(1);
     };
     const versions: bigint[] = [];
     let rows = 0;
