@@ -8,8 +8,10 @@ const plainErrors = new Set([
   "DataDirectoryError",
   "DirectoryInUseError",
   "InputError",
+  "OutputError",
   "StartError",
   "TlsError",
+  "UnknownValueError",
 ]);
 
 /** What is wrong with a file, by Node's error code. */

@@ -1,13 +1,11 @@
 import { createHash, randomUUID, type UUID } from "node:crypto";
-import { getCACertificates } from "node:tls";
 import type { MessageInitShape } from "@bufbuild/protobuf";
-import { type CallOptions, type Client, createClient } from "@connectrpc/connect";
-import { createGrpcTransport } from "@connectrpc/connect-node";
-import {
+import type { CallOptions, Client } from "@connectrpc/connect";
+import type {
   GraphService,
-  type ImportEdgesRequestSchema,
-  type ImportProgress,
-  type SkippedRecord,
+  ImportEdgesRequestSchema,
+  ImportProgress,
+  SkippedRecord,
 } from "../../gen/nexgate/privacy/v1/graph_service_pb.ts";
 import { formatUuid } from "../domain/users.ts";
 import { type FileRecord, type Format, readRecords } from "./read-records.ts";
@@ -37,10 +35,9 @@ export interface Skipped {
 }
 
 interface ImportOptions {
-  readonly url: string;
-  readonly token: string;
-  /** For an https URL, in PEM: an authority to trust besides the usual ones, and a client certificate with its key. */
-  readonly tls: { readonly ca?: string; readonly cert?: string; readonly key?: string };
+  readonly client: Client<typeof GraphService>;
+  /** The options of each call. */
+  readonly call: CallOptions;
   readonly reading: ReadOptions;
   /** Called with the part of the file that is sent, from 0 to 1, and the number of the next record. */
   readonly onProgress: (fraction: number, record: number) => void;
@@ -67,13 +64,7 @@ export async function importFile(
   options: ImportOptions,
 ): Promise<ImportProgress | undefined> {
   const { id, records } = await inspectFile(source.path, options.reading);
-  const { ca, ...clientCertificate } = options.tls;
-  const nodeOptions = {
-    ...clientCertificate,
-    ...(ca === undefined ? {} : { ca: [...getCACertificates(), ca] }),
-  };
-  const client = createClient(GraphService, createGrpcTransport({ baseUrl: options.url, nodeOptions }));
-  const call = { headers: { authorization: `Bearer ${options.token}` } };
+  const { client, call } = options;
   const before = (await client.getImport({ importId: id }, { ...call, timeoutMs: firstCallTimeoutMs }))
     .progress;
   const done = Number(before?.records ?? 0);

@@ -1,6 +1,6 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { ImportRecordSchema } from "../../gen/nexgate/privacy/v1/graph_service_pb.ts";
-import { Audience, MuteScope, PrivacySetting } from "../../gen/nexgate/privacy/v1/resources_pb.ts";
+import { audienceWords, scopeWords, settingWords, type Words } from "../commands/words.ts";
 import {
   describeValue,
   readBoolean,
@@ -61,16 +61,6 @@ export const fieldNames = [
 
 type FieldName = (typeof fieldNames)[number];
 
-/** The values of enums by their names in a file, which are those of the REST API. */
-export const settingNames = namesOf(PrivacySetting);
-export const audienceNames = namesOf(Audience);
-export const scopeNames = namesOf(MuteScope);
-
-function namesOf<Value extends number>(values: Readonly<Record<string, Value>>): ReadonlyMap<string, Value> {
-  const named = Object.entries(values).filter(([, value]) => value !== 0);
-  return new Map(named.map(([name, value]) => [name.toLowerCase(), value]));
-}
-
 const byNormalName = new Map(fieldNames.map((name) => [normalName(name), name]));
 
 /** The field with a name, which may also be spelt `user_name` or `User Name`; undefined for an unknown name. */
@@ -127,7 +117,7 @@ function recordOf(values: ReadonlyMap<FieldName, unknown>, { assumeUtc }: ReadOp
     }
   };
   /** Reads a word; without it the record says nothing. */
-  const readNeeded = <Value>(name: FieldName, words: ReadonlyMap<string, Value>): Value => {
+  const readNeeded = <Value>(name: FieldName, words: Words<Value>): Value => {
     const word = read(name, (value) => readWord(value, words));
     if (word === undefined) throw new ValueError(`${name} is missing`);
     return word;
@@ -153,21 +143,21 @@ function recordOf(values: ReadonlyMap<FieldName, unknown>, { assumeUtc }: ReadOp
     case "mute": {
       const ids = { ownerId: read("ownerId", readString), targetId: read("targetId", readString) };
       const times = { createdAt: read("createdAt", readTimeOf), expiresAt: read("expiresAt", readTimeOf) };
-      const scopes = read("scopes", (value) => readWords(value, scopeNames));
+      const scopes = read("scopes", (value) => readWords(value, scopeWords));
       return { record: { case: type, value: defined({ ...ids, ...times, scopes }) } };
     }
     case "setting": {
       const value = defined({
         userId: read("userId", readString),
-        setting: readNeeded("setting", settingNames),
-        audience: readNeeded("audience", audienceNames),
+        setting: readNeeded("setting", settingWords),
+        audience: readNeeded("audience", audienceWords),
       });
       return { record: { case: type, value } };
     }
     case "exception": {
       const value = defined({
         userId: read("userId", readString),
-        setting: readNeeded("setting", settingNames),
+        setting: readNeeded("setting", settingWords),
         exceptedId: read("exceptedId", readString),
         createdAt: read("createdAt", readTimeOf),
       });

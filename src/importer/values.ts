@@ -1,5 +1,6 @@
 import { create } from "@bufbuild/protobuf";
 import { type Timestamp, TimestampSchema } from "@bufbuild/protobuf/wkt";
+import type { Words } from "../commands/words.ts";
 
 /** A value that cannot be read; the message says what is wrong with it. */
 export class ValueError extends Error {}
@@ -24,14 +25,14 @@ export function readStrings(value: unknown): string[] {
 }
 
 /** Reads one of some words, in any case. */
-export function readWord<Value>(value: unknown, words: ReadonlyMap<string, Value>): Value {
+export function readWord<Value>(value: unknown, words: Words<Value>): Value {
   const word = typeof value === "string" ? words.get(value.trim().toLowerCase()) : undefined;
   if (word !== undefined) return word;
   throw new ValueError(`is ${describeValue(value)}, expected ${listOf(words.keys(), "or")}`);
 }
 
 /** Reads some of some words: a list of them, or one text with white space between them. */
-export function readWords<Value>(value: unknown, words: ReadonlyMap<string, Value>): Value[] {
+export function readWords<Value>(value: unknown, words: Words<Value>): Value[] {
   return readStrings(value).map((text) => {
     const word = words.get(text.trim().toLowerCase());
     if (word !== undefined) return word;

@@ -16,19 +16,23 @@ const layers: Record<string, readonly string[]> = {
   "src/metrics": ["src/call", "src/http", "src/store"],
   "src/tracing": ["src/config", "src/call", "src/store"],
   "src/service": ["src/domain", "src/store", "src/call", "gen"],
-  "src/importer": ["src/domain", "gen"],
+  "src/commands": ["src/domain", "gen"],
+  "src/importer": ["src/domain", "src/commands", "gen"],
   "src/development": ["src/config", "src/domain", "src/store"],
 };
 const roots = [
   "src/app.ts",
   "src/command.ts",
+  "src/export.ts",
   "src/import.ts",
+  "src/internal-port.ts",
   "src/log.ts",
   "src/main.ts",
   "src/migrate.ts",
   "src/serve.ts",
   "src/stop-on-signal.ts",
   "src/token.ts",
+  "src/watch.ts",
 ];
 
 const isRoot = (file: string) => roots.includes(file) || file.startsWith("src/composition/");
