@@ -1,8 +1,8 @@
 import { type RawBuilder, sql } from "kysely";
 import type { Change } from "../domain/changes.ts";
 import { PrivacyError } from "../domain/errors.ts";
-import { batchPage } from "./change-batches.ts";
-import { microsOf, toChange } from "./change-rows.ts";
+import { batchPage, readBatch } from "./change-batches.ts";
+import { microsOf } from "./change-rows.ts";
 import type { SqlExecutor } from "./executor.ts";
 import { assertWritable, isWritable } from "./server-state.ts";
 import { readStatePage, type StatePage, type StatePosition } from "./state-pages.ts";
@@ -210,7 +210,7 @@ export class ChangeLog {
 
   /**
    * Returns at most `limit` changes that `to` sees and `from` does not, in the order of their versions, those with a version
-   * after `afterVersion`.
+   * after `afterVersion`. Throws as `findTick` does for `from`: then changes may be missing.
    */
   async read(
     from: Tick,
@@ -219,11 +219,11 @@ export class ChangeLog {
     limit: number,
     signal?: AbortSignal,
   ): Promise<Change[]> {
-    const rows = await this.#executor.read(
-      batchPage(from.snapshot, to.snapshot, afterVersion, limit),
-      signal,
-    );
-    return rows.map(toChange);
+    const page = batchPage(from, to.snapshot, afterVersion, limit);
+    const changes = readBatch(await this.#executor.read(page, signal));
+    if (changes !== undefined) return changes;
+    await this.findTick(from, signal);
+    throw new PrivacyError("HISTORY_CHANGED");
   }
 
   /**
