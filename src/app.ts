@@ -43,9 +43,6 @@ export interface App {
   stop(graceMs: number): Promise<number>;
 }
 
-/** For how long changes are kept. */
-const retentionSeconds = 72 * 3_600;
-
 /** How long a scrape under way may take when everything else has ended. */
 const adminGraceMs = 500;
 
@@ -175,7 +172,10 @@ export async function startApp(
   metrics.showListeners({ public: publicListener, internal: internalListener });
   metrics.showConcurrencyLimits({ public: publicCalls.limiter, internal: internalCalls.limiter });
   metrics.showReadiness(ready);
-  const monitor = new ChangeLogMonitor((signal) => database.changeLogFigures.read(signal), retentionSeconds);
+  const monitor = new ChangeLogMonitor(
+    (signal) => database.changeLogFigures.read(signal),
+    config.changeRetentionHours * 3_600,
+  );
   metrics.showChangeLog(() => monitor.state());
   const adminListener = await openAdminListener({
     ...config.admin,
@@ -192,7 +192,8 @@ export async function startApp(
     log.warn(isAvailable ? "the database is available again" : "the database is unavailable");
     lifecycle.setAvailable("database", isAvailable);
   });
-  const upkeep = new Upkeep([...upkeepJobs(database), monitor.job], log);
+  const jobs = upkeepJobs(database, config.changeRetentionHours);
+  const upkeep = new Upkeep([...jobs, monitor.job], log);
   metrics.showUpkeep(() => upkeep.ages());
   running.defer(() => upkeep.stop());
 

@@ -55,6 +55,8 @@ export interface Config {
   readonly corsOrigins: CorsOrigins;
   readonly rates: RateConfig;
   readonly maxInFlight: InFlightConfig;
+  /** For how long changes are kept for those who follow them, in hours. */
+  readonly changeRetentionHours: number;
   readonly reflection: boolean;
   readonly logLevel: LogLevel;
   /** Undefined: no traces. */
@@ -119,6 +121,7 @@ const variables = {
   ADMIN_PORT: port(9464),
   DRAIN_DELAY_MS: wholeNumber("milliseconds", 0, 600_000)(),
   KEEP_ALIVE_SECONDS: wholeNumber("seconds", 1, day)(keepAliveSeconds),
+  CHANGE_RETENTION_HOURS: wholeNumber("hours", 1, 8_760)(72),
   REFLECTION: onOrOff("on"),
   LOG_LEVEL: oneOf(...logLevels)("info"),
   ...databaseVariables,
@@ -191,6 +194,7 @@ function read(environment: NodeJS.ProcessEnv) {
     corsOrigins: env.CORS_ORIGINS,
     rates: rateConfig(env),
     maxInFlight: inFlightConfig(env),
+    changeRetentionHours: env.CHANGE_RETENTION_HOURS,
     reflection: env.REFLECTION === "on",
     logLevel: env.LOG_LEVEL,
     tracing: tracingConfig(env),

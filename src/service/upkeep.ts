@@ -11,9 +11,18 @@ export interface UpkeepJob {
   run(signal: AbortSignal): Promise<boolean>;
 }
 
-/** The jobs of the service. */
-export function upkeepJobs({ expiry, users }: Pick<Database, "expiry" | "users">): UpkeepJob[] {
+/** The jobs of the service. `retentionHours`: for how long changes are kept. */
+export function upkeepJobs(
+  { expiry, users, changeLogUpkeep }: Pick<Database, "expiry" | "users" | "changeLogUpkeep">,
+  retentionHours: number,
+): UpkeepJob[] {
   return [
+    {
+      name: "retention",
+      intervalMs: 60_000,
+      run: (signal) => changeLogUpkeep.retain(retentionHours, signal),
+    },
+    { name: "scrubbing", intervalMs: 2_000, run: (signal) => changeLogUpkeep.scrubErased(signal) },
     { name: "expiry", intervalMs: 1_000, run: async (signal) => (await expiry.sweepExpired(signal)) > 0 },
     { name: "erasures", intervalMs: 2_000, run: (signal) => users.resumeErasures(signal) },
   ];

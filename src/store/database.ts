@@ -3,6 +3,7 @@ import { RelationshipFactsReader } from "./access.ts";
 import { BlockRepository } from "./blocks.ts";
 import { ChangeLog } from "./change-log.ts";
 import { ChangeLogFiguresReader } from "./change-log-figures.ts";
+import { ChangeLogUpkeep } from "./change-log-upkeep.ts";
 import type { PoolStats } from "./connection.ts";
 import { ConsistencyReader } from "./consistency.ts";
 import { ExceptionRepository } from "./exceptions.ts";
@@ -53,6 +54,7 @@ export interface Database {
   readonly exports: ExportRepository;
   readonly changes: ChangeLog;
   readonly changeLogFigures: ChangeLogFiguresReader;
+  readonly changeLogUpkeep: ChangeLogUpkeep;
   readonly expiry: ExpiryRepository;
   /** Returns the secret that signs page tokens, the same for all instances: 32 bytes. */
   signingKey(signal?: AbortSignal): Promise<Uint8Array>;
@@ -121,6 +123,7 @@ export function databaseOn(backend: Backend): Database {
     exports: new ExportRepository(executor),
     changes: new ChangeLog(executor),
     changeLogFigures: new ChangeLogFiguresReader(executor),
+    changeLogUpkeep: new ChangeLogUpkeep(executor, { vacuums: kind === "embedded" }),
     expiry: new ExpiryRepository(executor),
     async signingKey(signal) {
       const [row] = await executor.read(query.selectFrom("signing_keys").select("key").compile(), signal);

@@ -90,6 +90,7 @@ export async function startService(
       publicBasePath: "",
       rates: noRates,
       maxInFlight: noInFlightLimits,
+      changeRetentionHours: 72,
       reflection: true,
       logLevel: "silent",
       tracing: undefined,

@@ -106,6 +106,8 @@ export class ChangeLog extends Migration {
     // A truncated table has no rows to log: watchers must begin with a snapshot.
     this.addSql(`create function reset_change_log() returns trigger language plpgsql set search_path from current as $$
       begin
+        -- No tick is stored until this transaction ends: one that does not see the deletion would go on with the history.
+        lock table ticks in share row exclusive mode;
         delete from ticks;
         delete from changes;
         return null;
@@ -127,9 +129,12 @@ export class ChangeLog extends Migration {
   }
 }
 
-/** A trigger function. Its body has the transaction's cause as `cause`. `condition`: whether the body is run. */
+/**
+ * A trigger function. Its body has the transaction's cause as `cause`. `condition`: whether the body is run. Tables are named
+ * with their schema: a function that sets the search path takes longer for each call.
+ */
 function changeFunction(name: string, condition: string, body: string): string {
-  return `create function ${name}() returns trigger language plpgsql set search_path from current as $$
+  return `do $do$ begin execute replace($fn$create function ${name}() returns trigger language plpgsql as $$
     declare
       cause text := nullif(current_setting('privacy.cause', true), '');
     begin
@@ -137,7 +142,7 @@ function changeFunction(name: string, condition: string, body: string): string {
         ${body}
       end if;
       return null;
-    end $$`;
+    end $$$fn$, '{schema}', quote_ident(current_schema())); end $do$`;
 }
 
 /**
@@ -150,9 +155,10 @@ function logging({ kind, key, state, removalCause = "cause" }: LoggedTable): str
     Object.values(columns).map((column) => `${row}.${column}`);
   const same = (columns: Readonly<Record<string, string>>) =>
     `(${values("o", columns).join(", ")}) = (${values("n", columns).join(", ")})`;
-  const added = `insert into changes (kind, cause, present, ${[...Object.keys(key), ...Object.keys(state)].join(", ")})
+  const columns = [...Object.keys(key), ...Object.keys(state)].join(", ");
+  const added = `insert into {schema}.changes (kind, cause, present, ${columns})
     select '${kind}', cause, true, ${[...values("n", key), ...values("n", state)].join(", ")} from new_rows n`;
-  const removed = `insert into changes (kind, cause, present, ${keyColumns})
+  const removed = `insert into {schema}.changes (kind, cause, present, ${keyColumns})
     select '${kind}', ${removalCause}, false, ${values("o", key).join(", ")} from old_rows o`;
   return `case tg_op
     when 'INSERT' then ${added};
@@ -171,13 +177,13 @@ function logging({ kind, key, state, removalCause = "cause" }: LoggedTable): str
 const userLogging = (() => {
   const erased = (rows: string) => `
     with logged as (
-      insert into changes (kind, cause, owner, present) ${rows} returning owner, seq
+      insert into {schema}.changes (kind, cause, owner, present) ${rows} returning owner, seq
     )
-    insert into erasures (user_id, seq) select owner, seq from logged
+    insert into {schema}.erasures (user_id, seq) select owner, seq from logged
     on conflict (user_id) do update set seq = excluded.seq`;
   return `case tg_op
     when 'INSERT' then
-      insert into changes (kind, cause, owner, present)
+      insert into {schema}.changes (kind, cause, owner, present)
       select 'user', cause, n.id, true from new_rows n where n.user_name <> '';
     when 'DELETE' then
       ${erased(`select 'user', cause, o.id, false from old_rows o where o.user_name <> '' and o.erased_at is null`)};
@@ -185,7 +191,7 @@ const userLogging = (() => {
       ${erased(`select 'user', cause, o.id, false from old_rows o
         where o.erased_at is null
           and not exists (select from new_rows n where n.id = o.id and n.erased_at is null)`)};
-      insert into changes (kind, cause, owner, present)
+      insert into {schema}.changes (kind, cause, owner, present)
       select 'user', cause, n.id, true from new_rows n
       where n.erased_at is null
         and not exists (select from old_rows o where o.id = n.id and o.erased_at is null);

@@ -3,6 +3,7 @@ import { describeAborts } from "./aborts.ts";
 import { describeAccess } from "./access.ts";
 import { describeBlocks } from "./blocks.ts";
 import { describeChangeLogFigures } from "./change-log-figures.ts";
+import { describeChangeLogUpkeep } from "./change-log-upkeep.ts";
 import { describeChanges } from "./changes.ts";
 import { describeConsistency } from "./consistency.ts";
 import { describeEdges } from "./edges.ts";
@@ -52,5 +53,6 @@ export function describeStore(open: () => TestStore): void {
   describeErasureSteps(open);
   describeChanges(open);
   describeChangeLogFigures(open);
+  describeChangeLogUpkeep(open);
   describeAborts(open);
 }

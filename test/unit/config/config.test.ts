@@ -34,6 +34,7 @@ describe("configuration", () => {
         connectionMaxAgeSeconds: 1_800,
         preparedStatements: true,
       },
+      changeRetentionHours: 72,
       reflection: true,
       logLevel: "info",
     });
