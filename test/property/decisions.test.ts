@@ -4,7 +4,8 @@ import { InteractionSchema } from "../../gen/nexgate/privacy/v1/access_service_p
 import { AudienceSchema, PrivacySettingSchema } from "../../gen/nexgate/privacy/v1/resources_pb.ts";
 import { embedded, postgresql } from "../support/backends.ts";
 import { startService, type TestService } from "../support/service.ts";
-import { audiences, interactions, Model, type Step, settings } from "./model.ts";
+import { audiences, interactions, Model, muteScopes, type PairStep, type Step, settings } from "./model.ts";
+import { OpenedBackend } from "./opened-backend.ts";
 import { runs } from "./runs.ts";
 import { type Question, type World, worldsOf } from "./world.ts";
 
@@ -16,7 +17,7 @@ const viewers = [...everyone, null];
 const stepsBetween = 10;
 
 const user = fc.constantFrom(...everyone);
-const pairStep = (...acts: Extract<Step, { to: number }>["act"][]): fc.Arbitrary<Step> =>
+const pairStep = (...acts: PairStep["act"][]): fc.Arbitrary<Step> =>
   fc.record({ act: fc.constantFrom(...acts), by: user, to: user });
 
 const step: fc.Arbitrary<Step> = fc.oneof(
@@ -42,7 +43,31 @@ const step: fc.Arbitrary<Step> = fc.oneof(
       remove: fc.array(user, { maxLength: 2 }),
     }),
   },
-  { weight: 1, arbitrary: fc.record({ act: fc.constantFrom("erase", "register", "register"), by: user }) },
+  {
+    weight: 1,
+    arbitrary: fc.record({
+      act: fc.constantFrom("erase", "begin to erase", "register", "register", "register"),
+      by: user,
+    }),
+  },
+  {
+    weight: 1,
+    arbitrary: fc.record({
+      act: fc.constant("lapse" as const),
+      of: fc.constantFrom("block", "mute"),
+      by: user,
+      to: user,
+    }),
+  },
+  {
+    weight: 1,
+    arbitrary: fc.record({
+      act: fc.constant("narrow" as const),
+      by: user,
+      to: user,
+      scope: fc.constantFrom(...muteScopes),
+    }),
+  },
 );
 
 /** Follows stand at the beginning: most of what can go wrong needs one. */
@@ -120,8 +145,9 @@ for (const { backend, databaseUrl, histories } of [
     let newWorld: (users: readonly number[]) => Promise<World>;
     before(async function () {
       const url = await databaseUrl(this);
-      service = await startService(url);
-      newWorld = await worldsOf(service);
+      const opened = new OpenedBackend();
+      service = await startService(url, {}, opened.open);
+      newWorld = await worldsOf(service, opened);
     });
     after(() => service?.stop(1_000));
 

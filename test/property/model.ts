@@ -3,15 +3,18 @@
  * and slow on purpose: every answer is worked out from the sets of pairs.
  */
 
-/** The table of decisions: the effect of a block, of the viewer's mute, the setting that is asked, and signed out. */
+/**
+ * The table of decisions: the effect of a block, of the viewer's mute, the setting that is asked, signed out, and what the
+ * mute must cover.
+ */
 const table = `
   FOLLOW               DENY  ALLOW -               DENY
   SEND_MESSAGE         DENY  ALLOW -               DENY
   MENTION              DENY  ALLOW -               DENY
   COMMENT              DENY  ALLOW -               DENY
   VIEW_PROFILE         LIMIT ALLOW -               ALLOW
-  VIEW_CONTENT         HIDE  HIDE  -               ALLOW
-  RECEIVE_NOTIFICATION HIDE  HIDE  -               DENY
+  VIEW_CONTENT         HIDE  HIDE  -               ALLOW CONTENT
+  RECEIVE_NOTIFICATION HIDE  HIDE  -               DENY  NOTIFICATIONS
   VIEW_LAST_SEEN       DENY  ALLOW LAST_SEEN       ALLOW
   VIEW_PROFILE_PICTURE DENY  ALLOW PROFILE_PICTURE ALLOW
   VIEW_STATUS          DENY  ALLOW STATUS          ALLOW
@@ -22,24 +25,29 @@ const rows = new Map(
   table
     .trim()
     .split("\n")
-    .map((line) => line.trim().split(/\s+/) as [string, string, string, string, string])
+    .map((line) => line.trim().split(/\s+/) as [string, string, string, string, string, string?])
     .map((row) => [row[0], row]),
 );
 
 export const interactions = [...rows.keys()];
 export const settings = ["LAST_SEEN", "PROFILE_PICTURE", "STATUS", "READ_RECEIPTS", "GROUPS"] as const;
+export const muteScopes = ["CONTENT", "NOTIFICATIONS"] as const;
 export const audiences = ["ALL", "CONTACTS", "CONTACT_BLACKLIST", "NONE"] as const;
 
 type Setting = (typeof settings)[number];
 type Audience = (typeof audiences)[number];
+type MuteScope = (typeof muteScopes)[number];
 
-/** Something that users do, or that other services tell of them. */
+/** Something that a user does with regard to another. */
+export interface PairStep {
+  readonly act: "block" | "unblock" | "mute" | "unmute" | "follow" | "unfollow";
+  readonly by: number;
+  readonly to: number;
+}
+
+/** Something that users do, that other services tell of them, or that happens by itself. */
 export type Step =
-  | {
-      readonly act: "block" | "unblock" | "mute" | "unmute" | "follow" | "unfollow";
-      readonly by: number;
-      readonly to: number;
-    }
+  | PairStep
   | { readonly act: "set"; readonly by: number; readonly setting: Setting; readonly audience: Audience }
   | {
       readonly act: "except";
@@ -48,7 +56,12 @@ export type Step =
       readonly add: readonly number[];
       readonly remove: readonly number[];
     }
-  | { readonly act: "erase" | "register"; readonly by: number };
+  /** A block or a mute ends by itself. */
+  | { readonly act: "lapse"; readonly of: "block" | "mute"; readonly by: number; readonly to: number }
+  /** A mute covers one scope from now on. */
+  | { readonly act: "narrow"; readonly by: number; readonly to: number; readonly scope: MuteScope }
+  /** The erasure of a user begins: the rest of it may be left to others. */
+  | { readonly act: "erase" | "begin to erase" | "register"; readonly by: number };
 
 /** A set of pairs of users, of one kind. */
 class Pairs {
@@ -70,6 +83,7 @@ export class Model {
   readonly #users = new Set<number>();
   readonly #blocks = new Pairs();
   readonly #mutes = new Pairs();
+  readonly #scopes = new Map<string, MuteScope>();
   readonly #follows = new Pairs();
   readonly #exceptions = new Map(settings.map((setting) => [setting, new Pairs()]));
   readonly #chosen = new Map<string, Audience>();
@@ -85,7 +99,14 @@ export class Model {
         this.#users.add(step.by);
         return "OK";
       case "erase":
+      case "begin to erase":
         this.#erase(step.by);
+        return "OK";
+      case "lapse":
+        (step.of === "block" ? this.#blocks : this.#mutes).delete(step.by, step.to);
+        return "OK";
+      case "narrow":
+        if (this.#mutes.has(step.by, step.to)) this.#scopes.set(`${step.by} ${step.to}`, step.scope);
         return "OK";
       case "set":
         if (!this.#users.has(step.by)) return "NotFound";
@@ -117,6 +138,7 @@ export class Model {
     const pairs = act === "block" ? this.#blocks : this.#mutes;
     if (pairs.has(by, to)) return "AlreadyExists";
     pairs.add(by, to);
+    if (act === "mute") this.#scopes.delete(`${by} ${to}`);
     if (act === "block") {
       this.#follows.delete(by, to);
       this.#follows.delete(to, by);
@@ -149,12 +171,13 @@ export class Model {
   decide(viewer: number | null, owner: number, interaction: string): string {
     if (!this.#users.has(owner) || (viewer !== null && !this.#users.has(viewer))) return "DENY UNKNOWN_USER";
     if (viewer === owner) return "ALLOW SELF";
-    const [, block, mute, setting, signedOut] = rows.get(interaction) ?? [];
+    const [, block, mute, setting, signedOut, scope] = rows.get(interaction) ?? [];
     const found: string[] = [];
     if (viewer !== null && this.#blocks.has(viewer, owner)) found.push(`${block} BLOCKING`);
     if (viewer !== null && this.#blocks.has(owner, viewer)) found.push(`${block} BLOCKED_BY`);
     if (setting !== "-" && !this.#admits(owner, setting as Setting, viewer)) found.push("DENY AUDIENCE");
-    if (viewer !== null && this.#mutes.has(viewer, owner)) found.push(`${mute} MUTING`);
+    const covered = this.#scopes.get(`${viewer} ${owner}`) ?? scope;
+    if (viewer !== null && this.#mutes.has(viewer, owner) && covered === scope) found.push(`${mute} MUTING`);
     if (viewer === null) found.push(`${signedOut} SIGNED_OUT`);
     for (const effect of ["DENY", "HIDE", "LIMIT"]) {
       const decision = found.find((finding) => finding.startsWith(effect));

@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import { setTimeout as delay } from "node:timers/promises";
 import { type CallOptions, Code, ConnectError, createClient } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
+import { type RawBuilder, sql } from "kysely";
 import {
   AccessService,
   type Cause,
@@ -12,8 +13,10 @@ import {
 } from "../../gen/nexgate/privacy/v1/access_service_pb.ts";
 import { PrivacyControlService } from "../../gen/nexgate/privacy/v1/privacy_control_service_pb.ts";
 import { Audience, PrivacySetting } from "../../gen/nexgate/privacy/v1/resources_pb.ts";
+import { databaseOn } from "../../src/store/database.ts";
 import type { TestService } from "../support/service.ts";
 import type { Step } from "./model.ts";
+import type { OpenedBackend } from "./opened-backend.ts";
 
 /** A question as the model has it; a viewer of null is signed out. */
 export interface Question {
@@ -41,8 +44,11 @@ export interface World {
 /** How much of an id is the number of the user. */
 const digits = 12;
 
-/** Makes worlds in a service. */
-export async function worldsOf(service: TestService): Promise<(users: readonly number[]) => Promise<World>> {
+/** Makes worlds in a service. `opened`: its store, for the steps that no call takes. */
+export async function worldsOf(
+  service: TestService,
+  opened?: OpenedBackend,
+): Promise<(users: readonly number[]) => Promise<World>> {
   const transport = createGrpcTransport({ baseUrl: service.internalUrl });
   const access = createClient(AccessService, transport);
   const control = createClient(PrivacyControlService, transport);
@@ -66,6 +72,17 @@ export async function worldsOf(service: TestService): Promise<(users: readonly n
         options,
       );
     await register(users);
+
+    async function change(statement: RawBuilder<unknown>): Promise<void> {
+      await opened?.backend.executor.transaction((run) => run(statement));
+    }
+
+    /** Completes the erasures that were begun: until then an erased user cannot come back. */
+    async function completeErasures(): Promise<void> {
+      if (opened === undefined) return;
+      const { users } = databaseOn(opened.backend);
+      while (await users.resumeErasures());
+    }
 
     function call(step: Step): Promise<unknown> {
       switch (step.act) {
@@ -98,8 +115,20 @@ export async function worldsOf(service: TestService): Promise<(users: readonly n
             },
             as(step.by),
           );
+        case "lapse":
+          return step.of === "block"
+            ? change(sql`update blocks set expires_at = statement_timestamp()
+                where blocker_id = ${idOf(step.by)} and blocked_id = ${idOf(step.to)}`)
+            : change(sql`update mutes set expires_at = statement_timestamp()
+                where muter_id = ${idOf(step.by)} and muted_id = ${idOf(step.to)}`);
+        case "narrow":
+          return change(sql`update mutes set scopes = ${step.scope === "CONTENT" ? 1 : 2}
+            where muter_id = ${idOf(step.by)} and muted_id = ${idOf(step.to)}`);
+        case "begin to erase":
+          return change(sql`update users set erased_at = clock_timestamp()
+            where id = ${idOf(step.by)} and erased_at is null`);
         case "register":
-          return register([step.by]);
+          return completeErasures().then(() => register([step.by]));
         case "erase":
           return service.graph.deleteUser({ userId: idOf(step.by) }, options);
       }

@@ -175,14 +175,14 @@ export function describeExpiry(store: () => TestStore): void {
       });
 
       it("is told once for each end, whatever sweeps and new records come between", async () => {
-        const targets = await store().newUsers(12);
+        const targets = await store().newUsers(6);
         let running = true;
         const sweeper = async () => {
           while (running) await store().expiry.sweepExpired();
         };
         const user = async (target: UserId) => {
           const { random, floor } = Math;
-          for (let round = 0; round < 10; round++) {
+          for (let round = 0; round < 16; round++) {
             await twin.add(ann, target).catch((failure: { reason?: string }) => {
               if (failure.reason !== twin.already) throw failure;
             });
