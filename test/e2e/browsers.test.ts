@@ -135,7 +135,7 @@ describe("response headers for browsers", () => {
 
   describe("of other origins", () => {
     const exposed =
-      "etag, link, ratelimit, ratelimit-policy, retry-after, x-error-reason, x-request-id, grpc-status, grpc-message, " +
+      "consistency-token, etag, link, ratelimit, ratelimit-policy, retry-after, x-error-reason, x-request-id, grpc-status, grpc-message, " +
       "grpc-status-details-bin, content-encoding, connect-content-encoding";
 
     it("is absent by default", async () => {

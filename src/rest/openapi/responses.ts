@@ -11,6 +11,8 @@ import { exampleReply } from "./operation.ts";
 import { describe, type Schemas } from "./schemas.ts";
 
 const headerTexts: Readonly<Record<string, string>> = {
+  "consistency-token":
+    "Names the change, for services that are to decide no earlier than it: opaque, without a meaning for the client.",
   etag: "The weak tag of the data. Sent back in `If-None-Match` it saves the answer while the data are the same.",
   link: 'Leads to the next page (RFC 8288, `rel="next"`). Absent on the last page and with complete lists.',
   "retry-after": "How many seconds to wait before the next try.",
@@ -61,6 +63,7 @@ function success(route: Route, { schemas, time }: ResponseContext): JsonObject {
   return {
     description: reply.successMessage,
     headers: {
+      ...(rule.verb !== "GET" && { "Consistency-Token": header("consistency-token", true) }),
       ...(route.list !== undefined && { Link: header("link") }),
       ...(route.hasTag && { ETag: header("etag", true) }),
       "X-Request-Id": header("x-request-id", true),
