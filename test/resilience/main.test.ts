@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { expect } from "chai";
 import { triggerMutants } from "./changes/trigger-mutants.ts";
+import { mutants as consistencyMutants } from "./consistency/ways.ts";
 import { mutantNames, runs } from "./runs.ts";
 import { mutants } from "./support/mutants.ts";
 
@@ -14,10 +15,11 @@ describe("the resilience runs", function () {
       expect(mutantNames(name), name).not.to.eql([]);
       return mutantNames(name);
     });
-    // The first has no run of its own but a test, the others change the database instead of the service.
+    // The first has no run of its own but a test, the others change the database or the question instead of the service.
     expect([...named, "no scope check"]).to.have.members([
       ...Object.keys(mutants),
       ...Object.keys(triggerMutants),
+      ...Object.keys(consistencyMutants),
       "unlocked",
     ]);
   });

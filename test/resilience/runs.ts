@@ -11,6 +11,9 @@ import {
   killPostgresql,
   killServices,
 } from "./chaos/chaos.ts";
+import { loseWrites, lostFigures } from "./consistency/lost-writes.ts";
+import { pausedFigures, pauseReplay } from "./consistency/paused-replay.ts";
+import { type ConsistencyMutant, mutants as consistencyMutants, wayOf } from "./consistency/ways.ts";
 import { deadlineFigures, runDeadlines } from "./deadlines/deadlines.ts";
 import { failoverFigures, fates, openFailover, runFailover } from "./failover/failover.ts";
 import { fairnessFigures, fairnessNotes, listFigures, runFairness } from "./fairness/fairness.ts";
@@ -50,8 +53,9 @@ interface Run<Mutant extends string = string> {
 }
 
 /** Keeps the names of a run's mutants for its own types. */
-const run = <Mutant extends MutantName | TriggerMutantName | "unlocked">(made: Run<Mutant>): Run =>
-  made as unknown as Run;
+const run = <Mutant extends MutantName | TriggerMutantName | ConsistencyMutant | "unlocked">(
+  made: Run<Mutant>,
+): Run => made as unknown as Run;
 
 const manyClients = { clients: 64, users: 24 };
 /** More would wait for the one connection of the embedded database than are killed. */
@@ -193,6 +197,18 @@ export const runs: Readonly<Record<string, Run>> = {
         ],
         notes: [...frozen.violations, ...held.violations].slice(0, 3),
       };
+    },
+  }),
+
+  /** For so long a standby is asked; then the writes of as many rounds are lost. */
+  consistency: run({
+    usual: 40,
+    unit: "seconds",
+    mutants: Object.keys(consistencyMutants) as ConsistencyMutant[],
+    async make({ seed, size, mutant }) {
+      const way = wayOf(mutant);
+      const answers = await pauseReplay({ seed, lastsMs: size * 1_000, way });
+      return { figures: [...pausedFigures(answers), ...lostFigures(await loseWrites(size, way))] };
     },
   }),
 
