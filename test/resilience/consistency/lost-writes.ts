@@ -134,7 +134,7 @@ async function countSatisfied(probes: readonly Probe[], server: pg.Pool): Promis
 
 /** The state that a decision about a pair rests on. */
 async function stateOf(database: Database, viewer: UserId, owner: UserId): Promise<ConsistencyToken> {
-  const [facts] = await database.relationshipFacts.read([{ viewer, owner, mute: true, setting: null }]);
+  const [facts] = await database.relationshipFacts.read([{ viewer, owner, muteScope: 1, setting: null }]);
   if (facts === undefined) throw new Error("a decision without facts");
   return facts.state;
 }

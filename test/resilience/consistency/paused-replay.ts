@@ -133,7 +133,7 @@ async function act(
   const other = random.below(owners.length);
   const viewer = owners[other] as UserId;
   const number = made[other] as number;
-  const query = { viewer, owner: targets[number] as UserId, mute: true, setting: null };
+  const query = { viewer, owner: targets[number] as UserId, muteScope: 1, setting: null };
   const [facts] = await database.relationshipFacts.read([query]);
   if (facts === undefined) throw new Error("a decision without facts");
   return [facts.state, { owner: viewer, mutes: facts.muting ? number + 1 : number }];
