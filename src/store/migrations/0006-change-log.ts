@@ -103,15 +103,17 @@ export class ChangeLog extends Migration {
     this.addSql(changeFunction("log_users", "true", userLogging));
     this.#addTriggers("users", "log_users");
 
-    // A truncated table has no rows to log: watchers must begin with a snapshot.
-    this.addSql(`create function reset_change_log() returns trigger language plpgsql set search_path from current as $$
-      begin
-        -- No tick is stored until this transaction ends: one that does not see the deletion would go on with the history.
-        lock table ticks in share row exclusive mode;
-        delete from ticks;
-        delete from changes;
-        return null;
-      end $$`);
+    // A truncated table has no rows to log: watchers must begin with a snapshot. To truncate the ticks waits for those that are
+    // being stored, and lets none be stored until the transaction ends: one that does not see the truncate would go on with the
+    // history.
+    this.addSql(
+      functionInSchema(`reset_change_log() returns trigger language plpgsql as $$
+        begin
+          truncate {schema}.ticks;
+          delete from {schema}.changes;
+          return null;
+        end $$`),
+    );
     for (const name of [...loggedTables.map((table) => table.name), "users"])
       this.addSql(`create trigger reset_change_log after truncate on ${name}
         for each statement execute function reset_change_log()`);
@@ -130,11 +132,18 @@ export class ChangeLog extends Migration {
 }
 
 /**
- * A trigger function. Its body has the transaction's cause as `cause`. `condition`: whether the body is run. Tables are named
- * with their schema: a function that sets the search path takes longer for each call.
+ * Creates a function that names tables with their schema, as `{schema}`: one that sets the search path takes longer for each
+ * call.
  */
+function functionInSchema(definition: string): string {
+  return `do $do$ begin
+    execute replace($fn$create function ${definition}$fn$, '{schema}', quote_ident(current_schema()));
+  end $do$`;
+}
+
+/** A trigger function. Its body has the transaction's cause as `cause`. `condition`: whether the body is run. */
 function changeFunction(name: string, condition: string, body: string): string {
-  return `do $do$ begin execute replace($fn$create function ${name}() returns trigger language plpgsql as $$
+  return functionInSchema(`${name}() returns trigger language plpgsql as $$
     declare
       cause text := nullif(current_setting('privacy.cause', true), '');
     begin
@@ -142,7 +151,7 @@ function changeFunction(name: string, condition: string, body: string): string {
         ${body}
       end if;
       return null;
-    end $$$fn$, '{schema}', quote_ident(current_schema())); end $do$`;
+    end $$`);
 }
 
 /**
