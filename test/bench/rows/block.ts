@@ -1,6 +1,7 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { create, toBinary } from "@bufbuild/protobuf";
+import type pg from "pg";
 import {
   BlockUserRequestSchema,
   PrivacyControlService,
@@ -10,6 +11,7 @@ import { idSql, specialUsers, userId } from "../data/users.ts";
 import type { Comparison, Contender } from "../harness/comparison.ts";
 import type { BenchDatabase } from "../harness/database.ts";
 import { grpcLoad, transactionLoad } from "../harness/loads.ts";
+import type { Server } from "../harness/processes.ts";
 import { type Call, packCalls } from "../load/exchanges.ts";
 import { blockStatements, type Role } from "../peers/recorded-statements.ts";
 import type { Setting } from "../setting.ts";
@@ -18,17 +20,22 @@ const clients = 16;
 /** More than a load can make in its time: the rest stays unused. */
 const callsPerSecond = 12_000;
 
-/** New blocks, against the database's own load generator with the same statements. */
-export async function blockRows(
-  setting: Setting,
-  { client, url }: BenchDatabase,
-  size: Size,
-): Promise<Comparison[]> {
+interface BlockOptions {
+  readonly name: string;
+  readonly server: Server;
+  /** A connection to the database of the server. */
+  readonly client: pg.Client;
+  readonly size: Size;
+}
+
+/** Blocks that did not exist before, by `BlockUser`; all that are acknowledged must be in the table. */
+export function newBlocks(
+  { folder, serviceToken }: Pick<Setting, "folder" | "serviceToken">,
+  { name, server, client, size }: BlockOptions,
+): Contender {
   const { firstWriter } = specialUsers(size);
   const third = writers / 3;
-  const scriptFile = join(setting.folder, "block.sql");
-  writeFileSync(scriptFile, await blockScript(url, firstWriter + third * 2, third, size.users));
-  const callsFile = join(setting.folder, "blocks");
+  const callsFile = join(folder, `blocks-${server.pid}`);
   let made = 0;
   const nextCalls = (count: number) =>
     Array.from({ length: count }, (): Call => {
@@ -44,17 +51,16 @@ export async function blockRows(
     );
     return rows[0]?.count ?? 0;
   };
-
-  const ours: Contender = {
-    name: "ours",
-    server: setting.servers.ours,
+  return {
+    name,
+    server,
     async run(ms) {
       writeFileSync(callsFile, packCalls(nextCalls((callsPerSecond * ms) / 1_000)));
       const before = await stored();
       const result = await grpcLoad({
-        url: `http://127.0.0.1:${setting.servers.ours.ports.grpc}`,
+        url: `http://127.0.0.1:${server.ports.grpc}`,
         path: `/${PrivacyControlService.typeName}/BlockUser`,
-        headers: { authorization: `Bearer ${setting.serviceToken}` },
+        headers: { authorization: `Bearer ${serviceToken}` },
         callsFile,
         once: true,
         sessions: 4,
@@ -67,6 +73,19 @@ export async function blockRows(
       return { ...result, wrong: 1, example: `${result.total} blocks were acknowledged, ${added} stored` };
     },
   };
+}
+
+/** New blocks, against the database's own load generator with the same statements. */
+export async function blockRows(
+  setting: Setting,
+  { client, url }: BenchDatabase,
+  size: Size,
+): Promise<Comparison[]> {
+  const { firstWriter } = specialUsers(size);
+  const third = writers / 3;
+  const scriptFile = join(setting.folder, "block.sql");
+  writeFileSync(scriptFile, await blockScript(url, firstWriter + third * 2, third, size.users));
+  const ours = newBlocks(setting, { name: "ours", server: setting.servers.ours, client, size });
   const pgbench: Contender = {
     name: "pgbench, same statements",
     server: undefined,
