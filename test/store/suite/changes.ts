@@ -7,7 +7,7 @@ import type { StatePosition, Tick } from "../../../src/store/change-log.ts";
 import { failureOf, someUser, type TestStore, unknownId } from "./store.ts";
 
 /** Stores a tick, runs something, stores another one, and returns the changes between the two. */
-export async function changesOf(store: TestStore, run: () => Promise<unknown>): Promise<Change[]> {
+async function changesOf(store: TestStore, run: () => Promise<unknown>): Promise<Change[]> {
   const from = await forcedTick(store);
   await run();
   return changesBetween(store, from, await forcedTick(store));
@@ -30,7 +30,7 @@ export async function changesBetween(store: TestStore, from: Tick, to: Tick, lim
 }
 
 /** Reads the whole state. */
-export async function stateOf({ changes }: TestStore, limit: number): Promise<Change[]> {
+async function stateOf({ changes }: TestStore, limit: number): Promise<Change[]> {
   const all: Change[] = [];
   for (let next: StatePosition | undefined = { table: 0, key: [] }; next !== undefined; ) {
     const page = await changes.readState(next, limit);
