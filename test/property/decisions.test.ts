@@ -21,8 +21,8 @@ const pairStep = (...acts: PairStep["act"][]): fc.Arbitrary<Step> =>
   fc.record({ act: fc.constantFrom(...acts), by: user, to: user });
 
 const step: fc.Arbitrary<Step> = fc.oneof(
-  { weight: 3, arbitrary: pairStep("block", "unblock") },
-  { weight: 2, arbitrary: pairStep("mute", "unmute") },
+  { weight: 4, arbitrary: pairStep("block", "block", "unblock") },
+  { weight: 3, arbitrary: pairStep("mute", "mute", "unmute") },
   { weight: 4, arbitrary: pairStep("follow", "follow", "unfollow") },
   {
     weight: 4,
@@ -51,20 +51,18 @@ const step: fc.Arbitrary<Step> = fc.oneof(
     }),
   },
   {
-    weight: 1,
+    weight: 2,
     arbitrary: fc.record({
       act: fc.constant("lapse" as const),
       of: fc.constantFrom("block", "mute"),
       by: user,
-      to: user,
     }),
   },
   {
-    weight: 1,
+    weight: 2,
     arbitrary: fc.record({
       act: fc.constant("narrow" as const),
       by: user,
-      to: user,
       scope: fc.constantFrom(...muteScopes),
     }),
   },

@@ -56,10 +56,10 @@ export type Step =
       readonly add: readonly number[];
       readonly remove: readonly number[];
     }
-  /** A block or a mute ends by itself. */
-  | { readonly act: "lapse"; readonly of: "block" | "mute"; readonly by: number; readonly to: number }
-  /** A mute covers one scope from now on. */
-  | { readonly act: "narrow"; readonly by: number; readonly to: number; readonly scope: MuteScope }
+  /** The blocks or the mutes of a user end by themselves. */
+  | { readonly act: "lapse"; readonly of: "block" | "mute"; readonly by: number }
+  /** The mutes of a user cover one scope from now on. */
+  | { readonly act: "narrow"; readonly by: number; readonly scope: MuteScope }
   /** The erasure of a user begins: the rest of it may be left to others. */
   | { readonly act: "erase" | "begin to erase" | "register"; readonly by: number };
 
@@ -72,6 +72,10 @@ class Pairs {
   }
   delete(a: number, b: number): void {
     this.#pairs = this.#pairs.filter(([x, y]) => x !== a || y !== b);
+  }
+  of = (a: number) => this.#pairs.flatMap(([x, y]) => (x === a ? [y] : []));
+  deleteAll(a: number): void {
+    this.#pairs = this.#pairs.filter(([x]) => x !== a);
   }
   forget(user: number): void {
     this.#pairs = this.#pairs.filter((pair) => !pair.includes(user));
@@ -103,10 +107,10 @@ export class Model {
         this.#erase(step.by);
         return "OK";
       case "lapse":
-        (step.of === "block" ? this.#blocks : this.#mutes).delete(step.by, step.to);
+        (step.of === "block" ? this.#blocks : this.#mutes).deleteAll(step.by);
         return "OK";
       case "narrow":
-        if (this.#mutes.has(step.by, step.to)) this.#scopes.set(`${step.by} ${step.to}`, step.scope);
+        for (const to of this.#mutes.of(step.by)) this.#scopes.set(`${step.by} ${to}`, step.scope);
         return "OK";
       case "set":
         if (!this.#users.has(step.by)) return "NotFound";

@@ -117,13 +117,11 @@ export async function worldsOf(
           );
         case "lapse":
           return step.of === "block"
-            ? change(sql`update blocks set expires_at = statement_timestamp()
-                where blocker_id = ${idOf(step.by)} and blocked_id = ${idOf(step.to)}`)
-            : change(sql`update mutes set expires_at = statement_timestamp()
-                where muter_id = ${idOf(step.by)} and muted_id = ${idOf(step.to)}`);
+            ? change(sql`update blocks set expires_at = now() where blocker_id = ${idOf(step.by)}`)
+            : change(sql`update mutes set expires_at = now() where muter_id = ${idOf(step.by)}`);
         case "narrow":
           return change(sql`update mutes set scopes = ${step.scope === "CONTENT" ? 1 : 2}
-            where muter_id = ${idOf(step.by)} and muted_id = ${idOf(step.to)}`);
+            where muter_id = ${idOf(step.by)}`);
         case "begin to erase":
           return change(sql`update users set erased_at = clock_timestamp()
             where id = ${idOf(step.by)} and erased_at is null`);
