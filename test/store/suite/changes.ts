@@ -30,7 +30,7 @@ export async function changesBetween(store: TestStore, from: Tick, to: Tick, lim
 }
 
 /** Reads the whole state. */
-async function stateOf({ changes }: TestStore, limit: number): Promise<Change[]> {
+export async function stateOf({ changes }: TestStore, limit: number): Promise<Change[]> {
   const all: Change[] = [];
   for (let next: StatePosition | undefined = { table: 0, key: [] }; next !== undefined; ) {
     const page = await changes.readState(next, limit);
