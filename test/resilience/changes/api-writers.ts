@@ -21,7 +21,7 @@ const audiences = [Audience.ALL, Audience.CONTACTS, Audience.CONTACT_BLACKLIST, 
 const patienceMs = 20_000;
 const mostTries = 10;
 /** How many records an import has at most. */
-const mostRecords = 20;
+const mostRecords = 40;
 /** How long a writer rests that got no answer, in milliseconds. */
 const restMs = 20;
 /** How long an erased user stays away at most, in milliseconds. */

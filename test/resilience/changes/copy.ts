@@ -114,8 +114,8 @@ export interface Tables {
   readonly state: State;
   /** The clock of the database, in microseconds since 1970: what the tables hold was committed before it. */
   readonly at: bigint;
-  /** The same at two moments between which nothing was logged. */
-  readonly logged: string;
+  /** The highest version in the log. */
+  readonly version: string;
 }
 
 /** Reads what the tables hold. */
@@ -127,15 +127,15 @@ export async function readTables(url: string): Promise<Tables> {
     await client.query("begin isolation level repeatable read");
     const { rows } = await client.query<{ key: string; state: string }>(tables);
     const [log] = (
-      await client.query<{ logged: string; at: string }>(`
-        select concat_ws(' ', count(*), sum(seq), max(seq)) as logged, ${micros("clock_timestamp()")} as at
-        from changes`)
+      await client.query<{ version: string; at: string }>(
+        `select max(seq)::text as version, ${micros("clock_timestamp()")} as at from changes`,
+      )
     ).rows;
     await client.query("commit");
     return {
       state: new Map(rows.map(({ key, state }) => [key, state])),
       at: BigInt(log?.at ?? 0),
-      logged: log?.logged ?? "",
+      version: log?.version ?? "",
     };
   } finally {
     await client.end();

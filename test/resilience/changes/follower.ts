@@ -22,6 +22,8 @@ export interface Habits {
 export interface FollowerOptions {
   readonly name: string;
   readonly habits: Habits;
+  /** The users who are known at some time. */
+  readonly users: ReadonlySet<string>;
   /** One for each instance. */
   readonly clients: readonly ChangeClient[];
   readonly random: Random;
@@ -60,6 +62,11 @@ export class Follower {
   readonly #kinds: ReadonlySet<ChangeKind>;
   readonly counts: Sessions = { changes: 0, sessions: 0, older: 0, snapshots: 0 };
   readonly #waiting = new Set<{ after: bigint; resolve: (state: State) => void }>();
+  /**
+   * Changes that changed nothing in the copy. The log may lack changes before them that name an erased user; then the erasure
+   * follows.
+   */
+  #doubtful: string[] = [];
   #copy = new Copy();
   #checkpoints: Checkpoint[] = [];
   /**
@@ -108,6 +115,7 @@ export class Follower {
   /** Chooses where the next session begins, and returns its cursor; undefined for a snapshot. */
   #beginSession(): string | undefined {
     const { habits, random } = this.#options;
+    this.#doubtful = [];
     this.counts.sessions++;
     const newest = this.#checkpoints.at(-1);
     if (newest === undefined || random.below(100) < habits.snapshots) {
@@ -166,6 +174,8 @@ export class Follower {
       for (const waiting of this.#waiting) {
         if (through <= waiting.after) continue;
         this.#waiting.delete(waiting);
+        for (const doubt of this.#doubtful) this.#options.problems.add("changes of nothing", doubt);
+        this.#doubtful = [];
         waiting.resolve(this.#copy.state);
         // Goes on with a copy of its own.
         this.#copy = new Copy(this.#copy.state);
@@ -186,14 +196,19 @@ export class Follower {
       versions.set(key, version);
     }
     if (kind !== "user" && !this.#kinds.has(kind)) problems.add("changes of another kind", what);
-    if (this.#exactAfter !== undefined || !this.#kinds.has(kind)) return;
+    const { users } = this.#options;
+    if (kind === "user" && state === undefined) {
+      const [erased = ""] = usersOf(key);
+      if (!users.has(erased)) problems.add("changes of nothing", what);
+      this.#doubtful = this.#doubtful.filter((doubt) => !doubt.includes(erased));
+      return;
+    }
+    if (this.#exactAfter !== undefined || !this.#kinds.has("user")) return;
     const held = this.#copy.state;
-    const isOfUnknown =
-      kind !== "user" && this.#kinds.has("user") && usersOf(key).some((user) => !held.has(`user ${user}`));
-    if (isOfUnknown && state !== undefined) problems.add("changes of unknown users", what);
-    // What names an erased user is removed by the erasure, and may be again. A snapshot leaves out what has ended.
-    if (held.get(key) === state && !isOfUnknown && !isExpiry && this.#kinds.has("user"))
-      problems.add("changes of nothing", what);
+    // A snapshot leaves out what has ended, and an operator may delete what an erasure is about to delete.
+    const isAllowed =
+      isExpiry || (state === undefined && usersOf(key).some((user) => !held.has(`user ${user}`)));
+    if (held.get(key) === state && !isAllowed) this.#doubtful.push(what);
   }
 
   /** Throws what no consumer should meet, and reports what this one must not meet. */

@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { setTimeout } from "node:timers/promises";
 import pg from "pg";
-import type { ChangeKind } from "../../../src/domain/changes.ts";
+import { type ChangeKind, changeKinds } from "../../../src/domain/changes.ts";
 import { startThrowawayServer, type ThrowawayServer } from "../../support/throwaway-server.ts";
 import { type Instance, startInstance } from "../support/instance.ts";
 import type { MutantName } from "../support/mutants.ts";
@@ -141,6 +141,7 @@ class Replay {
         new Follower({
           name: `follower ${number}`,
           habits,
+          users: new Set(this.#ids),
           clients,
           random: randomOf(this.#options.seed + 1_000 + number),
           problems: this.#problems,
@@ -285,7 +286,9 @@ class Replay {
         ),
       );
       const after = await this.#tables();
-      if (after.logged !== before.logged) continue;
+      const kinds = new Set(changeKinds);
+      const isSame = differences(after.state, before.state, { kinds, at: after.at }).length === 0;
+      if (!isSame || after.version !== before.version) continue;
       this.#comparisons++;
       for (const [index, copy] of copies.entries()) {
         const { name, kinds } = this.#followers[index] as Follower;

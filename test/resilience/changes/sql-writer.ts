@@ -113,10 +113,21 @@ export function openSqlWriter({ url, ids, transactions, openMs }: SqlWriterOptio
       await change(run, random);
     },
   ];
+  /** Begins an erasure as the service does for a user of very many rows; an instance continues it. */
+  const beginErasure = async (run: pg.Client, random: Random) => {
+    const id = [pick(ids, random)];
+    await run.query("set local privacy.cause = 'erasure'");
+    await run.query("select from users where id = $1 for update", id);
+    await run.query("delete from follows where follower_id = $1", id);
+    await run.query("update users set erased_at = clock_timestamp() where id = $1 and erased_at is null", id);
+  };
   const chosen = openMs > 0 ? ways.slice(-2) : ways.slice(0, -2);
 
   return {
-    write: (random) => within(random, (run) => pick(chosen, random)(run, random)),
+    write: (random) =>
+      within(random, (run) =>
+        random.below(100) === 0 ? beginErasure(run, random) : pick(chosen, random)(run, random),
+      ),
     async close() {
       await client?.end().catch(() => {});
     },

@@ -33,20 +33,25 @@ const executor = (SqlExecutor: (original: Executor["SqlExecutor"]) => Executor["
   replacements: [replace<Executor>(executorPath, { SqlExecutor })],
 });
 
-/** Replaces the statement that reads the changes between two ticks, of which the first parameter is the earlier snapshot. */
-const changeLog = (replaced: (statement: string) => string): Mutant => ({
+type ChangeLogClass = InstanceType<ChangeLogModule["ChangeLog"]>;
+type Changes = Awaited<ReturnType<ChangeLogClass["read"]>>;
+type Ask = <Row>(sql: string, parameter: unknown) => Promise<Row[]>;
+
+/** Changes what is read between two ticks, of which `from` is the snapshot of the earlier one. */
+const changeLog = (change: (read: Changes, from: string, ask: Ask) => Promise<Changes>): Mutant => ({
   replacements: [
     replace<ChangeLogModule>("src/store/change-log.ts", {
       ChangeLog: (original) =>
         class extends original {
+          readonly #ask: Ask;
+
           constructor(executor: ConstructorParameters<typeof original>[0]) {
-            const read = (statement: { readonly sql: string }, signal?: AbortSignal) => {
-              const isOfChanges = statement.sql.includes("c.seq::text as version");
-              const sql = isOfChanges ? replaced(statement.sql) : statement.sql;
-              return executor.read({ ...statement, sql } as never, signal);
-            };
-            const transaction: Transaction = (...args) => executor.transaction(...args);
-            super({ read, transaction } as unknown as typeof executor);
+            super(executor);
+            this.#ask = (sql, parameter) => executor.read({ sql, parameters: [parameter] } as never);
+          }
+
+          override async read(...[from, ...rest]: Parameters<ChangeLogClass["read"]>): Promise<Changes> {
+            return change(await super.read(from, ...rest), from.snapshot, this.#ask);
           }
         },
     }),
@@ -296,16 +301,21 @@ export const mutants = {
     ],
   },
   /** Reads on after the highest sequence number that was seen. */
-  "changes after the last sequence number": changeLog(
-    (statement) => `
-      select * from (${statement}) page where version::bigint > (
-        select coalesce(max(seq), 0) from changes where pg_visible_in_snapshot(xid, $1::pg_snapshot)
-      )`,
-  ),
-  "changes in the order of transactions": changeLog(
-    (statement) => `
-      select page.* from (${statement}) page join changes on seq = version::bigint order by xid, seq`,
-  ),
+  "changes after the last sequence number": changeLog(async (read, from, ask) => {
+    const [last] = await ask<{ seq: string }>(
+      "select coalesce(max(seq), 0)::text as seq from changes where pg_visible_in_snapshot(xid, $1::pg_snapshot)",
+      from,
+    );
+    return read.filter(({ version }) => version > BigInt(last?.seq ?? 0));
+  }),
+  "changes in the order of transactions": changeLog(async (read, _, ask) => {
+    const rows = await ask<{ seq: string }>(
+      "select seq::text from changes where seq = any ($1::bigint[]) order by xid, changes.seq",
+      read.map(({ version }) => version.toString()),
+    );
+    const byVersion = new Map(read.map((change) => [change.version, change]));
+    return rows.flatMap(({ seq }) => byVersion.get(BigInt(seq)) ?? []);
+  }),
   /** Takes a transaction that was running at a tick for one that the tick sees. */
   "ticks without running transactions": {
     replacements: [
