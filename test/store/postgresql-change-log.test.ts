@@ -67,6 +67,22 @@ describe("the change log on PostgreSQL", () => {
     expect((await store().changes.ticksAfter(tick, 1)).through).to.equal(tick.at);
   });
 
+  it("keeps what a transaction changed that ran when the oldest tick to keep was stored", async () => {
+    const [ann, bob, carl] = three();
+    const writer = new pg.Client({ connectionString: store().url });
+    await writer.connect();
+    await writer.query(`begin; insert into follows values ('${carl}', '${ann}', now())`);
+    await store().follows.unfollow(ann, bob);
+    const kept = await forcedTick(store());
+    await store().admin.query("update ticks set at = at - interval '80 hours'");
+    await writer.query("commit");
+    await writer.end();
+    const recent = await forcedTick(store());
+    while (await store().changeLogUpkeep.retain(72));
+    const changes = await changesBetween(store(), kept, recent);
+    expect(changes.map(({ owner }) => owner)).to.eql([carl]);
+  });
+
   it("begins a new history when a table is truncated while a tick is stored", async () => {
     const tick = await forcedTick(store());
     await store().admin.query("begin; truncate privacy_exceptions");
