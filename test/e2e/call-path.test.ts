@@ -5,6 +5,7 @@ import { createClient } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
 import { expect } from "chai";
 import { AccessService, Interaction } from "../../gen/nexgate/privacy/v1/access_service_pb.ts";
+import { ChangeService } from "../../gen/nexgate/privacy/v1/change_service_pb.ts";
 import { postgresUrl } from "../support/cluster.ts";
 import { filesInSequence } from "../support/mermaid.ts";
 import { startService, type TestService } from "../support/service.ts";
@@ -113,5 +114,38 @@ describe("the files of src that one call runs through", () => {
     );
     expect(files).to.include.members(["service/access.ts", ...filesInSequence("A check over gRPC")]);
     expect(files.length, files.join("\n")).to.be.at.most(38);
+  });
+
+  it("of a change until a follower has it include those that ARCHITECTURE.md shows", async () => {
+    const headers = { authorization: `Bearer ${await service.userToken(viewer)}` };
+    const client = createClient(ChangeService, createGrpcTransport({ baseUrl: service.internalUrl }));
+    const options = await service.acting();
+    const stopped = new AbortController();
+    const followed = client.watchChanges({}, { ...options, signal: stopped.signal })[Symbol.asyncIterator]();
+    const received = async (present: boolean) => {
+      for (;;) {
+        const { value, done } = await followed.next();
+        if (done) throw new Error("the stream has ended");
+        for (const { change } of value.changes)
+          if (change.case === "block" && change.value.ownerId === viewer && change.value.present === present)
+            return;
+      }
+    };
+    await followed.next();
+    const call = async (method: string, path: string, present: boolean) => {
+      const response = await fetch(`${service.publicUrl}${base}${path}/${owner}`, { method, headers });
+      expect(response.status).to.equal(200);
+      await response.text();
+      await received(present);
+    };
+    try {
+      const files = await filesOf(
+        () => call("POST", "/block", true),
+        () => call("DELETE", "/unblock", false),
+      );
+      expect(files).to.include.members(filesInSequence("A change on its way to a follower"));
+    } finally {
+      stopped.abort();
+    }
   });
 });
