@@ -13,7 +13,7 @@ export interface Output {
 }
 
 /** The place for the text cannot be used; the message says why. */
-export class OutputError extends Error {
+class OutputError extends Error {
   override readonly name = "OutputError";
 }
 
