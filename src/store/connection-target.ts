@@ -26,12 +26,16 @@ export class ConnectionTarget {
     this.#warn = warn;
   }
 
-  /** The configuration of a new client. Parameters of the URL override those of `base`, but options are added up. */
+  /**
+   * The configuration of a new client. Parameters of the URL override those of `base`, but options are added up. With a
+   * `query_timeout` of 0 in `base` the client has none: a `ReadTimeout` replaces it.
+   */
   configure(base: pg.ClientConfig): pg.ClientConfig {
     const { options: _, ...startup } = this.#url.startup;
     const config = {
       ...base,
       ...startup,
+      query_timeout: base.query_timeout === 0 ? 0 : this.readTimeoutMs(base),
       options: optionsOf(base, this.#url),
       connectionString: this.#url.driverUrl(this.#host),
     } as pg.ClientConfig;
@@ -39,6 +43,11 @@ export class ConnectionTarget {
     const { options, ...bare } = config;
     for (const name of namesOfSettings) delete bare[name];
     return bare;
+  }
+
+  /** How long a statement of a client may stay without an answer, in milliseconds: that of the URL, or of `base`. */
+  readTimeoutMs(base: pg.ClientConfig): number | undefined {
+    return Number(this.#url.queryTimeout ?? base.query_timeout) || undefined;
   }
 
   /** Connects by `open`. Retries at each other host, and without settings when a pooler has refused them. */
@@ -86,17 +95,27 @@ export class ConnectionTarget {
   }
 }
 
-/** A pool of clients of a target. */
-export function makePool(target: ConnectionTarget, config: pg.PoolConfig): pg.Pool {
+/** What a client of a target is made of. */
+interface TargetClientOptions {
+  readonly target: ConnectionTarget;
+  readonly client: pg.ClientConfig;
+}
+
+/** A pool of clients of a target. `limits`: those of the pool itself. */
+export function makePool(
+  target: ConnectionTarget,
+  client: pg.ClientConfig,
+  limits: Pick<pg.PoolConfig, "max" | "connectionTimeoutMillis">,
+): pg.Pool {
   // The pool makes each client with its own configuration, which the types of the driver leave out.
   const Client = TargetClient as unknown as new () => pg.ClientBase;
-  return new pg.Pool({ ...config, Client, target } as pg.PoolConfig);
+  return new pg.Pool({ ...limits, Client, target, client } as pg.PoolConfig);
 }
 
 /** A client of a target. */
 export class TargetClient extends pg.Client {
-  constructor({ target, ...config }: pg.ClientConfig & { readonly target: ConnectionTarget }) {
-    super(target.configure(config));
+  constructor({ target, client }: TargetClientOptions) {
+    super(target.configure(client));
     // Without a listener a lost connection would end the process. The statement in flight rejects anyway.
     this.on("error", () => {});
   }
@@ -105,6 +124,40 @@ export class TargetClient extends pg.Client {
 /** Closes the socket of a client without the protocol's goodbye: what runs on the connection fails at once. */
 export function disconnect(client: pg.Client): void {
   client.connection.stream.destroy();
+}
+
+/**
+ * Closes the connection of a client whose server does not answer in time, so that its statement fails. There is one timer
+ * for all statements of a connection: the driver's own `query_timeout` makes a timer for each.
+ */
+export class ReadTimeout {
+  readonly #timer: NodeJS.Timeout | undefined;
+  #isWaiting = false;
+
+  /** `ms`: how long a statement may stay without an answer, undefined for as long as it takes. */
+  constructor(client: pg.Client, ms: number | undefined) {
+    if (ms === undefined) return;
+    const expire = () => {
+      if (this.#isWaiting) client.connection.stream.destroy(new Error("Query read timeout"));
+    };
+    this.#timer = setTimeout(expire, ms).unref();
+  }
+
+  /** A statement is sent. */
+  start(): void {
+    this.#isWaiting = true;
+    this.#timer?.refresh();
+  }
+
+  /** The statement has ended. */
+  stop(): void {
+    this.#isWaiting = false;
+  }
+
+  /** The connection is closed. */
+  dispose(): void {
+    clearTimeout(this.#timer);
+  }
 }
 
 function optionsOf(base: pg.ClientConfig, { startup }: DatabaseUrl): string | undefined {
@@ -133,6 +186,8 @@ export interface DatabaseUrl {
   readonly driverUrl: (host: number) => string;
   /** What is sent when a connection starts, by name. */
   readonly startup: Readonly<Record<string, string>>;
+  /** The driver's own timeout of a statement, in milliseconds; null when the URL has none. */
+  readonly queryTimeout: string | null;
 }
 
 const defaultPort = 5432;
@@ -171,11 +226,13 @@ export function parseDatabaseUrl(url: string): DatabaseUrl {
     const value = take(name);
     if (value !== null) startup[name] = value;
   }
+  const queryTimeout = take("query_timeout");
   const database = decodeURIComponent(path);
   return {
     hosts,
     database,
     startup,
+    queryTimeout,
     driverUrl(number) {
       const { host, port } = hosts[number % hosts.length] as DatabaseUrl["hosts"][number];
       const own = new URLSearchParams(parameters);

@@ -87,7 +87,7 @@ export class HealthProbe {
   async #open(): Promise<TargetClient> {
     this.#renewAt = performance.now() + renewAfterMs;
     const client = await this.#target.connect(async () => {
-      const client = new TargetClient({ ...this.#config, target: this.#target });
+      const client = new TargetClient({ target: this.#target, client: this.#config });
       try {
         await client.connect();
         await inspectServer(client);

@@ -4,7 +4,7 @@ import type { CompiledQuery } from "kysely";
 import type pg from "pg";
 import { boundedCancel, type Cancel } from "./cancel-request.ts";
 import type { Connection, ConnectionPool, PoolLimits, PoolStats } from "./connection.ts";
-import { type ConnectionTarget, disconnect, makePool } from "./connection-target.ts";
+import { type ConnectionTarget, disconnect, makePool, ReadTimeout } from "./connection-target.ts";
 import { isConnectionUnusable, isPlanStale } from "./errors.ts";
 import { Semaphore } from "./semaphore.ts";
 import { inspectServer } from "./server-state.ts";
@@ -63,12 +63,13 @@ export class PgPool implements ConnectionPool {
       permits: maxConnections,
       failure: "no connection came free in time",
     });
-    // Nobody waits in its own queue.
-    this.#pool = makePool(target, { ...client, max: maxConnections });
+    // Nobody waits in its own queue, so it needs no timeout there.
+    this.#pool = makePool(target, { ...client, query_timeout: 0 }, { max: maxConnections });
     this.#pool.on("error", ({ message }, client) => {
       if (!this.#connections.get(client)?.isClosed) log(`an idle connection broke: ${message}`);
     });
     this.#pool.on("remove", (client) => {
+      this.#connections.get(client)?.dispose();
       this.#connections.delete(client);
     });
   }
@@ -119,17 +120,21 @@ export class PgPool implements ConnectionPool {
     const client = await this.#pool.connect();
     const known = this.#connections.get(client);
     if (known !== undefined) return known;
+    const {
+      target,
+      client: config,
+      statementNames,
+      maxAgeSeconds = Number.POSITIVE_INFINITY,
+    } = this.#options;
+    const readTimeout = new ReadTimeout(client, target.readTimeoutMs(config));
     try {
-      const {
-        target,
-        client: config,
-        statementNames,
-        maxAgeSeconds = Number.POSITIVE_INFINITY,
-      } = this.#options;
+      readTimeout.start();
       const state = await inspectServer(client);
       await target.assertSettings(client, config, state);
+      readTimeout.stop();
       const connection = new PgConnection(client, {
         cancel: this.#cancel,
+        readTimeout,
         statementNames,
         origin: { server: state.server, openedAt },
         expiresAt: openedAt + maxAgeSeconds * 1_000 * (1 - ageJitter * Math.random()),
@@ -137,6 +142,7 @@ export class PgPool implements ConnectionPool {
       this.#connections.set(client, connection);
       return connection;
     } catch (failure) {
+      readTimeout.dispose();
       client.release(true);
       throw failure;
     }
@@ -145,6 +151,7 @@ export class PgPool implements ConnectionPool {
 
 interface PgConnectionOptions {
   readonly cancel: Cancel;
+  readonly readTimeout: ReadTimeout;
   readonly statementNames: StatementNames | undefined;
   readonly origin: ConnectionOrigin;
   /** From then on it is not used again, on the clock of `performance.now()`. */
@@ -215,12 +222,20 @@ export class PgConnection implements Connection {
     this.#client.release(!isReusable);
   }
 
+  /** The connection was removed from its pool. */
+  dispose(): void {
+    this.#options.readTimeout.dispose();
+  }
+
   /** Runs a statement by a callback: a promise of the driver costs three. */
   #run<Row>(query: pg.QueryConfig): Promise<Row[]> {
     const { promise, resolve, reject } = Promise.withResolvers<Row[]>();
+    const { readTimeout } = this.#options;
     this.#running = promise;
+    readTimeout.start();
     this.#client.query(query, (failure: Error | undefined, result) => {
       this.#running = undefined;
+      readTimeout.stop();
       if (!failure) return resolve(result.rows as Row[]);
       if (isConnectionUnusable(failure)) this.#end();
       if (isPlanStale(failure) && query.name !== undefined)

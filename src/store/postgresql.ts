@@ -126,7 +126,8 @@ export async function openPostgresql(
       // Migrations take as long as they take: connections without timeouts, one for the transaction and one for the
       // migrator's own questions.
       await assertUsable(target, connection);
-      const pool = makePool(target, { ...connection, max: 2 });
+      const { connectionTimeoutMillis } = connection;
+      const pool = makePool(target, connection, { max: 2, connectionTimeoutMillis });
       // Without a listener an idle connection that breaks would end the process.
       pool.on("error", ({ message }) => log(`an idle connection broke: ${message}`));
       const inUse = new Set<pg.PoolClient>();
@@ -158,7 +159,7 @@ export async function openPostgresql(
 /** Finds the primary of a target. Throws when it cannot be used. */
 async function assertUsable(target: ConnectionTarget, config: pg.ClientConfig): Promise<void> {
   await target.connect(async () => {
-    const client = new TargetClient({ ...config, target });
+    const client = new TargetClient({ target, client: config });
     try {
       await client.connect();
       await target.assertSettings(client, config, await inspectServer(client));

@@ -136,6 +136,14 @@ describe("a PostgreSQL server that fails", () => {
     expect(proxy.made()).to.equal(made + 1);
   });
 
+  it("is UNAVAILABLE when it freezes before a new connection is known to lead to a primary", async () => {
+    const hasty = await openAt(proxy.url, queryTimeout);
+    const passOn = proxy.delay((bytes) => bytes.includes("pg_is_in_recovery"));
+    await expectReason(hasty.ping(), "UNAVAILABLE");
+    await passOn();
+    await hasty.ping();
+  });
+
   it("has its connections replaced at their maximum age", async () => {
     const other = testStore(await openPostgresql(store().url, () => {}, { connectionMaxAgeSeconds: 0.05 }));
     opened.push(other);

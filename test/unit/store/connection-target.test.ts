@@ -1,7 +1,8 @@
 import { expect } from "chai";
 import pg from "pg";
-import { parseDatabaseUrl } from "../../../src/store/connection-target.ts";
+import { ConnectionTarget, parseDatabaseUrl, ReadTimeout } from "../../../src/store/connection-target.ts";
 import { problemOf } from "../../../src/store/server-state.ts";
+import { until } from "../../support/until.ts";
 
 describe("a database URL", () => {
   const places = (url: string) => parseDatabaseUrl(url).hosts.map(({ host, port }) => `${host}:${port}`);
@@ -71,6 +72,38 @@ describe("a database URL", () => {
   it("keeps what a connection is started with apart", () => {
     const { startup } = parseDatabaseUrl("postgres://db/privacy?options=-c%20search_path%3Dx&lock_timeout=5");
     expect(startup).to.eql({ options: "-c search_path=x", lock_timeout: "5" });
+  });
+
+  it("has its timeout of a statement before that of the service", () => {
+    const target = (url: string) => new ConnectionTarget(parseDatabaseUrl(url), () => {});
+    const base = { query_timeout: 7_000 };
+    expect(target("postgres://db/privacy").readTimeoutMs(base)).to.equal(7_000);
+    const own = target("postgres://db/privacy?query_timeout=1500");
+    expect(own.readTimeoutMs(base)).to.equal(1_500);
+    expect(own.configure(base).query_timeout).to.equal(1_500);
+    expect(own.configure({ query_timeout: 0 }).query_timeout).to.equal(0);
+    expect(target("postgres://db/privacy").readTimeoutMs({})).to.equal(undefined);
+  });
+});
+
+describe("the timeout of the statements of a connection", () => {
+  const timeoutOf = (ms: number) => {
+    const failures: unknown[] = [];
+    const client = { connection: { stream: { destroy: (failure: unknown) => failures.push(failure) } } };
+    return { timeout: new ReadTimeout(client as unknown as pg.Client, ms), failures };
+  };
+
+  it("closes the connection while a statement waits, and never an idle one", async () => {
+    const idle = timeoutOf(1);
+    const busy = timeoutOf(5);
+    idle.timeout.start();
+    idle.timeout.stop();
+    busy.timeout.start();
+    await until(() => busy.failures.length > 0);
+    expect(String(busy.failures)).to.equal("Error: Query read timeout");
+    expect(idle.failures).to.eql([]);
+    idle.timeout.start();
+    await until(() => idle.failures.length > 0);
   });
 });
 

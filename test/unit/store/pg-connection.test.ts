@@ -2,6 +2,7 @@ import { expect } from "chai";
 import { CompiledQuery } from "kysely";
 import type pg from "pg";
 import { boundedCancel, type CancelOutcome } from "../../../src/store/cancel-request.ts";
+import { ReadTimeout } from "../../../src/store/connection-target.ts";
 import { PgConnection } from "../../../src/store/pg-pool.ts";
 
 const query = CompiledQuery.raw("select 1");
@@ -47,6 +48,7 @@ describe("a PostgreSQL connection of a pool", () => {
           cancellations++;
           return onCancel();
         },
+        readTimeout: new ReadTimeout(client as unknown as pg.Client, undefined),
         statementNames: undefined,
         origin: { server: "1", openedAt: 0 },
         expiresAt,
