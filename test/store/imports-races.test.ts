@@ -66,6 +66,33 @@ describe("imports at once with other changes, on PostgreSQL", function () {
     await expectNoneAcross();
   });
 
+  it("imports of settings and exceptions in opposite orders succeed beside users who choose", async () => {
+    for (let round = 0; round < 25; round++) {
+      const users = await store().newUsers(40);
+      const records = users.flatMap((owner, i): ImportRecord[] => {
+        const target = users[(i + 1) % users.length] as UserId;
+        return [
+          { kind: "setting", setting: { owner, setting: "groups", audience: "contact_blacklist" } },
+          { kind: "exception", exception: { owner, setting: "groups", target, createdAt: null } },
+          edgeRecord("mute", owner, target),
+        ];
+      });
+      const chosen = users
+        .slice(0, 4)
+        .flatMap((user, i) => [
+          store().settings.set(user, "groups", "none"),
+          store().exceptions.update(user, "groups", { add: [users[i + 1] as UserId], remove: [] }),
+        ]);
+      const outcomes = await tally([
+        store().imports.store(newImport(), 0, records),
+        store().imports.store(newImport(), 0, records.toReversed()),
+        store().imports.store(newImport(), 0, records.slice(60)),
+        ...chosen,
+      ]);
+      expect(outcomes, `round ${round}`).to.eql({ ok: 3 + chosen.length });
+    }
+  });
+
   it("no follow crosses a block, whichever of the two is imported", async () => {
     for (let round = 0; round < 40; round++) {
       const users = await store().newUsers(24);
