@@ -58,13 +58,15 @@ const events = ["insert", "update", "delete"] as const;
  */
 export class ChangeLog extends Migration {
   override up(): void {
+    // First: decisions go on meanwhile. They wait from the first `alter table` to the end, which takes no longer than to
+    // read the tables once.
+    this.addSql("create index blocks_blocked_id_blocker_id_index on blocks (blocked_id, blocker_id)");
     this.addSql("alter table blocks add column expires_at timestamptz not null default 'infinity'");
     this.addSql("alter table mutes add column expires_at timestamptz not null default 'infinity'");
     this.addSql("alter table mutes add column scopes smallint not null default -1");
     this.addSql("create index blocks_expiry_index on blocks (expires_at) where expires_at < 'infinity'");
     this.addSql("create index mutes_expiry_index on mutes (expires_at) where expires_at < 'infinity'");
     this.addSql("drop index blocks_blocked_id_index");
-    this.addSql("create index blocks_blocked_id_blocker_id_index on blocks (blocked_id, blocker_id)");
     this.addSql("alter table users add column erased_at timestamptz");
     this.addSql("create index users_erased_at_index on users (erased_at) where erased_at is not null");
 
