@@ -38,7 +38,8 @@ describe("the diagrams of the documents", () => {
       tables.map(({ tableName, props }) => ({
         label: tableName,
         attributes: props.map(({ columnTypes, fieldNames, primary, targetMeta }) => ({
-          type: columnTypes[0],
+          // What MikroORM calls the type of an identity column before it makes the column.
+          type: columnTypes[0] === "bigserial" ? "bigint" : columnTypes[0],
           name: fieldNames[0],
           keys: [...(primary ? ["PK"] : []), ...(targetMeta ? ["FK"] : [])],
         })),
