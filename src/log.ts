@@ -18,8 +18,9 @@ export function createLog(level: string): Logger {
 }
 
 /**
- * Standard output with one write for all lines of a turn of the event loop. pino's own destination writes each line, or
- * keeps lines for longer than a turn. Nothing is lost when the process ends without a signal to kill it.
+ * Standard output with one write for all lines of a turn of the event loop, at the end of the next turn: by then the answers
+ * of their calls are sent, gRPC's trailers too, for which clients wait. pino's own destination writes each line, or keeps
+ * lines for longer. Nothing is lost when the process ends without a signal to kill it.
  */
 function oneWritePerTurn(): { write(line: string): void } {
   const output = pino.destination({ dest: 1, sync: true });
@@ -31,7 +32,7 @@ function oneWritePerTurn(): { write(line: string): void } {
   process.on("exit", flush);
   return {
     write(line) {
-      if (lines === "") setImmediate(flush);
+      if (lines === "") setImmediate(() => setImmediate(flush));
       lines += line;
       if (lines.length > maxBuffered) flush();
     },

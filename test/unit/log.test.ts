@@ -30,6 +30,12 @@ describe("the log", () => {
     expect(await messages(script, 3)).to.eql(["one", "two", "three"]);
   });
 
+  it("is written after what the turn has begun to answer", async () => {
+    const answer = `writeSync(1, '{"msg":"answer"}\\n')`;
+    const script = `import { writeSync } from "node:fs"; log.info("call"); setImmediate(() => ${answer}); setInterval(() => {}, 1000);`;
+    expect(await messages(script, 2)).to.eql(["answer", "call"]);
+  });
+
   for (const [end, script] of [
     ["exits", `process.exit(0);`],
     ["fails", `throw new Error("expected");`],
