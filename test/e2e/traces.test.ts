@@ -112,6 +112,8 @@ describe("the traces", function () {
       const statements = childrenOf(blocked);
       expect(statements.map(({ name }) => name)).to.eql([
         "begin",
+        // The cause of the change, and the lock timeout.
+        "set",
         "set",
         "select",
         "insert users privacy_settings blocks follows",
