@@ -1,6 +1,7 @@
-import { type CompiledQuery, type RawBuilder, sql } from "kysely";
+import { type RawBuilder, sql } from "kysely";
 import type { Change } from "../domain/changes.ts";
 import { type ChangeRow, changeColumns, toChange } from "./change-rows.ts";
+import type { SqlExecutor } from "./executor.ts";
 import { queryTemplate } from "./statement.ts";
 
 /** A snapshot with the name of the tick that stores it. */
@@ -10,8 +11,8 @@ interface StoredSnapshot {
   readonly snapshot: string;
 }
 
-/** A change, or nulls when there is none. */
-type BatchRow = ChangeRow | { readonly [K in keyof ChangeRow]: null };
+/** A change, or nulls when there is none. `is_page`: whether the rows are those of the page. */
+type BatchRow = (ChangeRow | { readonly [K in keyof ChangeRow]: null }) & { readonly is_page: boolean };
 
 // Transactions that the earlier snapshot does not see and the later one does: those that began after the earlier one, and those
 // that ran at its time. A condition on all that it does not see would read every change since the oldest running transaction.
@@ -22,19 +23,24 @@ const running = (from: RawBuilder<unknown>) => sql`pg_snapshot_xip(${from}::pg_s
  * The rows of a page, or one row of nulls, as long as the tick `id` is stored: changes are deleted only after the ticks before
  * them, so that a snapshot that sees the tick sees all changes after it.
  */
-const whileStored = (id: string, nonce: string, page: RawBuilder<unknown>) => sql`
-  select ${changeColumns}
+const whileStored = (
+  id: string,
+  nonce: string,
+  page: RawBuilder<unknown>,
+  isPage: RawBuilder<unknown>,
+) => sql`
+  select ${changeColumns}, ${isPage} as is_page
   from (select from ticks where id = ${id}::bigint and nonce = ${nonce}::uuid) stored
   left join (${page}) c on true
   order by c.seq`;
 
-/** Reads all changes of the transactions that began after the earlier snapshot, and sorts them. */
+/** The most changes that are sorted for a page: for a larger batch it takes longer than to merge its transactions. */
+const maxSorted = 10_000;
+
+/** Reads all changes of a batch, and sorts them; none when they are too many. */
 const sortedPage = queryTemplate(
-  (id: string, nonce: string, from: string, to: string, after: string, limit: number) =>
-    whileStored(
-      id,
-      nonce,
-      sql`
+  (id: string, nonce: string, from: string, to: string, after: string, limit: number) => sql<BatchRow>`
+    with batch as materialized (
       select * from (
         select * from changes
         where xid >= ${lowest(sql`${from}`)} and xid < pg_snapshot_xmax(${to}::pg_snapshot)
@@ -45,13 +51,19 @@ const sortedPage = queryTemplate(
           select * from changes where xid = r.xid and seq > ${after}::bigint order by seq limit ${limit}
         ) c
         where pg_visible_in_snapshot(r.xid, ${to}::pg_snapshot)
-      ) batch
-      order by seq
-      limit ${limit}`,
-    ) as RawBuilder<BatchRow>,
+      ) unsorted
+      limit ${sql.lit(maxSorted + 1)}
+    )
+    ${whileStored(
+      id,
+      nonce,
+      sql`
+      select * from batch where (select count(*) from batch) <= ${sql.lit(maxSorted)} order by seq limit ${limit}`,
+      sql`(select count(*) from batch) <= ${sql.lit(maxSorted)}`,
+    )}`,
 );
 
-/** Reads one page of each transaction of the batch, and merges them. */
+/** Reads one page of each transaction of a batch, and merges them. */
 const mergedPage = queryTemplate(
   (id: string, nonce: string, from: string, to: string, after: string, limit: number) => sql<BatchRow>`
     with recursive begun (xid) as (
@@ -83,32 +95,32 @@ const mergedPage = queryTemplate(
       where pg_visible_in_snapshot(t.xid, ${to}::pg_snapshot)
       order by seq
       limit ${limit}`,
+      sql`true`,
     )}`,
 );
 
-/** For more transactions than this, to look into each of them takes longer than to read all of an ordinary batch. */
-const maxMerged = 2_000n;
+/** For more transactions than this, to look into each of them takes longer than to sort what may be few changes. */
+const maxMerged = 500n;
 
 /**
- * The statement that reads at most `limit` changes that the snapshot `to` sees and the tick `from` does not, in the order of
- * their versions, after a version. `readBatch` reads the answer. Few transactions with very many changes are not read as a whole
- * for each page.
+ * Reads at most `limit` changes that the snapshot `to` sees and the tick `from` does not, in the order of their versions, after
+ * a version; undefined when the tick `from` is no longer stored. No batch is so large that a page takes long.
  */
-export function batchPage(
+export async function readBatchPage(
+  executor: SqlExecutor,
   { id, nonce, snapshot: from }: StoredSnapshot,
   to: string,
   afterVersion: bigint,
   limit: number,
-): CompiledQuery<BatchRow> {
-  const isLaterPage = afterVersion > 0n;
-  const page = isLaterPage && maxTransactions(from, to) <= maxMerged ? mergedPage : sortedPage;
-  return page(id.toString(), nonce, from, to, afterVersion.toString(), limit);
-}
-
-/** Returns the changes of a page; undefined when the tick `from` is no longer stored. */
-export function readBatch(rows: BatchRow[]): Change[] | undefined {
+  signal: AbortSignal | undefined,
+): Promise<Change[] | undefined> {
+  const values = [id.toString(), nonce, from, to, afterVersion.toString(), limit] as const;
+  // Later pages are those of a batch with many changes.
+  const isMerged = afterVersion > 0n && maxTransactions(from, to) <= maxMerged;
+  let rows = await executor.read(isMerged ? mergedPage(...values) : sortedPage(...values), signal);
+  if (rows[0]?.is_page === false) rows = await executor.read(mergedPage(...values), signal);
   if (rows.length === 0) return undefined;
-  return rows.filter((row): row is ChangeRow => row.version !== null).map(toChange);
+  return rows.filter((row): row is BatchRow & ChangeRow => row.version !== null).map(toChange);
 }
 
 /** The most transactions that can be between two snapshots. PostgreSQL writes them as `xmin:xmax:xid,xid`. */

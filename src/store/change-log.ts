@@ -1,7 +1,7 @@
 import { type RawBuilder, sql } from "kysely";
 import type { Change } from "../domain/changes.ts";
 import { PrivacyError } from "../domain/errors.ts";
-import { batchPage, readBatch } from "./change-batches.ts";
+import { readBatchPage } from "./change-batches.ts";
 import { microsOf } from "./change-rows.ts";
 import type { SqlExecutor } from "./executor.ts";
 import { assertWritable, isWritable } from "./server-state.ts";
@@ -219,8 +219,7 @@ export class ChangeLog {
     limit: number,
     signal?: AbortSignal,
   ): Promise<Change[]> {
-    const page = batchPage(from, to.snapshot, afterVersion, limit);
-    const changes = readBatch(await this.#executor.read(page, signal));
+    const changes = await readBatchPage(this.#executor, from, to.snapshot, afterVersion, limit, signal);
     if (changes !== undefined) return changes;
     await this.findTick(from, signal);
     throw new PrivacyError("HISTORY_CHANGED");

@@ -182,6 +182,7 @@ describe("the change log on PostgreSQL", () => {
           await changes.read(from, await forcedTick(store()), 0n, 1_000);
         },
       ],
+      "the first page of a batch": [25_000, ({ changes }) => changes.read(giant.from, giant.to, 0n, 100)],
       "later pages of a batch": [
         1_000,
         async ({ changes }) => {
@@ -216,6 +217,16 @@ describe("the change log on PostgreSQL", () => {
         }
       });
     }
+
+    it("reads all of a large transaction, in order", async () => {
+      const versions = (await changesBetween(store(), giant.from, giant.to, 5_000)).map(
+        ({ version }) => version,
+      );
+      // Users and follows.
+      expect(versions).to.have.length(2 * rows);
+      for (const [n, version] of versions.entries())
+        if (n > 0 && version <= (versions[n - 1] as bigint)) expect.fail(`${version} is not in order`);
+    });
 
     it("reads no rows of a transaction that runs to find news", async () => {
       const newest = await forcedTick(store());
