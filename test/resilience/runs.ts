@@ -125,20 +125,37 @@ export const runs: Readonly<Record<string, Run>> = {
       "ticks without running transactions",
       "an erasure of an unknown user is logged",
       "follows that a block removes are not logged",
+      "ticks of any history",
     ],
-    make: ({ seed, size, mutant }) =>
-      replay({
+    async make({ seed, size, mutant }) {
+      const options = {
         seed,
-        changes: size,
         users: 12,
         apiWriters: 16,
         sqlWriters: 6,
         openMs: 4_000,
         killMs: 300,
-        changesPerCrash: 5_000,
-        changesPerComparison: 5_000,
         mutant,
-      }),
+      };
+      const rare = { changesPerCrash: 5_000, changesPerComparison: 5_000, losesCommits: false };
+      const frequent = { changesPerCrash: 500, changesPerComparison: 1_000, losesCommits: true };
+      const parts: Record<string, Report> = {};
+      // A mutant fails in one of the two.
+      if (mutant !== "ticks of any history")
+        parts.crashes = await replay({ ...options, ...rare, changes: size });
+      if (mutant === undefined || mutant === "ticks of any history")
+        parts["crashes that lose commits"] = await replay({
+          ...options,
+          ...frequent,
+          changes: Math.ceil(size / 10),
+        });
+      return {
+        figures: Object.entries(parts).flatMap(([part, { figures }]) =>
+          figures.map((figure) => ({ ...figure, name: `${part}: ${figure.name}` })),
+        ),
+        notes: Object.values(parts).flatMap(({ notes = [] }) => notes),
+      };
+    },
   }),
 
   /** Each way in which the database is away lasts for the time of the size. */

@@ -19,7 +19,10 @@ describe("followed changes", function () {
     killMs: 300,
     changesPerCrash: 400,
     changesPerComparison: 250,
+    losesCommits: false,
   };
+
+  const lossy = { changesPerCrash: 200, losesCommits: true };
 
   before(function () {
     if (!canStartServer()) this.skip();
@@ -29,13 +32,18 @@ describe("followed changes", function () {
     expect(brokenLines(await replay(options)), `seed ${seed}`).to.eql([]);
   });
 
+  it("begin anew when a crash loses commits", async () => {
+    expect(brokenLines(await replay({ ...options, ...lossy })), `seed ${seed}`).to.eql([]);
+  });
+
   for (const mutant of mutantNames("changes"))
     it(`do not on the mutant with ${mutant}`, async () => {
+      const isOfHistories = mutant === "ticks of any history";
       // It ends with the first problem.
       const report = await replay({
         ...options,
         changes: 10_000,
-        changesPerCrash: 10_000,
+        ...(isOfHistories ? lossy : { changesPerCrash: 10_000 }),
         mutant: mutant as never,
       });
       const kinds = brokenLines(report).join("\n");

@@ -28,6 +28,8 @@ export interface FollowerOptions {
   readonly clients: readonly ChangeClient[];
   readonly random: Random;
   readonly problems: Problems;
+  /** It may be told that the history has changed. */
+  readonly losesHistory: boolean;
 }
 
 /** What followers have done together. */
@@ -36,6 +38,8 @@ export interface Sessions {
   sessions: number;
   older: number;
   snapshots: number;
+  /** Sessions that began with a snapshot because the history had changed. */
+  histories: number;
 }
 
 /** A cursor with the copy that it belongs to. */
@@ -60,7 +64,7 @@ const atOlder = 25;
 export class Follower {
   readonly #options: FollowerOptions;
   readonly #kinds: ReadonlySet<ChangeKind>;
-  readonly counts: Sessions = { changes: 0, sessions: 0, older: 0, snapshots: 0 };
+  readonly counts: Sessions = { changes: 0, sessions: 0, older: 0, snapshots: 0, histories: 0 };
   readonly #waiting = new Set<{ after: bigint; resolve: (state: State) => void }>();
   /**
    * Changes that changed nothing in the copy. The log may lack changes before them that name an erased user; then the erasure
@@ -216,7 +220,9 @@ export class Follower {
     const error = ConnectError.from(failure);
     const reason = reasonOf(error);
     if (reason === "CURSOR_EXPIRED" || reason === "HISTORY_CHANGED") {
-      this.#options.problems.add("cursors refused", `${this.name}: ${reason}`);
+      const isExpected = reason === "HISTORY_CHANGED" && this.#options.losesHistory;
+      if (!isExpected) this.#options.problems.add("cursors refused", `${this.name}: ${reason}`);
+      this.counts.histories++;
       this.#checkpoints = [];
       return;
     }

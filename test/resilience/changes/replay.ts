@@ -31,6 +31,8 @@ export interface ReplayOptions {
   readonly changesPerCrash: number;
   /** Between two comparisons at a quiet moment so many changes are followed. */
   readonly changesPerComparison: number;
+  /** A crash loses what was committed last, so that followers must begin anew. */
+  readonly losesCommits: boolean;
   readonly mutant?: MutantName | TriggerMutantName | undefined;
 }
 
@@ -60,9 +62,10 @@ const followerHabits: readonly Habits[] = [
  */
 export async function replay(options: ReplayOptions): Promise<Report> {
   await using parts = new AsyncDisposableStack();
-  const server = await startThrowawayServer({ settings: ["max_prepared_transactions=50"] });
+  const { losesCommits, mutant } = options;
+  const lossy = losesCommits ? ["synchronous_commit=off", "wal_writer_delay=10s"] : [];
+  const server = await startThrowawayServer({ settings: ["max_prepared_transactions=50", ...lossy] });
   parts.defer(() => server.stop());
-  const { mutant } = options;
   const database = server.url;
   const instances: Instance[] = [];
   for (let i = 0; i < 2; i++)
@@ -145,6 +148,7 @@ class Replay {
           clients,
           random: randomOf(this.#options.seed + 1_000 + number),
           problems: this.#problems,
+          losesHistory: this.#options.losesCommits,
         }),
     );
   }
@@ -331,6 +335,7 @@ class Replay {
       { name: "sessions of followers", value: sum((counts) => counts.sessions) },
       { name: "of these, from older cursors", value: sum((counts) => counts.older) },
       { name: "of these, from snapshots", value: sum((counts) => counts.snapshots) },
+      { name: "of these, after a change of history", value: sum((counts) => counts.histories) },
       { name: "comparisons of all copies", value: this.#comparisons },
     ];
   }

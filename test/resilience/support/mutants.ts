@@ -328,6 +328,35 @@ export const mutants = {
       }),
     ],
   },
+  /** Goes on from a tick of the same id, whatever history it is of. */
+  "ticks of any history": {
+    replacements: [
+      replace<ChangeLogModule>("src/store/change-log.ts", {
+        ChangeLog: (original) =>
+          class extends original {
+            readonly #ask: Ask;
+
+            constructor(executor: ConstructorParameters<typeof original>[0]) {
+              super(executor);
+              this.#ask = (sql, parameter) => executor.read({ sql, parameters: [parameter] } as never);
+            }
+
+            override findTick: ChangeLogClass["findTick"] = async (name, ...rest) =>
+              super.findTick(await this.#stored(name), ...rest);
+            override ticksAfter: ChangeLogClass["ticksAfter"] = async (name, ...rest) =>
+              super.ticksAfter(await this.#stored(name), ...rest);
+            override read: ChangeLogClass["read"] = async (from, ...rest) =>
+              super.read({ ...from, ...(await this.#stored(from)) }, ...rest);
+
+            async #stored({ id, nonce }: { id: bigint; nonce: string }) {
+              const sql = "select nonce from ticks where id = $1::bigint";
+              const [tick] = await this.#ask<{ nonce: string }>(sql, id.toString());
+              return { id, nonce: tick?.nonce ?? nonce };
+            }
+          },
+      }),
+    ],
+  },
   /** Keeps 1 KB of every call. */
   leaky: executor((original) => {
     const kept: unknown[] = [];
