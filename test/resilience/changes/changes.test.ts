@@ -38,7 +38,7 @@ describe("followed changes", function () {
 
   for (const mutant of mutantNames("changes"))
     it(`do not on the mutant with ${mutant}`, async () => {
-      const isOfHistories = mutant === "ticks of any history";
+      const isOfHistories = mutant === "lost ticks go unnoticed";
       // It ends with the first problem.
       const report = await replay({
         ...options,

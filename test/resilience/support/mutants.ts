@@ -328,8 +328,8 @@ export const mutants = {
       }),
     ],
   },
-  /** Goes on from a tick of the same id, whatever history it is of. */
-  "ticks of any history": {
+  /** Goes on from the tick before one that was lost. */
+  "lost ticks go unnoticed": {
     replacements: [
       replace<ChangeLogModule>("src/store/change-log.ts", {
         ChangeLog: (original) =>
@@ -349,9 +349,9 @@ export const mutants = {
               super.read({ ...from, ...(await this.#stored(from)) }, ...rest);
 
             async #stored({ id, nonce }: { id: bigint; nonce: string }) {
-              const sql = "select nonce from ticks where id = $1::bigint";
-              const [tick] = await this.#ask<{ nonce: string }>(sql, id.toString());
-              return { id, nonce: tick?.nonce ?? nonce };
+              const sql = "select id::text, nonce from ticks where id <= $1::bigint order by id desc limit 1";
+              const [tick] = await this.#ask<{ id: string; nonce: string }>(sql, id.toString());
+              return tick === undefined ? { id, nonce } : { id: BigInt(tick.id), nonce: tick.nonce };
             }
           },
       }),
