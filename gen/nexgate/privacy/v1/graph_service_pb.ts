@@ -847,6 +847,8 @@ export const GraphService: GenService<{
   /**
    * Creates users, or replaces what is known of them. All or none are stored. The last of two with one id wins.
    *
+   * `UNAVAILABLE` until the erasure of one of them is complete.
+   *
    * @generated from rpc nexgate.privacy.v1.GraphService.UpsertUsers
    */
   upsertUsers: {
@@ -869,6 +871,9 @@ export const GraphService: GenService<{
   /**
    * Erases a user and every record that mentions the user: follows, blocks, mutes, settings and exceptions, in both
    * directions.
+   *
+   * Very many records are erased in several steps; the user is unknown from the first one on. When the call fails before
+   * the last one, the service continues by itself.
    *
    * @generated from rpc nexgate.privacy.v1.GraphService.DeleteUser
    */
