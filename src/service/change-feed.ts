@@ -63,6 +63,8 @@ export class ChangeFeed {
   #through: bigint;
   #mergedTicks = 16;
   #readAt = performance.now();
+  /** How long it took to wake the followers the last time: most of it is their work. */
+  #deliveryMs = 0;
   #isFailing = false;
   /** Ends the pause before the next poll. */
   #wake = () => {};
@@ -254,12 +256,12 @@ export class ChangeFeed {
         if (signal.aborted) break;
         await this.#recover(failure, signal);
       }
-      wakePolled();
+      await wakePolled();
       const ms = isFollowed ? this.#intervals.followed : this.#intervals.idle;
-      if (!this.#isWanted) await this.#pause(begunAt + ms - performance.now());
+      if (!this.#isWanted) await this.#pause(Math.max(begunAt + ms - performance.now(), this.#deliveryMs));
     }
-    this.#news.take()();
-    this.#polled.take()();
+    await this.#news.take()();
+    await this.#polled.take()();
   }
 
   async #pause(ms: number): Promise<void> {
@@ -284,8 +286,16 @@ export class ChangeFeed {
     }
     this.#through = through;
     this.#readAt = performance.now();
-    if (to !== undefined) this.#news.take()();
+    this.#deliveryMs = 0;
+    if (to !== undefined) await this.#deliver();
     if (ticks.length === maxTicks) this.#isWanted = true;
+  }
+
+  /** Wakes the followers. The pause that follows takes at least as long: half of the time is for other calls. */
+  async #deliver(): Promise<void> {
+    const begunAt = performance.now();
+    await this.#news.take()();
+    this.#deliveryMs = performance.now() - begunAt;
   }
 
   /** Reads the changes between two ticks into the ring; when they are too many for it, the followers read the tables. */
@@ -310,7 +320,7 @@ export class ChangeFeed {
       this.#ring.clear();
       this.#pages.clear();
       // Every follower finds out by reading on from the tick that it had reached.
-      this.#news.take()();
+      await this.#deliver();
     } catch (again) {
       this.#report(again);
     }

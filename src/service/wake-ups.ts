@@ -1,3 +1,5 @@
+import { setImmediate as nextTurn } from "node:timers/promises";
+
 /** How many of those who wait are woken in one turn of the event loop: each may have work for tens of microseconds. */
 const wokenPerTurn = 32;
 
@@ -24,18 +26,19 @@ export class WakeUps {
     return promise;
   }
 
-  /** Returns what wakes all who wait by now, over several turns of the event loop when they are many. */
-  take(): () => void {
+  /**
+   * Returns what wakes all who wait by now, over several turns of the event loop when they are many. That resolves when the
+   * last of them had its turn.
+   */
+  take(): () => Promise<void> {
     const taken = this.#waiting;
     this.#waiting = new Set();
-    const wakeSome = () => {
+    return async () => {
       let count = 0;
       for (const wake of taken) {
         wake();
-        if (++count === wokenPerTurn) break;
+        if (++count % wokenPerTurn === 0) await nextTurn();
       }
-      if (taken.size > 0) setImmediate(wakeSome);
     };
-    return wakeSome;
   }
 }
