@@ -121,8 +121,8 @@ describe("aborts on PostgreSQL", () => {
     );
     controller.abort();
     await admin.query("select pg_advisory_unlock(1, 1)");
-    const record = await block;
+    const { result } = await block;
     await admin.query("drop trigger wait_for_test on blocks");
-    expect(await store().blocks.list(ann as UserId, 10)).to.eql([record]);
+    expect(await store().blocks.list(ann as UserId, 10)).to.eql([result]);
   });
 });

@@ -132,8 +132,8 @@ describe("retries on PostgreSQL", () => {
     await endConnection(await waitingPid());
     await store().untilWaiting(1);
     await store().admin.query("rollback");
-    const record = await block;
-    expect(await store().blocks.list(ann, 10)).to.eql([record]);
+    const { result } = await block;
+    expect(await store().blocks.list(ann, 10)).to.eql([result]);
     expect((await store().follows.relationship(ann, bob)).following).to.equal(false);
   });
 
