@@ -2,8 +2,7 @@ import type { Audience, PrivacySetting } from "./settings.ts";
 import type { UserId } from "./users.ts";
 
 /** Who or what made a change: see `ChangeCause` of the definition. */
-export const changeCauses = ["user", "service", "import", "block", "expiry", "erasure"] as const;
-export type ChangeCause = (typeof changeCauses)[number];
+export type ChangeCause = "user" | "service" | "import" | "block" | "expiry" | "erasure";
 
 /** What a change is about. */
 export const changeKinds = ["block", "mute", "follow", "setting", "exception", "user"] as const;
@@ -36,7 +35,7 @@ export interface EdgeChange extends ChangeBase {
 }
 
 /** The audience of a setting; null when the choice was removed. */
-export interface SettingChange extends ChangeBase {
+interface SettingChange extends ChangeBase {
   readonly kind: "setting";
   readonly owner: UserId;
   readonly setting: PrivacySetting;
@@ -44,7 +43,7 @@ export interface SettingChange extends ChangeBase {
 }
 
 /** An entry of an exception list. */
-export interface ExceptionChange extends ChangeBase {
+interface ExceptionChange extends ChangeBase {
   readonly kind: "exception";
   readonly owner: UserId;
   readonly setting: PrivacySetting;
@@ -53,7 +52,7 @@ export interface ExceptionChange extends ChangeBase {
 }
 
 /** A user is known from now on, or erased with everything that names the user. */
-export interface UserChange extends ChangeBase {
+interface UserChange extends ChangeBase {
   readonly kind: "user";
   readonly owner: UserId;
   readonly present: boolean;

@@ -4,7 +4,7 @@ import type { ConsistencyToken } from "../domain/consistency.ts";
 import { PrivacyError } from "../domain/errors.ts";
 
 /** The response header of a write that carries its token. */
-export const consistencyTokenHeader = "consistency-token";
+const consistencyTokenHeader = "consistency-token";
 
 const cipher = "aes-256-gcm";
 const keyBytes = 32;

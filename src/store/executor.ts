@@ -6,7 +6,7 @@ import { isConnectionLost, isRolledBack, toStoreError } from "./errors.ts";
 import { compile, type Sendable, type StatementKind, statementKind } from "./statement.ts";
 import { LockWaits, type Run, Transaction, type TransactionOptions } from "./transaction.ts";
 
-export type { Locks, Run } from "./transaction.ts";
+export type { Run } from "./transaction.ts";
 
 /** Traces the statements of a call. */
 export interface StatementTracer {

@@ -16,7 +16,7 @@ export interface Way {
 }
 
 /** The service's own. */
-export const rows: Way = {
+const rows: Way = {
   async prepare(token) {
     const { sql, parameters } = tokenView(token);
     return {

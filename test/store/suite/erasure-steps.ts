@@ -6,7 +6,7 @@ import { edgeRecord } from "./imports.ts";
 import { expectReason, expectUnknownActor, someUser, type TestStore, unknownId } from "./store.ts";
 
 /** Marks a user as the first transaction of an erasure does that has left rows. */
-export async function markErased(store: TestStore, user: UserId): Promise<void> {
+async function markErased(store: TestStore, user: UserId): Promise<void> {
   await store.query(sql`update users set erased_at = clock_timestamp() where id = ${user}`);
 }
 
