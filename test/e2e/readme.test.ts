@@ -11,8 +11,8 @@ const examples = [...readme.matchAll(/```sh\n([^`]*)```\n\n```json\n([^`]*)```/g
   ([, commands = "", answer = ""]) => ({ commands, answer: JSON.parse(answer) }),
 );
 
-/** The ids and times that are new in every run. */
-const generated = new Set(["action_time", "createdAt"]);
+/** The ids, times and tokens that are new in every run. */
+const generated = new Set(["action_time", "createdAt", "consistencyToken"]);
 const withoutGenerated = (answer: unknown) =>
   JSON.parse(JSON.stringify(answer), (key, value) => {
     if (key !== "data") return generated.has(key) ? typeof value : value;
