@@ -3,9 +3,9 @@ import fc from "fast-check";
 import { InteractionSchema } from "../../gen/nexgate/privacy/v1/access_service_pb.ts";
 import { AudienceSchema, PrivacySettingSchema } from "../../gen/nexgate/privacy/v1/resources_pb.ts";
 import { embedded, postgresql } from "../support/backends.ts";
+import { OpenedBackend } from "../support/opened-backend.ts";
 import { startService, type TestService } from "../support/service.ts";
 import { audiences, interactions, Model, muteScopes, type PairStep, type Step, settings } from "./model.ts";
-import { OpenedBackend } from "./opened-backend.ts";
 import { runs } from "./runs.ts";
 import { type Question, type World, worldsOf } from "./world.ts";
 

@@ -13,10 +13,9 @@ import {
 } from "../../gen/nexgate/privacy/v1/access_service_pb.ts";
 import { PrivacyControlService } from "../../gen/nexgate/privacy/v1/privacy_control_service_pb.ts";
 import { Audience, PrivacySetting } from "../../gen/nexgate/privacy/v1/resources_pb.ts";
-import { databaseOn } from "../../src/store/database.ts";
+import type { OpenedBackend } from "../support/opened-backend.ts";
 import type { TestService } from "../support/service.ts";
 import type { Step } from "./model.ts";
-import type { OpenedBackend } from "./opened-backend.ts";
 
 /** A question as the model has it; a viewer of null is signed out. */
 export interface Question {
@@ -74,13 +73,13 @@ export async function worldsOf(
     await register(users);
 
     async function change(statement: RawBuilder<unknown>): Promise<void> {
-      await opened?.backend.executor.transaction((run) => run(statement));
+      await opened?.run(statement);
     }
 
     /** Completes the erasures that were begun: until then an erased user cannot come back. */
     async function completeErasures(): Promise<void> {
       if (opened === undefined) return;
-      const { users } = databaseOn(opened.backend);
+      const { users } = opened.database;
       while (await users.resumeErasures());
     }
 

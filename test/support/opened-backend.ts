@@ -33,9 +33,18 @@ export class OpenedBackend {
     return databaseOn(backend);
   };
 
+  /** The database that was opened. */
+  get database(): Database {
+    return databaseOn(this.#opened);
+  }
+
   /** Runs a statement. */
   run<Row>(statement: Sendable<Row>): Promise<Row[]> {
+    return this.#opened.executor.transaction((run) => run(statement));
+  }
+
+  get #opened(): Backend {
     if (this.#backend === undefined) throw new Error("not open");
-    return this.#backend.executor.transaction((run) => run(statement));
+    return this.#backend;
   }
 }
