@@ -14,7 +14,7 @@ import { mintServiceToken, mintUserToken, startOurs } from "./setting.ts";
 
 const { options, folder, say } = beginBenchmark(
   "bench:changes-cost",
-  "Measures what the change log costs those who write: each kind of database of its own, in alternating rounds.",
+  "Measures what the change log costs those who write, each kind of database on its\nown, in alternating rounds.",
 );
 
 await using parts = new AsyncDisposableStack();
