@@ -227,8 +227,6 @@ export class ChangeFeed {
 
   async #readPage(from: Tick, to: Tick, after: bigint, through: bigint, signal: AbortSignal): Promise<Page> {
     const changes = await this.#log.read(from, to, after, pageSize, signal);
-    // Its changes may have been deleted while they were read, but then the tick was deleted before them.
-    await this.#log.findTick(from, signal);
     const last = changes.at(-1);
     return changes.length < pageSize || last === undefined
       ? { changes, complete: true, next: { from: to }, through }

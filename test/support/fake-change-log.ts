@@ -87,6 +87,7 @@ export class FakeChangeLog {
       },
       read: async (from, to, after, limit) => {
         await ask("read");
+        find(from);
         return this.changes
           .filter(({ tick, change }) => tick > from.id && tick <= to.id && change.version > after)
           .slice(0, limit)
