@@ -17,6 +17,8 @@ export const requiredScopes: Readonly<Record<string, string | null>> = {
   "nexgate.privacy.v1.AccessService/BatchCheckAccess": "access.read",
   "nexgate.privacy.v1.AccessService/FilterUsers": "access.read",
   "nexgate.privacy.v1.AccessService/ListHiddenUsers": "access.read",
+  "nexgate.privacy.v1.ChangeService/WatchChanges": "changes.read",
+  "nexgate.privacy.v1.ChangeService/ReadChanges": "changes.read",
   "nexgate.privacy.v1.GraphService/GetUser": "graph.read",
   "nexgate.privacy.v1.GraphService/GetRelationship": "graph.read",
   "nexgate.privacy.v1.GraphService/GetImport": "graph.read",
