@@ -157,7 +157,7 @@ describe("the metrics", function () {
         .filter(({ name }) => name.startsWith("privacy_control_"))
         .flatMap(({ labels }) => Object.keys(labels)),
     );
-    expect([...labels]).to.have.members(["method", "protocol", "code", "le", "listener", "reason"]);
+    expect([...labels]).to.have.members(["method", "protocol", "code", "le", "listener", "reason", "task"]);
   });
 
   it("show the process and the connections", async () => {
