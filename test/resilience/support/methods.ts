@@ -30,6 +30,8 @@ export const requiredScopes: Readonly<Record<string, string | null>> = {
   "nexgate.privacy.v1.GraphService/ImportEdges": "graph.write",
   "nexgate.privacy.v1.ChangeService/WatchChanges": "changes.read",
   "nexgate.privacy.v1.ChangeService/ReadChanges": "changes.read",
+  "nexgate.privacy.v1.ChangeService/WatchChanges": "changes.read",
+  "nexgate.privacy.v1.ChangeService/ReadChanges": "changes.read",
   "grpc.health.v1.Health/Check": null,
   "grpc.health.v1.Health/List": null,
   "grpc.health.v1.Health/Watch": null,
