@@ -4,9 +4,12 @@ import { microsOf } from "./change-rows.ts";
 import type { SqlExecutor } from "./executor.ts";
 import { queryTemplate } from "./statement.ts";
 
-/** A value for each statement, not for each row: the state that the statement rests on, for `parseState`. */
-export const currentState = sql<string>`(
-  select concat(${microsOf(sql`pg_postmaster_start_time()`)}, ' ', pg_current_snapshot()))`;
+/** A time in seconds since 1970, with six digits behind the point. */
+const secondsOf = (time: RawBuilder<unknown>) => sql`extract(epoch from ${time})`;
+
+/** The state that a statement rests on, for `parseState`. The same in every row: one of them should have it. */
+export const currentState = sql<string>`
+  concat(${secondsOf(sql`pg_postmaster_start_time()`)}, ' ', pg_current_snapshot())`;
 
 /**
  * What names the write of a transaction, for `parseToken`. `changed`: whether the transaction has rows in the change log.
@@ -14,7 +17,7 @@ export const currentState = sql<string>`(
  */
 export const writeToken = (changed: RawBuilder<unknown>) => sql<string>`(
   case when ${changed} then concat(
-    ${microsOf(sql`pg_postmaster_start_time()`)}, ' ', pg_current_xact_id(), ' ', ${microsOf(sql`now()`)}
+    ${secondsOf(sql`pg_postmaster_start_time()`)}, ' ', pg_current_xact_id(), ' ', ${secondsOf(sql`now()`)}
   ) else ${currentState} end)`;
 
 /** Whether the transaction has rows in the change log by its statements before this one. */
@@ -27,7 +30,7 @@ export function parseState(text: string): DatabaseState {
   const [, next = "", running = ""] = snapshot.split(":");
   return {
     kind: "state",
-    server: BigInt(server),
+    server: microsOfSeconds(server),
     snapshot: { next: BigInt(next), running: running === "" ? [] : running.split(",").map(BigInt) },
   };
 }
@@ -37,7 +40,11 @@ export function parseToken(text: string): ConsistencyToken {
   const [server = "", xid = "", at] = text.split(" ");
   return at === undefined
     ? parseState(text)
-    : { kind: "write", server: BigInt(server), xid: BigInt(xid), at: BigInt(at) };
+    : { kind: "write", server: microsOfSeconds(server), xid: BigInt(xid), at: microsOfSeconds(at) };
+}
+
+function microsOfSeconds(text: string): bigint {
+  return BigInt(text.replace(".", ""));
 }
 
 /** Reads the token of a transaction from the only row of an answer. */
@@ -65,7 +72,7 @@ const view = queryTemplate(
     select (select true from changes
         where xid = ${xid}::xid8 and ${microsOf(sql`at`)} = ${at} limit 1) is not null as is_logged,
       case when pg_is_in_recovery() then (
-        select concat(${microsOf(sql`server_started_at`)}, ' ', snapshot) from ticks order by id desc limit 1
+        select concat(${secondsOf(sql`server_started_at`)}, ' ', snapshot) from ticks order by id desc limit 1
       ) else ${currentState} end as state`,
 );
 

@@ -33,7 +33,7 @@ export const mutants = {
   "bare transaction id": {
     async prepare(token) {
       return {
-        sql: "select concat('0 ', pg_current_snapshot()) as state",
+        sql: "select concat('0.000000 ', pg_current_snapshot()) as state",
         values: [],
         isSatisfied: ({ state }) => includes(parseState(String(state)), { ...token, server: 0n }),
       };
@@ -60,7 +60,7 @@ export const mutants = {
       const anyServer: DatabaseState = { ...token, server: 0n };
       return {
         sql: `select (select true from changes where xid = $1 and at = $2 limit 1) as is_there,
-          (select concat('0 ', snapshot) from ticks order by id desc limit 1) as state`,
+          (select concat('0.000000 ', snapshot) from ticks order by id desc limit 1) as state`,
         values: [evidence?.xid, evidence?.at],
         isSatisfied: ({ is_there, state }) =>
           is_there === true && includes(parseState(String(state)), anyServer),
