@@ -11,14 +11,14 @@ describe("followed changes", function () {
   const seed = newSeed();
   const options: ReplayOptions = {
     seed,
-    changes: 700,
+    changes: 500,
     users: 10,
     apiWriters: 10,
     sqlWriters: 4,
     openMs: 1_000,
     killMs: 300,
-    changesPerCrash: 400,
-    changesPerComparison: 250,
+    changesPerCrash: 300,
+    changesPerComparison: 200,
     losesCommits: false,
   };
 
