@@ -109,7 +109,8 @@ function readStart(
 }
 
 function isJson({ requestHeader }: HandlerContext): boolean {
-  return requestHeader.get("content-type")?.includes("json") ?? false;
+  // In any case, as Connect reads it.
+  return /json/i.test(requestHeader.get("content-type") ?? "");
 }
 
 /** A call that follows the change log: it ends when the caller does not wait any more, and when the service stops. */

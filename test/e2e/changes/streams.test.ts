@@ -78,6 +78,31 @@ for (const { backend, databaseUrl } of [embedded, postgresql]) {
       await until(async () => (await metric(service, "change_watchers")) === 0);
     });
 
+    it("are JSON for a content type of JSON in capitals", async () => {
+      const request = Buffer.from("{}");
+      const envelope = Buffer.alloc(5);
+      envelope.writeUInt32BE(request.length, 1);
+      const disconnected = new AbortController();
+      const response = await fetch(`${service.internalUrl}/${ChangeService.typeName}/WatchChanges`, {
+        method: "POST",
+        headers: {
+          "content-type": "application/connect+JSON",
+          authorization: `Bearer ${await service.serviceToken("changes.read")}`,
+        },
+        body: Buffer.concat([envelope, request]),
+        signal: disconnected.signal,
+      });
+      let text = "";
+      const reading = (async () => {
+        for await (const chunk of response.body ?? []) text += Buffer.from(chunk).toString();
+      })().catch(() => {});
+      await until(() => text.includes("cursor"));
+      const id = await addUser(service);
+      await until(() => text.includes(id));
+      disconnected.abort();
+      await reading;
+    });
+
     it("need the scope", async () => {
       const token = await service.serviceToken("access.read graph.read graph.write users.act");
       const client = createClient(ChangeService, createGrpcTransport({ baseUrl: service.internalUrl }));
