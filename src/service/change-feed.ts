@@ -72,6 +72,9 @@ export class ChangeFeed {
   /** Ends the pause before the next poll. */
   #wake = () => {};
   #isWanted = false;
+  /** What `storeTick` has begun, and what it begins next. */
+  #tickUnderWay: Promise<unknown> = Promise.resolve();
+  #nextTick: Promise<Tick> | undefined;
   readonly #ended: Promise<void>;
 
   private constructor(log: ChangeLog, head: Tick, intervals: FeedIntervals, logger: Logger) {
@@ -176,10 +179,26 @@ export class ChangeFeed {
     return this.#withTables(() => this.#log.readState(after, pageSize, signal), signal);
   }
 
-  /** Stores a tick now. It sees everything that was read before. */
-  async storeTick(signal: AbortSignal): Promise<Tick> {
+  /**
+   * Stores a tick that sees everything that was read before the call: one for all who ask while another one is being stored,
+   * since many snapshots may end at once.
+   */
+  storeTick(signal: AbortSignal): Promise<Tick> {
+    if (this.#nextTick === undefined) {
+      const storing = this.#tickUnderWay.then(() => {
+        // Who asks from now on needs a later one.
+        this.#nextTick = undefined;
+        return this.#forceTick();
+      });
+      this.#nextTick = storing;
+      this.#tickUnderWay = storing.catch(() => {});
+    }
+    return untilAborted(this.#nextTick, signal);
+  }
+
+  async #forceTick(): Promise<Tick> {
     for (;;) {
-      const tick = await this.#log.tick({ force: true }, signal);
+      const tick = await this.#log.tick({ force: true }, this.#closing.signal);
       if (tick === undefined) continue;
       this.#isWanted = true;
       this.#wake();

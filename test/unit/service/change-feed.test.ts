@@ -174,6 +174,41 @@ describe("the feed of changes", () => {
     expect(log.asked).to.include({ ticksAfter: 2, read: 0 });
   });
 
+  it("stores one tick for all who need one while another is being stored, after all of them have asked", async () => {
+    const log = new FakeChangeLog();
+    const feed = await start(log, 60_000);
+    await until(() => log.asked.ticksAfter === 1);
+    const first = Promise.withResolvers<void>();
+    log.before = (name) => (name === "tick" ? first.promise : undefined);
+    const early = feed.storeTick(signal);
+    await until(() => log.asked.tick === 2);
+    const gone = AbortSignal.abort(new Error("gone"));
+    const abandoned = feed.storeTick(gone).catch(({ message }) => message);
+    const late = Array.from({ length: 100 }, () => feed.storeTick(signal));
+    // What is committed now, no tick sees that is under way.
+    const seen = log.add(1);
+    first.resolve();
+    const [tick, ...others] = await Promise.all(late);
+    for (const other of others) expect(other).to.equal(tick);
+    expect(tick?.id).to.be.above(Number(seen.id));
+    expect(await abandoned).to.equal("gone");
+    expect((await early).id).to.be.below(Number(tick?.id));
+    expect((await feed.storeTick(signal)).id).to.be.above(Number(tick?.id));
+  });
+
+  it("stores the next tick when one could not be stored", async () => {
+    const log = new FakeChangeLog();
+    const feed = await start(log, 60_000);
+    await until(() => log.asked.ticksAfter === 1);
+    log.before = () => {
+      throw new PrivacyError("UNAVAILABLE");
+    };
+    const failure = await feed.storeTick(signal).catch((error) => error);
+    expect(failure).to.have.property("reason", "UNAVAILABLE");
+    log.before = () => {};
+    expect(await feed.storeTick(signal)).to.eql(log.ticks.at(-1));
+  });
+
   it("goes on after an outage, and logs it once", async () => {
     const log = new FakeChangeLog();
     const feed = await start(log);
