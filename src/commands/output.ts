@@ -24,12 +24,13 @@ export class ClosedPipeError extends Error {
 
 /**
  * A new file, readable by its owner alone. It has its name only when the text is complete; until then it is
- * `PATH.part`. Throws an `OutputError` when either exists, unless `force` is set.
+ * `PATH.part`. Throws an `OutputError` when either exists, unless `force` is set, and for a path that is no regular file.
  */
 export async function openFile(path: string, { force }: { readonly force: boolean }): Promise<Output> {
   const part = `${path}.part`;
+  const isThere = await exists(path);
   if (force) await rm(part, { force: true });
-  else if (await exists(path)) throw new OutputError(`${path} exists: --force replaces it.`);
+  else if (isThere) throw new OutputError(`${path} exists: --force replaces it.`);
   const file = await createFile(part);
   let isOpen = true;
   const close = async () => {
@@ -73,6 +74,9 @@ async function exists(path: string): Promise<boolean> {
     throw failure;
   });
   if (found?.isDirectory()) throw new OutputError(`${path} is a directory, not a file.`);
+  // A device or a pipe would be replaced, not written to.
+  if (found?.isFile() === false)
+    throw new OutputError(`${path} is no regular file. For standard output write -.`);
   return found !== undefined;
 }
 

@@ -1,5 +1,7 @@
 import { randomUUID } from "node:crypto";
+import { once } from "node:events";
 import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "chai";
@@ -164,6 +166,21 @@ for (const { backend, databaseUrl } of [embedded, postgresql]) {
       expect([second.code, existsSync(killed)]).to.eql([1, false]);
       expect((await command("export", services[0], killed, "--force")).code).to.equal(0);
       expect(existsSync(other)).to.equal(false);
+    });
+
+    it("replaces nothing but a file, whatever --force says", async () => {
+      const path = join(folder, "socket");
+      const listening = createServer().listen(path);
+      await once(listening, "listening");
+      for (const [at, message] of [
+        [path, `${path} is no regular file. For standard output write -.\n`],
+        [folder, `${folder} is a directory, not a file.\n`],
+      ] as const) {
+        const refused = await command("export", services[0], at, "--force");
+        expect(refused).to.eql({ code: 1, output: message });
+        expect([statSync(at).isFile(), existsSync(`${at}.part`)]).to.eql([false, false]);
+      }
+      listening.close();
     });
 
     it("says in one line what is wrong, and leaves no file", async () => {
