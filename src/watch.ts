@@ -33,7 +33,7 @@ Options:
   --cursors            writes, after the changes that it covers, each cursor:
                        type (cursor), cursor, complete, through. The last one is
                        also written to standard error at the end
-  --user ID            only changes that name this user
+  --user ID            only changes that name this user, and erasures of users
   --kinds KINDS        only changes of these kinds, with commas between them:
                        block, mute, follow, setting, exception, user. Erasures
                        of users are always written. A cursor is good for the

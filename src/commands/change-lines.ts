@@ -70,8 +70,9 @@ function edgeFields(type: string, edge: EdgeChange): object {
   return { type, ownerId, targetId, present, ...state };
 }
 
-/** Whether a change names a user. */
-export function namesUser({ change }: Change, userId: string): boolean {
+/** Whether a change names a user, or ends what may name the user: the erasure of another one. */
+export function concernsUser({ change }: Change, userId: string): boolean {
+  if (change.case === "userErased") return true;
   const { ownerId, targetId, userId: owner, exceptedId } = (change.value ?? {}) as Record<string, unknown>;
   return [ownerId, targetId, owner, exceptedId].includes(userId);
 }

@@ -8,7 +8,7 @@ import type {
   WatchChangesResponse,
 } from "../../gen/nexgate/privacy/v1/change_service_pb.ts";
 import type { UserId } from "../domain/users.ts";
-import { changeLine, cursorLine, namesUser } from "./change-lines.ts";
+import { changeLine, concernsUser, cursorLine } from "./change-lines.ts";
 import type { Output } from "./output.ts";
 import { untilSilent } from "./until-silent.ts";
 
@@ -18,7 +18,7 @@ interface WatchOptions {
   readonly call: () => Promise<CallOptions>;
   readonly start: NonNullable<MessageInitShape<typeof WatchChangesRequestSchema>["start"]>;
   readonly kinds: ChangeKind[];
-  /** The user whom all changes name that are written; any by default. */
+  /** The user whom all changes concern that are written; any by default. */
   readonly userId: UserId | undefined;
   /** Whether cursors are written, too. */
   readonly withCursors: boolean;
@@ -103,7 +103,7 @@ class ChangeWriter {
 
   async write(message: WatchChangesResponse): Promise<void> {
     const { userId, withCursors, output, onCursor } = this.#options;
-    const changes = message.changes.filter((change) => userId === undefined || namesUser(change, userId));
+    const changes = message.changes.filter((change) => userId === undefined || concernsUser(change, userId));
     const isNewCursor = message.cursor !== this.#cursor;
     const lines = [
       ...changes.map((change) => changeLine(change) ?? ""),

@@ -113,6 +113,19 @@ describe("npm run watch", function () {
       expect(other.output()).to.match(/: Invalid cursor\n$/);
     });
 
+    it("writes the erasure of a user whom others follow to those who watch one of them", async () => {
+      await service.graph.upsertUsers({ users: [{ id: id(4), userName: "user4" }] }, options);
+      await follow(1, 4);
+      const script = await watchService("--user", id(1), "--cursors");
+      await script.sees(/"type":"cursor"/);
+      await service.graph.deleteUser({ userId: id(4) }, options);
+      await follow(1, 3);
+      await unfollow(1, 3);
+      await script.sees(new RegExp(`"targetId":"${id(3)}","present":false`));
+      const erasures = linesOf(script.output()).filter(({ cause }) => cause === "erasure");
+      expect(erasures.map(({ userId, present }) => [userId, present])).to.eql([[id(4), false]]);
+    });
+
     it("ends quietly when its reader has gone", async () => {
       const script = await watchService("--cursors");
       await script.sees(/"type":"cursor"/);
