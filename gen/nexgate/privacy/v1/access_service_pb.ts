@@ -272,8 +272,8 @@ export type Consistency = Message<"nexgate.privacy.v1.Consistency"> & {
     case: "fullyConsistent";
   } | {
     /**
-     * What this token names must be covered: one of an earlier answer, or of the `consistency-token` header of a change.
-     * `INVALID_ARGUMENT` for a malformed one; one that names a lost change is as if unset.
+     * What this token names must be covered: that of an earlier answer, or of the `consistency-token` header of a
+     * change. `INVALID_ARGUMENT` for a malformed one; one that names a lost change is as if unset.
      *
      * @generated from field: string at_least_as_fresh = 2;
      */
@@ -662,9 +662,10 @@ export const AccessService: GenService<{
     output: typeof FilterUsersResponseSchema;
   },
   /**
-   * Lists the users of whom a viewer must not be shown something: those whom the viewer blocks, who block the viewer, or
-   * whom the viewer mutes for it. For queries that leave them out from the start; what is about to be shown still
-   * passes `FilterUsers`. Contains who blocks the viewer: never to be shown to anyone.
+   * Lists the users of whom a viewer must be shown no content, or no notifications: those whom the viewer blocks, those
+   * who block the viewer, and those whom the viewer mutes for it. For queries that leave them out from the
+   * start: pass what is about to be shown through `FilterUsers` all the same. The list tells who blocks the viewer:
+   * never show it to anyone.
    *
    * Every user who is hidden during the whole listing is listed exactly once. `NOT_FOUND` for an unknown viewer,
    * `INVALID_ARGUMENT` for a page token of another list.

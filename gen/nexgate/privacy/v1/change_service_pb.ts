@@ -106,8 +106,8 @@ export type WatchChangesResponse = Message<"nexgate.privacy.v1.WatchChangesRespo
   complete: boolean;
 
   /**
-   * Nothing that was committed before this time is missing, by the clock of the database. Unset while a snapshot is under
-   * way.
+   * Nothing that was committed before this time is missing, by the clock of the database. Unset while a snapshot is
+   * under way.
    *
    * @generated from field: google.protobuf.Timestamp through = 4;
    */
@@ -210,8 +210,8 @@ export type ReadChangesResponse = Message<"nexgate.privacy.v1.ReadChangesRespons
   complete: boolean;
 
   /**
-   * Nothing that was committed before this time is missing, by the clock of the database. Unset while a snapshot is under
-   * way.
+   * Nothing that was committed before this time is missing, by the clock of the database. Unset while a snapshot is
+   * under way.
    *
    * @generated from field: google.protobuf.Timestamp through = 4;
    */
@@ -253,7 +253,7 @@ export type Change = Message<"nexgate.privacy.v1.Change"> & {
   changedAt?: Timestamp | undefined;
 
   /**
-   * What is different. Ignore one that is unset: its kind is newer than the definition that was compiled.
+   * What is different. Ignore a change that has none of these: its kind is newer than the definition that was compiled.
    *
    * @generated from oneof nexgate.privacy.v1.Change.change
    */
@@ -324,7 +324,7 @@ export const ChangeSchema: GenMessage<Change> = /*@__PURE__*/
   messageDesc(file_nexgate_privacy_v1_change_service, 4);
 
 /**
- * A block, a mute or a follow. Its key are the two ids.
+ * A block, a mute or a follow. Its key is the two ids together.
  *
  * @generated from message nexgate.privacy.v1.EdgeChange
  */
@@ -358,7 +358,8 @@ export type EdgeChange = Message<"nexgate.privacy.v1.EdgeChange"> & {
   createdAt?: Timestamp | undefined;
 
   /**
-   * When it ends by itself: from then on it is as if it did not exist, also before its removal is reported. Unset: never.
+   * When it ends by itself: from then on it is as if it did not exist, also before its removal is reported. It never
+   * ends when unset.
    *
    * @generated from field: google.protobuf.Timestamp expires_at = 5;
    */
@@ -380,7 +381,7 @@ export const EdgeChangeSchema: GenMessage<EdgeChange> = /*@__PURE__*/
   messageDesc(file_nexgate_privacy_v1_change_service, 5);
 
 /**
- * The audience that a user chose. Its key are user and setting.
+ * The audience that a user chose. Its key is user and setting together.
  *
  * @generated from message nexgate.privacy.v1.SettingChange
  */
@@ -415,7 +416,7 @@ export const SettingChangeSchema: GenMessage<SettingChange> = /*@__PURE__*/
   messageDesc(file_nexgate_privacy_v1_change_service, 6);
 
 /**
- * An entry of an exception list. Its key are user, setting and excepted user.
+ * An entry of an exception list. Its key is user, setting and excepted user together.
  *
  * @generated from message nexgate.privacy.v1.ExceptionChange
  */
@@ -588,7 +589,7 @@ export const ChangeCause = {
   BLOCK: 4,
 
   /**
-   * The time at which it ends.
+   * The end of a block or mute, at its `expires_at`.
    *
    * @generated from enum value: CHANGE_CAUSE_EXPIRY = 5;
    */
@@ -628,7 +629,7 @@ export const ChangeCauseSchema: GenEnum<ChangeCause> = /*@__PURE__*/
 export const ChangeService: GenService<{
   /**
    * Streams changes as they are committed. It never ends by itself; `UNAVAILABLE` when the service stops, or when the
-   * caller reads nothing for 30 seconds: resume from the last cursor, at any instance.
+   * caller reads nothing for 30 seconds: resume from the last cursor, at any replica.
    *
    * `INVALID_ARGUMENT` for a forged cursor, or one of another filter; `OUT_OF_RANGE` (`CURSOR_EXPIRED`) for one older
    * than the change log; `FAILED_PRECONDITION` (`HISTORY_CHANGED`) for one of a history that was lost, by a failover or

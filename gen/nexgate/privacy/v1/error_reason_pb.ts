@@ -217,8 +217,8 @@ export const ErrorReason = {
   CURSOR_EXPIRED: 27,
 
   /**
-   * The cursor is of a history that the database has lost, by a failover or a restore. `FAILED_PRECONDITION`: start with
-   * a snapshot.
+   * The cursor is of a history that the database has lost, by a failover or a restore. `FAILED_PRECONDITION`: start
+   * with a snapshot.
    *
    * @generated from enum value: ERROR_REASON_HISTORY_CHANGED = 28;
    */

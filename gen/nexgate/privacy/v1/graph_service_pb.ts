@@ -872,8 +872,8 @@ export const GraphService: GenService<{
    * Erases a user and every record that mentions the user: follows, blocks, mutes, settings and exceptions, in both
    * directions.
    *
-   * Very many records are erased in several steps; the user is unknown from the first one on. When the call fails before
-   * the last one, the service continues by itself.
+   * Very many records are erased in several steps; the user is unknown from the first one on. When the call fails
+   * before the last one, the service continues by itself.
    *
    * @generated from rpc nexgate.privacy.v1.GraphService.DeleteUser
    */

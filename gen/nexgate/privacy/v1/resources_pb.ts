@@ -257,8 +257,8 @@ export const PrivacySettingSchema: GenEnum<PrivacySetting> = /*@__PURE__*/
   enumDesc(file_nexgate_privacy_v1_resources, 0);
 
 /**
- * Who may see or do what a setting is about. The contacts of a user are those whom the user follows: following someone never grants
- * their data.
+ * Who may see or do what a setting is about. The contacts of a user are those whom the user follows: following someone
+ * never grants their data.
  *
  * @generated from enum nexgate.privacy.v1.Audience
  */
@@ -300,8 +300,8 @@ export const Audience = {
 } as const;
 
 /**
- * Who may see or do what a setting is about. The contacts of a user are those whom the user follows: following someone never grants
- * their data.
+ * Who may see or do what a setting is about. The contacts of a user are those whom the user follows: following someone
+ * never grants their data.
  *
  * @generated from enum nexgate.privacy.v1.Audience
  */
