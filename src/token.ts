@@ -32,7 +32,7 @@ DATA_DIR that the first start made.
 Options:
   --user NAME-OR-ID   a user's token, for the public port
   --service NAME      a service's token, for the internal port
-  --scope SCOPES      what the service may do, between spaces:
+  --scope SCOPES      what the service may do, separated by spaces:
                       ${knownScopes.join(" ")}
   --hours N           how long the token is good: 24 unless said otherwise
   --help              shows this

@@ -111,7 +111,7 @@ export class Metrics {
 
   /** Shows how the change log is followed. */
   showChanges(changes: ChangeFollowing): void {
-    this.#gauge("change_watchers", "Calls of WatchChanges in progress.", () => changes.watchers);
+    this.#gauge("change_watchers", "Calls that follow the change log.", () => changes.watchers);
     this.#gauge(
       "change_watcher_lag_seconds",
       "How far the slowest watcher is behind what was read of the change log, in seconds.",
