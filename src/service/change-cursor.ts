@@ -33,7 +33,7 @@ export interface LogPosition {
 export interface ChangeCursor {
   readonly kinds: KindMask;
   readonly log: LogPosition;
-  /** `after` is undefined at the begin of the tables, `ended` when all of them were read. */
+  /** `after` is undefined at the beginning of the tables; `ended`: all of them were read. */
   readonly snapshot?: { readonly after: StatePosition | undefined; readonly ended: boolean } | undefined;
 }
 
@@ -41,7 +41,7 @@ const version = 1;
 const macBytes = 16;
 const uuidBytes = 16;
 const flags = { within: 1, snapshot: 2, after: 4, ended: 8 } as const;
-/** Keeps what is signed as a cursor from being anything else that is signed with the same key. */
+/** Keeps cursors and all else that is signed with the secret apart. */
 const keyLabel = "nexgate.privacy.v1 change cursor";
 
 /** Cursors of the change log: signed, and bound to the kinds of changes that they were made for. */

@@ -48,8 +48,8 @@ export interface Following {
 }
 
 /**
- * Reads the change log for all who follow it at this instance. One loop reads what is new, once, into a ring; who has fallen
- * behind the ring reads the tables.
+ * Reads the change log for all who follow it at this instance. One loop reads what is new, once, into a ring; a follower
+ * that has fallen behind the ring reads the tables.
  */
 export class ChangeFeed {
   readonly #log: ChangeLog;
@@ -186,7 +186,7 @@ export class ChangeFeed {
   storeTick(signal: AbortSignal): Promise<Tick> {
     if (this.#nextTick === undefined) {
       const storing = this.#tickUnderWay.then(() => {
-        // Who asks from now on needs a later one.
+        // A call from now on needs a later one.
         this.#nextTick = undefined;
         return this.#forceTick();
       });

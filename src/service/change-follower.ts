@@ -34,9 +34,9 @@ interface SnapshotProgress {
 }
 
 /**
- * One who follows the change log: first, when asked for, by a snapshot, which is what the tables hold, page by page, with
- * the changes since its begin between the pages. It is complete when the changes up to a tick after its last page were
- * received: what was read too early was changed later, and that change comes after it.
+ * One who follows the change log, after a snapshot when one was asked for. A snapshot is what the tables hold, page by
+ * page, with the changes since its beginning between the pages. It is complete when the changes up to a tick after its
+ * last page were received: what changed after its page was read comes as a change.
  */
 export class ChangeFollower {
   readonly #feed: ChangeFeed;

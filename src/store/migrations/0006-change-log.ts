@@ -181,8 +181,8 @@ function logging({ kind, key, state, removalCause = "cause" }: LoggedTable): str
 }
 
 /**
- * Logs which users become known and which are erased. Erased is who has been marked so, or whose row was deleted without a
- * mark. A row without a name is the lock of an unknown user. An erasure is noted, for the other rows of the user to be
+ * Logs which users become known and which are erased. A user is erased when the row is marked so, or is deleted without
+ * a mark. A row without a name is the lock of an unknown user. An erasure is noted, for the other rows of the user to be
  * scrubbed from the log.
  */
 const userLogging = (() => {
