@@ -2,6 +2,7 @@ import { type RawBuilder, sql } from "kysely";
 import type { Change } from "../domain/changes.ts";
 import { type ChangeRow, changeColumns, toChange } from "./change-rows.ts";
 import type { SqlExecutor } from "./executor.ts";
+import { isWritable } from "./server-state.ts";
 import { queryTemplate } from "./statement.ts";
 
 /** A snapshot with the name of the tick that stores it. */
@@ -20,8 +21,8 @@ const lowest = (from: RawBuilder<unknown>) => sql`pg_snapshot_xmax(${from}::pg_s
 const running = (from: RawBuilder<unknown>) => sql`pg_snapshot_xip(${from}::pg_snapshot)`;
 
 /**
- * The rows of a page, or one row of nulls, as long as the tick `id` is stored: changes are deleted only after the ticks before
- * them, so that a snapshot that sees the tick sees all changes after it.
+ * The rows of a page, or one row of nulls, as long as the server takes changes and the tick `id` is stored: changes are
+ * deleted only after the ticks before them, so that a snapshot that sees the tick sees all changes after it.
  */
 const whileStored = (
   id: string,
@@ -30,7 +31,7 @@ const whileStored = (
   isPage: RawBuilder<unknown>,
 ) => sql`
   select ${changeColumns}, ${isPage} as is_page
-  from (select from ticks where id = ${id}::bigint and nonce = ${nonce}::uuid) stored
+  from (select from ticks where id = ${id}::bigint and nonce = ${nonce}::uuid and ${isWritable}) stored
   left join (${page}) c on true
   order by c.seq`;
 
@@ -104,7 +105,7 @@ const maxMerged = 500n;
 
 /**
  * Reads at most `limit` changes that the snapshot `to` sees and the tick `from` does not, in the order of their versions, after
- * a version; undefined when the tick `from` is no longer stored. No batch is so large that a page takes long.
+ * a version; undefined when the tick `from` is no longer stored, or the server takes no changes. No batch is so large that a page takes long.
  */
 export async function readBatchPage(
   executor: SqlExecutor,

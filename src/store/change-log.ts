@@ -116,6 +116,7 @@ const newestTickStatement = queryTemplate(
 );
 
 interface TickAfterRow extends TickRow {
+  readonly is_writable: true;
   /** The time before which everything that was committed is visible to the statement. */
   readonly now: string;
   /** Whether changes are visible that the newest tick does not see. */
@@ -123,18 +124,21 @@ interface TickAfterRow extends TickRow {
   readonly is_foreign: boolean;
 }
 
+/** Without a tick, the answer is one row that says only whether the server is one that takes changes. */
+type TicksRow = TickAfterRow | { readonly id: null; readonly is_writable: boolean };
+
 const ticksFrom = queryTemplate(
-  (id: string, limit: number) => sql<TickAfterRow>`
-    select ${tickColumns}, ${microsOf(sql`now()`)} as now, log.is_pending, log.is_foreign
-    from (
+  (id: string, limit: number) => sql<TicksRow>`
+    select ${tickColumns}, ${microsOf(sql`now()`)} as now, log.is_pending, log.is_foreign, server.is_writable
+    from (select ${isWritable} as is_writable) server
+    left join (
       select ${hasChangesAfter(sql`last.snapshot`)} as is_pending,
         ${isFromAnotherServer(sql`last.snapshot`)} as is_foreign
       from ${newest} last
-    ) log
-    cross join lateral (
+    ) log on server.is_writable
+    left join lateral (
       select id, nonce, snapshot, at from ticks where id >= ${id}::bigint order by id limit ${limit}
-    ) t
-    where ${isWritable}
+    ) t on server.is_writable
     order by t.id`,
 );
 
@@ -222,7 +226,8 @@ export class ChangeLog {
     const changes = await readBatchPage(this.#executor, from, to.snapshot, afterVersion, limit, signal);
     if (changes !== undefined) return changes;
     await this.findTick(from, signal);
-    throw new PrivacyError("HISTORY_CHANGED");
+    // The tick is stored: the server took no changes for a moment.
+    throw new PrivacyError("UNAVAILABLE", { cause: new Error("the server was read-only when it was asked") });
   }
 
   /**
@@ -239,7 +244,9 @@ export class ChangeLog {
     limit: number,
     signal: AbortSignal | undefined,
   ): Promise<[TickAfterRow, ...TickAfterRow[]]> {
-    const [first, ...others] = await this.#executor.read(ticksFrom(id.toString(), limit), signal);
+    const rows = await this.#executor.read(ticksFrom(id.toString(), limit), signal);
+    assertWritable(rows[0]?.is_writable);
+    const [first, ...others] = rows.filter((row): row is TickAfterRow => row.id !== null);
     if (first === undefined || first.is_foreign) throw new PrivacyError("HISTORY_CHANGED");
     if (BigInt(first.id) !== id) throw new PrivacyError("CURSOR_EXPIRED");
     if (first.nonce !== nonce) throw new PrivacyError("HISTORY_CHANGED");

@@ -6,6 +6,7 @@ import type { CompiledQuery } from "kysely";
 import pg from "pg";
 import type { PrivacyError } from "../../src/domain/errors.ts";
 import type { UserId } from "../../src/domain/users.ts";
+import type { Tick } from "../../src/store/change-log.ts";
 import type { SqlExecutor } from "../../src/store/executor.ts";
 import { openPostgresql } from "../../src/store/postgresql.ts";
 import { freezeServer } from "../resilience/support/server-faults.ts";
@@ -133,6 +134,29 @@ describe("a PostgreSQL server that is not the primary", function () {
       await setReadOnly("off");
     }
     expect(await check(other)).to.have.length(1);
+  });
+
+  it("tells nothing of the change log over existing connections when the server becomes read-only", async () => {
+    const { changes } = await openAt(primary.url);
+    const from = await changes.newestTick();
+    await store.newUsers(1);
+    const to = (await changes.tick({ force: true })) as Tick;
+    const asks = [
+      () => changes.tick(),
+      () => changes.findTick(from),
+      () => changes.ticksAfter(from, 10),
+      () => changes.read(from, to, 0n, 10),
+      () => changes.read(from, to, 1n, 10),
+      () => changes.readState(undefined, 10),
+    ];
+    for (const ask of asks) await ask();
+    await setReadOnly("on");
+    try {
+      for (const ask of asks) await expectReason(ask(), "UNAVAILABLE");
+    } finally {
+      await setReadOnly("off");
+    }
+    expect(await changes.findTick(from)).to.eql(from);
   });
 
   it("would decide if the statement of a check had no condition on the server", async () => {
