@@ -19,7 +19,7 @@ import { renderFailure } from "./rest/envelopes.ts";
 import { createRestGateway } from "./rest/gateway.ts";
 import { ChangeFeed, feedIntervals } from "./service/change-feed.ts";
 import { ChangeLogMonitor } from "./service/change-log-monitor.ts";
-import { Upkeep, upkeepJobs } from "./service/upkeep.ts";
+import { Upkeep, upkeepTasks } from "./service/upkeep.ts";
 import { openDatabase } from "./store/database.ts";
 import type { Tracing } from "./tracing/tracing.ts";
 
@@ -192,8 +192,8 @@ export async function startApp(
     log.warn(isAvailable ? "the database is available again" : "the database is unavailable");
     lifecycle.setAvailable("database", isAvailable);
   });
-  const jobs = upkeepJobs(database, config.changeRetentionHours);
-  const upkeep = new Upkeep([...jobs, monitor.job], log);
+  const tasks = upkeepTasks(database, config.changeRetentionHours);
+  const upkeep = new Upkeep([...tasks, monitor.task], log);
   metrics.showUpkeep(() => upkeep.ages());
   running.defer(() => upkeep.stop());
 

@@ -155,8 +155,8 @@ export class Metrics {
     );
   }
 
-  /** Shows how long ago each job of the upkeep last succeeded, in seconds. */
-  showUpkeep(ages: () => [job: string, seconds: number][]): void {
+  /** Shows how long ago each task of the upkeep last succeeded, in seconds. */
+  showUpkeep(ages: () => [task: string, seconds: number][]): void {
     this.#gaugeBy(
       "task",
       "upkeep_age_seconds",

@@ -1,5 +1,5 @@
 import type { ChangeLogFigures } from "../store/change-log-figures.ts";
-import type { UpkeepJob } from "./upkeep.ts";
+import type { UpkeepTask } from "./upkeep.ts";
 
 const intervalMs = 10_000;
 
@@ -18,7 +18,7 @@ export class ChangeLogMonitor {
   }
 
   /** The task of the upkeep that reads the figures. */
-  readonly job: UpkeepJob = {
+  readonly task: UpkeepTask = {
     name: "figures",
     intervalMs,
     run: async (signal) => {

@@ -3,7 +3,7 @@ import type { Logger } from "pino";
 import type { Database } from "../store/database.ts";
 
 /** Work on the tables that every instance repeats. Several instances may do it at once. */
-export interface UpkeepJob {
+export interface UpkeepTask {
   readonly name: string;
   /** From the end of a run to the beginning of the next one. */
   readonly intervalMs: number;
@@ -11,11 +11,11 @@ export interface UpkeepJob {
   run(signal: AbortSignal): Promise<boolean>;
 }
 
-/** The jobs of the service. `retentionHours`: for how long changes are kept. */
-export function upkeepJobs(
+/** The tasks of the service. `retentionHours`: for how long changes are kept. */
+export function upkeepTasks(
   { expiry, users, changeLogUpkeep }: Pick<Database, "expiry" | "users" | "changeLogUpkeep">,
   retentionHours: number,
-): UpkeepJob[] {
+): UpkeepTask[] {
   return [
     {
       name: "retention",
@@ -32,29 +32,29 @@ const shortestPauseMs = 10;
 const longestStartMs = 1_000;
 
 /**
- * Runs jobs, one at a time, each in its interval. After a run that left work the job pauses for as long as the run took, so
+ * Runs tasks, one at a time, each in its interval. After a run that left work the task pauses for as long as the run took, so
  * that at most half of the database's time is taken. A failure is logged once, until another one or a success.
  */
 export class Upkeep {
   readonly #log: Pick<Logger, "warn" | "info">;
   readonly #stopping = new AbortController();
-  readonly #failures = new Map<UpkeepJob, string>();
-  /** When the last run of each job succeeded, or the loop was started. */
+  readonly #failures = new Map<UpkeepTask, string>();
+  /** When the last run of each task succeeded, or the loop was started. */
   readonly #succeededAt: Map<string, number>;
   readonly #running: Promise<void>;
 
-  /** Starts at once. The first run of a job begins within a second, at another moment than that of other instances. */
-  constructor(jobs: readonly UpkeepJob[], log: Pick<Logger, "warn" | "info">) {
+  /** Starts at once. The first run of a task begins within a second, at another moment than that of other instances. */
+  constructor(tasks: readonly UpkeepTask[], log: Pick<Logger, "warn" | "info">) {
     this.#log = log;
     const now = performance.now();
-    this.#succeededAt = new Map(jobs.map(({ name }) => [name, now]));
-    this.#running = this.#repeat(jobs);
+    this.#succeededAt = new Map(tasks.map(({ name }) => [name, now]));
+    this.#running = this.#repeat(tasks);
   }
 
-  /** Gauge: how long ago each job last succeeded, in seconds. */
-  ages(): [job: string, seconds: number][] {
+  /** Gauge: how long ago each task last succeeded, in seconds. */
+  ages(): [task: string, seconds: number][] {
     const now = performance.now();
-    return [...this.#succeededAt].map(([job, at]) => [job, (now - at) / 1_000]);
+    return [...this.#succeededAt].map(([task, at]) => [task, (now - at) / 1_000]);
   }
 
   /** Gives up the run under way, and resolves when it has ended. */
@@ -63,11 +63,11 @@ export class Upkeep {
     await this.#running;
   }
 
-  async #repeat(jobs: readonly UpkeepJob[]): Promise<void> {
+  async #repeat(tasks: readonly UpkeepTask[]): Promise<void> {
     const { signal } = this.#stopping;
-    const turns = jobs.map((job) => {
-      const firstMs = Math.min(job.intervalMs, longestStartMs) * Math.random();
-      return { job, at: performance.now() + firstMs };
+    const turns = tasks.map((task) => {
+      const firstMs = Math.min(task.intervalMs, longestStartMs) * Math.random();
+      return { task, at: performance.now() + firstMs };
     });
     while (!signal.aborted) {
       const [next] = turns.sort((a, b) => a.at - b.at);
@@ -78,26 +78,27 @@ export class Upkeep {
       );
       if (signal.aborted) return;
       const begunAt = performance.now();
-      const hasMore = await this.#attempt(next.job);
+      const hasMore = await this.#attempt(next.task);
       const endedAt = performance.now();
-      const pauseMs = hasMore ? Math.max(shortestPauseMs, endedAt - begunAt) : next.job.intervalMs;
+      const pauseMs = hasMore ? Math.max(shortestPauseMs, endedAt - begunAt) : next.task.intervalMs;
       next.at = endedAt + pauseMs;
     }
   }
 
-  /** Returns whether the job has more to do. */
-  async #attempt(job: UpkeepJob): Promise<boolean> {
+  /** Returns whether the task has more to do. */
+  async #attempt(task: UpkeepTask): Promise<boolean> {
     const { signal } = this.#stopping;
     try {
-      const hasMore = await job.run(signal);
-      this.#succeededAt.set(job.name, performance.now());
-      if (this.#failures.delete(job)) this.#log.info({ job: job.name }, "upkeep succeeds again");
+      const hasMore = await task.run(signal);
+      this.#succeededAt.set(task.name, performance.now());
+      if (this.#failures.delete(task)) this.#log.info({ task: task.name }, "upkeep succeeds again");
       return hasMore;
     } catch (failure) {
       if (signal.aborted) return false;
       const text = describe(failure);
-      if (this.#failures.get(job) !== text) this.#log.warn({ job: job.name, err: failure }, "upkeep failed");
-      this.#failures.set(job, text);
+      if (this.#failures.get(task) !== text)
+        this.#log.warn({ task: task.name, err: failure }, "upkeep failed");
+      this.#failures.set(task, text);
       return false;
     }
   }

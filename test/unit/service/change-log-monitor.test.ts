@@ -10,7 +10,7 @@ describe("the monitor of the change log", () => {
   const monitor = () => new ChangeLogMonitor(async () => figures, 60);
   const read = async (one: ChangeLogMonitor, next: Partial<ChangeLogFigures> = {}) => {
     figures = { ...nothing, ...next };
-    expect(await one.job.run(AbortSignal.any([]))).to.equal(false);
+    expect(await one.task.run(AbortSignal.any([]))).to.equal(false);
   };
 
   it("shows nothing before the first reading, and nothing of an empty log", async () => {

@@ -1,5 +1,5 @@
 import { expect } from "chai";
-import { Upkeep, type UpkeepJob } from "../../../src/service/upkeep.ts";
+import { Upkeep, type UpkeepTask } from "../../../src/service/upkeep.ts";
 import { until } from "../../support/until.ts";
 
 describe("upkeep", () => {
@@ -12,20 +12,20 @@ describe("upkeep", () => {
 
   const record =
     (level: string) =>
-    ({ job, err }: { job: string; err?: Error }) => {
-      lines.push(`${level} ${job}${err === undefined ? "" : ` ${err.message}`}`);
+    ({ task, err }: { task: string; err?: Error }) => {
+      lines.push(`${level} ${task}${err === undefined ? "" : ` ${err.message}`}`);
     };
-  const start = (...jobs: UpkeepJob[]) => {
-    upkeep = new Upkeep(jobs, { warn: record("warn"), info: record("info") } as never);
+  const start = (...tasks: UpkeepTask[]) => {
+    upkeep = new Upkeep(tasks, { warn: record("warn"), info: record("info") } as never);
     return upkeep;
   };
 
-  it("repeats every job, and never runs two at once", async () => {
+  it("repeats every task, and never runs two at once", async () => {
     let running = 0;
     let most = 0;
     const counts = [0, 0, 0];
-    const job = (number: number): UpkeepJob => ({
-      name: `job ${number}`,
+    const task = (number: number): UpkeepTask => ({
+      name: `task ${number}`,
       intervalMs: 2,
       async run() {
         most = Math.max(most, ++running);
@@ -35,12 +35,12 @@ describe("upkeep", () => {
         return number === 1;
       },
     });
-    start(job(0), job(1), job(2));
+    start(task(0), task(1), task(2));
     await until(() => counts.every((count) => count > 5));
     expect(most).to.equal(1);
   });
 
-  it("continues at once with a job that has more to do", async () => {
+  it("continues at once with a task that has more to do", async () => {
     let runs = 0;
     const run = async () => ++runs % 5 !== 0;
     start({ name: "long", intervalMs: 3_600_000, run });
@@ -66,23 +66,23 @@ describe("upkeep", () => {
     ]);
   });
 
-  it("tells how long ago each job succeeded", async () => {
+  it("tells how long ago each task succeeded", async () => {
     let runs = 0;
     const broken = async () => {
       runs++;
       throw new Error("down");
     };
     const sound = async () => false;
-    const jobs = { broken, sound };
+    const tasks = { broken, sound };
     const started = start(
-      ...Object.entries(jobs).map(([name, run]): UpkeepJob => ({ name, intervalMs: 1, run })),
+      ...Object.entries(tasks).map(([name, run]): UpkeepTask => ({ name, intervalMs: 1, run })),
     );
     const before = runs;
     await until(() => {
       const { broken: failing = 0, sound: working = 0 } = Object.fromEntries(started.ages());
       return runs > before + 2 && working < failing;
     });
-    expect(started.ages().map(([job]) => job)).to.eql(["broken", "sound"]);
+    expect(started.ages().map(([task]) => task)).to.eql(["broken", "sound"]);
   });
 
   it("gives up a run when it is stopped, and logs nothing of it", async () => {
@@ -109,7 +109,7 @@ describe("upkeep", () => {
     expect(runs).to.equal(before);
   });
 
-  it("ends at once without jobs", async () => {
+  it("ends at once without tasks", async () => {
     await start().stop();
   });
 });
