@@ -158,9 +158,14 @@ export class ObservedCall {
       tokenFlaw: values.get(tokenFlawKey),
     };
     const { log } = this.#observers;
-    if (error !== undefined && faults.has(error.code))
+    if (error !== undefined && this.#isFault(error))
       log.error({ ...line, err: error.cause ?? error }, "call failed");
     else log.info(line, "call");
+  }
+
+  /** A call that waits ends without a cause when the service stops, and when its caller takes nothing. */
+  #isFault({ code, cause }: ConnectError): boolean {
+    return faults.has(code) && !(this.#isWaiting && code === Code.Unavailable && cause === undefined);
   }
 
   #id(): string {

@@ -10,6 +10,7 @@ import {
 } from "@connectrpc/connect-node";
 import { expect } from "chai";
 import { AccessService, Interaction } from "../../gen/nexgate/privacy/v1/access_service_pb.ts";
+import { ChangeService } from "../../gen/nexgate/privacy/v1/change_service_pb.ts";
 import { GraphService } from "../../gen/nexgate/privacy/v1/graph_service_pb.ts";
 import { PrivacyControlService } from "../../gen/nexgate/privacy/v1/privacy_control_service_pb.ts";
 import { serviceToken, userToken } from "../../src/development/token-issuer.ts";
@@ -89,7 +90,7 @@ describe("the log of a service at its most talkative", function () {
   const asUser = async (id: string) => canaryToken(await userToken(id as UserId, minting));
   const asService = async (actor?: string) => ({
     authorization: canaryToken(
-      await serviceToken(canary(), "access.read graph.read graph.write users.act", minting),
+      await serviceToken(canary(), "access.read changes.read graph.read graph.write users.act", minting),
     ),
     ...(actor === undefined ? {} : { "x-acting-user": actor }),
   });
@@ -195,6 +196,51 @@ describe("the log of a service at its most talkative", function () {
     });
   }
 
+  for (const [name, transport] of transports) {
+    it(`tells nothing of changes, exports and tokens over ${name}`, async () => {
+      const access = createClient(AccessService, transport(internalUrl));
+      const changes = createClient(ChangeService, transport(internalUrl));
+      const graph = createClient(GraphService, transport(internalUrl));
+      const headers = await asService();
+      /** The first message of a stream, which stays open until the service ends it. */
+      const first = async <Message>(messages: AsyncIterable<Message>): Promise<Message> => {
+        for await (const message of messages) return message;
+        throw new Error("no message");
+      };
+      const query = {
+        viewer: { case: "viewerId", value: alice },
+        ownerId: bob,
+        interaction: Interaction.FOLLOW,
+      } as const;
+      const as = (requirement: { case: "atLeastAsFresh"; value: string }) => ({
+        ...query,
+        consistency: { requirement },
+      });
+      calls += 3;
+      const { cursor } = await changes.readChanges({}, { headers });
+      const snapshot = await first(
+        changes.watchChanges({ start: { case: "snapshot", value: true } }, { headers }),
+      );
+      const { consistencyToken } = await access.checkAccess(query, { headers });
+      for (const text of [cursor, snapshot.cursor, consistencyToken]) canaries.add(text);
+      const after = (value: string) => ({ start: { case: "cursor", value } }) as const;
+      expect([
+        await rpc(changes.readChanges(after(snapshot.cursor), { headers })),
+        await rpc(changes.readChanges({ ...after(cursor), kinds: [1] }, { headers })),
+        await rpc(changes.readChanges(after(canary()), { headers })),
+        await rpc(first(changes.watchChanges(after(canary()), { headers }))),
+        await rpc(access.checkAccess(as({ case: "atLeastAsFresh", value: consistencyToken }), { headers })),
+        await rpc(access.checkAccess(as({ case: "atLeastAsFresh", value: canary() }), { headers })),
+        await rpc(access.listHiddenUsers({ viewerId: alice }, { headers })),
+        await rpc(access.listHiddenUsers({ viewerId: canaryId() }, { headers })),
+        await rpc(access.listHiddenUsers({ viewerId: alice, pageToken: canary() }, { headers })),
+        await rpc(first(graph.exportRecords({ userId: alice }, { headers }))),
+        await rpc(first(graph.exportRecords({ userId: canaryId() }, { headers }))),
+        await rpc(first(graph.exportRecords({ userId: canary() }, { headers }))),
+      ]).to.eql([0, 3, 3, 3, 0, 3, 0, 5, 3, 0, 5, 3]);
+    });
+  }
+
   it("is written for malformed bodies", async () => {
     const { authorization } = await asService();
     const path = "/nexgate.privacy.v1.GraphService/GetUser";
@@ -250,7 +296,12 @@ describe("the log of a service at its most talkative", function () {
       ...["user", "malformed", "malformed", "missing"],
       ...transports.map(() => "malformed"),
     ]);
-    const down = lines.filter(({ code }) => code === "unavailable");
+    const unavailable = lines.filter(({ code }) => code === "unavailable");
+    const [ended, down] = [true, false].map((is) =>
+      unavailable.filter(({ method }) => method.endsWith("/WatchChanges") === is),
+    ) as [typeof lines, typeof lines];
+    // The end of the service is no fault.
+    expect(ended.map(({ level, msg }) => [level, msg])).to.eql(transports.map(() => ["info", "call"]));
     expect(down.map(({ level, err }) => [level, typeof err.message])).to.eql(
       Array.from({ length: 4 }, () => ["error", "string"]),
     );
