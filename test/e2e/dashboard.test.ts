@@ -9,6 +9,7 @@ import { parse } from "yaml";
 import { Health } from "../../gen/grpc/health/v1/health_pb.ts";
 import { ServerReflection } from "../../gen/grpc/reflection/v1/reflection_pb.ts";
 import { AccessService, Interaction } from "../../gen/nexgate/privacy/v1/access_service_pb.ts";
+import { ChangeService } from "../../gen/nexgate/privacy/v1/change_service_pb.ts";
 import { GraphService } from "../../gen/nexgate/privacy/v1/graph_service_pb.ts";
 import { PrivacyControlService } from "../../gen/nexgate/privacy/v1/privacy_control_service_pb.ts";
 import { postgresUrl } from "../support/cluster.ts";
@@ -67,9 +68,14 @@ const code = [
   "unauthenticated",
 ];
 
-const method = [AccessService, GraphService, PrivacyControlService, Health, ServerReflection].flatMap(
-  ({ typeName, methods }) => methods.map(({ name }) => `${typeName}/${name}`),
-);
+const method = [
+  AccessService,
+  ChangeService,
+  GraphService,
+  PrivacyControlService,
+  Health,
+  ServerReflection,
+].flatMap(({ typeName, methods }) => methods.map(({ name }) => `${typeName}/${name}`));
 
 /** The values of labels that need not all have been counted yet. */
 const possible: Record<string, readonly string[]> = {
