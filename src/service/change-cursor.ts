@@ -33,13 +33,24 @@ export interface LogPosition {
 export interface ChangeCursor {
   readonly kinds: KindMask;
   readonly log: LogPosition;
-  /** `after` is undefined at the beginning of the tables; `ended`: all of them were read. */
-  readonly snapshot?: { readonly after: StatePosition | undefined; readonly ended: boolean } | undefined;
+  readonly snapshot?: SnapshotProgress | undefined;
+}
+
+/** How far a snapshot has come. */
+export interface SnapshotProgress {
+  /** Where the next page begins; undefined at the beginning of the tables. */
+  readonly after: StatePosition | undefined;
+  /** When the server was started that the pages are from, in microseconds since 1970; undefined before the first one. */
+  readonly server: bigint | undefined;
+  /** All tables were read. */
+  readonly ended: boolean;
 }
 
 const version = 1;
 const macBytes = 16;
 const uuidBytes = 16;
+/** No time at which a server was started. */
+const noServer = 0n;
 const flags = { within: 1, snapshot: 2, after: 4, ended: 8 } as const;
 /** Keeps cursors and all else that is signed with the secret apart. */
 const keyLabel = "nexgate.privacy.v1 change cursor";
@@ -88,6 +99,7 @@ function partsOf({ kinds, log: { from, within }, snapshot }: ChangeCursor): Uint
     Buffer.of(version, kinds, phase),
     ...tickParts(from),
     ...(within === undefined ? [] : [...tickParts(within.to), int64(within.version)]),
+    ...(snapshot === undefined ? [] : [int64(snapshot.server ?? noServer)]),
     ...(after === undefined ? [] : [Buffer.of(after.table, after.key.length), ...after.key.map(text)]),
   ];
 }
@@ -125,7 +137,10 @@ function parse(body: Buffer): ChangeCursor | undefined {
   };
   const from = takeTick();
   const within = phase & flags.within ? { to: takeTick(), version: takeInt64() } : undefined;
+  const server = phase & flags.snapshot ? takeInt64() : noServer;
   const after = phase & flags.after ? takeState() : undefined;
-  const snapshot = phase & flags.snapshot ? { after, ended: (phase & flags.ended) !== 0 } : undefined;
+  const ended = (phase & flags.ended) !== 0;
+  const snapshot =
+    phase & flags.snapshot ? { after, server: server === noServer ? undefined : server, ended } : undefined;
   return { kinds, log: { from, within }, snapshot };
 }

@@ -1,6 +1,7 @@
 import type { Change } from "../domain/changes.ts";
-import type { StatePosition, Tick } from "../store/change-log.ts";
-import type { ChangeCursor, KindMask, LogPosition } from "./change-cursor.ts";
+import { PrivacyError } from "../domain/errors.ts";
+import type { Tick } from "../store/change-log.ts";
+import type { ChangeCursor, KindMask, LogPosition, SnapshotProgress } from "./change-cursor.ts";
 import type { ChangeFeed } from "./change-feed.ts";
 import type { LogPlace, Page } from "./change-ring.ts";
 
@@ -26,17 +27,11 @@ export interface FollowerProgress {
   readonly through: bigint | undefined;
 }
 
-/** How far a snapshot has come. */
-interface SnapshotProgress {
-  readonly after: StatePosition | undefined;
-  /** All tables were read. */
-  readonly ended: boolean;
-}
-
 /**
  * One who follows the change log, after a snapshot when one was asked for. A snapshot is what the tables hold, page by
  * page, with the changes since its beginning between the pages. It is complete when the changes up to a tick after its
- * last page were received: what changed after its page was read comes as a change.
+ * last page were received: what changed after its page was read comes as a change. All pages and that tick are from one start
+ * of the server: a page may show what a crash or a failover loses, and no tick that was stored before could tell.
  */
 export class ChangeFollower {
   readonly #feed: ChangeFeed;
@@ -77,7 +72,8 @@ export class ChangeFollower {
       return new ChangeFollower(feed, kinds, await feed.find(log, signal), snapshot);
     }
     // The head was stored before the call: whatever is committed during the call comes after it.
-    const snapshot = start.at === "snapshot" ? { after: undefined, ended: false } : undefined;
+    const snapshot =
+      start.at === "snapshot" ? { after: undefined, server: undefined, ended: false } : undefined;
     return new ChangeFollower(feed, kinds, { from: feed.head }, snapshot);
   }
 
@@ -108,14 +104,15 @@ export class ChangeFollower {
   }
 
   async #nextOfSnapshot(progress: SnapshotProgress, signal: AbortSignal): Promise<Part | undefined> {
-    if (progress.ended) return this.#nextOfTail(signal);
+    if (progress.ended) return this.#nextOfTail(progress, signal);
     this.#isLogsTurn = !this.#isLogsTurn;
     const page = this.#isLogsTurn ? await this.#feed.read(this.#place, signal) : undefined;
     if (page !== undefined) return this.#take(page);
     const reading = this.#nextState ?? this.#feed.readState(progress.after, signal);
     this.#nextState = undefined;
-    const { changes, next } = await reading;
-    this.#snapshot = { after: next ?? progress.after, ended: next === undefined };
+    const { changes, next, server } = await reading;
+    assertSameServer(progress, server);
+    this.#snapshot = { after: next ?? progress.after, server, ended: next === undefined };
     if (next !== undefined) {
       this.#nextState = this.#feed.readState(next, signal);
       // Whoever takes the page handles its failure.
@@ -125,8 +122,9 @@ export class ChangeFollower {
   }
 
   /** What comes after the last page of the snapshot, up to a tick that sees everything that the pages saw. */
-  async #nextOfTail(signal: AbortSignal): Promise<Part | undefined> {
+  async #nextOfTail(progress: SnapshotProgress, signal: AbortSignal): Promise<Part | undefined> {
     this.#lastTick ??= await this.#feed.storeTick(signal);
+    assertSameServer(progress, this.#lastTick.server);
     const page = this.#hasReached(this.#lastTick) ? undefined : await this.#feed.read(this.#place, signal);
     const part = page && this.#take(page);
     if (!this.#hasReached(this.#lastTick)) return part;
@@ -150,6 +148,11 @@ export class ChangeFollower {
     const { from, within } = this.#place;
     return this.#snapshot === undefined && within === undefined && this.#feed.isHead(from);
   }
+}
+
+/** Throws `HISTORY_CHANGED` when the server was started again since the first page of a snapshot was read. */
+function assertSameServer({ server: first }: SnapshotProgress, server: bigint): void {
+  if (first !== undefined && first !== server) throw new PrivacyError("HISTORY_CHANGED");
 }
 
 function positionOf({ from, within }: LogPlace): LogPosition {

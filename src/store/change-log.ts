@@ -21,6 +21,8 @@ export interface Tick {
   readonly snapshot: string;
   /** The tick sees everything that was committed before this time: in microseconds since 1970. */
   readonly at: bigint;
+  /** When the server was started that stored the tick: in microseconds since 1970. */
+  readonly server: bigint;
 }
 
 /** Names a tick of one history. */
@@ -31,13 +33,14 @@ interface TickRow {
   readonly nonce: string;
   readonly snapshot: string;
   readonly at: string;
+  readonly server: string;
 }
 
 /** The least time between two ticks, over all instances. */
 const tickInterval = sql.lit("50 ms");
 
 const tickColumns = sql`t.id::text as id, t.nonce::text as nonce, t.snapshot::text as snapshot,
-  ${microsOf(sql`t.at`)} as at`;
+  ${microsOf(sql`t.at`)} as at, ${microsOf(sql`t.server_started_at`)} as server`;
 
 const newest = sql`(select id, snapshot, at from ticks order by id desc limit 1)`;
 
@@ -137,7 +140,8 @@ const ticksFrom = queryTemplate(
       from ${newest} last
     ) log on server.is_writable
     left join lateral (
-      select id, nonce, snapshot, at from ticks where id >= ${id}::bigint order by id limit ${limit}
+      select id, nonce, snapshot, at, server_started_at
+      from ticks where id >= ${id}::bigint order by id limit ${limit}
     ) t on server.is_writable
     order by t.id`,
 );
@@ -273,6 +277,6 @@ async function storeTicks(run: Run, force: boolean): Promise<Tick | undefined> {
   }
 }
 
-function toTick({ id, nonce, snapshot, at }: TickRow): Tick {
-  return { id: BigInt(id), nonce, snapshot, at: BigInt(at) };
+function toTick({ id, nonce, snapshot, at, server }: TickRow): Tick {
+  return { id: BigInt(id), nonce, snapshot, at: BigInt(at), server: BigInt(server) };
 }

@@ -11,6 +11,8 @@ export interface StatePage {
   readonly changes: Change[];
   /** Where the next page begins; undefined at the end. */
   readonly next: StatePosition | undefined;
+  /** When the server was started that the page is from: in microseconds since 1970. */
+  readonly server: bigint;
 }
 
 const created_at = microsOf(sql`r.created_at`);
@@ -61,8 +63,8 @@ export async function readStatePage(
   limit: number,
   signal: AbortSignal | undefined,
 ): Promise<StatePage> {
-  const { kind, rows, next } = await pages.read(executor, { after, limit }, signal);
-  return { changes: rows.map((row) => toChange({ ...blank, ...row, kind })), next };
+  const { kind, rows, next, server } = await pages.read(executor, { after, limit }, signal);
+  return { changes: rows.map((row) => toChange({ ...blank, ...row, kind })), next, server };
 }
 
 /** What a row of the state has by default. */

@@ -1,6 +1,7 @@
 import { type CompiledQuery, type RawBuilder, sql } from "kysely";
 import { PrivacyError } from "../domain/errors.ts";
 import type { UserId } from "../domain/users.ts";
+import { microsOf } from "./change-rows.ts";
 import type { SqlExecutor } from "./executor.ts";
 import { assertWritable, isWritable } from "./server-state.ts";
 import { queryTemplate } from "./statement.ts";
@@ -28,14 +29,16 @@ export interface PagedTable<Kind extends string> {
   readonly isOver?: RawBuilder<unknown>;
 }
 
-/** A row of a table, and whether nothing holds of it. */
-type PagedRow = Readonly<Record<string, unknown>> & { readonly is_over: boolean };
+/** A row of a table, whether nothing holds of it, and when the server was started. */
+type PagedRow = Readonly<Record<string, unknown>> & { readonly is_over: boolean; readonly server: string };
 
 /** Some rows of one table, and where the next page begins; undefined at the end. */
 export interface Page<Kind extends string, Row> {
   readonly kind: Kind;
   readonly rows: Row[];
   readonly next: StatePosition | undefined;
+  /** When the server was started that the page is from: in microseconds since 1970. */
+  readonly server: bigint;
 }
 
 interface Statements {
@@ -102,6 +105,7 @@ export class TablePages<Kind extends string, Row> {
       kind: table.kind,
       rows: found.filter(({ is_over }) => !is_over) as Row[],
       next: isFull ? { table: number, key: position.map((name) => String(last[name])) } : following,
+      server: BigInt(rows[0]?.server ?? 0),
     };
   }
 }
@@ -134,10 +138,15 @@ function page<Kind extends string>(
     ...Object.entries(key).map(([logged, of]) => sql`r.${sql.ref(of)} as ${sql.ref(logged)}`),
     ...Object.entries(state).map(([logged, value]) => sql`${value} as ${sql.ref(logged)}`),
     sql`${sql.join([isOver, ...users], sql` or `)} as is_over`,
+    sql`erased.server`,
   ];
   return sql<Partial<PagedRow>>`
     select ${sql.join(selected)}
-    from (select array(select id from users where erased_at <= 'infinity') as ids where ${isWritable}) erased
+    from (
+      select array(select id from users where erased_at <= 'infinity') as ids,
+        ${microsOf(sql`pg_postmaster_start_time()`)} as server
+      where ${isWritable}
+    ) erased
     left join (
       select * from ${sql.table(name)} ${condition} order by ${sql.join(columns)} limit ${limit}
     ) r on true

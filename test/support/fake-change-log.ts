@@ -10,6 +10,8 @@ const idOf = (n: number) => `00000000-0000-4000-8000-${n.toString(16).padStart(1
 /** A change log in memory, with ticks and changes as a test wants them. */
 export class FakeChangeLog {
   readonly ticks: Tick[] = [];
+  /** When the server was started. */
+  server = 1n;
   readonly changes: { readonly tick: bigint; readonly change: Change }[] = [];
   /** The rows of the state. */
   stateRows = 0;
@@ -51,7 +53,7 @@ export class FakeChangeLog {
 
   addTick(): Tick {
     const id = BigInt(this.ticks.length + 1);
-    const tick = { id, nonce, snapshot: "", at: id * 1_000_000n };
+    const tick = { id, nonce, snapshot: "", at: id * 1_000_000n, server: this.server };
     this.ticks.push(tick);
     return tick;
   }
@@ -99,7 +101,8 @@ export class FakeChangeLog {
         const to = Math.min(from + limit, this.stateRows);
         const base = { version: 0n, cause: null, changedAt: null, kind: "user", present: true } as const;
         const changes = Array.from({ length: to - from }, (_, i) => ({ ...base, owner: idOf(from + i) }));
-        return { changes, next: to < this.stateRows ? { table: 0, key: [String(to)] } : undefined };
+        const next = to < this.stateRows ? { table: 0, key: [String(to)] } : undefined;
+        return { changes, next, server: this.server };
       },
     };
     return fake as ChangeLog;

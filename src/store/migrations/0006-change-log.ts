@@ -181,9 +181,9 @@ function logging({ kind, key, state, removalCause = "cause" }: LoggedTable): str
 }
 
 /**
- * Logs which users become known and which are erased. A user is erased when the row is marked so, or is deleted without
- * a mark. A row without a name is the lock of an unknown user. An erasure is noted, for the other rows of the user to be
- * scrubbed from the log.
+ * Logs which users become known and which are erased: when the row is marked so, and when it is deleted. Both, since rows
+ * that name a marked user may be changed by hand in between. A row without a name is the lock of an unknown user. An erasure
+ * is noted, for the earlier rows of the user to be scrubbed from the log.
  */
 const userLogging = (() => {
   const erased = (rows: string) => `
@@ -197,7 +197,7 @@ const userLogging = (() => {
       insert into {schema}.changes (kind, cause, owner, present)
       select 'user', cause, n.id, true from new_rows n where n.user_name <> '';
     when 'DELETE' then
-      ${erased(`select 'user', cause, o.id, false from old_rows o where o.user_name <> '' and o.erased_at is null`)};
+      ${erased(`select 'user', cause, o.id, false from old_rows o where o.user_name <> ''`)};
     else
       ${erased(`select 'user', cause, o.id, false from old_rows o
         where o.erased_at is null

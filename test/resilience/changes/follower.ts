@@ -47,6 +47,7 @@ interface Checkpoint {
   readonly cursor: string;
   readonly state: State;
   readonly exactAfter: bigint | undefined;
+  readonly isInSnapshot: boolean;
 }
 
 const restMs = 50;
@@ -78,6 +79,8 @@ export class Follower {
    * as it is complete through a time after this one, in microseconds since 1970.
    */
   #exactAfter: bigint | undefined = 0n;
+  /** A snapshot was begun and is not complete. A crash of the server ends it. */
+  #isInSnapshot = true;
 
   constructor(options: FollowerOptions) {
     this.#options = options;
@@ -127,6 +130,7 @@ export class Follower {
       this.#checkpoints = [];
       this.#copy = new Copy();
       this.#exactAfter = 0n;
+      this.#isInSnapshot = true;
       return undefined;
     }
     const choice = habits.sessionMs === undefined ? 0 : random.below(100);
@@ -141,13 +145,17 @@ export class Follower {
     this.#checkpoints = this.#checkpoints.slice(0, index + 1);
     if (choice < atNewest + atOlder) this.#restore(older);
     // A consumer whose copy is newer than its cursor: what it has had comes again.
-    else this.#exactAfter = BigInt(Date.now()) * 1_000n;
+    else {
+      this.#exactAfter = BigInt(Date.now()) * 1_000n;
+      this.#isInSnapshot = older.isInSnapshot;
+    }
     return older.cursor;
   }
 
-  #restore({ state, exactAfter }: Checkpoint): void {
+  #restore({ state, exactAfter, isInSnapshot }: Checkpoint): void {
     this.#copy = new Copy(state);
     this.#exactAfter = exactAfter;
+    this.#isInSnapshot = isInSnapshot;
   }
 
   async #session(client: ChangeClient, cursor: string | undefined, signal: AbortSignal): Promise<void> {
@@ -174,6 +182,7 @@ export class Follower {
       this.counts.changes++;
     }
     if (complete) {
+      this.#isInSnapshot = false;
       if (this.#exactAfter !== undefined && through > this.#exactAfter) this.#exactAfter = undefined;
       for (const waiting of this.#waiting) {
         if (through <= waiting.after) continue;
@@ -186,7 +195,12 @@ export class Follower {
       }
     }
     if (changes.length === 0 && random.below(4) > 0) return;
-    this.#checkpoints.push({ cursor, state: new Map(this.#copy.state), exactAfter: this.#exactAfter });
+    this.#checkpoints.push({
+      cursor,
+      state: new Map(this.#copy.state),
+      exactAfter: this.#exactAfter,
+      isInSnapshot: this.#isInSnapshot,
+    });
     if (this.#checkpoints.length > keptCheckpoints)
       this.#checkpoints.splice(random.below(keptCheckpoints), 1);
   }
@@ -220,7 +234,7 @@ export class Follower {
     const error = ConnectError.from(failure);
     const reason = reasonOf(error);
     if (reason === "CURSOR_EXPIRED" || reason === "HISTORY_CHANGED") {
-      const isExpected = reason === "HISTORY_CHANGED" && this.#options.losesHistory;
+      const isExpected = reason === "HISTORY_CHANGED" && (this.#options.losesHistory || this.#isInSnapshot);
       if (!isExpected) this.#options.problems.add("cursors refused", `${this.name}: ${reason}`);
       this.counts.histories++;
       this.#checkpoints = [];

@@ -12,8 +12,8 @@ export const triggerMutants = {
   /** Logs that a user is gone although the user was unknown. */
   "an erasure of an unknown user is logged": {
     name: "log_users",
-    search: "where o.user_name <> '' and o.erased_at is null",
-    replacement: "",
+    search: "from old_rows o where o.user_name <> ''",
+    replacement: "from old_rows o",
   },
   /** Logs no follow that a block removes. */
   "follows that a block removes are not logged": {

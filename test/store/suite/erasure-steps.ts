@@ -125,7 +125,7 @@ export function describeErasureSteps(store: () => TestStore): void {
         expect(await countOf(table), table).to.equal(0);
     });
 
-    it("is logged as erased once, and nothing that named the user", async () => {
+    it("is logged as erased when it begins and when it ends, and nothing that named the user", async () => {
       const rows = () =>
         store().query(sql<{ kind: string; cause: string | null; present: boolean }>`
           select kind, cause, present from changes
@@ -133,7 +133,18 @@ export function describeErasureSteps(store: () => TestStore): void {
       const before = await rows();
       expect(before.at(-1)).to.include({ kind: "user", present: false });
       while (await store().users.resumeErasures());
-      expect(await rows()).to.eql(before);
+      expect(await rows()).to.eql([...before, { kind: "user", cause: "erasure", present: false }]);
+    });
+
+    it("is logged after what was changed by hand meanwhile", async () => {
+      await store().query(
+        sql`update blocks set expires_at = now() + interval '1 day' where blocker_id = ${other}`,
+      );
+      while (await store().users.resumeErasures());
+      const [last] = await store().query(sql<{ kind: string; present: boolean }>`
+        select kind, present from changes
+        where ${gone.id} in (owner, coalesce(target, owner)) order by seq desc limit 1`);
+      expect(last).to.eql({ kind: "user", present: false });
     });
 
     it("keeps what has ended from the sweep, which would log it", async () => {

@@ -20,9 +20,16 @@ const state = fc.record({
 const anyCursor: fc.Arbitrary<ChangeCursor> = fc.record({
   kinds: fc.integer({ min: 1, max: 63 }),
   log: fc.record({ from: tick, within: fc.option(fc.record({ to: tick, version: id }), { nil: undefined }) }),
-  snapshot: fc.option(fc.record({ after: fc.option(state, { nil: undefined }), ended: fc.boolean() }), {
-    nil: undefined,
-  }),
+  snapshot: fc.option(
+    fc.record({
+      after: fc.option(state, { nil: undefined }),
+      server: fc.option(fc.bigInt({ min: 1n, max: 2n ** 62n }), { nil: undefined }),
+      ended: fc.boolean(),
+    }),
+    {
+      nil: undefined,
+    },
+  ),
 });
 
 const refused = (text: string, kinds: number, by = cursors) =>

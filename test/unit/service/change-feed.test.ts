@@ -48,6 +48,33 @@ describe("the feed of changes", () => {
     expect(read).to.equal(3);
   });
 
+  for (const [when, pages] of [
+    ["between two pages", 1],
+    ["after the last page", 3],
+  ] as const) {
+    it(`ends a snapshot when the server is started again ${when}, which may have lost what the pages show`, async () => {
+      const log = new FakeChangeLog();
+      log.stateRows = 2_500;
+      // The newest tick is older than the server's start: that alone is no loss.
+      log.server = 2n;
+      const feed = await start(log);
+      const followed = await begin(feed, { at: "snapshot" });
+      for (let page = 0; page < pages; page++) await followed.next(signal);
+      const { cursor } = followed.progress;
+      const finish = async (one: ChangeFollower) => {
+        while (one.isInSnapshot) await one.next(signal);
+      };
+      log.server = 3n;
+      for (const again of [followed, await begin(feed, { at: "cursor", cursor })]) {
+        const failure = await finish(again).catch((thrown: unknown) => thrown);
+        expect(failure).to.have.property("reason", "HISTORY_CHANGED");
+      }
+      const anew = await begin(feed, { at: "snapshot" });
+      await finish(anew);
+      expect(anew.progress.complete).to.equal(true);
+    });
+  }
+
   it("lets those who have fallen behind read the tables, once for all who are in step, until they are back", async () => {
     const log = new FakeChangeLog();
     const feed = await start(log);
