@@ -42,6 +42,8 @@ export class ChangeFollower {
   #lastTick: Tick | undefined;
   /** The page of the snapshot that is read while the one before is sent. */
   #nextState: ReturnType<ChangeFeed["readState"]> | undefined;
+  /** A tick that was stored before that page was read. */
+  #headOfNextState: Tick | undefined;
   /** Pages of the log and of the state take turns. */
   #isLogsTurn = false;
   #isComplete = false;
@@ -107,18 +109,29 @@ export class ChangeFollower {
     if (progress.ended) return this.#nextOfTail(progress, signal);
     this.#isLogsTurn = !this.#isLogsTurn;
     const page = this.#isLogsTurn ? await this.#feed.read(this.#place, signal) : undefined;
-    if (page !== undefined) return this.#take(page);
+    if (page !== undefined && this.#isSeenByNextState(page)) return this.#take(page);
+    this.#isLogsTurn = false;
     const reading = this.#nextState ?? this.#feed.readState(progress.after, signal);
     this.#nextState = undefined;
     const { changes, next, server } = await reading;
     assertSameServer(progress, server);
     this.#snapshot = { after: next ?? progress.after, server, ended: next === undefined };
     if (next !== undefined) {
+      this.#headOfNextState = this.#feed.head;
       this.#nextState = this.#feed.readState(next, signal);
       // Whoever takes the page handles its failure.
       this.#nextState.catch(() => {});
     }
     return { changes };
+  }
+
+  /**
+   * Whether the page of the snapshot that is being read sees all changes of a page of the log: otherwise it must be sent before
+   * them, since it would undo them.
+   */
+  #isSeenByNextState({ next: { from, within } }: Page): boolean {
+    if (this.#nextState === undefined || this.#headOfNextState === undefined) return true;
+    return (within?.to ?? from).id <= this.#headOfNextState.id;
   }
 
   /** What comes after the last page of the snapshot, up to a tick that sees everything that the pages saw. */

@@ -176,6 +176,30 @@ describe("the feed of changes", () => {
     expect(versions).to.have.length(4);
   });
 
+  it("sends no page of a snapshot after a change that the page does not see", async () => {
+    const log = new FakeChangeLog();
+    log.stateRows = 2_500;
+    const feed = await start(log);
+    feed.follow(follower);
+    const followed = await begin(feed, { at: "snapshot" });
+    /** Versions, and 0 for a page of the state. */
+    const sent: bigint[] = [];
+    const next = async () => {
+      const part = await followed.next(signal);
+      if (part !== undefined && part.changes.length > 0) sent.push(part.changes[0]?.version ?? -1n);
+    };
+    await next();
+    await next();
+    // By now the third page is being read, and it is the log's turn.
+    expect(log.asked.readState).to.equal(3);
+    await reaches(feed, log.add(1));
+    await until(async () => {
+      await next();
+      return followed.progress.complete;
+    });
+    expect(sent).to.eql([0n, 0n, 0n, 1n]);
+  });
+
   it("does not take for complete what was deleted while it was read", async () => {
     const log = new FakeChangeLog();
     const feed = await start(log);
