@@ -79,6 +79,7 @@ export async function startText(started: Started, issuer: TokenIssuer, tls?: Tls
     "",
     "  More tokens: npm run token -- --user NAME-OR-ID",
     '               npm run token -- --service NAME --scope "graph.read users.act"',
+    "  Follow the changes: npm run -s watch",
     "",
     "",
   ].join("\n");
