@@ -1,7 +1,17 @@
 import pg from "pg";
+import { readCommandLine } from "../../src/command.ts";
 import type { Tick } from "../../src/store/change-log.ts";
 import { type Database, openDatabase } from "../../src/store/database.ts";
 import { startThrowawayServer } from "../support/throwaway-server.ts";
+
+const usage = `Usage:
+  npm run bench:changes-read
+
+Measures what reading the change log takes: a poll while a transaction of a
+million rows runs, pages of that transaction, and of ten thousand small ones.
+`;
+
+readCommandLine(usage, {});
 
 const giantRows = 1_000_000;
 const smallTransactions = 10_000;
