@@ -40,11 +40,15 @@ const tableReads = {
 
 /** The most who follow the log at once. */
 const maxFollowers = 2_000;
+/** The most snapshots under way at once: each keeps a page that its follower has not taken. */
+const maxSnapshots = 100;
 
 /** A follower of the log, as far as the feed has to know it. */
 export interface Following {
   /** Up to when the follower has received everything: in microseconds since 1970. */
   readonly through: bigint;
+  /** Whether a snapshot is under way. */
+  readonly isInSnapshot: boolean;
 }
 
 /**
@@ -132,10 +136,11 @@ export class ChangeFeed {
 
   /**
    * Adds a follower, for whom the log is read often, until the result is called. Throws `OVERLOADED` when there are too
-   * many.
+   * many, of all or of those with a snapshot under way.
    */
   follow(follower: Following): () => void {
     if (this.#followers.size >= maxFollowers) throw overloaded();
+    if (follower.isInSnapshot && this.#snapshots() >= maxSnapshots) throw overloaded();
     this.#followers.add(follower);
     if (this.#followers.size === 1) this.#wake();
     return () => this.#followers.delete(follower);
@@ -204,6 +209,12 @@ export class ChangeFeed {
       this.#wake();
       return tick;
     }
+  }
+
+  #snapshots(): number {
+    let count = 0;
+    for (const { isInSnapshot } of this.#followers) if (isInSnapshot) count++;
+    return count;
   }
 
   #knownTick(name: TickName): Tick | undefined {

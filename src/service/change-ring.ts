@@ -2,7 +2,7 @@ import type { Change } from "../domain/changes.ts";
 import type { Tick, TickName } from "../store/change-log.ts";
 
 /** The most changes of a page, which is what one message holds. */
-export const pageSize = 1_000;
+export const pageSize: number = 1_000;
 /** The most changes in the ring. A change has a bounded size: they take less than 10 MB. */
 const maxChanges = 10_000;
 

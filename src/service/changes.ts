@@ -38,7 +38,7 @@ export function changeHandlers(options: ChangeHandlersOptions): ServiceImpl<type
       const { kinds, start } = readStart(request, cursors);
       const heartbeatMs =
         request.heartbeat === undefined ? defaultHeartbeatMs : durationMs(request.heartbeat);
-      using call = new FollowingCall(options, context);
+      using call = new FollowingCall(options, context, start);
       const { signal, delivery } = call;
       const follower = await ChangeFollower.begin(feed, kinds, start, signal);
       call.follow(follower);
@@ -61,7 +61,7 @@ export function changeHandlers(options: ChangeHandlersOptions): ServiceImpl<type
       const { kinds, start } = readStart(request, cursors);
       const waitMs = request.wait === undefined ? 0 : durationMs(request.wait);
       const endsAt = performance.now() + waitMs;
-      using call = new FollowingCall(options, context);
+      using call = new FollowingCall(options, context, start);
       const follower = await ChangeFollower.begin(feed, kinds, start, call.signal);
       call.follow(follower);
       const part = await readPart(follower, feed, kinds, endsAt, call.signal);
@@ -108,6 +108,10 @@ function readStart(
   return { kinds, start: { at: start.case ?? "now" } };
 }
 
+function beginsInSnapshot(start: Start): boolean {
+  return start.at === "snapshot" || (start.at === "cursor" && start.cursor.snapshot !== undefined);
+}
+
 function isJson({ requestHeader }: HandlerContext): boolean {
   // In any case, as Connect reads it.
   return /json/i.test(requestHeader.get("content-type") ?? "");
@@ -124,6 +128,7 @@ class FollowingCall implements Disposable {
   constructor(
     { feed, stopping, delivery = defaultDelivery }: ChangeHandlersOptions,
     context: HandlerContext,
+    start: Start,
   ) {
     const unavailable = new PrivacyError("UNAVAILABLE");
     const { signal } = context;
@@ -134,6 +139,9 @@ class FollowingCall implements Disposable {
       feed.follow({
         get through() {
           return follower()?.through ?? feed.through;
+        },
+        get isInSnapshot() {
+          return follower()?.isInSnapshot ?? beginsInSnapshot(start);
         },
       }),
     );

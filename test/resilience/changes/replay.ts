@@ -68,10 +68,8 @@ export async function replay(options: ReplayOptions): Promise<Report> {
   parts.defer(() => server.stop());
   const database = server.url;
   const instances: Instance[] = [];
-  for (let i = 0; i < 2; i++)
-    instances.push(
-      parts.use(await startInstance({ database, mutant: isTriggerMutant(mutant) ? undefined : mutant })),
-    );
+  const ofService = mutant === undefined || isTriggerMutant(mutant) ? "pages of ten changes" : mutant;
+  for (let i = 0; i < 2; i++) instances.push(parts.use(await startInstance({ database, mutant: ofService })));
   if (isTriggerMutant(mutant)) await replaceTrigger(server.url, mutant);
   const run = new Replay(options, server, instances);
   parts.defer(() => run.close());

@@ -316,6 +316,14 @@ export const mutants = {
     const byVersion = new Map(read.map((change) => [change.version, change]));
     return rows.flatMap(({ seq }) => byVersion.get(BigInt(seq)) ?? []);
   }),
+  /** No protection is taken out: batches and snapshots of few changes have several pages. */
+  "pages of ten changes": {
+    replacements: [
+      replace<typeof import("../../../src/service/change-ring.ts")>("src/service/change-ring.ts", {
+        pageSize: () => 10,
+      }),
+    ],
+  },
   /** Takes a transaction that was running at a tick for one that the tick sees. */
   "ticks without running transactions": {
     replacements: [

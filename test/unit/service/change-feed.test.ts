@@ -10,7 +10,7 @@ import { until } from "../../support/until.ts";
 
 const { signal } = new AbortController();
 const kinds = maskOfAll([]);
-const follower = { through: 0n };
+const follower = { through: 0n, isInSnapshot: false };
 const range = (from: number, to: number) => Array.from({ length: to - from + 1 }, (_, i) => BigInt(from + i));
 
 describe("the feed of changes", () => {
@@ -46,6 +46,20 @@ describe("the feed of changes", () => {
     for (const one of followers) expect(await versionsOf(one)).to.eql(range(1, 2_500));
     expect(log.asked.read).to.equal(read);
     expect(read).to.equal(3);
+  });
+
+  it("has a hundred snapshots under way at most, and as many others as without them", async () => {
+    const log = new FakeChangeLog();
+    log.stateRows = 10;
+    const feed = await start(log);
+    const begun = await Promise.all(Array.from({ length: 100 }, () => begin(feed, { at: "snapshot" })));
+    for (const one of begun) feed.follow(one);
+    const next = await begin(feed, { at: "snapshot" });
+    expect(() => feed.follow(next)).to.throw(PrivacyError, "Too busy");
+    feed.follow(await begin(feed, { at: "now" }));
+    const [first] = begun as [ChangeFollower];
+    while (first.isInSnapshot) await first.next(signal);
+    feed.follow(next);
   });
 
   for (const [when, pages] of [

@@ -633,7 +633,7 @@ export const ChangeService: GenService<{
    *
    * `INVALID_ARGUMENT` for a forged cursor, or one of another filter; `OUT_OF_RANGE` (`CURSOR_EXPIRED`) for one older
    * than the change log; `FAILED_PRECONDITION` (`HISTORY_CHANGED`) for one of a history that was lost, by a failover or
-   * a restore.
+   * a restore, and when the database is started again during a snapshot.
    *
    * @generated from rpc nexgate.privacy.v1.ChangeService.WatchChanges
    */
