@@ -1,11 +1,10 @@
-import { LRUCache } from "lru-cache";
 import type { Logger } from "pino";
 import { overloaded, PrivacyError } from "../domain/errors.ts";
 import type { ChangeLog, StatePosition, Tick, TickName } from "../store/change-log.ts";
 import type { Database } from "../store/database.ts";
-import { Semaphore } from "../store/semaphore.ts";
 import type { LogPosition } from "./change-cursor.ts";
-import { ChangeRing, type LogPlace, type Page, pageSize } from "./change-ring.ts";
+import { ChangeLogReader, maxTicks } from "./change-log-reader.ts";
+import { ChangeRing, isSame, type LogPlace, type Page } from "./change-ring.ts";
 import { WakeUps } from "./wake-ups.ts";
 
 /** How often the log is read, in milliseconds. */
@@ -23,20 +22,6 @@ export function feedIntervals(kind: Database["kind"]): FeedIntervals {
 
 /** The longest pause after a delivery to many followers, in milliseconds. */
 const maxDeliveryPauseMs = 1_000;
-
-/** The most ticks that are read at once. */
-const maxTicks = 256;
-/** With fewer changes than this between the ticks that were read at once, more of them are read next time. */
-const fewChanges = pageSize / 4;
-/** How many pages of the tables are kept for others who read the same. */
-const keptPages = 16;
-/** How many followers read the tables at once, and how many may wait for that. */
-const tableReads = {
-  permits: 4,
-  acquireTimeoutMs: 30_000,
-  maxWaiting: 4_000,
-  failure: "too many followers read the change log",
-};
 
 /** The most who follow the log at once. */
 const maxFollowers = 2_000;
@@ -60,15 +45,13 @@ export class ChangeFeed {
   readonly #intervals: FeedIntervals;
   readonly #logger: Logger;
   readonly #ring = new ChangeRing();
-  readonly #pages = new LRUCache<string, Promise<Page | undefined>>({ max: keptPages });
-  readonly #tableReads = new Semaphore(tableReads);
+  readonly #reader: ChangeLogReader;
   readonly #followers = new Set<Following>();
   readonly #news = new WakeUps();
   readonly #polled = new WakeUps();
   readonly #closing = new AbortController();
   #head: Tick;
   #through: bigint;
-  #mergedTicks = 16;
   #readAt = performance.now();
   /** How long the processor worked when the followers were woken the last time: most of it is their work. */
   #deliveryMs = 0;
@@ -76,9 +59,6 @@ export class ChangeFeed {
   /** Ends the pause before the next poll. */
   #wake = () => {};
   #isWanted = false;
-  /** What `storeTick` has begun, and what it begins next. */
-  #tickUnderWay: Promise<unknown> = Promise.resolve();
-  #nextTick: Promise<Tick> | undefined;
   readonly #ended: Promise<void>;
 
   private constructor(log: ChangeLog, head: Tick, intervals: FeedIntervals, logger: Logger) {
@@ -87,6 +67,7 @@ export class ChangeFeed {
     this.#through = head.at;
     this.#intervals = intervals;
     this.#logger = logger;
+    this.#reader = new ChangeLogReader(log, this.#closing.signal);
     this.#ended = this.#run();
   }
 
@@ -176,39 +157,20 @@ export class ChangeFeed {
    */
   read(place: LogPlace, signal: AbortSignal): Page | undefined | Promise<Page | undefined> {
     if (place.within === undefined && this.isHead(place.from)) return undefined;
-    return this.#ring.read(place) ?? this.#shared(place, signal);
+    return this.#ring.read(place) ?? this.#reader.read(place, this.#head, signal);
   }
 
   /** Reads a page of the state: see `ChangeLog.readState`. */
   readState(after: StatePosition | undefined, signal: AbortSignal) {
-    return this.#withTables(() => this.#log.readState(after, pageSize, signal), signal);
+    return this.#reader.readState(after, signal);
   }
 
-  /**
-   * Stores a tick that sees everything that was read before the call: one for all who ask while another one is being stored,
-   * since many snapshots may end at once.
-   */
-  storeTick(signal: AbortSignal): Promise<Tick> {
-    if (this.#nextTick === undefined) {
-      const storing = this.#tickUnderWay.then(() => {
-        // A call from now on needs a later one.
-        this.#nextTick = undefined;
-        return this.#forceTick();
-      });
-      this.#nextTick = storing;
-      this.#tickUnderWay = storing.catch(() => {});
-    }
-    return untilAborted(this.#nextTick, signal);
-  }
-
-  async #forceTick(): Promise<Tick> {
-    for (;;) {
-      const tick = await this.#log.tick({ force: true }, this.#closing.signal);
-      if (tick === undefined) continue;
-      this.#isWanted = true;
-      this.#wake();
-      return tick;
-    }
+  /** Stores a tick that sees everything that was read before the call. */
+  async storeTick(signal: AbortSignal): Promise<Tick> {
+    const tick = await this.#reader.storeTick(signal);
+    this.#isWanted = true;
+    this.#wake();
+    return tick;
   }
 
   #snapshots(): number {
@@ -219,57 +181,6 @@ export class ChangeFeed {
 
   #knownTick(name: TickName): Tick | undefined {
     return this.isHead(name) ? this.#head : this.#ring.tick(name);
-  }
-
-  /** Reads a page of the tables together with all who ask for the same. */
-  async #shared(place: LogPlace, signal: AbortSignal): Promise<Page | undefined> {
-    const key = keyOf(place);
-    let reading = this.#pages.get(key);
-    if (reading === undefined) {
-      reading = this.#withTables(() => this.#readTables(place), this.#closing.signal);
-      this.#pages.set(key, reading);
-      const forget = () => {
-        if (this.#pages.peek(key) === reading) this.#pages.delete(key);
-      };
-      reading.then((page) => page ?? forget(), forget);
-    }
-    return untilAborted(reading, signal);
-  }
-
-  async #readTables(place: LogPlace): Promise<Page | undefined> {
-    const { signal } = this.#closing;
-    const to = place.within?.to ?? (await this.#endOfBatch(place.from));
-    if (to === undefined) return undefined;
-    const page = await this.#readPage(place.from, to, place.within?.version ?? 0n, to.at, signal);
-    if (!page.complete) this.#mergedTicks = Math.max(1, this.#mergedTicks >> 1);
-    else if (page.changes.length < fewChanges) this.#mergedTicks = Math.min(maxTicks, this.#mergedTicks * 2);
-    return page;
-  }
-
-  /**
-   * The tick up to which to read from an earlier one: not beyond the head, so that the reader comes back to the ring; undefined
-   * when there is none yet.
-   */
-  async #endOfBatch(from: Tick): Promise<Tick | undefined> {
-    const { ticks } = await this.#log.ticksAfter(from, this.#mergedTicks, this.#closing.signal);
-    return ticks.findLast(({ id }) => id <= this.#head.id);
-  }
-
-  async #readPage(from: Tick, to: Tick, after: bigint, through: bigint, signal: AbortSignal): Promise<Page> {
-    const changes = await this.#log.read(from, to, after, pageSize, signal);
-    const last = changes.at(-1);
-    return changes.length < pageSize || last === undefined
-      ? { changes, complete: true, next: { from: to }, through }
-      : { changes, complete: false, next: { from, within: { to, version: last.version } }, through: from.at };
-  }
-
-  async #withTables<T>(read: () => Promise<T>, signal: AbortSignal): Promise<T> {
-    await this.#tableReads.acquire(signal);
-    try {
-      return await read();
-    } finally {
-      this.#tableReads.release();
-    }
   }
 
   async #run(): Promise<void> {
@@ -338,7 +249,7 @@ export class ChangeFeed {
     const pages: Page[] = [];
     for (let place: LogPlace = { from }; !isSame(place.from, to); ) {
       if (pages.length === this.#ring.maxPages) return this.#ring.clear();
-      const page = await this.#readPage(from, to, place.within?.version ?? 0n, through, signal);
+      const page = await this.#reader.readPage(from, to, place.within?.version ?? 0n, through, signal);
       pages.push(page);
       place = page.next;
     }
@@ -353,7 +264,7 @@ export class ChangeFeed {
       this.#logger.warn({ reason: failure.reason }, "the change log has begun a new history");
       this.#head = await this.#log.newestTick(signal);
       this.#ring.clear();
-      this.#pages.clear();
+      this.#reader.forget();
       // Every follower finds out by reading on from the tick that it had reached.
       await this.#deliver();
     } catch (again) {
@@ -372,25 +283,3 @@ export class ChangeFeed {
 }
 
 const lostReasons: ReadonlySet<string> = new Set(["CURSOR_EXPIRED", "HISTORY_CHANGED"]);
-
-function isSame(a: TickName, b: TickName): boolean {
-  return a.id === b.id && a.nonce === b.nonce;
-}
-
-function keyOf({ from, within }: LogPlace): string {
-  const end = within === undefined ? "" : `${within.to.id} ${within.to.nonce} ${within.version}`;
-  return `${from.id} ${from.nonce} ${end}`;
-}
-
-/** What a promise resolves to, unless the signal aborts before. */
-async function untilAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  signal.throwIfAborted();
-  const { promise: aborted, reject } = Promise.withResolvers<never>();
-  const onAbort = () => reject(signal.reason);
-  signal.addEventListener("abort", onAbort);
-  try {
-    return await Promise.race([promise, aborted]);
-  } finally {
-    signal.removeEventListener("abort", onAbort);
-  }
-}

@@ -76,3 +76,8 @@ export class ChangeRing {
 function sizeOf({ pages }: Batch): number {
   return pages.reduce((sum, { changes }) => sum + changes.length, 0);
 }
+
+/** Whether two names are of one tick. */
+export function isSame(a: TickName, b: TickName): boolean {
+  return a.id === b.id && a.nonce === b.nonce;
+}
