@@ -55,9 +55,12 @@ describe("the migration to the change log", () => {
         `select p.proname as function, e.event
         from pg_trigger t join pg_proc p on p.oid = t.tgfoid
         cross join (values (4, 'insert'), (8, 'delete'), (16, 'update'), (32, 'truncate')) e (bit, event)
-        where t.tgrelid = $1::regclass and not t.tgisinternal and t.tgenabled = 'O' and t.tgqual is null
-          -- After the statement, not for each row.
-          and t.tgtype & 3 = 0 and t.tgtype & e.bit > 0
+        where t.tgrelid = $1::regclass and not t.tgisinternal and t.tgenabled = 'O'
+          -- Whatever the change, but for the rows of an erasure.
+          and (t.tgqual is null or pg_get_triggerdef(t.oid) like
+            '% WHEN ((current_setting(''privacy.cause''::text, true) IS DISTINCT FROM ''erasure''::text)) EXECUTE %')
+          -- After it.
+          and t.tgtype & 2 = 0 and t.tgtype & e.bit > 0
         order by e.bit`,
         [name],
       );

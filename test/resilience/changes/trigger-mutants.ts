@@ -18,9 +18,8 @@ export const triggerMutants = {
   /** Logs no follow that a block removes. */
   "follows that a block removes are not logged": {
     name: "log_follows",
-    search: "if cause is distinct from 'erasure' then",
-    replacement:
-      "if cause is distinct from 'erasure' and not (tg_op = 'DELETE' and cause in ('user', 'import')) then",
+    search: "when 'DELETE' then",
+    replacement: "when 'DELETE' then if cause in ('user', 'import') then return null; end if;",
   },
 } satisfies Record<string, TriggerMutant>;
 
