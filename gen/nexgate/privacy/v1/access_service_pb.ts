@@ -360,7 +360,8 @@ export type ListHiddenUsersResponse = Message<"nexgate.privacy.v1.ListHiddenUser
   nextPageToken: string;
 
   /**
-   * When the first of these users stops being hidden by the end of a block or mute. Unset: none ends by itself.
+   * The earliest time at which one of these users stops being hidden because a block or mute expires. Unset: none
+   * expires.
    *
    * @generated from field: google.protobuf.Timestamp valid_until = 3;
    */
@@ -667,7 +668,7 @@ export const AccessService: GenService<{
    * start: pass what is about to be shown through `FilterUsers` all the same. The list tells who blocks the viewer:
    * never show it to anyone.
    *
-   * Every user who is hidden during the whole listing is listed exactly once. `NOT_FOUND` for an unknown viewer,
+   * A user who stays hidden from the first page to the last is listed exactly once. `NOT_FOUND` for an unknown viewer,
    * `INVALID_ARGUMENT` for a page token of another list.
    *
    * @generated from rpc nexgate.privacy.v1.AccessService.ListHiddenUsers

@@ -358,7 +358,7 @@ export type EdgeChange = Message<"nexgate.privacy.v1.EdgeChange"> & {
   createdAt?: Timestamp | undefined;
 
   /**
-   * When it ends by itself: from then on it is as if it did not exist, also before its removal is reported. It never
+   * When it expires: from then on it is as if it did not exist, also before its removal is reported. It never
    * ends when unset.
    *
    * @generated from field: google.protobuf.Timestamp expires_at = 5;
@@ -628,8 +628,8 @@ export const ChangeCauseSchema: GenEnum<ChangeCause> = /*@__PURE__*/
  */
 export const ChangeService: GenService<{
   /**
-   * Streams changes as they are committed. It never ends by itself; `UNAVAILABLE` when the service stops, or when the
-   * caller reads nothing for 30 seconds: resume from the last cursor, at any replica.
+   * Streams changes as they are committed. The stream has no end; it fails with `UNAVAILABLE` when the service stops,
+   * or when the caller reads nothing for 30 seconds: resume from the last cursor, at any replica.
    *
    * `INVALID_ARGUMENT` for a forged cursor, or one of another filter; `OUT_OF_RANGE` (`CURSOR_EXPIRED`) for one older
    * than the change log; `FAILED_PRECONDITION` (`HISTORY_CHANGED`) for one of a history that was lost, by a failover or

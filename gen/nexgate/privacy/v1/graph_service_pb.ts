@@ -445,7 +445,7 @@ export type ImportedEdge = Message<"nexgate.privacy.v1.ImportedEdge"> & {
   createdAt?: Timestamp | undefined;
 
   /**
-   * When a block or mute ends by itself; never when unset.
+   * When a block or mute expires; never when unset.
    *
    * @generated from field: google.protobuf.Timestamp expires_at = 4;
    */
@@ -873,7 +873,7 @@ export const GraphService: GenService<{
    * directions.
    *
    * Very many records are erased in several steps; the user is unknown from the first one on. When the call fails
-   * before the last one, the service continues by itself.
+   * before the last one, the service completes the erasure in the background.
    *
    * @generated from rpc nexgate.privacy.v1.GraphService.DeleteUser
    */
