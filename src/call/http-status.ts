@@ -26,6 +26,7 @@ const statuses: Record<Code, number> = {
 const statusOfReason = new Map([
   ["REQUEST_TOO_LARGE", 413],
   ["OVERLOADED", 503],
+  ["IDEMPOTENCY_KEY_REUSED", 422],
 ]);
 
 /** The code and the reason of a request that HTTP alone rejects: those of no other status ask for what is not offered. */

@@ -8,7 +8,22 @@ export interface EdgeRecord {
   readonly user: User;
   /** Microseconds since 1970-01-01T00:00:00Z: the stored precision, on which the order of lists rests. */
   readonly createdAt: bigint;
+  /** When the record ends, in microseconds since 1970: from then on it does not exist. Null: never. */
+  readonly expiresAt: bigint | null;
+  /** What a mute covers, a bit each of `muteScopes`; `allScopes` for everything, and for a block. */
+  readonly scopes: number;
 }
+
+/** What a user chooses for a new block or mute. */
+export interface EdgeTerms {
+  /** As in `EdgeRecord`. */
+  readonly expiresAt: bigint | null;
+  /** As in `EdgeRecord`. */
+  readonly scopes: number;
+}
+
+/** What a user changes in a block or mute; what is undefined stays. */
+export type EdgeTermsChange = Partial<EdgeTerms>;
 
 /** A position in a list of edge records, newest first: the next page begins after this record. */
 export interface ListPosition {

@@ -39,7 +39,7 @@ interface Decided {
 export function accessHandlers(
   facts: CheckBatcher<FactsQuery, FactsOfState>,
   { tokens, reader, onUnmet }: ConsistencyOptions,
-): Omit<ServiceImpl<typeof AccessService>, "listHiddenUsers"> {
+): Omit<ServiceImpl<typeof AccessService>, "listHiddenUsers" | "explainAccess"> {
   // Every decision is fully consistent, whatever the call asks for.
   async function decide(
     checks: readonly Check[],

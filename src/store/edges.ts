@@ -1,4 +1,5 @@
 import { type CompiledQuery, type RawBuilder, sql } from "kysely";
+import { allScopes } from "../domain/changes.ts";
 import type { ConsistencyToken, Written } from "../domain/consistency.ts";
 import type { EdgeRecord, ListPosition } from "../domain/edges.ts";
 import { type ErrorReason, PrivacyError, UnknownActorError } from "../domain/errors.ts";
@@ -171,7 +172,13 @@ export function readList(rows: Nullable<RecordRow>[]): EdgeRecord[] {
 }
 
 function toRecord(row: RecordRow): EdgeRecord {
-  return { id: row.record_id, user: toUser(row), createdAt: BigInt(row.micros) };
+  return {
+    id: row.record_id,
+    user: toUser(row),
+    createdAt: BigInt(row.micros),
+    expiresAt: null,
+    scopes: allScopes,
+  };
 }
 
 /** The column `created_at` in microseconds since 1970, as text: drivers round timestamps to milliseconds. */

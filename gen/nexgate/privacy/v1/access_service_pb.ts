@@ -8,13 +8,15 @@ import { file_buf_validate_validate } from "@bufbuild/protovalidate/gen/buf/vali
 import type { Duration, Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_duration, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 import { file_nexgate_auth_v1_scope } from "../../auth/v1/scope_pb.ts";
+import type { Audience, MuteScope, PrivacySetting } from "./resources_pb.ts";
+import { file_nexgate_privacy_v1_resources } from "./resources_pb.ts";
 import type { Message, UnknownEnum } from "@bufbuild/protobuf";
 
 /**
  * Describes the file nexgate/privacy/v1/access_service.proto.
  */
 export const file_nexgate_privacy_v1_access_service: GenFile = /*@__PURE__*/
-  fileDesc("CiduZXhnYXRlL3ByaXZhY3kvdjEvYWNjZXNzX3NlcnZpY2UucHJvdG8SEm5leGdhdGUucHJpdmFjeS52MSL3AQoSQ2hlY2tBY2Nlc3NSZXF1ZXN0Eh0KCXZpZXdlcl9pZBgBIAEoCUIIukgFcgOwAQFIABIdCgpzaWduZWRfb3V0GAIgASgIQge6SARqAggBSAASGgoIb3duZXJfaWQYAyABKAlCCLpIBXIDsAEBEkAKC2ludGVyYWN0aW9uGAQgASgOMh8ubmV4Z2F0ZS5wcml2YWN5LnYxLkludGVyYWN0aW9uQgq6SAeCAQQQASAAEjQKC2NvbnNpc3RlbmN5GAUgASgLMh8ubmV4Z2F0ZS5wcml2YWN5LnYxLkNvbnNpc3RlbmN5Qg8KBnZpZXdlchIFukgCCAEihgEKE0NoZWNrQWNjZXNzUmVzcG9uc2USKgoGZWZmZWN0GAEgASgOMhoubmV4Z2F0ZS5wcml2YWN5LnYxLkVmZmVjdBIoCgVjYXVzZRgCIAEoDjIZLm5leGdhdGUucHJpdmFjeS52MS5DYXVzZRIZChFjb25zaXN0ZW5jeV90b2tlbhgDIAEoCSKSAQoXQmF0Y2hDaGVja0FjY2Vzc1JlcXVlc3QSQQoGY2hlY2tzGAEgAygLMiYubmV4Z2F0ZS5wcml2YWN5LnYxLkNoZWNrQWNjZXNzUmVxdWVzdEIJukgGkgEDEOgHEjQKC2NvbnNpc3RlbmN5GAIgASgLMh8ubmV4Z2F0ZS5wcml2YWN5LnYxLkNvbnNpc3RlbmN5Im8KGEJhdGNoQ2hlY2tBY2Nlc3NSZXNwb25zZRI4CgdyZXN1bHRzGAEgAygLMicubmV4Z2F0ZS5wcml2YWN5LnYxLkNoZWNrQWNjZXNzUmVzcG9uc2USGQoRY29uc2lzdGVuY3lfdG9rZW4YAiABKAkigAIKEkZpbHRlclVzZXJzUmVxdWVzdBIdCgl2aWV3ZXJfaWQYASABKAlCCLpIBXIDsAEBSAASHQoKc2lnbmVkX291dBgCIAEoCEIHukgEagIIAUgAEiMKCW93bmVyX2lkcxgDIAMoCUIQukgNkgEKEOgHIgVyA7ABARJACgtpbnRlcmFjdGlvbhgEIAEoDjIfLm5leGdhdGUucHJpdmFjeS52MS5JbnRlcmFjdGlvbkIKukgHggEEEAEgABI0Cgtjb25zaXN0ZW5jeRgFIAEoCzIfLm5leGdhdGUucHJpdmFjeS52MS5Db25zaXN0ZW5jeUIPCgZ2aWV3ZXISBbpIAggBIkMKE0ZpbHRlclVzZXJzUmVzcG9uc2USEQoJb3duZXJfaWRzGAEgAygJEhkKEWNvbnNpc3RlbmN5X3Rva2VuGAIgASgJIqwBCgtDb25zaXN0ZW5jeRIjChBmdWxseV9jb25zaXN0ZW50GAEgASgIQge6SARqAggBSAASJwoRYXRfbGVhc3RfYXNfZnJlc2gYAiABKAlCCrpIB3IFEAEYgCBIABJACg1tYXhfc3RhbGVuZXNzGAMgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uQgy6SAmqAQYiAgg8MgBIAEINCgtyZXF1aXJlbWVudCKzAQoWTGlzdEhpZGRlblVzZXJzUmVxdWVzdBIbCgl2aWV3ZXJfaWQYASABKAlCCLpIBXIDsAEBEkIKC2ludGVyYWN0aW9uGAIgASgOMh8ubmV4Z2F0ZS5wcml2YWN5LnYxLkludGVyYWN0aW9uQgy6SAmCAQYYABgGGAcSGgoJcGFnZV9zaXplGAMgASgFQge6SAQaAigAEhwKCnBhZ2VfdG9rZW4YBCABKAlCCLpIBXIDGIABInUKF0xpc3RIaWRkZW5Vc2Vyc1Jlc3BvbnNlEhAKCHVzZXJfaWRzGAEgAygJEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCRIvCgt2YWxpZF91bnRpbBgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAqmQMKC0ludGVyYWN0aW9uEhsKF0lOVEVSQUNUSU9OX1VOU1BFQ0lGSUVEEAASFgoSSU5URVJBQ1RJT05fRk9MTE9XEAESHAoYSU5URVJBQ1RJT05fU0VORF9NRVNTQUdFEAISFwoTSU5URVJBQ1RJT05fTUVOVElPThADEhcKE0lOVEVSQUNUSU9OX0NPTU1FTlQQBBIcChhJTlRFUkFDVElPTl9WSUVXX1BST0ZJTEUQBRIcChhJTlRFUkFDVElPTl9WSUVXX0NPTlRFTlQQBhIkCiBJTlRFUkFDVElPTl9SRUNFSVZFX05PVElGSUNBVElPThAHEh4KGklOVEVSQUNUSU9OX1ZJRVdfTEFTVF9TRUVOEAgSJAogSU5URVJBQ1RJT05fVklFV19QUk9GSUxFX1BJQ1RVUkUQCRIbChdJTlRFUkFDVElPTl9WSUVXX1NUQVRVUxAKEiIKHklOVEVSQUNUSU9OX1ZJRVdfUkVBRF9SRUNFSVBUUxALEhwKGElOVEVSQUNUSU9OX0FERF9UT19HUk9VUBAMKmYKBkVmZmVjdBIWChJFRkZFQ1RfVU5TUEVDSUZJRUQQABIQCgxFRkZFQ1RfQUxMT1cQARIQCgxFRkZFQ1RfTElNSVQQAhIPCgtFRkZFQ1RfSElERRADEg8KC0VGRkVDVF9ERU5ZEAQqrAEKBUNhdXNlEhUKEUNBVVNFX1VOU1BFQ0lGSUVEEAASDgoKQ0FVU0VfU0VMRhABEhIKDkNBVVNFX0JMT0NLSU5HEAISFAoQQ0FVU0VfQkxPQ0tFRF9CWRADEhIKDkNBVVNFX0FVRElFTkNFEAQSEAoMQ0FVU0VfTVVUSU5HEAUSFAoQQ0FVU0VfU0lHTkVEX09VVBAGEhYKEkNBVVNFX1VOS05PV05fVVNFUhAHMvsDCg1BY2Nlc3NTZXJ2aWNlEnIKC0NoZWNrQWNjZXNzEiYubmV4Z2F0ZS5wcml2YWN5LnYxLkNoZWNrQWNjZXNzUmVxdWVzdBonLm5leGdhdGUucHJpdmFjeS52MS5DaGVja0FjY2Vzc1Jlc3BvbnNlIhKQAgGStRgLYWNjZXNzLnJlYWQSgQEKEEJhdGNoQ2hlY2tBY2Nlc3MSKy5uZXhnYXRlLnByaXZhY3kudjEuQmF0Y2hDaGVja0FjY2Vzc1JlcXVlc3QaLC5uZXhnYXRlLnByaXZhY3kudjEuQmF0Y2hDaGVja0FjY2Vzc1Jlc3BvbnNlIhKQAgGStRgLYWNjZXNzLnJlYWQScgoLRmlsdGVyVXNlcnMSJi5uZXhnYXRlLnByaXZhY3kudjEuRmlsdGVyVXNlcnNSZXF1ZXN0GicubmV4Z2F0ZS5wcml2YWN5LnYxLkZpbHRlclVzZXJzUmVzcG9uc2UiEpACAZK1GAthY2Nlc3MucmVhZBJ+Cg9MaXN0SGlkZGVuVXNlcnMSKi5uZXhnYXRlLnByaXZhY3kudjEuTGlzdEhpZGRlblVzZXJzUmVxdWVzdBorLm5leGdhdGUucHJpdmFjeS52MS5MaXN0SGlkZGVuVXNlcnNSZXNwb25zZSISkAIBkrUYC2FjY2Vzcy5yZWFkYgZwcm90bzM", [file_buf_validate_validate, file_google_protobuf_duration, file_google_protobuf_timestamp, file_nexgate_auth_v1_scope]);
+  fileDesc("CiduZXhnYXRlL3ByaXZhY3kvdjEvYWNjZXNzX3NlcnZpY2UucHJvdG8SEm5leGdhdGUucHJpdmFjeS52MSL3AQoSQ2hlY2tBY2Nlc3NSZXF1ZXN0Eh0KCXZpZXdlcl9pZBgBIAEoCUIIukgFcgOwAQFIABIdCgpzaWduZWRfb3V0GAIgASgIQge6SARqAggBSAASGgoIb3duZXJfaWQYAyABKAlCCLpIBXIDsAEBEkAKC2ludGVyYWN0aW9uGAQgASgOMh8ubmV4Z2F0ZS5wcml2YWN5LnYxLkludGVyYWN0aW9uQgq6SAeCAQQQASAAEjQKC2NvbnNpc3RlbmN5GAUgASgLMh8ubmV4Z2F0ZS5wcml2YWN5LnYxLkNvbnNpc3RlbmN5Qg8KBnZpZXdlchIFukgCCAEihgEKE0NoZWNrQWNjZXNzUmVzcG9uc2USKgoGZWZmZWN0GAEgASgOMhoubmV4Z2F0ZS5wcml2YWN5LnYxLkVmZmVjdBIoCgVjYXVzZRgCIAEoDjIZLm5leGdhdGUucHJpdmFjeS52MS5DYXVzZRIZChFjb25zaXN0ZW5jeV90b2tlbhgDIAEoCSKSAQoXQmF0Y2hDaGVja0FjY2Vzc1JlcXVlc3QSQQoGY2hlY2tzGAEgAygLMiYubmV4Z2F0ZS5wcml2YWN5LnYxLkNoZWNrQWNjZXNzUmVxdWVzdEIJukgGkgEDEOgHEjQKC2NvbnNpc3RlbmN5GAIgASgLMh8ubmV4Z2F0ZS5wcml2YWN5LnYxLkNvbnNpc3RlbmN5Im8KGEJhdGNoQ2hlY2tBY2Nlc3NSZXNwb25zZRI4CgdyZXN1bHRzGAEgAygLMicubmV4Z2F0ZS5wcml2YWN5LnYxLkNoZWNrQWNjZXNzUmVzcG9uc2USGQoRY29uc2lzdGVuY3lfdG9rZW4YAiABKAkigAIKEkZpbHRlclVzZXJzUmVxdWVzdBIdCgl2aWV3ZXJfaWQYASABKAlCCLpIBXIDsAEBSAASHQoKc2lnbmVkX291dBgCIAEoCEIHukgEagIIAUgAEiMKCW93bmVyX2lkcxgDIAMoCUIQukgNkgEKEOgHIgVyA7ABARJACgtpbnRlcmFjdGlvbhgEIAEoDjIfLm5leGdhdGUucHJpdmFjeS52MS5JbnRlcmFjdGlvbkIKukgHggEEEAEgABI0Cgtjb25zaXN0ZW5jeRgFIAEoCzIfLm5leGdhdGUucHJpdmFjeS52MS5Db25zaXN0ZW5jeUIPCgZ2aWV3ZXISBbpIAggBIkMKE0ZpbHRlclVzZXJzUmVzcG9uc2USEQoJb3duZXJfaWRzGAEgAygJEhkKEWNvbnNpc3RlbmN5X3Rva2VuGAIgASgJIrcBChRFeHBsYWluQWNjZXNzUmVxdWVzdBIdCgl2aWV3ZXJfaWQYASABKAlCCLpIBXIDsAEBSAASHQoKc2lnbmVkX291dBgCIAEoCEIHukgEagIIAUgAEhoKCG93bmVyX2lkGAMgASgJQgi6SAVyA7ABARI0Cgtjb25zaXN0ZW5jeRgEIAEoCzIfLm5leGdhdGUucHJpdmFjeS52MS5Db25zaXN0ZW5jeUIPCgZ2aWV3ZXISBbpIAggBIq0BChVFeHBsYWluQWNjZXNzUmVzcG9uc2USPgoMaW50ZXJhY3Rpb25zGAEgAygLMigubmV4Z2F0ZS5wcml2YWN5LnYxLkV4cGxhaW5lZEludGVyYWN0aW9uEjkKBWZhY3RzGAIgASgLMiIubmV4Z2F0ZS5wcml2YWN5LnYxLkV4cGxhaW5lZEZhY3RzQga6SAPIAQESGQoRY29uc2lzdGVuY3lfdG9rZW4YAyABKAki1wEKFEV4cGxhaW5lZEludGVyYWN0aW9uEjQKC2ludGVyYWN0aW9uGAEgASgOMh8ubmV4Z2F0ZS5wcml2YWN5LnYxLkludGVyYWN0aW9uEioKBmVmZmVjdBgCIAEoDjIaLm5leGdhdGUucHJpdmFjeS52MS5FZmZlY3QSKAoFY2F1c2UYAyABKA4yGS5uZXhnYXRlLnByaXZhY3kudjEuQ2F1c2USMwoHc2V0dGluZxgEIAEoDjIiLm5leGdhdGUucHJpdmFjeS52MS5Qcml2YWN5U2V0dGluZyLzAgoORXhwbGFpbmVkRmFjdHMSFAoMdmlld2VyX2tub3duGAEgASgIEhMKC293bmVyX2tub3duGAIgASgIEjMKCGJsb2NraW5nGAMgASgLMiEubmV4Z2F0ZS5wcml2YWN5LnYxLkV4cGxhaW5lZEVkZ2USNQoKYmxvY2tlZF9ieRgEIAEoCzIhLm5leGdhdGUucHJpdmFjeS52MS5FeHBsYWluZWRFZGdlEjEKBm11dGluZxgFIAEoCzIhLm5leGdhdGUucHJpdmFjeS52MS5FeHBsYWluZWRFZGdlEjIKB2NvbnRhY3QYBiABKAsyIS5uZXhnYXRlLnByaXZhY3kudjEuRXhwbGFpbmVkRWRnZRI2CghzZXR0aW5ncxgHIAMoCzIkLm5leGdhdGUucHJpdmFjeS52MS5FeHBsYWluZWRTZXR0aW5nEisKB3JlYWRfYXQYCCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIp4BCg1FeHBsYWluZWRFZGdlEi4KCmNyZWF0ZWRfYXQYASABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi4KCmV4cGlyZXNfYXQYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi0KBnNjb3BlcxgDIAMoDjIdLm5leGdhdGUucHJpdmFjeS52MS5NdXRlU2NvcGUiogEKEEV4cGxhaW5lZFNldHRpbmcSMwoHc2V0dGluZxgBIAEoDjIiLm5leGdhdGUucHJpdmFjeS52MS5Qcml2YWN5U2V0dGluZxIuCghhdWRpZW5jZRgCIAEoDjIcLm5leGdhdGUucHJpdmFjeS52MS5BdWRpZW5jZRIQCghleGNlcHRlZBgDIAEoCBIXCg9pbmNsdWRlc192aWV3ZXIYBCABKAgirAEKC0NvbnNpc3RlbmN5EiMKEGZ1bGx5X2NvbnNpc3RlbnQYASABKAhCB7pIBGoCCAFIABInChFhdF9sZWFzdF9hc19mcmVzaBgCIAEoCUIKukgHcgUQARiAIEgAEkAKDW1heF9zdGFsZW5lc3MYAyABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb25CDLpICaoBBiICCDwyAEgAQg0KC3JlcXVpcmVtZW50IrMBChZMaXN0SGlkZGVuVXNlcnNSZXF1ZXN0EhsKCXZpZXdlcl9pZBgBIAEoCUIIukgFcgOwAQESQgoLaW50ZXJhY3Rpb24YAiABKA4yHy5uZXhnYXRlLnByaXZhY3kudjEuSW50ZXJhY3Rpb25CDLpICYIBBhgAGAYYBxIaCglwYWdlX3NpemUYAyABKAVCB7pIBBoCKAASHAoKcGFnZV90b2tlbhgEIAEoCUIIukgFcgMYgAEidQoXTGlzdEhpZGRlblVzZXJzUmVzcG9uc2USEAoIdXNlcl9pZHMYASADKAkSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJEi8KC3ZhbGlkX3VudGlsGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCqZAwoLSW50ZXJhY3Rpb24SGwoXSU5URVJBQ1RJT05fVU5TUEVDSUZJRUQQABIWChJJTlRFUkFDVElPTl9GT0xMT1cQARIcChhJTlRFUkFDVElPTl9TRU5EX01FU1NBR0UQAhIXChNJTlRFUkFDVElPTl9NRU5USU9OEAMSFwoTSU5URVJBQ1RJT05fQ09NTUVOVBAEEhwKGElOVEVSQUNUSU9OX1ZJRVdfUFJPRklMRRAFEhwKGElOVEVSQUNUSU9OX1ZJRVdfQ09OVEVOVBAGEiQKIElOVEVSQUNUSU9OX1JFQ0VJVkVfTk9USUZJQ0FUSU9OEAcSHgoaSU5URVJBQ1RJT05fVklFV19MQVNUX1NFRU4QCBIkCiBJTlRFUkFDVElPTl9WSUVXX1BST0ZJTEVfUElDVFVSRRAJEhsKF0lOVEVSQUNUSU9OX1ZJRVdfU1RBVFVTEAoSIgoeSU5URVJBQ1RJT05fVklFV19SRUFEX1JFQ0VJUFRTEAsSHAoYSU5URVJBQ1RJT05fQUREX1RPX0dST1VQEAwqZgoGRWZmZWN0EhYKEkVGRkVDVF9VTlNQRUNJRklFRBAAEhAKDEVGRkVDVF9BTExPVxABEhAKDEVGRkVDVF9MSU1JVBACEg8KC0VGRkVDVF9ISURFEAMSDwoLRUZGRUNUX0RFTlkQBCqsAQoFQ2F1c2USFQoRQ0FVU0VfVU5TUEVDSUZJRUQQABIOCgpDQVVTRV9TRUxGEAESEgoOQ0FVU0VfQkxPQ0tJTkcQAhIUChBDQVVTRV9CTE9DS0VEX0JZEAMSEgoOQ0FVU0VfQVVESUVOQ0UQBBIQCgxDQVVTRV9NVVRJTkcQBRIUChBDQVVTRV9TSUdORURfT1VUEAYSFgoSQ0FVU0VfVU5LTk9XTl9VU0VSEAcy+AQKDUFjY2Vzc1NlcnZpY2UScgoLQ2hlY2tBY2Nlc3MSJi5uZXhnYXRlLnByaXZhY3kudjEuQ2hlY2tBY2Nlc3NSZXF1ZXN0GicubmV4Z2F0ZS5wcml2YWN5LnYxLkNoZWNrQWNjZXNzUmVzcG9uc2UiEpACAZK1GAthY2Nlc3MucmVhZBKBAQoQQmF0Y2hDaGVja0FjY2VzcxIrLm5leGdhdGUucHJpdmFjeS52MS5CYXRjaENoZWNrQWNjZXNzUmVxdWVzdBosLm5leGdhdGUucHJpdmFjeS52MS5CYXRjaENoZWNrQWNjZXNzUmVzcG9uc2UiEpACAZK1GAthY2Nlc3MucmVhZBJyCgtGaWx0ZXJVc2VycxImLm5leGdhdGUucHJpdmFjeS52MS5GaWx0ZXJVc2Vyc1JlcXVlc3QaJy5uZXhnYXRlLnByaXZhY3kudjEuRmlsdGVyVXNlcnNSZXNwb25zZSISkAIBkrUYC2FjY2Vzcy5yZWFkEnsKDUV4cGxhaW5BY2Nlc3MSKC5uZXhnYXRlLnByaXZhY3kudjEuRXhwbGFpbkFjY2Vzc1JlcXVlc3QaKS5uZXhnYXRlLnByaXZhY3kudjEuRXhwbGFpbkFjY2Vzc1Jlc3BvbnNlIhWQAgGStRgOYWNjZXNzLmV4cGxhaW4SfgoPTGlzdEhpZGRlblVzZXJzEioubmV4Z2F0ZS5wcml2YWN5LnYxLkxpc3RIaWRkZW5Vc2Vyc1JlcXVlc3QaKy5uZXhnYXRlLnByaXZhY3kudjEuTGlzdEhpZGRlblVzZXJzUmVzcG9uc2UiEpACAZK1GAthY2Nlc3MucmVhZGIGcHJvdG8z", [file_buf_validate_validate, file_google_protobuf_duration, file_google_protobuf_timestamp, file_nexgate_auth_v1_scope, file_nexgate_privacy_v1_resources]);
 
 /**
  * Asks whether a viewer may do something with regard to an owner.
@@ -252,6 +254,281 @@ export const FilterUsersResponseSchema: GenMessage<FilterUsersResponse> = /*@__P
   messageDesc(file_nexgate_privacy_v1_access_service, 5);
 
 /**
+ * Asks why a viewer may do what with regard to an owner.
+ *
+ * @generated from message nexgate.privacy.v1.ExplainAccessRequest
+ */
+export type ExplainAccessRequest = Message<"nexgate.privacy.v1.ExplainAccessRequest"> & {
+  /**
+   * Who acts or looks. Exactly one must be set.
+   *
+   * @generated from oneof nexgate.privacy.v1.ExplainAccessRequest.viewer
+   */
+  viewer: {
+    /**
+     * UUID of the viewer.
+     *
+     * @generated from field: string viewer_id = 1;
+     */
+    value: string;
+    case: "viewerId";
+  } | {
+    /**
+     * Nobody is signed in; only `true` is allowed.
+     *
+     * @generated from field: bool signed_out = 2;
+     */
+    value: boolean;
+    case: "signedOut";
+  } | { case: undefined; value?: undefined };
+
+  /**
+   * UUID of the user whom the interactions concern.
+   *
+   * @generated from field: string owner_id = 3;
+   */
+  ownerId: string;
+
+  /**
+   * How current the answer must be.
+   *
+   * @generated from field: nexgate.privacy.v1.Consistency consistency = 4;
+   */
+  consistency?: Consistency | undefined;
+};
+
+/**
+ * Describes the message nexgate.privacy.v1.ExplainAccessRequest.
+ * Use `create(ExplainAccessRequestSchema)` to create a new message.
+ */
+export const ExplainAccessRequestSchema: GenMessage<ExplainAccessRequest> = /*@__PURE__*/
+  messageDesc(file_nexgate_privacy_v1_access_service, 6);
+
+/**
+ * Every decision about a viewer and an owner, and what it rests on.
+ *
+ * @generated from message nexgate.privacy.v1.ExplainAccessResponse
+ */
+export type ExplainAccessResponse = Message<"nexgate.privacy.v1.ExplainAccessResponse"> & {
+  /**
+   * Every interaction, in the order of the enum.
+   *
+   * @generated from field: repeated nexgate.privacy.v1.ExplainedInteraction interactions = 1;
+   */
+  interactions: ExplainedInteraction[];
+
+  /**
+   * What the decisions rest on.
+   *
+   * @generated from field: nexgate.privacy.v1.ExplainedFacts facts = 2;
+   */
+  facts?: ExplainedFacts | undefined;
+
+  /**
+   * Names the state that the decisions rest on, for `Consistency.at_least_as_fresh`.
+   *
+   * @generated from field: string consistency_token = 3;
+   */
+  consistencyToken: string;
+};
+
+/**
+ * Describes the message nexgate.privacy.v1.ExplainAccessResponse.
+ * Use `create(ExplainAccessResponseSchema)` to create a new message.
+ */
+export const ExplainAccessResponseSchema: GenMessage<ExplainAccessResponse> = /*@__PURE__*/
+  messageDesc(file_nexgate_privacy_v1_access_service, 7);
+
+/**
+ * A decision as `CheckAccess` answers it.
+ *
+ * @generated from message nexgate.privacy.v1.ExplainedInteraction
+ */
+export type ExplainedInteraction = Message<"nexgate.privacy.v1.ExplainedInteraction"> & {
+  /**
+   * What the viewer wants.
+   *
+   * @generated from field: nexgate.privacy.v1.Interaction interaction = 1;
+   */
+  interaction: Interaction;
+
+  /**
+   * What becomes of it.
+   *
+   * @generated from field: nexgate.privacy.v1.Effect effect = 2;
+   */
+  effect: Effect;
+
+  /**
+   * Why.
+   *
+   * @generated from field: nexgate.privacy.v1.Cause cause = 3;
+   */
+  cause: Cause;
+
+  /**
+   * The setting of the owner that the interaction is subject to. Unspecified when there is none.
+   *
+   * @generated from field: nexgate.privacy.v1.PrivacySetting setting = 4;
+   */
+  setting: PrivacySetting;
+};
+
+/**
+ * Describes the message nexgate.privacy.v1.ExplainedInteraction.
+ * Use `create(ExplainedInteractionSchema)` to create a new message.
+ */
+export const ExplainedInteractionSchema: GenMessage<ExplainedInteraction> = /*@__PURE__*/
+  messageDesc(file_nexgate_privacy_v1_access_service, 8);
+
+/**
+ * What is stored about a viewer and an owner.
+ *
+ * @generated from message nexgate.privacy.v1.ExplainedFacts
+ */
+export type ExplainedFacts = Message<"nexgate.privacy.v1.ExplainedFacts"> & {
+  /**
+   * The viewer is known. False for a viewer who is not signed in.
+   *
+   * @generated from field: bool viewer_known = 1;
+   */
+  viewerKnown: boolean;
+
+  /**
+   * The owner is known.
+   *
+   * @generated from field: bool owner_known = 2;
+   */
+  ownerKnown: boolean;
+
+  /**
+   * The block of the owner by the viewer, if there is one.
+   *
+   * @generated from field: nexgate.privacy.v1.ExplainedEdge blocking = 3;
+   */
+  blocking?: ExplainedEdge | undefined;
+
+  /**
+   * The block of the viewer by the owner, if there is one.
+   *
+   * @generated from field: nexgate.privacy.v1.ExplainedEdge blocked_by = 4;
+   */
+  blockedBy?: ExplainedEdge | undefined;
+
+  /**
+   * The mute of the owner by the viewer, if there is one.
+   *
+   * @generated from field: nexgate.privacy.v1.ExplainedEdge muting = 5;
+   */
+  muting?: ExplainedEdge | undefined;
+
+  /**
+   * The follow of the viewer by the owner, if there is one: it makes the viewer a contact of the owner.
+   *
+   * @generated from field: nexgate.privacy.v1.ExplainedEdge contact = 6;
+   */
+  contact?: ExplainedEdge | undefined;
+
+  /**
+   * Every setting of the owner; none when the owner is unknown.
+   *
+   * @generated from field: repeated nexgate.privacy.v1.ExplainedSetting settings = 7;
+   */
+  settings: ExplainedSetting[];
+
+  /**
+   * The time of the database, by which it decides what has expired.
+   *
+   * @generated from field: google.protobuf.Timestamp read_at = 8;
+   */
+  readAt?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message nexgate.privacy.v1.ExplainedFacts.
+ * Use `create(ExplainedFactsSchema)` to create a new message.
+ */
+export const ExplainedFactsSchema: GenMessage<ExplainedFacts> = /*@__PURE__*/
+  messageDesc(file_nexgate_privacy_v1_access_service, 9);
+
+/**
+ * A follow, block or mute.
+ *
+ * @generated from message nexgate.privacy.v1.ExplainedEdge
+ */
+export type ExplainedEdge = Message<"nexgate.privacy.v1.ExplainedEdge"> & {
+  /**
+   * When it was made.
+   *
+   * @generated from field: google.protobuf.Timestamp created_at = 1;
+   */
+  createdAt?: Timestamp | undefined;
+
+  /**
+   * When a block or mute ends. Unset: never.
+   *
+   * @generated from field: google.protobuf.Timestamp expires_at = 2;
+   */
+  expiresAt?: Timestamp | undefined;
+
+  /**
+   * What a mute covers. Empty: everything.
+   *
+   * @generated from field: repeated nexgate.privacy.v1.MuteScope scopes = 3;
+   */
+  scopes: MuteScope[];
+};
+
+/**
+ * Describes the message nexgate.privacy.v1.ExplainedEdge.
+ * Use `create(ExplainedEdgeSchema)` to create a new message.
+ */
+export const ExplainedEdgeSchema: GenMessage<ExplainedEdge> = /*@__PURE__*/
+  messageDesc(file_nexgate_privacy_v1_access_service, 10);
+
+/**
+ * A setting of the owner.
+ *
+ * @generated from message nexgate.privacy.v1.ExplainedSetting
+ */
+export type ExplainedSetting = Message<"nexgate.privacy.v1.ExplainedSetting"> & {
+  /**
+   * The setting.
+   *
+   * @generated from field: nexgate.privacy.v1.PrivacySetting setting = 1;
+   */
+  setting: PrivacySetting;
+
+  /**
+   * Its audience.
+   *
+   * @generated from field: nexgate.privacy.v1.Audience audience = 2;
+   */
+  audience: Audience;
+
+  /**
+   * The viewer is on its exception list, which counts while the audience is `AUDIENCE_CONTACT_BLACKLIST`.
+   *
+   * @generated from field: bool excepted = 3;
+   */
+  excepted: boolean;
+
+  /**
+   * The audience includes the viewer.
+   *
+   * @generated from field: bool includes_viewer = 4;
+   */
+  includesViewer: boolean;
+};
+
+/**
+ * Describes the message nexgate.privacy.v1.ExplainedSetting.
+ * Use `create(ExplainedSettingSchema)` to create a new message.
+ */
+export const ExplainedSettingSchema: GenMessage<ExplainedSetting> = /*@__PURE__*/
+  messageDesc(file_nexgate_privacy_v1_access_service, 11);
+
+/**
  * How current an answer must be. Every answer of this version is fully consistent, whatever is asked for.
  *
  * @generated from message nexgate.privacy.v1.Consistency
@@ -295,7 +572,7 @@ export type Consistency = Message<"nexgate.privacy.v1.Consistency"> & {
  * Use `create(ConsistencySchema)` to create a new message.
  */
 export const ConsistencySchema: GenMessage<Consistency> = /*@__PURE__*/
-  messageDesc(file_nexgate_privacy_v1_access_service, 6);
+  messageDesc(file_nexgate_privacy_v1_access_service, 12);
 
 /**
  * Asks who must not be shown to a viewer.
@@ -337,7 +614,7 @@ export type ListHiddenUsersRequest = Message<"nexgate.privacy.v1.ListHiddenUsers
  * Use `create(ListHiddenUsersRequestSchema)` to create a new message.
  */
 export const ListHiddenUsersRequestSchema: GenMessage<ListHiddenUsersRequest> = /*@__PURE__*/
-  messageDesc(file_nexgate_privacy_v1_access_service, 7);
+  messageDesc(file_nexgate_privacy_v1_access_service, 13);
 
 /**
  * Users who must not be shown to the viewer.
@@ -373,7 +650,7 @@ export type ListHiddenUsersResponse = Message<"nexgate.privacy.v1.ListHiddenUser
  * Use `create(ListHiddenUsersResponseSchema)` to create a new message.
  */
 export const ListHiddenUsersResponseSchema: GenMessage<ListHiddenUsersResponse> = /*@__PURE__*/
-  messageDesc(file_nexgate_privacy_v1_access_service, 8);
+  messageDesc(file_nexgate_privacy_v1_access_service, 14);
 
 /**
  * What a viewer may want of an owner.
@@ -661,6 +938,19 @@ export const AccessService: GenService<{
     methodKind: "unary";
     input: typeof FilterUsersRequestSchema;
     output: typeof FilterUsersResponseSchema;
+  },
+  /**
+   * Explains every interaction of a viewer with an owner: its effect, its cause and what they rest on, of one moment. For
+   * support and debugging: never to be shown to either.
+   *
+   * For an unknown user every effect is `EFFECT_DENY`, and the facts tell which of the two is unknown.
+   *
+   * @generated from rpc nexgate.privacy.v1.AccessService.ExplainAccess
+   */
+  explainAccess: {
+    methodKind: "unary";
+    input: typeof ExplainAccessRequestSchema;
+    output: typeof ExplainAccessResponseSchema;
   },
   /**
    * Lists the users of whom a viewer must be shown no content, or no notifications: those whom the viewer blocks, those

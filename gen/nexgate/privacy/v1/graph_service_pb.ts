@@ -16,7 +16,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file nexgate/privacy/v1/graph_service.proto.
  */
 export const file_nexgate_privacy_v1_graph_service: GenFile = /*@__PURE__*/
-  fileDesc("CiZuZXhnYXRlL3ByaXZhY3kvdjEvZ3JhcGhfc2VydmljZS5wcm90bxISbmV4Z2F0ZS5wcml2YWN5LnYxIkoKElVwc2VydFVzZXJzUmVxdWVzdBI0CgV1c2VycxgBIAMoCzIYLm5leGdhdGUucHJpdmFjeS52MS5Vc2VyQgu6SAiSAQUIARDoByIVChNVcHNlcnRVc2Vyc1Jlc3BvbnNlIisKDkdldFVzZXJSZXF1ZXN0EhkKB3VzZXJfaWQYASABKAlCCLpIBXIDsAEBIjkKD0dldFVzZXJSZXNwb25zZRImCgR1c2VyGAEgASgLMhgubmV4Z2F0ZS5wcml2YWN5LnYxLlVzZXIiLgoRRGVsZXRlVXNlclJlcXVlc3QSGQoHdXNlcl9pZBgBIAEoCUIIukgFcgOwAQEiFAoSRGVsZXRlVXNlclJlc3BvbnNlIlEKEUZvbGxvd1VzZXJSZXF1ZXN0Eh0KC2ZvbGxvd2VyX2lkGAEgASgJQgi6SAVyA7ABARIdCgtmb2xsb3dlZV9pZBgCIAEoCUIIukgFcgOwAQEiFAoSRm9sbG93VXNlclJlc3BvbnNlIlMKE1VuZm9sbG93VXNlclJlcXVlc3QSHQoLZm9sbG93ZXJfaWQYASABKAlCCLpIBXIDsAEBEh0KC2ZvbGxvd2VlX2lkGAIgASgJQgi6SAVyA7ABASIWChRVbmZvbGxvd1VzZXJSZXNwb25zZSJUChZHZXRSZWxhdGlvbnNoaXBSZXF1ZXN0EhkKB3VzZXJfaWQYASABKAlCCLpIBXIDsAEBEh8KDW90aGVyX3VzZXJfaWQYAiABKAlCCLpIBXIDsAEBIokBChdHZXRSZWxhdGlvbnNoaXBSZXNwb25zZRIRCglmb2xsb3dpbmcYASABKAgSEwoLZm9sbG93ZWRfYnkYAiABKAgSEAoIYmxvY2tpbmcYAyABKAgSEgoKYmxvY2tlZF9ieRgEIAEoCBIOCgZtdXRpbmcYBSABKAgSEAoIbXV0ZWRfYnkYBiABKAgieAoSSW1wb3J0RWRnZXNSZXF1ZXN0EhEKCWltcG9ydF9pZBgBIAEoCRIUCgxmaXJzdF9yZWNvcmQYAiABKAMSOQoHcmVjb3JkcxgDIAMoCzIgLm5leGdhdGUucHJpdmFjeS52MS5JbXBvcnRSZWNvcmRCBrpIA9gBAyKAAwoMSW1wb3J0UmVjb3JkEigKBHVzZXIYASABKAsyGC5uZXhnYXRlLnByaXZhY3kudjEuVXNlckgAEjIKBmZvbGxvdxgCIAEoCzIgLm5leGdhdGUucHJpdmFjeS52MS5JbXBvcnRlZEVkZ2VIABIxCgVibG9jaxgDIAEoCzIgLm5leGdhdGUucHJpdmFjeS52MS5JbXBvcnRlZEVkZ2VIABIwCgRtdXRlGAQgASgLMiAubmV4Z2F0ZS5wcml2YWN5LnYxLkltcG9ydGVkRWRnZUgAEjYKB3NldHRpbmcYBiABKAsyIy5uZXhnYXRlLnByaXZhY3kudjEuSW1wb3J0ZWRTZXR0aW5nSAASOgoJZXhjZXB0aW9uGAcgASgLMiUubmV4Z2F0ZS5wcml2YWN5LnYxLkltcG9ydGVkRXhjZXB0aW9uSAASLwoLdXNlcl9maWVsZHMYBSABKAsyGi5nb29nbGUucHJvdG9idWYuRmllbGRNYXNrQggKBnJlY29yZCLCAQoMSW1wb3J0ZWRFZGdlEhAKCG93bmVyX2lkGAEgASgJEhEKCXRhcmdldF9pZBgCIAEoCRIuCgpjcmVhdGVkX2F0GAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgpleHBpcmVzX2F0GAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBItCgZzY29wZXMYBSADKA4yHS5uZXhnYXRlLnByaXZhY3kudjEuTXV0ZVNjb3BlIocBCg9JbXBvcnRlZFNldHRpbmcSDwoHdXNlcl9pZBgBIAEoCRIzCgdzZXR0aW5nGAIgASgOMiIubmV4Z2F0ZS5wcml2YWN5LnYxLlByaXZhY3lTZXR0aW5nEi4KCGF1ZGllbmNlGAMgASgOMhwubmV4Z2F0ZS5wcml2YWN5LnYxLkF1ZGllbmNlIp4BChFJbXBvcnRlZEV4Y2VwdGlvbhIPCgd1c2VyX2lkGAEgASgJEjMKB3NldHRpbmcYAiABKA4yIi5uZXhnYXRlLnByaXZhY3kudjEuUHJpdmFjeVNldHRpbmcSEwoLZXhjZXB0ZWRfaWQYAyABKAkSLgoKY3JlYXRlZF9hdBgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiNAoURXhwb3J0UmVjb3Jkc1JlcXVlc3QSHAoHdXNlcl9pZBgBIAEoCUILukgI2AEBcgOwAQEiXgoVRXhwb3J0UmVjb3Jkc1Jlc3BvbnNlEjEKB3JlY29yZHMYASADKAsyIC5uZXhnYXRlLnByaXZhY3kudjEuSW1wb3J0UmVjb3JkEhIKCnRvdGFsX3NpemUYAiABKAMifwoTSW1wb3J0RWRnZXNSZXNwb25zZRI0Cghwcm9ncmVzcxgBIAEoCzIiLm5leGdhdGUucHJpdmFjeS52MS5JbXBvcnRQcm9ncmVzcxIyCgdza2lwcGVkGAIgAygLMiEubmV4Z2F0ZS5wcml2YWN5LnYxLlNraXBwZWRSZWNvcmQiLwoQR2V0SW1wb3J0UmVxdWVzdBIbCglpbXBvcnRfaWQYASABKAlCCLpIBXIDsAEBIkkKEUdldEltcG9ydFJlc3BvbnNlEjQKCHByb2dyZXNzGAEgASgLMiIubmV4Z2F0ZS5wcml2YWN5LnYxLkltcG9ydFByb2dyZXNzIncKDkltcG9ydFByb2dyZXNzEg8KB3JlY29yZHMYASABKAMSDgoGc3RvcmVkGAIgASgDEhEKCXVuY2hhbmdlZBgDIAEoAxIxCgdza2lwcGVkGAQgAygLMiAubmV4Z2F0ZS5wcml2YWN5LnYxLlNraXBwZWRDb3VudCJNCgxTa2lwcGVkQ291bnQSLgoGcmVhc29uGAEgASgOMh4ubmV4Z2F0ZS5wcml2YWN5LnYxLlNraXBSZWFzb24SDQoFY291bnQYAiABKAMiZAoNU2tpcHBlZFJlY29yZBIOCgZyZWNvcmQYASABKAMSLgoGcmVhc29uGAIgASgOMh4ubmV4Z2F0ZS5wcml2YWN5LnYxLlNraXBSZWFzb24SEwoLZGVzY3JpcHRpb24YAyABKAkq2wEKClNraXBSZWFzb24SGwoXU0tJUF9SRUFTT05fVU5TUEVDSUZJRUQQABIZChVTS0lQX1JFQVNPTl9NQUxGT1JNRUQQARIUChBTS0lQX1JFQVNPTl9TRUxGEAISHAoYU0tJUF9SRUFTT05fVU5LTk9XTl9VU0VSEAMSIwofU0tJUF9SRUFTT05fRk9MTE9XX0FDUk9TU19CTE9DSxAEEhcKE1NLSVBfUkVBU09OX0VYUElSRUQQBRIjCh9TS0lQX1JFQVNPTl9UT09fTUFOWV9FWENFUFRJT05TEAYymQgKDEdyYXBoU2VydmljZRJyCgtVcHNlcnRVc2VycxImLm5leGdhdGUucHJpdmFjeS52MS5VcHNlcnRVc2Vyc1JlcXVlc3QaJy5uZXhnYXRlLnByaXZhY3kudjEuVXBzZXJ0VXNlcnNSZXNwb25zZSISkAICkrUYC2dyYXBoLndyaXRlEmUKB0dldFVzZXISIi5uZXhnYXRlLnByaXZhY3kudjEuR2V0VXNlclJlcXVlc3QaIy5uZXhnYXRlLnByaXZhY3kudjEuR2V0VXNlclJlc3BvbnNlIhGQAgGStRgKZ3JhcGgucmVhZBJvCgpEZWxldGVVc2VyEiUubmV4Z2F0ZS5wcml2YWN5LnYxLkRlbGV0ZVVzZXJSZXF1ZXN0GiYubmV4Z2F0ZS5wcml2YWN5LnYxLkRlbGV0ZVVzZXJSZXNwb25zZSISkAICkrUYC2dyYXBoLndyaXRlEm8KCkZvbGxvd1VzZXISJS5uZXhnYXRlLnByaXZhY3kudjEuRm9sbG93VXNlclJlcXVlc3QaJi5uZXhnYXRlLnByaXZhY3kudjEuRm9sbG93VXNlclJlc3BvbnNlIhKQAgKStRgLZ3JhcGgud3JpdGUSdQoMVW5mb2xsb3dVc2VyEicubmV4Z2F0ZS5wcml2YWN5LnYxLlVuZm9sbG93VXNlclJlcXVlc3QaKC5uZXhnYXRlLnByaXZhY3kudjEuVW5mb2xsb3dVc2VyUmVzcG9uc2UiEpACApK1GAtncmFwaC53cml0ZRJ9Cg9HZXRSZWxhdGlvbnNoaXASKi5uZXhnYXRlLnByaXZhY3kudjEuR2V0UmVsYXRpb25zaGlwUmVxdWVzdBorLm5leGdhdGUucHJpdmFjeS52MS5HZXRSZWxhdGlvbnNoaXBSZXNwb25zZSIRkAIBkrUYCmdyYXBoLnJlYWQScQoLSW1wb3J0RWRnZXMSJi5uZXhnYXRlLnByaXZhY3kudjEuSW1wb3J0RWRnZXNSZXF1ZXN0GicubmV4Z2F0ZS5wcml2YWN5LnYxLkltcG9ydEVkZ2VzUmVzcG9uc2UiD5K1GAtncmFwaC53cml0ZSgBEnYKDUV4cG9ydFJlY29yZHMSKC5uZXhnYXRlLnByaXZhY3kudjEuRXhwb3J0UmVjb3Jkc1JlcXVlc3QaKS5uZXhnYXRlLnByaXZhY3kudjEuRXhwb3J0UmVjb3Jkc1Jlc3BvbnNlIg6StRgKZ3JhcGgucmVhZDABEmsKCUdldEltcG9ydBIkLm5leGdhdGUucHJpdmFjeS52MS5HZXRJbXBvcnRSZXF1ZXN0GiUubmV4Z2F0ZS5wcml2YWN5LnYxLkdldEltcG9ydFJlc3BvbnNlIhGQAgGStRgKZ3JhcGgucmVhZGIGcHJvdG8z", [file_buf_validate_validate, file_google_protobuf_field_mask, file_google_protobuf_timestamp, file_nexgate_auth_v1_scope, file_nexgate_privacy_v1_resources]);
+  fileDesc("CiZuZXhnYXRlL3ByaXZhY3kvdjEvZ3JhcGhfc2VydmljZS5wcm90bxISbmV4Z2F0ZS5wcml2YWN5LnYxIkoKElVwc2VydFVzZXJzUmVxdWVzdBI0CgV1c2VycxgBIAMoCzIYLm5leGdhdGUucHJpdmFjeS52MS5Vc2VyQgu6SAiSAQUIARDoByIVChNVcHNlcnRVc2Vyc1Jlc3BvbnNlIisKDkdldFVzZXJSZXF1ZXN0EhkKB3VzZXJfaWQYASABKAlCCLpIBXIDsAEBIjkKD0dldFVzZXJSZXNwb25zZRImCgR1c2VyGAEgASgLMhgubmV4Z2F0ZS5wcml2YWN5LnYxLlVzZXIiPAoQRmluZFVzZXJzUmVxdWVzdBIoCgl1c2VyX25hbWUYASABKAlCFbpIEnIQEAEYQDIKXlteXHgwMF0qJCI8ChFGaW5kVXNlcnNSZXNwb25zZRInCgV1c2VycxgBIAMoCzIYLm5leGdhdGUucHJpdmFjeS52MS5Vc2VyIi4KEURlbGV0ZVVzZXJSZXF1ZXN0EhkKB3VzZXJfaWQYASABKAlCCLpIBXIDsAEBIhQKEkRlbGV0ZVVzZXJSZXNwb25zZSJRChFGb2xsb3dVc2VyUmVxdWVzdBIdCgtmb2xsb3dlcl9pZBgBIAEoCUIIukgFcgOwAQESHQoLZm9sbG93ZWVfaWQYAiABKAlCCLpIBXIDsAEBIhQKEkZvbGxvd1VzZXJSZXNwb25zZSJTChNVbmZvbGxvd1VzZXJSZXF1ZXN0Eh0KC2ZvbGxvd2VyX2lkGAEgASgJQgi6SAVyA7ABARIdCgtmb2xsb3dlZV9pZBgCIAEoCUIIukgFcgOwAQEiFgoUVW5mb2xsb3dVc2VyUmVzcG9uc2UiVAoWR2V0UmVsYXRpb25zaGlwUmVxdWVzdBIZCgd1c2VyX2lkGAEgASgJQgi6SAVyA7ABARIfCg1vdGhlcl91c2VyX2lkGAIgASgJQgi6SAVyA7ABASLbAwoXR2V0UmVsYXRpb25zaGlwUmVzcG9uc2USEQoJZm9sbG93aW5nGAEgASgIEhMKC2ZvbGxvd2VkX2J5GAIgASgIEhAKCGJsb2NraW5nGAMgASgIEhIKCmJsb2NrZWRfYnkYBCABKAgSDgoGbXV0aW5nGAUgASgIEhAKCG11dGVkX2J5GAYgASgIEjcKE2Jsb2NraW5nX2V4cGlyZXNfYXQYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjkKFWJsb2NrZWRfYnlfZXhwaXJlc19hdBgIIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASNQoRbXV0aW5nX2V4cGlyZXNfYXQYCSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjcKE211dGVkX2J5X2V4cGlyZXNfYXQYCiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjQKDW11dGluZ19zY29wZXMYCyADKA4yHS5uZXhnYXRlLnByaXZhY3kudjEuTXV0ZVNjb3BlEjYKD211dGVkX2J5X3Njb3BlcxgMIAMoDjIdLm5leGdhdGUucHJpdmFjeS52MS5NdXRlU2NvcGUieAoSSW1wb3J0RWRnZXNSZXF1ZXN0EhEKCWltcG9ydF9pZBgBIAEoCRIUCgxmaXJzdF9yZWNvcmQYAiABKAMSOQoHcmVjb3JkcxgDIAMoCzIgLm5leGdhdGUucHJpdmFjeS52MS5JbXBvcnRSZWNvcmRCBrpIA9gBAyKAAwoMSW1wb3J0UmVjb3JkEigKBHVzZXIYASABKAsyGC5uZXhnYXRlLnByaXZhY3kudjEuVXNlckgAEjIKBmZvbGxvdxgCIAEoCzIgLm5leGdhdGUucHJpdmFjeS52MS5JbXBvcnRlZEVkZ2VIABIxCgVibG9jaxgDIAEoCzIgLm5leGdhdGUucHJpdmFjeS52MS5JbXBvcnRlZEVkZ2VIABIwCgRtdXRlGAQgASgLMiAubmV4Z2F0ZS5wcml2YWN5LnYxLkltcG9ydGVkRWRnZUgAEjYKB3NldHRpbmcYBiABKAsyIy5uZXhnYXRlLnByaXZhY3kudjEuSW1wb3J0ZWRTZXR0aW5nSAASOgoJZXhjZXB0aW9uGAcgASgLMiUubmV4Z2F0ZS5wcml2YWN5LnYxLkltcG9ydGVkRXhjZXB0aW9uSAASLwoLdXNlcl9maWVsZHMYBSABKAsyGi5nb29nbGUucHJvdG9idWYuRmllbGRNYXNrQggKBnJlY29yZCLCAQoMSW1wb3J0ZWRFZGdlEhAKCG93bmVyX2lkGAEgASgJEhEKCXRhcmdldF9pZBgCIAEoCRIuCgpjcmVhdGVkX2F0GAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgpleHBpcmVzX2F0GAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBItCgZzY29wZXMYBSADKA4yHS5uZXhnYXRlLnByaXZhY3kudjEuTXV0ZVNjb3BlIocBCg9JbXBvcnRlZFNldHRpbmcSDwoHdXNlcl9pZBgBIAEoCRIzCgdzZXR0aW5nGAIgASgOMiIubmV4Z2F0ZS5wcml2YWN5LnYxLlByaXZhY3lTZXR0aW5nEi4KCGF1ZGllbmNlGAMgASgOMhwubmV4Z2F0ZS5wcml2YWN5LnYxLkF1ZGllbmNlIp4BChFJbXBvcnRlZEV4Y2VwdGlvbhIPCgd1c2VyX2lkGAEgASgJEjMKB3NldHRpbmcYAiABKA4yIi5uZXhnYXRlLnByaXZhY3kudjEuUHJpdmFjeVNldHRpbmcSEwoLZXhjZXB0ZWRfaWQYAyABKAkSLgoKY3JlYXRlZF9hdBgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiNAoURXhwb3J0UmVjb3Jkc1JlcXVlc3QSHAoHdXNlcl9pZBgBIAEoCUILukgI2AEBcgOwAQEiXgoVRXhwb3J0UmVjb3Jkc1Jlc3BvbnNlEjEKB3JlY29yZHMYASADKAsyIC5uZXhnYXRlLnByaXZhY3kudjEuSW1wb3J0UmVjb3JkEhIKCnRvdGFsX3NpemUYAiABKAMifwoTSW1wb3J0RWRnZXNSZXNwb25zZRI0Cghwcm9ncmVzcxgBIAEoCzIiLm5leGdhdGUucHJpdmFjeS52MS5JbXBvcnRQcm9ncmVzcxIyCgdza2lwcGVkGAIgAygLMiEubmV4Z2F0ZS5wcml2YWN5LnYxLlNraXBwZWRSZWNvcmQiLwoQR2V0SW1wb3J0UmVxdWVzdBIbCglpbXBvcnRfaWQYASABKAlCCLpIBXIDsAEBIkkKEUdldEltcG9ydFJlc3BvbnNlEjQKCHByb2dyZXNzGAEgASgLMiIubmV4Z2F0ZS5wcml2YWN5LnYxLkltcG9ydFByb2dyZXNzIncKDkltcG9ydFByb2dyZXNzEg8KB3JlY29yZHMYASABKAMSDgoGc3RvcmVkGAIgASgDEhEKCXVuY2hhbmdlZBgDIAEoAxIxCgdza2lwcGVkGAQgAygLMiAubmV4Z2F0ZS5wcml2YWN5LnYxLlNraXBwZWRDb3VudCJNCgxTa2lwcGVkQ291bnQSLgoGcmVhc29uGAEgASgOMh4ubmV4Z2F0ZS5wcml2YWN5LnYxLlNraXBSZWFzb24SDQoFY291bnQYAiABKAMiZAoNU2tpcHBlZFJlY29yZBIOCgZyZWNvcmQYASABKAMSLgoGcmVhc29uGAIgASgOMh4ubmV4Z2F0ZS5wcml2YWN5LnYxLlNraXBSZWFzb24SEwoLZGVzY3JpcHRpb24YAyABKAkq2wEKClNraXBSZWFzb24SGwoXU0tJUF9SRUFTT05fVU5TUEVDSUZJRUQQABIZChVTS0lQX1JFQVNPTl9NQUxGT1JNRUQQARIUChBTS0lQX1JFQVNPTl9TRUxGEAISHAoYU0tJUF9SRUFTT05fVU5LTk9XTl9VU0VSEAMSIwofU0tJUF9SRUFTT05fRk9MTE9XX0FDUk9TU19CTE9DSxAEEhcKE1NLSVBfUkVBU09OX0VYUElSRUQQBRIjCh9TS0lQX1JFQVNPTl9UT09fTUFOWV9FWENFUFRJT05TEAYyhgkKDEdyYXBoU2VydmljZRJyCgtVcHNlcnRVc2VycxImLm5leGdhdGUucHJpdmFjeS52MS5VcHNlcnRVc2Vyc1JlcXVlc3QaJy5uZXhnYXRlLnByaXZhY3kudjEuVXBzZXJ0VXNlcnNSZXNwb25zZSISkAICkrUYC2dyYXBoLndyaXRlEmUKB0dldFVzZXISIi5uZXhnYXRlLnByaXZhY3kudjEuR2V0VXNlclJlcXVlc3QaIy5uZXhnYXRlLnByaXZhY3kudjEuR2V0VXNlclJlc3BvbnNlIhGQAgGStRgKZ3JhcGgucmVhZBJrCglGaW5kVXNlcnMSJC5uZXhnYXRlLnByaXZhY3kudjEuRmluZFVzZXJzUmVxdWVzdBolLm5leGdhdGUucHJpdmFjeS52MS5GaW5kVXNlcnNSZXNwb25zZSIRkAIBkrUYCmdyYXBoLnJlYWQSbwoKRGVsZXRlVXNlchIlLm5leGdhdGUucHJpdmFjeS52MS5EZWxldGVVc2VyUmVxdWVzdBomLm5leGdhdGUucHJpdmFjeS52MS5EZWxldGVVc2VyUmVzcG9uc2UiEpACApK1GAtncmFwaC53cml0ZRJvCgpGb2xsb3dVc2VyEiUubmV4Z2F0ZS5wcml2YWN5LnYxLkZvbGxvd1VzZXJSZXF1ZXN0GiYubmV4Z2F0ZS5wcml2YWN5LnYxLkZvbGxvd1VzZXJSZXNwb25zZSISkAICkrUYC2dyYXBoLndyaXRlEnUKDFVuZm9sbG93VXNlchInLm5leGdhdGUucHJpdmFjeS52MS5VbmZvbGxvd1VzZXJSZXF1ZXN0GigubmV4Z2F0ZS5wcml2YWN5LnYxLlVuZm9sbG93VXNlclJlc3BvbnNlIhKQAgKStRgLZ3JhcGgud3JpdGUSfQoPR2V0UmVsYXRpb25zaGlwEioubmV4Z2F0ZS5wcml2YWN5LnYxLkdldFJlbGF0aW9uc2hpcFJlcXVlc3QaKy5uZXhnYXRlLnByaXZhY3kudjEuR2V0UmVsYXRpb25zaGlwUmVzcG9uc2UiEZACAZK1GApncmFwaC5yZWFkEnEKC0ltcG9ydEVkZ2VzEiYubmV4Z2F0ZS5wcml2YWN5LnYxLkltcG9ydEVkZ2VzUmVxdWVzdBonLm5leGdhdGUucHJpdmFjeS52MS5JbXBvcnRFZGdlc1Jlc3BvbnNlIg+StRgLZ3JhcGgud3JpdGUoARJ2Cg1FeHBvcnRSZWNvcmRzEigubmV4Z2F0ZS5wcml2YWN5LnYxLkV4cG9ydFJlY29yZHNSZXF1ZXN0GikubmV4Z2F0ZS5wcml2YWN5LnYxLkV4cG9ydFJlY29yZHNSZXNwb25zZSIOkrUYCmdyYXBoLnJlYWQwARJrCglHZXRJbXBvcnQSJC5uZXhnYXRlLnByaXZhY3kudjEuR2V0SW1wb3J0UmVxdWVzdBolLm5leGdhdGUucHJpdmFjeS52MS5HZXRJbXBvcnRSZXNwb25zZSIRkAIBkrUYCmdyYXBoLnJlYWRiBnByb3RvMw", [file_buf_validate_validate, file_google_protobuf_field_mask, file_google_protobuf_timestamp, file_nexgate_auth_v1_scope, file_nexgate_privacy_v1_resources]);
 
 /**
  * Carries users to store.
@@ -97,6 +97,48 @@ export const GetUserResponseSchema: GenMessage<GetUserResponse> = /*@__PURE__*/
   messageDesc(file_nexgate_privacy_v1_graph_service, 3);
 
 /**
+ * Names a user by name.
+ *
+ * @generated from message nexgate.privacy.v1.FindUsersRequest
+ */
+export type FindUsersRequest = Message<"nexgate.privacy.v1.FindUsersRequest"> & {
+  /**
+   * The name, in the case in which it was upserted.
+   *
+   * @generated from field: string user_name = 1;
+   */
+  userName: string;
+};
+
+/**
+ * Describes the message nexgate.privacy.v1.FindUsersRequest.
+ * Use `create(FindUsersRequestSchema)` to create a new message.
+ */
+export const FindUsersRequestSchema: GenMessage<FindUsersRequest> = /*@__PURE__*/
+  messageDesc(file_nexgate_privacy_v1_graph_service, 4);
+
+/**
+ * The users with the name.
+ *
+ * @generated from message nexgate.privacy.v1.FindUsersResponse
+ */
+export type FindUsersResponse = Message<"nexgate.privacy.v1.FindUsersResponse"> & {
+  /**
+   * The users as they were upserted; none when the name is unknown.
+   *
+   * @generated from field: repeated nexgate.privacy.v1.User users = 1;
+   */
+  users: User[];
+};
+
+/**
+ * Describes the message nexgate.privacy.v1.FindUsersResponse.
+ * Use `create(FindUsersResponseSchema)` to create a new message.
+ */
+export const FindUsersResponseSchema: GenMessage<FindUsersResponse> = /*@__PURE__*/
+  messageDesc(file_nexgate_privacy_v1_graph_service, 5);
+
+/**
  * Names the user to erase.
  *
  * @generated from message nexgate.privacy.v1.DeleteUserRequest
@@ -115,7 +157,7 @@ export type DeleteUserRequest = Message<"nexgate.privacy.v1.DeleteUserRequest"> 
  * Use `create(DeleteUserRequestSchema)` to create a new message.
  */
 export const DeleteUserRequestSchema: GenMessage<DeleteUserRequest> = /*@__PURE__*/
-  messageDesc(file_nexgate_privacy_v1_graph_service, 4);
+  messageDesc(file_nexgate_privacy_v1_graph_service, 6);
 
 /**
  * Confirms that nothing about the user is stored.
@@ -130,7 +172,7 @@ export type DeleteUserResponse = Message<"nexgate.privacy.v1.DeleteUserResponse"
  * Use `create(DeleteUserResponseSchema)` to create a new message.
  */
 export const DeleteUserResponseSchema: GenMessage<DeleteUserResponse> = /*@__PURE__*/
-  messageDesc(file_nexgate_privacy_v1_graph_service, 5);
+  messageDesc(file_nexgate_privacy_v1_graph_service, 7);
 
 /**
  * Names who follows whom.
@@ -158,7 +200,7 @@ export type FollowUserRequest = Message<"nexgate.privacy.v1.FollowUserRequest"> 
  * Use `create(FollowUserRequestSchema)` to create a new message.
  */
 export const FollowUserRequestSchema: GenMessage<FollowUserRequest> = /*@__PURE__*/
-  messageDesc(file_nexgate_privacy_v1_graph_service, 6);
+  messageDesc(file_nexgate_privacy_v1_graph_service, 8);
 
 /**
  * Confirms that the follow is stored.
@@ -173,7 +215,7 @@ export type FollowUserResponse = Message<"nexgate.privacy.v1.FollowUserResponse"
  * Use `create(FollowUserResponseSchema)` to create a new message.
  */
 export const FollowUserResponseSchema: GenMessage<FollowUserResponse> = /*@__PURE__*/
-  messageDesc(file_nexgate_privacy_v1_graph_service, 7);
+  messageDesc(file_nexgate_privacy_v1_graph_service, 9);
 
 /**
  * Names who no longer follows whom.
@@ -201,7 +243,7 @@ export type UnfollowUserRequest = Message<"nexgate.privacy.v1.UnfollowUserReques
  * Use `create(UnfollowUserRequestSchema)` to create a new message.
  */
 export const UnfollowUserRequestSchema: GenMessage<UnfollowUserRequest> = /*@__PURE__*/
-  messageDesc(file_nexgate_privacy_v1_graph_service, 8);
+  messageDesc(file_nexgate_privacy_v1_graph_service, 10);
 
 /**
  * Confirms that there is no such follow.
@@ -216,7 +258,7 @@ export type UnfollowUserResponse = Message<"nexgate.privacy.v1.UnfollowUserRespo
  * Use `create(UnfollowUserResponseSchema)` to create a new message.
  */
 export const UnfollowUserResponseSchema: GenMessage<UnfollowUserResponse> = /*@__PURE__*/
-  messageDesc(file_nexgate_privacy_v1_graph_service, 9);
+  messageDesc(file_nexgate_privacy_v1_graph_service, 11);
 
 /**
  * Names two users.
@@ -244,7 +286,7 @@ export type GetRelationshipRequest = Message<"nexgate.privacy.v1.GetRelationship
  * Use `create(GetRelationshipRequestSchema)` to create a new message.
  */
 export const GetRelationshipRequestSchema: GenMessage<GetRelationshipRequest> = /*@__PURE__*/
-  messageDesc(file_nexgate_privacy_v1_graph_service, 10);
+  messageDesc(file_nexgate_privacy_v1_graph_service, 12);
 
 /**
  * The relationship of a user to another; all false between a user and itself.
@@ -293,6 +335,48 @@ export type GetRelationshipResponse = Message<"nexgate.privacy.v1.GetRelationshi
    * @generated from field: bool muted_by = 6;
    */
   mutedBy: boolean;
+
+  /**
+   * When the block by the user ends. Unset: never, or there is none.
+   *
+   * @generated from field: google.protobuf.Timestamp blocking_expires_at = 7;
+   */
+  blockingExpiresAt?: Timestamp | undefined;
+
+  /**
+   * When the block by the other ends. Unset: never, or there is none.
+   *
+   * @generated from field: google.protobuf.Timestamp blocked_by_expires_at = 8;
+   */
+  blockedByExpiresAt?: Timestamp | undefined;
+
+  /**
+   * When the mute by the user ends. Unset: never, or there is none.
+   *
+   * @generated from field: google.protobuf.Timestamp muting_expires_at = 9;
+   */
+  mutingExpiresAt?: Timestamp | undefined;
+
+  /**
+   * When the mute by the other ends. Unset: never, or there is none.
+   *
+   * @generated from field: google.protobuf.Timestamp muted_by_expires_at = 10;
+   */
+  mutedByExpiresAt?: Timestamp | undefined;
+
+  /**
+   * What the mute by the user covers. Empty: everything, or there is none.
+   *
+   * @generated from field: repeated nexgate.privacy.v1.MuteScope muting_scopes = 11;
+   */
+  mutingScopes: MuteScope[];
+
+  /**
+   * What the mute by the other covers. Empty: everything, or there is none.
+   *
+   * @generated from field: repeated nexgate.privacy.v1.MuteScope muted_by_scopes = 12;
+   */
+  mutedByScopes: MuteScope[];
 };
 
 /**
@@ -300,7 +384,7 @@ export type GetRelationshipResponse = Message<"nexgate.privacy.v1.GetRelationshi
  * Use `create(GetRelationshipResponseSchema)` to create a new message.
  */
 export const GetRelationshipResponseSchema: GenMessage<GetRelationshipResponse> = /*@__PURE__*/
-  messageDesc(file_nexgate_privacy_v1_graph_service, 11);
+  messageDesc(file_nexgate_privacy_v1_graph_service, 13);
 
 /**
  * Carries some records of an import.
@@ -337,7 +421,7 @@ export type ImportEdgesRequest = Message<"nexgate.privacy.v1.ImportEdgesRequest"
  * Use `create(ImportEdgesRequestSchema)` to create a new message.
  */
 export const ImportEdgesRequestSchema: GenMessage<ImportEdgesRequest> = /*@__PURE__*/
-  messageDesc(file_nexgate_privacy_v1_graph_service, 12);
+  messageDesc(file_nexgate_privacy_v1_graph_service, 14);
 
 /**
  * One record of an import.
@@ -415,7 +499,7 @@ export type ImportRecord = Message<"nexgate.privacy.v1.ImportRecord"> & {
  * Use `create(ImportRecordSchema)` to create a new message.
  */
 export const ImportRecordSchema: GenMessage<ImportRecord> = /*@__PURE__*/
-  messageDesc(file_nexgate_privacy_v1_graph_service, 13);
+  messageDesc(file_nexgate_privacy_v1_graph_service, 15);
 
 /**
  * An edge of another system.
@@ -464,7 +548,7 @@ export type ImportedEdge = Message<"nexgate.privacy.v1.ImportedEdge"> & {
  * Use `create(ImportedEdgeSchema)` to create a new message.
  */
 export const ImportedEdgeSchema: GenMessage<ImportedEdge> = /*@__PURE__*/
-  messageDesc(file_nexgate_privacy_v1_graph_service, 14);
+  messageDesc(file_nexgate_privacy_v1_graph_service, 16);
 
 /**
  * The audience of a setting, of another system.
@@ -499,7 +583,7 @@ export type ImportedSetting = Message<"nexgate.privacy.v1.ImportedSetting"> & {
  * Use `create(ImportedSettingSchema)` to create a new message.
  */
 export const ImportedSettingSchema: GenMessage<ImportedSetting> = /*@__PURE__*/
-  messageDesc(file_nexgate_privacy_v1_graph_service, 15);
+  messageDesc(file_nexgate_privacy_v1_graph_service, 17);
 
 /**
  * An entry of an exception list, of another system.
@@ -541,7 +625,7 @@ export type ImportedException = Message<"nexgate.privacy.v1.ImportedException"> 
  * Use `create(ImportedExceptionSchema)` to create a new message.
  */
 export const ImportedExceptionSchema: GenMessage<ImportedException> = /*@__PURE__*/
-  messageDesc(file_nexgate_privacy_v1_graph_service, 16);
+  messageDesc(file_nexgate_privacy_v1_graph_service, 18);
 
 /**
  * Says what to export.
@@ -562,7 +646,7 @@ export type ExportRecordsRequest = Message<"nexgate.privacy.v1.ExportRecordsRequ
  * Use `create(ExportRecordsRequestSchema)` to create a new message.
  */
 export const ExportRecordsRequestSchema: GenMessage<ExportRecordsRequest> = /*@__PURE__*/
-  messageDesc(file_nexgate_privacy_v1_graph_service, 17);
+  messageDesc(file_nexgate_privacy_v1_graph_service, 19);
 
 /**
  * Some records of an export.
@@ -590,7 +674,7 @@ export type ExportRecordsResponse = Message<"nexgate.privacy.v1.ExportRecordsRes
  * Use `create(ExportRecordsResponseSchema)` to create a new message.
  */
 export const ExportRecordsResponseSchema: GenMessage<ExportRecordsResponse> = /*@__PURE__*/
-  messageDesc(file_nexgate_privacy_v1_graph_service, 18);
+  messageDesc(file_nexgate_privacy_v1_graph_service, 20);
 
 /**
  * Reports the outcome of the records of a stream.
@@ -618,7 +702,7 @@ export type ImportEdgesResponse = Message<"nexgate.privacy.v1.ImportEdgesRespons
  * Use `create(ImportEdgesResponseSchema)` to create a new message.
  */
 export const ImportEdgesResponseSchema: GenMessage<ImportEdgesResponse> = /*@__PURE__*/
-  messageDesc(file_nexgate_privacy_v1_graph_service, 19);
+  messageDesc(file_nexgate_privacy_v1_graph_service, 21);
 
 /**
  * Names an import.
@@ -639,7 +723,7 @@ export type GetImportRequest = Message<"nexgate.privacy.v1.GetImportRequest"> & 
  * Use `create(GetImportRequestSchema)` to create a new message.
  */
 export const GetImportRequestSchema: GenMessage<GetImportRequest> = /*@__PURE__*/
-  messageDesc(file_nexgate_privacy_v1_graph_service, 20);
+  messageDesc(file_nexgate_privacy_v1_graph_service, 22);
 
 /**
  * How far an import has come.
@@ -660,7 +744,7 @@ export type GetImportResponse = Message<"nexgate.privacy.v1.GetImportResponse"> 
  * Use `create(GetImportResponseSchema)` to create a new message.
  */
 export const GetImportResponseSchema: GenMessage<GetImportResponse> = /*@__PURE__*/
-  messageDesc(file_nexgate_privacy_v1_graph_service, 21);
+  messageDesc(file_nexgate_privacy_v1_graph_service, 23);
 
 /**
  * How far an import has come.
@@ -702,7 +786,7 @@ export type ImportProgress = Message<"nexgate.privacy.v1.ImportProgress"> & {
  * Use `create(ImportProgressSchema)` to create a new message.
  */
 export const ImportProgressSchema: GenMessage<ImportProgress> = /*@__PURE__*/
-  messageDesc(file_nexgate_privacy_v1_graph_service, 22);
+  messageDesc(file_nexgate_privacy_v1_graph_service, 24);
 
 /**
  * How many records were skipped for one reason.
@@ -730,7 +814,7 @@ export type SkippedCount = Message<"nexgate.privacy.v1.SkippedCount"> & {
  * Use `create(SkippedCountSchema)` to create a new message.
  */
 export const SkippedCountSchema: GenMessage<SkippedCount> = /*@__PURE__*/
-  messageDesc(file_nexgate_privacy_v1_graph_service, 23);
+  messageDesc(file_nexgate_privacy_v1_graph_service, 25);
 
 /**
  * A record that was skipped.
@@ -765,7 +849,7 @@ export type SkippedRecord = Message<"nexgate.privacy.v1.SkippedRecord"> & {
  * Use `create(SkippedRecordSchema)` to create a new message.
  */
 export const SkippedRecordSchema: GenMessage<SkippedRecord> = /*@__PURE__*/
-  messageDesc(file_nexgate_privacy_v1_graph_service, 24);
+  messageDesc(file_nexgate_privacy_v1_graph_service, 26);
 
 /**
  * Why a record of an import was not stored.
@@ -867,6 +951,16 @@ export const GraphService: GenService<{
     methodKind: "unary";
     input: typeof GetUserRequestSchema;
     output: typeof GetUserResponseSchema;
+  },
+  /**
+   * Finds users by their exact user name, which is not unique here: at most ten, in the order of their ids.
+   *
+   * @generated from rpc nexgate.privacy.v1.GraphService.FindUsers
+   */
+  findUsers: {
+    methodKind: "unary";
+    input: typeof FindUsersRequestSchema;
+    output: typeof FindUsersResponseSchema;
   },
   /**
    * Erases a user and every record that mentions the user: follows, blocks, mutes, settings and exceptions, in both

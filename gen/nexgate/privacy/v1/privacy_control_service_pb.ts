@@ -2,22 +2,27 @@
 // @generated from file nexgate/privacy/v1/privacy_control_service.proto (package nexgate.privacy.v1, syntax proto3)
 /* eslint-disable */
 
-import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
-import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
+import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
+import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import { file_buf_validate_validate } from "@bufbuild/protovalidate/gen/buf/validate/validate_pb.js";
 import { file_google_api_annotations } from "../../../google/api/annotations_pb.ts";
+import type { FieldMask, Timestamp } from "@bufbuild/protobuf/wkt";
+import { file_google_protobuf_field_mask, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 import { file_nexgate_auth_v1_scope } from "../../auth/v1/scope_pb.ts";
-import type { Audience, Block, Mute, PrivacySetting, PrivacySettings, User } from "./resources_pb.ts";
+import type { Effect, Interaction } from "./access_service_pb.ts";
+import { file_nexgate_privacy_v1_access_service } from "./access_service_pb.ts";
+import type { Audience, Block, Mute, MuteScope, PrivacySetting, PrivacySettings, User } from "./resources_pb.ts";
 import { file_nexgate_privacy_v1_resources } from "./resources_pb.ts";
 import { file_nexgate_rest_v1_documentation } from "../../rest/v1/documentation_pb.ts";
+import { file_nexgate_rest_v1_field } from "../../rest/v1/field_pb.ts";
 import { file_nexgate_rest_v1_reply } from "../../rest/v1/reply_pb.ts";
-import type { Message } from "@bufbuild/protobuf";
+import type { Message, UnknownEnum } from "@bufbuild/protobuf";
 
 /**
  * Describes the file nexgate/privacy/v1/privacy_control_service.proto.
  */
 export const file_nexgate_privacy_v1_privacy_control_service: GenFile = /*@__PURE__*/
-  fileDesc("CjBuZXhnYXRlL3ByaXZhY3kvdjEvcHJpdmFjeV9jb250cm9sX3NlcnZpY2UucHJvdG8SEm5leGdhdGUucHJpdmFjeS52MSItChBCbG9ja1VzZXJSZXF1ZXN0EhkKB3VzZXJfaWQYASABKAlCCLpIBXIDsAEBIkUKEUJsb2NrVXNlclJlc3BvbnNlEjAKBWJsb2NrGAEgASgLMhkubmV4Z2F0ZS5wcml2YWN5LnYxLkJsb2NrQga6SAPIAQEiLwoSVW5ibG9ja1VzZXJSZXF1ZXN0EhkKB3VzZXJfaWQYASABKAlCCLpIBXIDsAEBIhUKE1VuYmxvY2tVc2VyUmVzcG9uc2UiLAoPTXV0ZVVzZXJSZXF1ZXN0EhkKB3VzZXJfaWQYASABKAlCCLpIBXIDsAEBIkIKEE11dGVVc2VyUmVzcG9uc2USLgoEbXV0ZRgBIAEoCzIYLm5leGdhdGUucHJpdmFjeS52MS5NdXRlQga6SAPIAQEiLgoRVW5tdXRlVXNlclJlcXVlc3QSGQoHdXNlcl9pZBgBIAEoCUIIukgFcgOwAQEiFAoSVW5tdXRlVXNlclJlc3BvbnNlIlMKF0xpc3RCbG9ja2VkVXNlcnNSZXF1ZXN0EhoKCXBhZ2Vfc2l6ZRgBIAEoBUIHukgEGgIoABIcCgpwYWdlX3Rva2VuGAIgASgJQgi6SAVyAxiABCJeChhMaXN0QmxvY2tlZFVzZXJzUmVzcG9uc2USKQoGYmxvY2tzGAEgAygLMhkubmV4Z2F0ZS5wcml2YWN5LnYxLkJsb2NrEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSJRChVMaXN0TXV0ZWRVc2Vyc1JlcXVlc3QSGgoJcGFnZV9zaXplGAEgASgFQge6SAQaAigAEhwKCnBhZ2VfdG9rZW4YAiABKAlCCLpIBXIDGIAEIloKFkxpc3RNdXRlZFVzZXJzUmVzcG9uc2USJwoFbXV0ZXMYASADKAsyGC5uZXhnYXRlLnByaXZhY3kudjEuTXV0ZRIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiGwoZR2V0UHJpdmFjeVNldHRpbmdzUmVxdWVzdCJbChpHZXRQcml2YWN5U2V0dGluZ3NSZXNwb25zZRI9CghzZXR0aW5ncxgBIAEoCzIjLm5leGdhdGUucHJpdmFjeS52MS5Qcml2YWN5U2V0dGluZ3NCBrpIA8gBASKXAQobVXBkYXRlUHJpdmFjeVNldHRpbmdSZXF1ZXN0Ej8KB3NldHRpbmcYASABKA4yIi5uZXhnYXRlLnByaXZhY3kudjEuUHJpdmFjeVNldHRpbmdCCrpIB4IBBBABIAASNwoFdmFsdWUYAiABKA4yHC5uZXhnYXRlLnByaXZhY3kudjEuQXVkaWVuY2VCCrpIB4IBBBABIAAiHgocVXBkYXRlUHJpdmFjeVNldHRpbmdSZXNwb25zZSKZAQocTGlzdFByaXZhY3lFeGNlcHRpb25zUmVxdWVzdBI/CgdzZXR0aW5nGAEgASgOMiIubmV4Z2F0ZS5wcml2YWN5LnYxLlByaXZhY3lTZXR0aW5nQgq6SAeCAQQQASAAEhoKCXBhZ2Vfc2l6ZRgCIAEoBUIHukgEGgIoABIcCgpwYWdlX3Rva2VuGAMgASgJQgi6SAVyAxiABCJhCh1MaXN0UHJpdmFjeUV4Y2VwdGlvbnNSZXNwb25zZRInCgV1c2VycxgBIAMoCzIYLm5leGdhdGUucHJpdmFjeS52MS5Vc2VyEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSLHAgoeVXBkYXRlUHJpdmFjeUV4Y2VwdGlvbnNSZXF1ZXN0Ej8KB3NldHRpbmcYASABKA4yIi5uZXhnYXRlLnByaXZhY3kudjEuUHJpdmFjeVNldHRpbmdCCrpIB4IBBBABIAASIwoMYWRkX3VzZXJfaWRzGAIgAygJQg26SAqSAQciBXIDsAEBEiYKD3JlbW92ZV91c2VyX2lkcxgDIAMoCUINukgKkgEHIgVyA7ABATqWAbpIkgEajwEKF2V4Y2VwdGlvbnMuYXRfbW9zdF8xMDAwEjRhdCBtb3N0IDEsMDAwIHVzZXJzIGNhbiBiZSBhZGRlZCBhbmQgcmVtb3ZlZCBhdCBvbmNlGj50aGlzLmFkZF91c2VyX2lkcy5zaXplKCkgKyB0aGlzLnJlbW92ZV91c2VyX2lkcy5zaXplKCkgPD0gMTAwMCIhCh9VcGRhdGVQcml2YWN5RXhjZXB0aW9uc1Jlc3BvbnNlMugcChVQcml2YWN5Q29udHJvbFNlcnZpY2USwQIKCUJsb2NrVXNlchIkLm5leGdhdGUucHJpdmFjeS52MS5CbG9ja1VzZXJSZXF1ZXN0GiUubmV4Z2F0ZS5wcml2YWN5LnYxLkJsb2NrVXNlclJlc3BvbnNlIuYBirUYHQgBEhlVc2VyIGJsb2NrZWQgc3VjY2Vzc2Z1bGx5krUYCXVzZXJzLmFjdJq1GHUKBkJsb2NrcxIRQ0FOTk9UX0JMT0NLX1NFTEYSFFVTRVJfQUxSRUFEWV9CTE9DS0VEEg5VU0VSX05PVF9GT1VORBoyeyJ1c2VySWQiOiAiNzc3ZTc3NzctZTc3Yi03N2Q3LWE3NzctNzc3Nzc3Nzc3Nzc3In2C0+STAjliBWJsb2NrIjAvYXBpL3YxL2Utc29jaWFsL3ByaXZhY3ktY29udHJvbC9ibG9jay97dXNlcl9pZH0SngIKC1VuYmxvY2tVc2VyEiYubmV4Z2F0ZS5wcml2YWN5LnYxLlVuYmxvY2tVc2VyUmVxdWVzdBonLm5leGdhdGUucHJpdmFjeS52MS5VbmJsb2NrVXNlclJlc3BvbnNlIr0BkAICirUYHwgBEhtVc2VyIHVuYmxvY2tlZCBzdWNjZXNzZnVsbHmStRgJdXNlcnMuYWN0mrUYTAoGQmxvY2tzEg5VU0VSX05PVF9GT1VORBoyeyJ1c2VySWQiOiAiNzc3ZTc3NzctZTc3Yi03N2Q3LWE3NzctNzc3Nzc3Nzc3Nzc3In2C0+STAjQqMi9hcGkvdjEvZS1zb2NpYWwvcHJpdmFjeS1jb250cm9sL3VuYmxvY2sve3VzZXJfaWR9ErYCCghNdXRlVXNlchIjLm5leGdhdGUucHJpdmFjeS52MS5NdXRlVXNlclJlcXVlc3QaJC5uZXhnYXRlLnByaXZhY3kudjEuTXV0ZVVzZXJSZXNwb25zZSLeAYq1GBsIARIXVXNlciBtdXRlZCBzdWNjZXNzZnVsbHmStRgJdXNlcnMuYWN0mrUYcQoFTXV0ZXMSEENBTk5PVF9NVVRFX1NFTEYSElVTRVJfQUxSRUFEWV9NVVRFRBIOVVNFUl9OT1RfRk9VTkQaMnsidXNlcklkIjogIjg4OGU4ODg4LWU4OGItODhkOC1hODg4LTg4ODg4ODg4ODg4OCJ9gtPkkwI3YgRtdXRlIi8vYXBpL3YxL2Utc29jaWFsL3ByaXZhY3ktY29udHJvbC9tdXRlL3t1c2VyX2lkfRKXAgoKVW5tdXRlVXNlchIlLm5leGdhdGUucHJpdmFjeS52MS5Vbm11dGVVc2VyUmVxdWVzdBomLm5leGdhdGUucHJpdmFjeS52MS5Vbm11dGVVc2VyUmVzcG9uc2UiuQGQAgKKtRgdCAESGVVzZXIgdW5tdXRlZCBzdWNjZXNzZnVsbHmStRgJdXNlcnMuYWN0mrUYSwoFTXV0ZXMSDlVTRVJfTk9UX0ZPVU5EGjJ7InVzZXJJZCI6ICI4ODhlODg4OC1lODhiLTg4ZDgtYTg4OC04ODg4ODg4ODg4ODgifYLT5JMCMyoxL2FwaS92MS9lLXNvY2lhbC9wcml2YWN5LWNvbnRyb2wvdW5tdXRlL3t1c2VyX2lkfRKEAgoQTGlzdEJsb2NrZWRVc2VycxIrLm5leGdhdGUucHJpdmFjeS52MS5MaXN0QmxvY2tlZFVzZXJzUmVxdWVzdBosLm5leGdhdGUucHJpdmFjeS52MS5MaXN0QmxvY2tlZFVzZXJzUmVzcG9uc2UilAGQAgGKtRgoCAESJEJsb2NrZWQgdXNlcnMgcmV0cmlldmVkIHN1Y2Nlc3NmdWxseZK1GAl1c2Vycy5hY3SatRgcCgZCbG9ja3MSEklOVkFMSURfUEFHRV9UT0tFToLT5JMCMmIGYmxvY2tzEigvYXBpL3YxL2Utc29jaWFsL3ByaXZhY3ktY29udHJvbC9ibG9ja2VkEvgBCg5MaXN0TXV0ZWRVc2VycxIpLm5leGdhdGUucHJpdmFjeS52MS5MaXN0TXV0ZWRVc2Vyc1JlcXVlc3QaKi5uZXhnYXRlLnByaXZhY3kudjEuTGlzdE11dGVkVXNlcnNSZXNwb25zZSKOAZACAYq1GCYIARIiTXV0ZWQgdXNlcnMgcmV0cmlldmVkIHN1Y2Nlc3NmdWxseZK1GAl1c2Vycy5hY3SatRgbCgVNdXRlcxISSU5WQUxJRF9QQUdFX1RPS0VOgtPkkwIvYgVtdXRlcxImL2FwaS92MS9lLXNvY2lhbC9wcml2YWN5LWNvbnRyb2wvbXV0ZWQSuQIKEkdldFByaXZhY3lTZXR0aW5ncxItLm5leGdhdGUucHJpdmFjeS52MS5HZXRQcml2YWN5U2V0dGluZ3NSZXF1ZXN0Gi4ubmV4Z2F0ZS5wcml2YWN5LnYxLkdldFByaXZhY3lTZXR0aW5nc1Jlc3BvbnNlIsMBkAIBirUYUAgCEidQcml2YWN5IHNldHRpbmdzIHJldHJpZXZlZCBzdWNjZXNzZnVsbHkiI0ZhaWxlZCB0byByZXRyaWV2ZSBwcml2YWN5IHNldHRpbmdzkrUYCXVzZXJzLmFjdJq1GBIKEFByaXZhY3kgc2V0dGluZ3OC0+STAkNaJGIIc2V0dGluZ3MSGC9hcGkvdjEvdXNlcnMvbWUvcHJpdmFjeWIIc2V0dGluZ3MSES91c2Vycy9tZS9wcml2YWN5EvECChRVcGRhdGVQcml2YWN5U2V0dGluZxIvLm5leGdhdGUucHJpdmFjeS52MS5VcGRhdGVQcml2YWN5U2V0dGluZ1JlcXVlc3QaMC5uZXhnYXRlLnByaXZhY3kudjEuVXBkYXRlUHJpdmFjeVNldHRpbmdSZXNwb25zZSL1AZACAoq1GGYIAhIlUHJpdmFjeSBzZXR0aW5ncyB1cGRhdGVkIHN1Y2Nlc3NmdWxseRoYSW52YWxpZCBzZXR0aW5nIG9yIHZhbHVlIiFGYWlsZWQgdG8gdXBkYXRlIHByaXZhY3kgc2V0dGluZ3OStRgJdXNlcnMuYWN0mrUYPAoQUHJpdmFjeSBzZXR0aW5ncxooeyJzZXR0aW5nIjogImxhc3Rfc2VlbiIsICJ2YWx1ZSI6ICJhbGwifYLT5JMCNToBKlodOgEqMhgvYXBpL3YxL3VzZXJzL21lL3ByaXZhY3kyES91c2Vycy9tZS9wcml2YWN5ErIDChVMaXN0UHJpdmFjeUV4Y2VwdGlvbnMSMC5uZXhnYXRlLnByaXZhY3kudjEuTGlzdFByaXZhY3lFeGNlcHRpb25zUmVxdWVzdBoxLm5leGdhdGUucHJpdmFjeS52MS5MaXN0UHJpdmFjeUV4Y2VwdGlvbnNSZXNwb25zZSKzApACAYq1GG4IAhIpUHJpdmFjeSBleGNlcHRpb25zIHJldHJpZXZlZCBzdWNjZXNzZnVsbHkaGEludmFsaWQgc2V0dGluZyBvciB2YWx1ZSIlRmFpbGVkIHRvIHJldHJpZXZlIHByaXZhY3kgZXhjZXB0aW9uc5K1GAl1c2Vycy5hY3SatRhAChBQcml2YWN5IHNldHRpbmdzEhJJTlZBTElEX1BBR0VfVE9LRU4aGHsic2V0dGluZyI6ICJsYXN0X3NlZW4ifYLT5JMCZ1o2YgV1c2VycxItL2FwaS92MS91c2Vycy9tZS9wcml2YWN5L3tzZXR0aW5nfS9leGNlcHRpb25zYgV1c2VycxImL3VzZXJzL21lL3ByaXZhY3kve3NldHRpbmd9L2V4Y2VwdGlvbnMSsgQKF1VwZGF0ZVByaXZhY3lFeGNlcHRpb25zEjIubmV4Z2F0ZS5wcml2YWN5LnYxLlVwZGF0ZVByaXZhY3lFeGNlcHRpb25zUmVxdWVzdBozLm5leGdhdGUucHJpdmFjeS52MS5VcGRhdGVQcml2YWN5RXhjZXB0aW9uc1Jlc3BvbnNlIq0DkAICirUYaggCEidQcml2YWN5IGV4Y2VwdGlvbnMgdXBkYXRlZCBzdWNjZXNzZnVsbHkaGEludmFsaWQgc2V0dGluZyBvciB2YWx1ZSIjRmFpbGVkIHRvIHVwZGF0ZSBwcml2YWN5IGV4Y2VwdGlvbnOStRgJdXNlcnMuYWN0mrUYxQEKEFByaXZhY3kgc2V0dGluZ3MSE1RPT19NQU5ZX0VYQ0VQVElPTlMSDlVTRVJfTk9UX0ZPVU5EGosBeyJzZXR0aW5nIjogImxhc3Rfc2VlbiIsICJhZGRVc2VySWRzIjogWyI3NzdlNzc3Ny1lNzdiLTc3ZDctYTc3Ny03Nzc3Nzc3Nzc3NzciXSwgInJlbW92ZVVzZXJJZHMiOiBbIjk5OWU5OTk5LWU5OWItOTlkOS1hOTk5LTk5OTk5OTk5OTk5OSJdfYLT5JMCXzoBKloyOgEqMi0vYXBpL3YxL3VzZXJzL21lL3ByaXZhY3kve3NldHRpbmd9L2V4Y2VwdGlvbnMyJi91c2Vycy9tZS9wcml2YWN5L3tzZXR0aW5nfS9leGNlcHRpb25zGvoBqrUYVAoGQmxvY2tzEkpQcmV2ZW50cyBpbnRlcmFjdGlvbiBiZXR3ZWVuIHR3byB1c2VycywgYW5kIGVuZHMgdGhlIGZvbGxvd3MgYmV0d2VlbiB0aGVtLqq1GE4KBU11dGVzEkVIaWRlcyB3aGF0IGEgdXNlciBwb3N0cywgd2l0aG91dCB0aGF0IHVzZXIncyBrbm93bGVkZ2UuIEZvbGxvd3Mgc3RheS6qtRhMChBQcml2YWN5IHNldHRpbmdzEjhXaG8gbWF5IHNlZSB3aGF0IG9mIGEgdXNlciwgYW5kIHdobyBpcyBleGNsdWRlZCBmcm9tIGl0LmIGcHJvdG8z", [file_buf_validate_validate, file_google_api_annotations, file_nexgate_auth_v1_scope, file_nexgate_privacy_v1_resources, file_nexgate_rest_v1_documentation, file_nexgate_rest_v1_reply]);
+  fileDesc("CjBuZXhnYXRlL3ByaXZhY3kvdjEvcHJpdmFjeV9jb250cm9sX3NlcnZpY2UucHJvdG8SEm5leGdhdGUucHJpdmFjeS52MSJdChBCbG9ja1VzZXJSZXF1ZXN0EhkKB3VzZXJfaWQYASABKAlCCLpIBXIDsAEBEi4KCmV4cGlyZXNfYXQYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIkUKEUJsb2NrVXNlclJlc3BvbnNlEjAKBWJsb2NrGAEgASgLMhkubmV4Z2F0ZS5wcml2YWN5LnYxLkJsb2NrQga6SAPIAQEipAEKElVwZGF0ZUJsb2NrUmVxdWVzdBIZCgd1c2VyX2lkGAEgASgJQgi6SAVyA7ABARIuCgpleHBpcmVzX2F0GAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBJDCgt1cGRhdGVfbWFzaxgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5GaWVsZE1hc2tCErpID+IBDBIKZXhwaXJlc19hdCJHChNVcGRhdGVCbG9ja1Jlc3BvbnNlEjAKBWJsb2NrGAEgASgLMhkubmV4Z2F0ZS5wcml2YWN5LnYxLkJsb2NrQga6SAPIAQEiLwoSVW5ibG9ja1VzZXJSZXF1ZXN0EhkKB3VzZXJfaWQYASABKAlCCLpIBXIDsAEBIhUKE1VuYmxvY2tVc2VyUmVzcG9uc2UingEKD011dGVVc2VyUmVxdWVzdBIZCgd1c2VyX2lkGAEgASgJQgi6SAVyA7ABARIuCgpleHBpcmVzX2F0GAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBJACgZzY29wZXMYAyADKA4yHS5uZXhnYXRlLnByaXZhY3kudjEuTXV0ZVNjb3BlQhG6SA6SAQsYASIHggEEEAEgACJCChBNdXRlVXNlclJlc3BvbnNlEi4KBG11dGUYASABKAsyGC5uZXhnYXRlLnByaXZhY3kudjEuTXV0ZUIGukgDyAEBIu0BChFVcGRhdGVNdXRlUmVxdWVzdBIZCgd1c2VyX2lkGAEgASgJQgi6SAVyA7ABARIuCgpleHBpcmVzX2F0GAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBJACgZzY29wZXMYAyADKA4yHS5uZXhnYXRlLnByaXZhY3kudjEuTXV0ZVNjb3BlQhG6SA6SAQsYASIHggEEEAEgABJLCgt1cGRhdGVfbWFzaxgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5GaWVsZE1hc2tCGrpIF+IBFBIKZXhwaXJlc19hdBIGc2NvcGVzIkQKElVwZGF0ZU11dGVSZXNwb25zZRIuCgRtdXRlGAEgASgLMhgubmV4Z2F0ZS5wcml2YWN5LnYxLk11dGVCBrpIA8gBASIuChFVbm11dGVVc2VyUmVxdWVzdBIZCgd1c2VyX2lkGAEgASgJQgi6SAVyA7ABASIUChJVbm11dGVVc2VyUmVzcG9uc2UiUwoXTGlzdEJsb2NrZWRVc2Vyc1JlcXVlc3QSGgoJcGFnZV9zaXplGAEgASgFQge6SAQaAigAEhwKCnBhZ2VfdG9rZW4YAiABKAlCCLpIBXIDGIAEIl4KGExpc3RCbG9ja2VkVXNlcnNSZXNwb25zZRIpCgZibG9ja3MYASADKAsyGS5uZXhnYXRlLnByaXZhY3kudjEuQmxvY2sSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIlEKFUxpc3RNdXRlZFVzZXJzUmVxdWVzdBIaCglwYWdlX3NpemUYASABKAVCB7pIBBoCKAASHAoKcGFnZV90b2tlbhgCIAEoCUIIukgFcgMYgAQiWgoWTGlzdE11dGVkVXNlcnNSZXNwb25zZRInCgVtdXRlcxgBIAMoCzIYLm5leGdhdGUucHJpdmFjeS52MS5NdXRlEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSI9ChhMaXN0UmVsYXRpb25zaGlwc1JlcXVlc3QSIQoIdXNlcl9pZHMYASADKAlCD7pIDJIBCRBkIgVyA7ABASJYChlMaXN0UmVsYXRpb25zaGlwc1Jlc3BvbnNlEjsKDXJlbGF0aW9uc2hpcHMYASADKAsyJC5uZXhnYXRlLnByaXZhY3kudjEuVXNlclJlbGF0aW9uc2hpcCK5BAoQVXNlclJlbGF0aW9uc2hpcBIZCgd1c2VyX2lkGAEgASgJQgi6SAVyA7ABARIuCglmb2xsb3dpbmcYAiABKAsyGy5uZXhnYXRlLnByaXZhY3kudjEuT3duRWRnZRItCghibG9ja2luZxgDIAEoCzIbLm5leGdhdGUucHJpdmFjeS52MS5Pd25FZGdlEisKBm11dGluZxgEIAEoCzIbLm5leGdhdGUucHJpdmFjeS52MS5Pd25FZGdlOv0CorUYrQF7InVzZXJJZCI6ICI3NzdlNzc3Ny1lNzdiLTc3ZDctYTc3Ny03Nzc3Nzc3Nzc3NzciLCAiZm9sbG93aW5nIjogbnVsbCwgImJsb2NraW5nIjogeyJjcmVhdGVkQXQiOiAiMjAyNS0xMi0xMVQxMDozMDo0NVoiLCAiZXhwaXJlc0F0IjogIjIwMjYtMTItMjRUMTg6MDA6MDBaIn0sICJtdXRpbmciOiBudWxsfaK1GMYBeyJ1c2VySWQiOiAiODg4ZTg4ODgtZTg4Yi04OGQ4LWE4ODgtODg4ODg4ODg4ODg4IiwgImZvbGxvd2luZyI6IHsiY3JlYXRlZEF0IjogIjIwMjUtMTEtMDJUMDg6MDA6MDBaIn0sICJibG9ja2luZyI6IG51bGwsICJtdXRpbmciOiB7ImNyZWF0ZWRBdCI6ICIyMDI1LTEyLTExVDEwOjMwOjQ1WiIsICJzY29wZXMiOiBbIm5vdGlmaWNhdGlvbnMiXX19IqwBCgdPd25FZGdlEjYKCmNyZWF0ZWRfYXQYASABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wQga6SAPIAQESNAoKZXhwaXJlc19hdBgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXBCBLC1GAESMwoGc2NvcGVzGAMgAygOMh0ubmV4Z2F0ZS5wcml2YWN5LnYxLk11dGVTY29wZUIEsLUYASKsAQoUUHJldmlld0FjY2Vzc1JlcXVlc3QSHAoHdXNlcl9pZBgBIAEoCUILukgI2AEBcgOwAQESEgoKc2lnbmVkX291dBgCIAEoCDpiukhfGl0KEnByZXZpZXcub25lX3ZpZXdlchIdZWl0aGVyIGEgdXNlciBvciBub2JvZHkgbG9va3MaKCEodGhpcy5zaWduZWRfb3V0ICYmIHRoaXMudXNlcl9pZCAhPSAnJykiVwoVUHJldmlld0FjY2Vzc1Jlc3BvbnNlEj4KDGludGVyYWN0aW9ucxgBIAMoCzIoLm5leGdhdGUucHJpdmFjeS52MS5QcmV2aWV3ZWRJbnRlcmFjdGlvbiL1AwoUUHJldmlld2VkSW50ZXJhY3Rpb24SNAoLaW50ZXJhY3Rpb24YASABKA4yHy5uZXhnYXRlLnByaXZhY3kudjEuSW50ZXJhY3Rpb24SKgoGZWZmZWN0GAIgASgOMhoubmV4Z2F0ZS5wcml2YWN5LnYxLkVmZmVjdBIvCgVjYXVzZRgDIAEoDjIgLm5leGdhdGUucHJpdmFjeS52MS5QcmV2aWV3Q2F1c2USMwoHc2V0dGluZxgEIAEoDjIiLm5leGdhdGUucHJpdmFjeS52MS5Qcml2YWN5U2V0dGluZxIuCghhdWRpZW5jZRgFIAEoDjIcLm5leGdhdGUucHJpdmFjeS52MS5BdWRpZW5jZTrkAaK1GGR7ImludGVyYWN0aW9uIjogInZpZXdfcHJvZmlsZSIsICJlZmZlY3QiOiAiYWxsb3ciLCAiY2F1c2UiOiBudWxsLCAic2V0dGluZyI6IG51bGwsICJhdWRpZW5jZSI6IG51bGx9orUYeHsiaW50ZXJhY3Rpb24iOiAidmlld19sYXN0X3NlZW4iLCAiZWZmZWN0IjogImRlbnkiLCAiY2F1c2UiOiAiYXVkaWVuY2UiLCAic2V0dGluZyI6ICJsYXN0X3NlZW4iLCAiYXVkaWVuY2UiOiAiY29udGFjdHMifSIbChlHZXRQcml2YWN5U2V0dGluZ3NSZXF1ZXN0IlsKGkdldFByaXZhY3lTZXR0aW5nc1Jlc3BvbnNlEj0KCHNldHRpbmdzGAEgASgLMiMubmV4Z2F0ZS5wcml2YWN5LnYxLlByaXZhY3lTZXR0aW5nc0IGukgDyAEBIpcBChtVcGRhdGVQcml2YWN5U2V0dGluZ1JlcXVlc3QSPwoHc2V0dGluZxgBIAEoDjIiLm5leGdhdGUucHJpdmFjeS52MS5Qcml2YWN5U2V0dGluZ0IKukgHggEEEAEgABI3CgV2YWx1ZRgCIAEoDjIcLm5leGdhdGUucHJpdmFjeS52MS5BdWRpZW5jZUIKukgHggEEEAEgACIeChxVcGRhdGVQcml2YWN5U2V0dGluZ1Jlc3BvbnNlIpkBChxMaXN0UHJpdmFjeUV4Y2VwdGlvbnNSZXF1ZXN0Ej8KB3NldHRpbmcYASABKA4yIi5uZXhnYXRlLnByaXZhY3kudjEuUHJpdmFjeVNldHRpbmdCCrpIB4IBBBABIAASGgoJcGFnZV9zaXplGAIgASgFQge6SAQaAigAEhwKCnBhZ2VfdG9rZW4YAyABKAlCCLpIBXIDGIAEImEKHUxpc3RQcml2YWN5RXhjZXB0aW9uc1Jlc3BvbnNlEicKBXVzZXJzGAEgAygLMhgubmV4Z2F0ZS5wcml2YWN5LnYxLlVzZXISFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIscCCh5VcGRhdGVQcml2YWN5RXhjZXB0aW9uc1JlcXVlc3QSPwoHc2V0dGluZxgBIAEoDjIiLm5leGdhdGUucHJpdmFjeS52MS5Qcml2YWN5U2V0dGluZ0IKukgHggEEEAEgABIjCgxhZGRfdXNlcl9pZHMYAiADKAlCDbpICpIBByIFcgOwAQESJgoPcmVtb3ZlX3VzZXJfaWRzGAMgAygJQg26SAqSAQciBXIDsAEBOpYBukiSARqPAQoXZXhjZXB0aW9ucy5hdF9tb3N0XzEwMDASNGF0IG1vc3QgMSwwMDAgdXNlcnMgY2FuIGJlIGFkZGVkIGFuZCByZW1vdmVkIGF0IG9uY2UaPnRoaXMuYWRkX3VzZXJfaWRzLnNpemUoKSArIHRoaXMucmVtb3ZlX3VzZXJfaWRzLnNpemUoKSA8PSAxMDAwIiEKH1VwZGF0ZVByaXZhY3lFeGNlcHRpb25zUmVzcG9uc2UqtQEKDFByZXZpZXdDYXVzZRIdChlQUkVWSUVXX0NBVVNFX1VOU1BFQ0lGSUVEEAASFgoSUFJFVklFV19DQVVTRV9TRUxGEAESFwoTUFJFVklFV19DQVVTRV9CTE9DSxACEhoKFlBSRVZJRVdfQ0FVU0VfQVVESUVOQ0UQAxIbChdQUkVWSUVXX0NBVVNFX0VYQ0VQVElPThAEEhwKGFBSRVZJRVdfQ0FVU0VfU0lHTkVEX09VVBAFMqMrChVQcml2YWN5Q29udHJvbFNlcnZpY2UShgMKCUJsb2NrVXNlchIkLm5leGdhdGUucHJpdmFjeS52MS5CbG9ja1VzZXJSZXF1ZXN0GiUubmV4Z2F0ZS5wcml2YWN5LnYxLkJsb2NrVXNlclJlc3BvbnNlIqsCirUYHQgBEhlVc2VyIGJsb2NrZWQgc3VjY2Vzc2Z1bGx5krUYCXVzZXJzLmFjdJq1GLYBCgZCbG9ja3MSEUNBTk5PVF9CTE9DS19TRUxGEhZJREVNUE9URU5DWV9LRVlfUkVVU0VEEg5JTlZBTElEX0VYUElSWRIXSU5WQUxJRF9JREVNUE9URU5DWV9LRVkSFFVTRVJfQUxSRUFEWV9CTE9DS0VEEg5VU0VSX05PVF9GT1VORBoyeyJ1c2VySWQiOiAiNzc3ZTc3NzctZTc3Yi03N2Q3LWE3NzctNzc3Nzc3Nzc3Nzc3In2C0+STAjw6ASpiBWJsb2NrIjAvYXBpL3YxL2Utc29jaWFsL3ByaXZhY3ktY29udHJvbC9ibG9jay97dXNlcl9pZH0S7QIKC1VwZGF0ZUJsb2NrEiYubmV4Z2F0ZS5wcml2YWN5LnYxLlVwZGF0ZUJsb2NrUmVxdWVzdBonLm5leGdhdGUucHJpdmFjeS52MS5VcGRhdGVCbG9ja1Jlc3BvbnNlIowCkAICirUYHggBEhpCbG9jayB1cGRhdGVkIHN1Y2Nlc3NmdWxseZK1GAl1c2Vycy5hY3SatRiTAQoGQmxvY2tzEg5JTlZBTElEX0VYUElSWRIQVVNFUl9OT1RfQkxPQ0tFRBIOVVNFUl9OT1RfRk9VTkQaV3sidXNlcklkIjogIjc3N2U3Nzc3LWU3N2ItNzdkNy1hNzc3LTc3Nzc3Nzc3Nzc3NyIsICJleHBpcmVzQXQiOiAiMjAyNi0xMi0yNFQxODowMDowMFoifYLT5JMCPDoBKmIFYmxvY2syMC9hcGkvdjEvZS1zb2NpYWwvcHJpdmFjeS1jb250cm9sL2Jsb2NrL3t1c2VyX2lkfRKeAgoLVW5ibG9ja1VzZXISJi5uZXhnYXRlLnByaXZhY3kudjEuVW5ibG9ja1VzZXJSZXF1ZXN0GicubmV4Z2F0ZS5wcml2YWN5LnYxLlVuYmxvY2tVc2VyUmVzcG9uc2UivQGQAgKKtRgfCAESG1VzZXIgdW5ibG9ja2VkIHN1Y2Nlc3NmdWxseZK1GAl1c2Vycy5hY3SatRhMCgZCbG9ja3MSDlVTRVJfTk9UX0ZPVU5EGjJ7InVzZXJJZCI6ICI3NzdlNzc3Ny1lNzdiLTc3ZDctYTc3Ny03Nzc3Nzc3Nzc3NzcifYLT5JMCNCoyL2FwaS92MS9lLXNvY2lhbC9wcml2YWN5LWNvbnRyb2wvdW5ibG9jay97dXNlcl9pZH0S+wIKCE11dGVVc2VyEiMubmV4Z2F0ZS5wcml2YWN5LnYxLk11dGVVc2VyUmVxdWVzdBokLm5leGdhdGUucHJpdmFjeS52MS5NdXRlVXNlclJlc3BvbnNlIqMCirUYGwgBEhdVc2VyIG11dGVkIHN1Y2Nlc3NmdWxseZK1GAl1c2Vycy5hY3SatRiyAQoFTXV0ZXMSEENBTk5PVF9NVVRFX1NFTEYSFklERU1QT1RFTkNZX0tFWV9SRVVTRUQSDklOVkFMSURfRVhQSVJZEhdJTlZBTElEX0lERU1QT1RFTkNZX0tFWRISVVNFUl9BTFJFQURZX01VVEVEEg5VU0VSX05PVF9GT1VORBoyeyJ1c2VySWQiOiAiODg4ZTg4ODgtZTg4Yi04OGQ4LWE4ODgtODg4ODg4ODg4ODg4In2C0+STAjo6ASpiBG11dGUiLy9hcGkvdjEvZS1zb2NpYWwvcHJpdmFjeS1jb250cm9sL211dGUve3VzZXJfaWR9EoEDCgpVcGRhdGVNdXRlEiUubmV4Z2F0ZS5wcml2YWN5LnYxLlVwZGF0ZU11dGVSZXF1ZXN0GiYubmV4Z2F0ZS5wcml2YWN5LnYxLlVwZGF0ZU11dGVSZXNwb25zZSKjApACAoq1GB0IARIZTXV0ZSB1cGRhdGVkIHN1Y2Nlc3NmdWxseZK1GAl1c2Vycy5hY3SatRitAQoFTXV0ZXMSDklOVkFMSURfRVhQSVJZEg5VU0VSX05PVF9GT1VORBIOVVNFUl9OT1RfTVVURUQadHsidXNlcklkIjogIjg4OGU4ODg4LWU4OGItODhkOC1hODg4LTg4ODg4ODg4ODg4OCIsICJleHBpcmVzQXQiOiAiMjAyNi0xMi0yNFQxODowMDowMFoiLCAic2NvcGVzIjogWyJub3RpZmljYXRpb25zIl19gtPkkwI6OgEqYgRtdXRlMi8vYXBpL3YxL2Utc29jaWFsL3ByaXZhY3ktY29udHJvbC9tdXRlL3t1c2VyX2lkfRKXAgoKVW5tdXRlVXNlchIlLm5leGdhdGUucHJpdmFjeS52MS5Vbm11dGVVc2VyUmVxdWVzdBomLm5leGdhdGUucHJpdmFjeS52MS5Vbm11dGVVc2VyUmVzcG9uc2UiuQGQAgKKtRgdCAESGVVzZXIgdW5tdXRlZCBzdWNjZXNzZnVsbHmStRgJdXNlcnMuYWN0mrUYSwoFTXV0ZXMSDlVTRVJfTk9UX0ZPVU5EGjJ7InVzZXJJZCI6ICI4ODhlODg4OC1lODhiLTg4ZDgtYTg4OC04ODg4ODg4ODg4ODgifYLT5JMCMyoxL2FwaS92MS9lLXNvY2lhbC9wcml2YWN5LWNvbnRyb2wvdW5tdXRlL3t1c2VyX2lkfRKEAgoQTGlzdEJsb2NrZWRVc2VycxIrLm5leGdhdGUucHJpdmFjeS52MS5MaXN0QmxvY2tlZFVzZXJzUmVxdWVzdBosLm5leGdhdGUucHJpdmFjeS52MS5MaXN0QmxvY2tlZFVzZXJzUmVzcG9uc2UilAGQAgGKtRgoCAESJEJsb2NrZWQgdXNlcnMgcmV0cmlldmVkIHN1Y2Nlc3NmdWxseZK1GAl1c2Vycy5hY3SatRgcCgZCbG9ja3MSEklOVkFMSURfUEFHRV9UT0tFToLT5JMCMmIGYmxvY2tzEigvYXBpL3YxL2Utc29jaWFsL3ByaXZhY3ktY29udHJvbC9ibG9ja2VkEvgBCg5MaXN0TXV0ZWRVc2VycxIpLm5leGdhdGUucHJpdmFjeS52MS5MaXN0TXV0ZWRVc2Vyc1JlcXVlc3QaKi5uZXhnYXRlLnByaXZhY3kudjEuTGlzdE11dGVkVXNlcnNSZXNwb25zZSKOAZACAYq1GCYIARIiTXV0ZWQgdXNlcnMgcmV0cmlldmVkIHN1Y2Nlc3NmdWxseZK1GAl1c2Vycy5hY3SatRgbCgVNdXRlcxISSU5WQUxJRF9QQUdFX1RPS0VOgtPkkwIvYgVtdXRlcxImL2FwaS92MS9lLXNvY2lhbC9wcml2YWN5LWNvbnRyb2wvbXV0ZWQS5gIKEUxpc3RSZWxhdGlvbnNoaXBzEiwubmV4Z2F0ZS5wcml2YWN5LnYxLkxpc3RSZWxhdGlvbnNoaXBzUmVxdWVzdBotLm5leGdhdGUucHJpdmFjeS52MS5MaXN0UmVsYXRpb25zaGlwc1Jlc3BvbnNlIvMBkAIBirUYKAgBEiRSZWxhdGlvbnNoaXBzIHJldHJpZXZlZCBzdWNjZXNzZnVsbHmStRgJdXNlcnMuYWN0mrUYbgoNUmVsYXRpb25zaGlwcxpdeyJ1c2VySWRzIjogWyI3NzdlNzc3Ny1lNzdiLTc3ZDctYTc3Ny03Nzc3Nzc3Nzc3NzciLCAiODg4ZTg4ODgtZTg4Yi04OGQ4LWE4ODgtODg4ODg4ODg4ODg4Il19gtPkkwI/Yg1yZWxhdGlvbnNoaXBzEi4vYXBpL3YxL2Utc29jaWFsL3ByaXZhY3ktY29udHJvbC9yZWxhdGlvbnNoaXBzEvYDCg1QcmV2aWV3QWNjZXNzEigubmV4Z2F0ZS5wcml2YWN5LnYxLlByZXZpZXdBY2Nlc3NSZXF1ZXN0GikubmV4Z2F0ZS5wcml2YWN5LnYxLlByZXZpZXdBY2Nlc3NSZXNwb25zZSKPA5ACAYq1GE4IAhImUHJpdmFjeSBwcmV2aWV3IHJldHJpZXZlZCBzdWNjZXNzZnVsbHkiIkZhaWxlZCB0byByZXRyaWV2ZSBwcml2YWN5IHByZXZpZXeStRgJdXNlcnMuYWN0mrUYVgoQUHJpdmFjeSBzZXR0aW5ncxIOVVNFUl9OT1RfRk9VTkQaMnsidXNlcklkIjogIjg4OGU4ODg4LWU4OGItODhkOC1hODg4LTg4ODg4ODg4ODg4OCJ9gtPkkwLMAVopYgxpbnRlcmFjdGlvbnMSGS91c2Vycy9tZS9wcml2YWN5L3ByZXZpZXdaOmIMaW50ZXJhY3Rpb25zEiovYXBpL3YxL3VzZXJzL21lL3ByaXZhY3kvcHJldmlldy97dXNlcl9pZH1aMGIMaW50ZXJhY3Rpb25zEiAvYXBpL3YxL3VzZXJzL21lL3ByaXZhY3kvcHJldmlld2IMaW50ZXJhY3Rpb25zEiMvdXNlcnMvbWUvcHJpdmFjeS9wcmV2aWV3L3t1c2VyX2lkfRK5AgoSR2V0UHJpdmFjeVNldHRpbmdzEi0ubmV4Z2F0ZS5wcml2YWN5LnYxLkdldFByaXZhY3lTZXR0aW5nc1JlcXVlc3QaLi5uZXhnYXRlLnByaXZhY3kudjEuR2V0UHJpdmFjeVNldHRpbmdzUmVzcG9uc2UiwwGQAgGKtRhQCAISJ1ByaXZhY3kgc2V0dGluZ3MgcmV0cmlldmVkIHN1Y2Nlc3NmdWxseSIjRmFpbGVkIHRvIHJldHJpZXZlIHByaXZhY3kgc2V0dGluZ3OStRgJdXNlcnMuYWN0mrUYEgoQUHJpdmFjeSBzZXR0aW5nc4LT5JMCQ1okYghzZXR0aW5ncxIYL2FwaS92MS91c2Vycy9tZS9wcml2YWN5YghzZXR0aW5ncxIRL3VzZXJzL21lL3ByaXZhY3kS8QIKFFVwZGF0ZVByaXZhY3lTZXR0aW5nEi8ubmV4Z2F0ZS5wcml2YWN5LnYxLlVwZGF0ZVByaXZhY3lTZXR0aW5nUmVxdWVzdBowLm5leGdhdGUucHJpdmFjeS52MS5VcGRhdGVQcml2YWN5U2V0dGluZ1Jlc3BvbnNlIvUBkAICirUYZggCEiVQcml2YWN5IHNldHRpbmdzIHVwZGF0ZWQgc3VjY2Vzc2Z1bGx5GhhJbnZhbGlkIHNldHRpbmcgb3IgdmFsdWUiIUZhaWxlZCB0byB1cGRhdGUgcHJpdmFjeSBzZXR0aW5nc5K1GAl1c2Vycy5hY3SatRg8ChBQcml2YWN5IHNldHRpbmdzGih7InNldHRpbmciOiAibGFzdF9zZWVuIiwgInZhbHVlIjogImFsbCJ9gtPkkwI1OgEqWh06ASoyGC9hcGkvdjEvdXNlcnMvbWUvcHJpdmFjeTIRL3VzZXJzL21lL3ByaXZhY3kSsgMKFUxpc3RQcml2YWN5RXhjZXB0aW9ucxIwLm5leGdhdGUucHJpdmFjeS52MS5MaXN0UHJpdmFjeUV4Y2VwdGlvbnNSZXF1ZXN0GjEubmV4Z2F0ZS5wcml2YWN5LnYxLkxpc3RQcml2YWN5RXhjZXB0aW9uc1Jlc3BvbnNlIrMCkAIBirUYbggCEilQcml2YWN5IGV4Y2VwdGlvbnMgcmV0cmlldmVkIHN1Y2Nlc3NmdWxseRoYSW52YWxpZCBzZXR0aW5nIG9yIHZhbHVlIiVGYWlsZWQgdG8gcmV0cmlldmUgcHJpdmFjeSBleGNlcHRpb25zkrUYCXVzZXJzLmFjdJq1GEAKEFByaXZhY3kgc2V0dGluZ3MSEklOVkFMSURfUEFHRV9UT0tFThoYeyJzZXR0aW5nIjogImxhc3Rfc2VlbiJ9gtPkkwJnWjZiBXVzZXJzEi0vYXBpL3YxL3VzZXJzL21lL3ByaXZhY3kve3NldHRpbmd9L2V4Y2VwdGlvbnNiBXVzZXJzEiYvdXNlcnMvbWUvcHJpdmFjeS97c2V0dGluZ30vZXhjZXB0aW9ucxKyBAoXVXBkYXRlUHJpdmFjeUV4Y2VwdGlvbnMSMi5uZXhnYXRlLnByaXZhY3kudjEuVXBkYXRlUHJpdmFjeUV4Y2VwdGlvbnNSZXF1ZXN0GjMubmV4Z2F0ZS5wcml2YWN5LnYxLlVwZGF0ZVByaXZhY3lFeGNlcHRpb25zUmVzcG9uc2UirQOQAgKKtRhqCAISJ1ByaXZhY3kgZXhjZXB0aW9ucyB1cGRhdGVkIHN1Y2Nlc3NmdWxseRoYSW52YWxpZCBzZXR0aW5nIG9yIHZhbHVlIiNGYWlsZWQgdG8gdXBkYXRlIHByaXZhY3kgZXhjZXB0aW9uc5K1GAl1c2Vycy5hY3SatRjFAQoQUHJpdmFjeSBzZXR0aW5ncxITVE9PX01BTllfRVhDRVBUSU9OUxIOVVNFUl9OT1RfRk9VTkQaiwF7InNldHRpbmciOiAibGFzdF9zZWVuIiwgImFkZFVzZXJJZHMiOiBbIjc3N2U3Nzc3LWU3N2ItNzdkNy1hNzc3LTc3Nzc3Nzc3Nzc3NyJdLCAicmVtb3ZlVXNlcklkcyI6IFsiOTk5ZTk5OTktZTk5Yi05OWQ5LWE5OTktOTk5OTk5OTk5OTk5Il19gtPkkwJfOgEqWjI6ASoyLS9hcGkvdjEvdXNlcnMvbWUvcHJpdmFjeS97c2V0dGluZ30vZXhjZXB0aW9uczImL3VzZXJzL21lL3ByaXZhY3kve3NldHRpbmd9L2V4Y2VwdGlvbnMa1QKqtRhUCgZCbG9ja3MSSlByZXZlbnRzIGludGVyYWN0aW9uIGJldHdlZW4gdHdvIHVzZXJzLCBhbmQgZW5kcyB0aGUgZm9sbG93cyBiZXR3ZWVuIHRoZW0uqrUYTgoFTXV0ZXMSRUhpZGVzIHdoYXQgYSB1c2VyIHBvc3RzLCB3aXRob3V0IHRoYXQgdXNlcidzIGtub3dsZWRnZS4gRm9sbG93cyBzdGF5Lqq1GFcKDVJlbGF0aW9uc2hpcHMSRldoYXQgdGhlIGFjdGluZyB1c2VyIGhhcyB0byBkbyB3aXRoIG90aGVycywgZm9yIHRoZSBidXR0b25zIG9mIGFuIGFwcC6qtRhMChBQcml2YWN5IHNldHRpbmdzEjhXaG8gbWF5IHNlZSB3aGF0IG9mIGEgdXNlciwgYW5kIHdobyBpcyBleGNsdWRlZCBmcm9tIGl0LmIGcHJvdG8z", [file_buf_validate_validate, file_google_api_annotations, file_google_protobuf_field_mask, file_google_protobuf_timestamp, file_nexgate_auth_v1_scope, file_nexgate_privacy_v1_access_service, file_nexgate_privacy_v1_resources, file_nexgate_rest_v1_documentation, file_nexgate_rest_v1_field, file_nexgate_rest_v1_reply]);
 
 /**
  * Names the user to block.
@@ -31,6 +36,13 @@ export type BlockUserRequest = Message<"nexgate.privacy.v1.BlockUserRequest"> & 
    * @generated from field: string user_id = 1;
    */
   userId: string;
+
+  /**
+   * When the block ends: at least a minute and at most ten years ahead. Unset: never.
+   *
+   * @generated from field: google.protobuf.Timestamp expires_at = 2;
+   */
+  expiresAt?: Timestamp | undefined;
 };
 
 /**
@@ -62,6 +74,62 @@ export const BlockUserResponseSchema: GenMessage<BlockUserResponse> = /*@__PURE_
   messageDesc(file_nexgate_privacy_v1_privacy_control_service, 1);
 
 /**
+ * Names a block and what changes in it.
+ *
+ * @generated from message nexgate.privacy.v1.UpdateBlockRequest
+ */
+export type UpdateBlockRequest = Message<"nexgate.privacy.v1.UpdateBlockRequest"> & {
+  /**
+   * UUID of the user, any version, in either case.
+   *
+   * @generated from field: string user_id = 1;
+   */
+  userId: string;
+
+  /**
+   * When the block ends: at least a minute and at most ten years ahead. Unset: never.
+   *
+   * @generated from field: google.protobuf.Timestamp expires_at = 2;
+   */
+  expiresAt?: Timestamp | undefined;
+
+  /**
+   * The fields to change: `expires_at`. Unset: those that are set (AIP-134). REST takes it from the body.
+   *
+   * @generated from field: google.protobuf.FieldMask update_mask = 3;
+   */
+  updateMask?: FieldMask | undefined;
+};
+
+/**
+ * Describes the message nexgate.privacy.v1.UpdateBlockRequest.
+ * Use `create(UpdateBlockRequestSchema)` to create a new message.
+ */
+export const UpdateBlockRequestSchema: GenMessage<UpdateBlockRequest> = /*@__PURE__*/
+  messageDesc(file_nexgate_privacy_v1_privacy_control_service, 2);
+
+/**
+ * Carries the block as it is now.
+ *
+ * @generated from message nexgate.privacy.v1.UpdateBlockResponse
+ */
+export type UpdateBlockResponse = Message<"nexgate.privacy.v1.UpdateBlockResponse"> & {
+  /**
+   * The block.
+   *
+   * @generated from field: nexgate.privacy.v1.Block block = 1;
+   */
+  block?: Block | undefined;
+};
+
+/**
+ * Describes the message nexgate.privacy.v1.UpdateBlockResponse.
+ * Use `create(UpdateBlockResponseSchema)` to create a new message.
+ */
+export const UpdateBlockResponseSchema: GenMessage<UpdateBlockResponse> = /*@__PURE__*/
+  messageDesc(file_nexgate_privacy_v1_privacy_control_service, 3);
+
+/**
  * Names the user to unblock.
  *
  * @generated from message nexgate.privacy.v1.UnblockUserRequest
@@ -80,7 +148,7 @@ export type UnblockUserRequest = Message<"nexgate.privacy.v1.UnblockUserRequest"
  * Use `create(UnblockUserRequestSchema)` to create a new message.
  */
 export const UnblockUserRequestSchema: GenMessage<UnblockUserRequest> = /*@__PURE__*/
-  messageDesc(file_nexgate_privacy_v1_privacy_control_service, 2);
+  messageDesc(file_nexgate_privacy_v1_privacy_control_service, 4);
 
 /**
  * Confirms that there is no such block.
@@ -95,7 +163,7 @@ export type UnblockUserResponse = Message<"nexgate.privacy.v1.UnblockUserRespons
  * Use `create(UnblockUserResponseSchema)` to create a new message.
  */
 export const UnblockUserResponseSchema: GenMessage<UnblockUserResponse> = /*@__PURE__*/
-  messageDesc(file_nexgate_privacy_v1_privacy_control_service, 3);
+  messageDesc(file_nexgate_privacy_v1_privacy_control_service, 5);
 
 /**
  * Names the user to mute.
@@ -109,6 +177,20 @@ export type MuteUserRequest = Message<"nexgate.privacy.v1.MuteUserRequest"> & {
    * @generated from field: string user_id = 1;
    */
   userId: string;
+
+  /**
+   * When the mute ends: at least a minute and at most ten years ahead. Unset: never.
+   *
+   * @generated from field: google.protobuf.Timestamp expires_at = 2;
+   */
+  expiresAt?: Timestamp | undefined;
+
+  /**
+   * What the mute covers. Empty: everything.
+   *
+   * @generated from field: repeated nexgate.privacy.v1.MuteScope scopes = 3;
+   */
+  scopes: MuteScope[];
 };
 
 /**
@@ -116,7 +198,7 @@ export type MuteUserRequest = Message<"nexgate.privacy.v1.MuteUserRequest"> & {
  * Use `create(MuteUserRequestSchema)` to create a new message.
  */
 export const MuteUserRequestSchema: GenMessage<MuteUserRequest> = /*@__PURE__*/
-  messageDesc(file_nexgate_privacy_v1_privacy_control_service, 4);
+  messageDesc(file_nexgate_privacy_v1_privacy_control_service, 6);
 
 /**
  * Carries the new mute.
@@ -137,7 +219,70 @@ export type MuteUserResponse = Message<"nexgate.privacy.v1.MuteUserResponse"> & 
  * Use `create(MuteUserResponseSchema)` to create a new message.
  */
 export const MuteUserResponseSchema: GenMessage<MuteUserResponse> = /*@__PURE__*/
-  messageDesc(file_nexgate_privacy_v1_privacy_control_service, 5);
+  messageDesc(file_nexgate_privacy_v1_privacy_control_service, 7);
+
+/**
+ * Names a mute and what changes in it.
+ *
+ * @generated from message nexgate.privacy.v1.UpdateMuteRequest
+ */
+export type UpdateMuteRequest = Message<"nexgate.privacy.v1.UpdateMuteRequest"> & {
+  /**
+   * UUID of the user, any version, in either case.
+   *
+   * @generated from field: string user_id = 1;
+   */
+  userId: string;
+
+  /**
+   * When the mute ends: at least a minute and at most ten years ahead. Unset: never.
+   *
+   * @generated from field: google.protobuf.Timestamp expires_at = 2;
+   */
+  expiresAt?: Timestamp | undefined;
+
+  /**
+   * What the mute covers. Empty: everything.
+   *
+   * @generated from field: repeated nexgate.privacy.v1.MuteScope scopes = 3;
+   */
+  scopes: MuteScope[];
+
+  /**
+   * The fields to change: `expires_at`, `scopes`. Unset: those that are set (AIP-134). REST takes it from the body.
+   *
+   * @generated from field: google.protobuf.FieldMask update_mask = 4;
+   */
+  updateMask?: FieldMask | undefined;
+};
+
+/**
+ * Describes the message nexgate.privacy.v1.UpdateMuteRequest.
+ * Use `create(UpdateMuteRequestSchema)` to create a new message.
+ */
+export const UpdateMuteRequestSchema: GenMessage<UpdateMuteRequest> = /*@__PURE__*/
+  messageDesc(file_nexgate_privacy_v1_privacy_control_service, 8);
+
+/**
+ * Carries the mute as it is now.
+ *
+ * @generated from message nexgate.privacy.v1.UpdateMuteResponse
+ */
+export type UpdateMuteResponse = Message<"nexgate.privacy.v1.UpdateMuteResponse"> & {
+  /**
+   * The mute.
+   *
+   * @generated from field: nexgate.privacy.v1.Mute mute = 1;
+   */
+  mute?: Mute | undefined;
+};
+
+/**
+ * Describes the message nexgate.privacy.v1.UpdateMuteResponse.
+ * Use `create(UpdateMuteResponseSchema)` to create a new message.
+ */
+export const UpdateMuteResponseSchema: GenMessage<UpdateMuteResponse> = /*@__PURE__*/
+  messageDesc(file_nexgate_privacy_v1_privacy_control_service, 9);
 
 /**
  * Names the user to unmute.
@@ -158,7 +303,7 @@ export type UnmuteUserRequest = Message<"nexgate.privacy.v1.UnmuteUserRequest"> 
  * Use `create(UnmuteUserRequestSchema)` to create a new message.
  */
 export const UnmuteUserRequestSchema: GenMessage<UnmuteUserRequest> = /*@__PURE__*/
-  messageDesc(file_nexgate_privacy_v1_privacy_control_service, 6);
+  messageDesc(file_nexgate_privacy_v1_privacy_control_service, 10);
 
 /**
  * Confirms that there is no such mute.
@@ -173,7 +318,7 @@ export type UnmuteUserResponse = Message<"nexgate.privacy.v1.UnmuteUserResponse"
  * Use `create(UnmuteUserResponseSchema)` to create a new message.
  */
 export const UnmuteUserResponseSchema: GenMessage<UnmuteUserResponse> = /*@__PURE__*/
-  messageDesc(file_nexgate_privacy_v1_privacy_control_service, 7);
+  messageDesc(file_nexgate_privacy_v1_privacy_control_service, 11);
 
 /**
  * Asks for one page of blocks (AIP-158).
@@ -202,7 +347,7 @@ export type ListBlockedUsersRequest = Message<"nexgate.privacy.v1.ListBlockedUse
  * Use `create(ListBlockedUsersRequestSchema)` to create a new message.
  */
 export const ListBlockedUsersRequestSchema: GenMessage<ListBlockedUsersRequest> = /*@__PURE__*/
-  messageDesc(file_nexgate_privacy_v1_privacy_control_service, 8);
+  messageDesc(file_nexgate_privacy_v1_privacy_control_service, 12);
 
 /**
  * One page of blocks.
@@ -230,7 +375,7 @@ export type ListBlockedUsersResponse = Message<"nexgate.privacy.v1.ListBlockedUs
  * Use `create(ListBlockedUsersResponseSchema)` to create a new message.
  */
 export const ListBlockedUsersResponseSchema: GenMessage<ListBlockedUsersResponse> = /*@__PURE__*/
-  messageDesc(file_nexgate_privacy_v1_privacy_control_service, 9);
+  messageDesc(file_nexgate_privacy_v1_privacy_control_service, 13);
 
 /**
  * Asks for one page of mutes (AIP-158).
@@ -259,7 +404,7 @@ export type ListMutedUsersRequest = Message<"nexgate.privacy.v1.ListMutedUsersRe
  * Use `create(ListMutedUsersRequestSchema)` to create a new message.
  */
 export const ListMutedUsersRequestSchema: GenMessage<ListMutedUsersRequest> = /*@__PURE__*/
-  messageDesc(file_nexgate_privacy_v1_privacy_control_service, 10);
+  messageDesc(file_nexgate_privacy_v1_privacy_control_service, 14);
 
 /**
  * One page of mutes.
@@ -287,7 +432,224 @@ export type ListMutedUsersResponse = Message<"nexgate.privacy.v1.ListMutedUsersR
  * Use `create(ListMutedUsersResponseSchema)` to create a new message.
  */
 export const ListMutedUsersResponseSchema: GenMessage<ListMutedUsersResponse> = /*@__PURE__*/
-  messageDesc(file_nexgate_privacy_v1_privacy_control_service, 11);
+  messageDesc(file_nexgate_privacy_v1_privacy_control_service, 15);
+
+/**
+ * Names the users to ask about.
+ *
+ * @generated from message nexgate.privacy.v1.ListRelationshipsRequest
+ */
+export type ListRelationshipsRequest = Message<"nexgate.privacy.v1.ListRelationshipsRequest"> & {
+  /**
+   * UUIDs of the users, at most 100, any version, in either case.
+   *
+   * @generated from field: repeated string user_ids = 1;
+   */
+  userIds: string[];
+};
+
+/**
+ * Describes the message nexgate.privacy.v1.ListRelationshipsRequest.
+ * Use `create(ListRelationshipsRequestSchema)` to create a new message.
+ */
+export const ListRelationshipsRequestSchema: GenMessage<ListRelationshipsRequest> = /*@__PURE__*/
+  messageDesc(file_nexgate_privacy_v1_privacy_control_service, 16);
+
+/**
+ * The relationships, in the order of the request.
+ *
+ * @generated from message nexgate.privacy.v1.ListRelationshipsResponse
+ */
+export type ListRelationshipsResponse = Message<"nexgate.privacy.v1.ListRelationshipsResponse"> & {
+  /**
+   * One for each id of the request.
+   *
+   * @generated from field: repeated nexgate.privacy.v1.UserRelationship relationships = 1;
+   */
+  relationships: UserRelationship[];
+};
+
+/**
+ * Describes the message nexgate.privacy.v1.ListRelationshipsResponse.
+ * Use `create(ListRelationshipsResponseSchema)` to create a new message.
+ */
+export const ListRelationshipsResponseSchema: GenMessage<ListRelationshipsResponse> = /*@__PURE__*/
+  messageDesc(file_nexgate_privacy_v1_privacy_control_service, 17);
+
+/**
+ * What the acting user has to do with another user.
+ *
+ * @generated from message nexgate.privacy.v1.UserRelationship
+ */
+export type UserRelationship = Message<"nexgate.privacy.v1.UserRelationship"> & {
+  /**
+   * UUID of the other user, in lower case.
+   *
+   * @generated from field: string user_id = 1;
+   */
+  userId: string;
+
+  /**
+   * The follow of the other user by the acting user, if there is one.
+   *
+   * @generated from field: nexgate.privacy.v1.OwnEdge following = 2;
+   */
+  following?: OwnEdge | undefined;
+
+  /**
+   * The block of the other user by the acting user, if there is one.
+   *
+   * @generated from field: nexgate.privacy.v1.OwnEdge blocking = 3;
+   */
+  blocking?: OwnEdge | undefined;
+
+  /**
+   * The mute of the other user by the acting user, if there is one.
+   *
+   * @generated from field: nexgate.privacy.v1.OwnEdge muting = 4;
+   */
+  muting?: OwnEdge | undefined;
+};
+
+/**
+ * Describes the message nexgate.privacy.v1.UserRelationship.
+ * Use `create(UserRelationshipSchema)` to create a new message.
+ */
+export const UserRelationshipSchema: GenMessage<UserRelationship> = /*@__PURE__*/
+  messageDesc(file_nexgate_privacy_v1_privacy_control_service, 18);
+
+/**
+ * A follow, block or mute that the acting user made.
+ *
+ * @generated from message nexgate.privacy.v1.OwnEdge
+ */
+export type OwnEdge = Message<"nexgate.privacy.v1.OwnEdge"> & {
+  /**
+   * When it was made. REST shows whole seconds.
+   *
+   * @generated from field: google.protobuf.Timestamp created_at = 1;
+   */
+  createdAt?: Timestamp | undefined;
+
+  /**
+   * When a block or mute ends. Unset: never. REST shows whole seconds.
+   *
+   * @generated from field: google.protobuf.Timestamp expires_at = 2;
+   */
+  expiresAt?: Timestamp | undefined;
+
+  /**
+   * What a mute covers. Empty: everything.
+   *
+   * @generated from field: repeated nexgate.privacy.v1.MuteScope scopes = 3;
+   */
+  scopes: MuteScope[];
+};
+
+/**
+ * Describes the message nexgate.privacy.v1.OwnEdge.
+ * Use `create(OwnEdgeSchema)` to create a new message.
+ */
+export const OwnEdgeSchema: GenMessage<OwnEdge> = /*@__PURE__*/
+  messageDesc(file_nexgate_privacy_v1_privacy_control_service, 19);
+
+/**
+ * Names who looks.
+ *
+ * @generated from message nexgate.privacy.v1.PreviewAccessRequest
+ */
+export type PreviewAccessRequest = Message<"nexgate.privacy.v1.PreviewAccessRequest"> & {
+  /**
+   * UUID of the user who looks, any version, in either case.
+   *
+   * @generated from field: string user_id = 1;
+   */
+  userId: string;
+
+  /**
+   * Nobody is signed in: also when no user is named.
+   *
+   * @generated from field: bool signed_out = 2;
+   */
+  signedOut: boolean;
+};
+
+/**
+ * Describes the message nexgate.privacy.v1.PreviewAccessRequest.
+ * Use `create(PreviewAccessRequestSchema)` to create a new message.
+ */
+export const PreviewAccessRequestSchema: GenMessage<PreviewAccessRequest> = /*@__PURE__*/
+  messageDesc(file_nexgate_privacy_v1_privacy_control_service, 20);
+
+/**
+ * What the acting user's account shows and allows.
+ *
+ * @generated from message nexgate.privacy.v1.PreviewAccessResponse
+ */
+export type PreviewAccessResponse = Message<"nexgate.privacy.v1.PreviewAccessResponse"> & {
+  /**
+   * Every interaction.
+   *
+   * @generated from field: repeated nexgate.privacy.v1.PreviewedInteraction interactions = 1;
+   */
+  interactions: PreviewedInteraction[];
+};
+
+/**
+ * Describes the message nexgate.privacy.v1.PreviewAccessResponse.
+ * Use `create(PreviewAccessResponseSchema)` to create a new message.
+ */
+export const PreviewAccessResponseSchema: GenMessage<PreviewAccessResponse> = /*@__PURE__*/
+  messageDesc(file_nexgate_privacy_v1_privacy_control_service, 21);
+
+/**
+ * What becomes of an interaction with the acting user, and which of the acting user's own choices decides it.
+ *
+ * @generated from message nexgate.privacy.v1.PreviewedInteraction
+ */
+export type PreviewedInteraction = Message<"nexgate.privacy.v1.PreviewedInteraction"> & {
+  /**
+   * What the viewer wants.
+   *
+   * @generated from field: nexgate.privacy.v1.Interaction interaction = 1;
+   */
+  interaction: Interaction;
+
+  /**
+   * What becomes of it.
+   *
+   * @generated from field: nexgate.privacy.v1.Effect effect = 2;
+   */
+  effect: Effect;
+
+  /**
+   * Which of the acting user's choices decides it. Unspecified for a plain `EFFECT_ALLOW`.
+   *
+   * @generated from field: nexgate.privacy.v1.PreviewCause cause = 3;
+   */
+  cause: PreviewCause;
+
+  /**
+   * The setting of the interaction, whatever decides. Unspecified when it has none.
+   *
+   * @generated from field: nexgate.privacy.v1.PrivacySetting setting = 4;
+   */
+  setting: PrivacySetting;
+
+  /**
+   * The acting user's audience for that setting.
+   *
+   * @generated from field: nexgate.privacy.v1.Audience audience = 5;
+   */
+  audience: Audience;
+};
+
+/**
+ * Describes the message nexgate.privacy.v1.PreviewedInteraction.
+ * Use `create(PreviewedInteractionSchema)` to create a new message.
+ */
+export const PreviewedInteractionSchema: GenMessage<PreviewedInteraction> = /*@__PURE__*/
+  messageDesc(file_nexgate_privacy_v1_privacy_control_service, 22);
 
 /**
  * Asks for the acting user's settings.
@@ -302,7 +664,7 @@ export type GetPrivacySettingsRequest = Message<"nexgate.privacy.v1.GetPrivacySe
  * Use `create(GetPrivacySettingsRequestSchema)` to create a new message.
  */
 export const GetPrivacySettingsRequestSchema: GenMessage<GetPrivacySettingsRequest> = /*@__PURE__*/
-  messageDesc(file_nexgate_privacy_v1_privacy_control_service, 12);
+  messageDesc(file_nexgate_privacy_v1_privacy_control_service, 23);
 
 /**
  * The acting user's settings.
@@ -323,7 +685,7 @@ export type GetPrivacySettingsResponse = Message<"nexgate.privacy.v1.GetPrivacyS
  * Use `create(GetPrivacySettingsResponseSchema)` to create a new message.
  */
 export const GetPrivacySettingsResponseSchema: GenMessage<GetPrivacySettingsResponse> = /*@__PURE__*/
-  messageDesc(file_nexgate_privacy_v1_privacy_control_service, 13);
+  messageDesc(file_nexgate_privacy_v1_privacy_control_service, 24);
 
 /**
  * Names a setting and its new audience.
@@ -351,7 +713,7 @@ export type UpdatePrivacySettingRequest = Message<"nexgate.privacy.v1.UpdatePriv
  * Use `create(UpdatePrivacySettingRequestSchema)` to create a new message.
  */
 export const UpdatePrivacySettingRequestSchema: GenMessage<UpdatePrivacySettingRequest> = /*@__PURE__*/
-  messageDesc(file_nexgate_privacy_v1_privacy_control_service, 14);
+  messageDesc(file_nexgate_privacy_v1_privacy_control_service, 25);
 
 /**
  * Answers that the setting is stored.
@@ -366,7 +728,7 @@ export type UpdatePrivacySettingResponse = Message<"nexgate.privacy.v1.UpdatePri
  * Use `create(UpdatePrivacySettingResponseSchema)` to create a new message.
  */
 export const UpdatePrivacySettingResponseSchema: GenMessage<UpdatePrivacySettingResponse> = /*@__PURE__*/
-  messageDesc(file_nexgate_privacy_v1_privacy_control_service, 15);
+  messageDesc(file_nexgate_privacy_v1_privacy_control_service, 26);
 
 /**
  * Asks for one page of an exception list (AIP-158).
@@ -402,7 +764,7 @@ export type ListPrivacyExceptionsRequest = Message<"nexgate.privacy.v1.ListPriva
  * Use `create(ListPrivacyExceptionsRequestSchema)` to create a new message.
  */
 export const ListPrivacyExceptionsRequestSchema: GenMessage<ListPrivacyExceptionsRequest> = /*@__PURE__*/
-  messageDesc(file_nexgate_privacy_v1_privacy_control_service, 16);
+  messageDesc(file_nexgate_privacy_v1_privacy_control_service, 27);
 
 /**
  * One page of an exception list.
@@ -430,7 +792,7 @@ export type ListPrivacyExceptionsResponse = Message<"nexgate.privacy.v1.ListPriv
  * Use `create(ListPrivacyExceptionsResponseSchema)` to create a new message.
  */
 export const ListPrivacyExceptionsResponseSchema: GenMessage<ListPrivacyExceptionsResponse> = /*@__PURE__*/
-  messageDesc(file_nexgate_privacy_v1_privacy_control_service, 17);
+  messageDesc(file_nexgate_privacy_v1_privacy_control_service, 28);
 
 /**
  * Names a setting and what changes on its exception list.
@@ -465,7 +827,7 @@ export type UpdatePrivacyExceptionsRequest = Message<"nexgate.privacy.v1.UpdateP
  * Use `create(UpdatePrivacyExceptionsRequestSchema)` to create a new message.
  */
 export const UpdatePrivacyExceptionsRequestSchema: GenMessage<UpdatePrivacyExceptionsRequest> = /*@__PURE__*/
-  messageDesc(file_nexgate_privacy_v1_privacy_control_service, 18);
+  messageDesc(file_nexgate_privacy_v1_privacy_control_service, 29);
 
 /**
  * Answers that the list is stored.
@@ -480,7 +842,69 @@ export type UpdatePrivacyExceptionsResponse = Message<"nexgate.privacy.v1.Update
  * Use `create(UpdatePrivacyExceptionsResponseSchema)` to create a new message.
  */
 export const UpdatePrivacyExceptionsResponseSchema: GenMessage<UpdatePrivacyExceptionsResponse> = /*@__PURE__*/
-  messageDesc(file_nexgate_privacy_v1_privacy_control_service, 19);
+  messageDesc(file_nexgate_privacy_v1_privacy_control_service, 30);
+
+/**
+ * Why a previewed effect is not a plain `EFFECT_ALLOW`.
+ *
+ * @generated from enum nexgate.privacy.v1.PreviewCause
+ */
+export const PreviewCause = {
+  /**
+   * A plain `EFFECT_ALLOW`.
+   *
+   * @generated from enum value: PREVIEW_CAUSE_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * The viewer is the acting user.
+   *
+   * @generated from enum value: PREVIEW_CAUSE_SELF = 1;
+   */
+  SELF: 1,
+
+  /**
+   * The acting user blocks the viewer.
+   *
+   * @generated from enum value: PREVIEW_CAUSE_BLOCK = 2;
+   */
+  BLOCK: 2,
+
+  /**
+   * The viewer is not in the audience.
+   *
+   * @generated from enum value: PREVIEW_CAUSE_AUDIENCE = 3;
+   */
+  AUDIENCE: 3,
+
+  /**
+   * The viewer is on the exception list of the setting.
+   *
+   * @generated from enum value: PREVIEW_CAUSE_EXCEPTION = 4;
+   */
+  EXCEPTION: 4,
+
+  /**
+   * Nobody is signed in.
+   *
+   * @generated from enum value: PREVIEW_CAUSE_SIGNED_OUT = 5;
+   */
+  SIGNED_OUT: 5,
+} as const;
+
+/**
+ * Why a previewed effect is not a plain `EFFECT_ALLOW`.
+ *
+ * @generated from enum nexgate.privacy.v1.PreviewCause
+ */
+export type PreviewCause = (typeof PreviewCause)[keyof typeof PreviewCause] | UnknownEnum;
+
+/**
+ * Describes the enum nexgate.privacy.v1.PreviewCause.
+ */
+export const PreviewCauseSchema: GenEnum<PreviewCause> = /*@__PURE__*/
+  enumDesc(file_nexgate_privacy_v1_privacy_control_service, 0);
 
 /**
  * What one user does about others: blocks, mutes and privacy settings.
@@ -496,6 +920,10 @@ export const PrivacyControlService: GenService<{
   /**
    * Blocks a user and removes the follows between the two, in one transaction. A mute by either side stays.
    *
+   * A call with the header `idempotency-key` (1 to 255 printable ASCII characters) can be repeated: for 24 hours a call
+   * with the same key and request gets the answer of the first one, also when the block has been removed meanwhile.
+   * Another request with the key is `FAILED_PRECONDITION`; over REST 422.
+   *
    * `INVALID_ARGUMENT` for oneself, `ALREADY_EXISTS` when blocked already, `NOT_FOUND` for an unknown user.
    *
    * @generated from rpc nexgate.privacy.v1.PrivacyControlService.BlockUser
@@ -504,6 +932,19 @@ export const PrivacyControlService: GenService<{
     methodKind: "unary";
     input: typeof BlockUserRequestSchema;
     output: typeof BlockUserResponseSchema;
+  },
+  /**
+   * Changes when a block ends. Over REST a member of the body that is `null` clears what it names, and a member that is
+   * missing changes nothing.
+   *
+   * `NOT_FOUND` for an unknown user, and when the user is not blocked.
+   *
+   * @generated from rpc nexgate.privacy.v1.PrivacyControlService.UpdateBlock
+   */
+  updateBlock: {
+    methodKind: "unary";
+    input: typeof UpdateBlockRequestSchema;
+    output: typeof UpdateBlockResponseSchema;
   },
   /**
    * Removes a block. Changes nothing when there is none, and restores no follow.
@@ -520,6 +961,8 @@ export const PrivacyControlService: GenService<{
   /**
    * Mutes a user: hides what the user posts from the acting user, who goes on following. The muted user cannot tell.
    *
+   * The header `idempotency-key` makes it repeatable, as `BlockUser` is.
+   *
    * `INVALID_ARGUMENT` for oneself, `ALREADY_EXISTS` when muted already, `NOT_FOUND` for an unknown user.
    *
    * @generated from rpc nexgate.privacy.v1.PrivacyControlService.MuteUser
@@ -528,6 +971,19 @@ export const PrivacyControlService: GenService<{
     methodKind: "unary";
     input: typeof MuteUserRequestSchema;
     output: typeof MuteUserResponseSchema;
+  },
+  /**
+   * Changes when a mute ends, or what it covers. Over REST a member of the body that is `null` clears what it names, and
+   * a member that is missing changes nothing.
+   *
+   * `NOT_FOUND` for an unknown user, and when the user is not muted.
+   *
+   * @generated from rpc nexgate.privacy.v1.PrivacyControlService.UpdateMute
+   */
+  updateMute: {
+    methodKind: "unary";
+    input: typeof UpdateMuteRequestSchema;
+    output: typeof UpdateMuteResponseSchema;
   },
   /**
    * Removes a mute. Changes nothing when there is none.
@@ -560,6 +1016,32 @@ export const PrivacyControlService: GenService<{
     methodKind: "unary";
     input: typeof ListMutedUsersRequestSchema;
     output: typeof ListMutedUsersResponseSchema;
+  },
+  /**
+   * Returns what the acting user has to do with each of some users, in the order given, as often as given: whom the
+   * acting user follows, blocks and mutes. It tells nothing of the other side: an unknown user is answered like a
+   * stranger. A block by either user ends the follows between the two, as an unfollow does.
+   *
+   * @generated from rpc nexgate.privacy.v1.PrivacyControlService.ListRelationships
+   */
+  listRelationships: {
+    methodKind: "unary";
+    input: typeof ListRelationshipsRequestSchema;
+    output: typeof ListRelationshipsResponseSchema;
+  },
+  /**
+   * Shows the acting user's account as another user sees it, or as nobody who is signed in sees it: the effect of every
+   * interaction, and which of the acting user's own blocks, settings and exceptions decides it. Whether the other user
+   * blocks or mutes the acting user changes nothing in it.
+   *
+   * `NOT_FOUND` for an unknown user.
+   *
+   * @generated from rpc nexgate.privacy.v1.PrivacyControlService.PreviewAccess
+   */
+  previewAccess: {
+    methodKind: "unary";
+    input: typeof PreviewAccessRequestSchema;
+    output: typeof PreviewAccessResponseSchema;
   },
   /**
    * Returns the audience of every setting of the acting user.
