@@ -1,7 +1,7 @@
 import { postgresUrl } from "./cluster.ts";
 
 /** A database on which a test is to be run. */
-interface TestBackend {
+export interface TestBackend {
   readonly backend: string;
   /** The URL of an empty one, undefined for an embedded one. Skips the test or hook where there is none to be had. */
   readonly databaseUrl: (test: Mocha.Context) => Promise<string | undefined>;
