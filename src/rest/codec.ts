@@ -101,10 +101,17 @@ const timestamp: Codec<Timestamp> = {
 
 function readTimestamp(text: string): Timestamp | undefined {
   try {
-    return fromJson(TimestampSchema, text);
+    const time = fromJson(TimestampSchema, text);
+    return isInCalendar(text) ? time : undefined;
   } catch {
     return undefined;
   }
+}
+
+/** Whether a well-formed time is on a day that exists: a 31 April would be read as 1 May, and 24:00 as the next day. */
+function isInCalendar(text: string): boolean {
+  const day = text.slice(0, 10);
+  return new Date(day).toISOString().startsWith(day) && text.slice(11, 13) !== "24";
 }
 
 const firstMs = Date.parse("0001-01-01T00:00:00Z");

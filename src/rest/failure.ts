@@ -75,6 +75,7 @@ const phrases = new Map([
   [413, "Content too large"],
   [415, "Unsupported media type"],
   [417, "Expectation failed"],
+  [422, "Unprocessable content"],
   [429, "Too many requests"],
   [431, "Request header fields too large"],
   [499, "Client closed request"],

@@ -3,8 +3,10 @@ import { http } from "../../gen/google/api/annotations_pb.ts";
 import type { HttpRule as HttpRuleOption } from "../../gen/google/api/http_pb.ts";
 import { Envelope, type Reply, reply } from "../../gen/nexgate/rest/v1/reply_pb.ts";
 
-/** The HTTP methods that a rule can name. */
-type Verb = "GET" | "PUT" | "POST" | "DELETE" | "PATCH";
+/** The HTTP methods that a rule can name, in the order in which `Allow` has them. */
+export const verbs = ["GET", "POST", "PUT", "PATCH", "DELETE"] as const;
+
+type Verb = (typeof verbs)[number];
 
 /** One of the rules of a `google.api.http` option, as written. */
 export interface HttpRule {
@@ -15,8 +17,6 @@ export interface HttpRule {
   /** The field of the reply that becomes `data`; empty: none. */
   readonly responseBody: string;
 }
-
-const verbs = { get: "GET", put: "PUT", post: "POST", delete: "DELETE", patch: "PATCH" } as const;
 
 /** The rules of a method: of its `google.api.http` option and of the `additional_bindings`. Throws for custom verbs. */
 export function httpRulesOf(method: DescMethod): readonly HttpRule[] {
@@ -36,7 +36,7 @@ export function replyOf(method: DescMethod): Reply {
 function read({ pattern, body, responseBody }: HttpRuleOption): HttpRule {
   if (pattern.case === undefined || pattern.case === "custom")
     throw new Error("only get, put, post, delete and patch are supported");
-  const verb = verbs[pattern.case];
+  const verb = pattern.case.toUpperCase() as Verb;
   // RFC 9110, 9.3.1 and 9.3.5: content of GET and DELETE has no defined meaning.
   if (body !== "" && (verb === "GET" || verb === "DELETE")) throw new Error(`${verb} cannot have a body`);
   return { verb, template: pattern.value, body, responseBody };

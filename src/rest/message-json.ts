@@ -1,13 +1,24 @@
-import { create, type DescField, type DescMessage, isFieldSet, type Message } from "@bufbuild/protobuf";
+import {
+  create,
+  type DescField,
+  type DescMessage,
+  getOption,
+  isFieldSet,
+  type Message,
+} from "@bufbuild/protobuf";
 import { FeatureSet_FieldPresence } from "@bufbuild/protobuf/wkt";
+import { omit_empty } from "../../gen/nexgate/rest/v1/field_pb.ts";
 import { codecOf } from "./codec.ts";
 import { typeMismatch, unknownName } from "./failure.ts";
 
 /** A JSON object as `JSON.parse` makes it: any name may be an own property, `__proto__` too. */
 export type JsonObject = Readonly<Record<string, unknown>>;
 
-/** Reads a JSON object into a message, or throws a `BadRequestError`. `path` leads to the object, with its last dot. */
-export type Read = (json: JsonObject, path: string, into: Message) => void;
+/**
+ * Reads a JSON object into a message and returns the fields that it names, or throws a `BadRequestError`. `path` leads
+ * to the object, with its last dot.
+ */
+export type Read = (json: JsonObject, path: string, into: Message) => ReadonlySet<DescField>;
 
 type ReadValue = (json: unknown, path: string) => unknown;
 
@@ -17,9 +28,23 @@ type ReadValue = (json: unknown, path: string) => unknown;
  * that REST does not support, messages that contain themselves included.
  */
 export function messageReader(desc: DescMessage, except: ReadonlySet<DescField> = new Set()): Read {
+  return readerOf(membersOf(desc, except, [desc]));
+}
+
+/**
+ * Compiles the reading of a JSON merge patch (RFC 7396): as `messageReader`, but null means absent in all its fields.
+ * Throws for a field whose message a patch would change in part.
+ */
+export function mergePatchReader(desc: DescMessage, except: ReadonlySet<DescField>): Read {
+  const members = membersOf(desc, except, [desc]);
+  for (const { field } of members)
+    if (field.fieldKind === "message" && codecOf(field) === undefined)
+      throw new Error(`${field} is a message, which REST does not support in a merge patch`);
   return readerOf(
-    desc.fields.filter((field) => !except.has(field)),
-    [desc],
+    members.map(({ field, read }) => ({
+      field,
+      read: (json, path) => (json === null ? undefined : read(json, path)),
+    })),
   );
 }
 
@@ -28,12 +53,26 @@ export function isJsonObject(json: unknown): json is JsonObject {
   return typeof json === "object" && json !== null && !Array.isArray(json);
 }
 
-function readerOf(fields: readonly DescField[], parents: readonly DescMessage[]): Read {
+interface Member {
+  readonly field: DescField;
+  readonly read: ReadValue;
+}
+
+function membersOf(
+  desc: DescMessage,
+  except: ReadonlySet<DescField>,
+  parents: readonly DescMessage[],
+): readonly Member[] {
+  const fields = desc.fields.filter((field) => !except.has(field));
+  return fields.map((field) => ({ field, read: fieldReader(field, parents) }));
+}
+
+function readerOf(members: readonly Member[]): Read {
   const byName = new Map(
-    fields.flatMap((field) => {
-      const member = { field, read: fieldReader(field, parents) };
-      return [[field.jsonName, member] as const, [field.name, member] as const];
-    }),
+    members.flatMap((member) => [
+      [member.field.jsonName, member] as const,
+      [member.field.name, member] as const,
+    ]),
   );
   return (json, path, into) => {
     const seen = new Set<DescField>();
@@ -46,6 +85,7 @@ function readerOf(fields: readonly DescField[], parents: readonly DescMessage[])
       const value = read(json[name], path + field.jsonName);
       if (value !== undefined) (into as unknown as Record<string, unknown>)[field.localName] = value;
     }
+    return seen;
   };
 }
 
@@ -75,7 +115,7 @@ function valueReader(field: DescField, parents: readonly DescMessage[]): ReadVal
 
 function nestedReader(desc: DescMessage, parents: readonly DescMessage[]): ReadValue {
   if (parents.includes(desc)) throw new Error(`${desc} contains itself, which REST does not support`);
-  const read = readerOf(desc.fields, [...parents, desc]);
+  const read = readerOf(membersOf(desc, new Set(), [...parents, desc]));
   return (json, path) => {
     if (!isJsonObject(json)) throw typeMismatch(path, "be an object");
     const message = create(desc);
@@ -91,20 +131,39 @@ type WriteValue = (value: unknown) => string;
 
 /**
  * Compiles the JSON form of a message: every field under its JSON name in declared order, also when it has its
- * default; an absent message or optional field is null. Throws for types that REST does not support, messages that
- * contain themselves included.
+ * default; an absent message or optional field is null. A field with the option `omit_empty` is left out where it is
+ * absent or has its default. Throws for types that REST does not support, messages that contain themselves included.
  */
 export function messageWriter(desc: DescMessage, parents: readonly DescMessage[] = []): Write {
   if (parents.includes(desc)) throw new Error(`${desc} contains itself, which REST does not support`);
-  const members = desc.fields.map((field, index) => ({
-    key: `${index === 0 ? "" : ","}${JSON.stringify(field.jsonName)}:`,
+  const members = desc.fields.map((field) => ({
+    field: canBeLeftOut(field) ? field : undefined,
+    key: `${JSON.stringify(field.jsonName)}:`,
     write: fieldWriter(field, [...parents, desc]),
   }));
+  const [first, ...others] = members;
+  if (first === undefined) return () => "{}";
+  // Where the first member is always there, what comes before each of the others is known.
+  if (first.field === undefined)
+    return (message) => {
+      let text = `{${first.key}${first.write(message)}`;
+      for (const { field, key, write } of others)
+        if (field === undefined || isFieldSet(message, field)) text += `,${key}${write(message)}`;
+      return `${text}}`;
+    };
   return (message) => {
-    let text = "{";
-    for (const { key, write } of members) text += key + write(message);
-    return `${text}}`;
+    let text = "";
+    for (const { field, key, write } of members) {
+      if (field !== undefined && !isFieldSet(message, field)) continue;
+      text += `${text === "" ? "{" : ","}${key}${write(message)}`;
+    }
+    return text === "" ? "{}" : `${text}}`;
   };
+}
+
+/** Whether an object in a reply may lack a field: its option `omit_empty`. */
+export function canBeLeftOut(field: DescField): boolean {
+  return getOption(field, omit_empty);
 }
 
 /** Compiles the JSON form of one field of a message. */

@@ -1,9 +1,10 @@
 import { create, type DescField, type DescMessage, type Message } from "@bufbuild/protobuf";
+import { FieldMaskSchema } from "@bufbuild/protobuf/wkt";
 import { fieldsAtFault } from "../call/validate.ts";
 import { type Codec, codecOf } from "./codec.ts";
 import { BadRequestError, typeMismatch, unknownName } from "./failure.ts";
-import type { Segment } from "./http-rule.ts";
-import { isJsonObject, type JsonObject, messageReader } from "./message-json.ts";
+import type { HttpRule, Segment } from "./http-rule.ts";
+import { isJsonObject, type JsonObject, mergePatchReader, messageReader } from "./message-json.ts";
 
 /** How the parts of an HTTP request become a request message. Each reader throws a `BadRequestError`. */
 export interface RequestReader {
@@ -16,30 +17,48 @@ export interface RequestReader {
   readonly inQuery: readonly DescField[];
   /** The field that is the body, or the fields of which the body is made; none when there is no body. */
   readonly inBody: DescField | readonly DescField[];
+  /** Whether the body is a JSON merge patch: null clears a field, and what is missing changes nothing. */
+  readonly isMergePatch: boolean;
 }
 
 /**
- * Binds a request message to a path, a `body` and the query, which gets the fields that are left. Throws for unknown
- * fields and for fields whose type a path or query cannot express.
+ * Binds a request message to a path, a `body` and the query, which gets the fields that are left. The body of a message
+ * with an `update_mask` is a JSON merge patch, whose members are the mask. Throws for unknown fields, for fields whose
+ * type a path or query cannot express, and for an `update_mask` that no such body can fill.
  */
 export function compileRequestReader(
   input: DescMessage,
   segments: readonly Segment[],
-  body: string,
+  { verb, body }: Pick<HttpRule, "verb" | "body">,
 ): RequestReader {
+  const mask = updateMaskOf(input);
+  if (mask !== undefined && (verb !== "PATCH" || body !== "*"))
+    throw new Error(`${mask} needs a PATCH rule with the body "*"`);
   const inPath = segments.flatMap((segment) => ("field" in segment ? [fieldOf(input, segment.field)] : []));
   const inBody = body === "" || body === "*" ? undefined : fieldOf(input, body);
   if (inBody !== undefined && inPath.includes(inBody)) throw new Error(`the path binds the body "${body}"`);
-  const others = input.fields.filter((field) => !inPath.includes(field) && field !== inBody);
+  const others = input.fields.filter(
+    (field) => !inPath.includes(field) && field !== inBody && field !== mask,
+  );
   const inQuery = body === "*" ? [] : others;
   return {
     readPath: pathReader(inPath),
     readQuery: queryReader(inQuery),
-    readBody: inBody === undefined ? wholeBody(input, body, inPath) : fieldBody(inBody),
+    readBody: inBody === undefined ? wholeBody(input, body === "*" ? others : [], mask) : fieldBody(inBody),
     inPath,
     inQuery,
     inBody: inBody ?? (body === "*" ? others : []),
+    isMergePatch: mask !== undefined,
   };
+}
+
+/** The `update_mask` of a request (AIP-134), undefined when it has none. Throws for one of another type. */
+function updateMaskOf(input: DescMessage): DescField | undefined {
+  const field = input.fields.find(({ name }) => name === "update_mask");
+  if (field === undefined) return undefined;
+  if (field.fieldKind !== "message" || field.message.typeName !== FieldMaskSchema.typeName)
+    throw new Error(`${field} must be a google.protobuf.FieldMask`);
+  return field;
 }
 
 /** The field of a message by its proto name; throws when there is none. */
@@ -51,19 +70,23 @@ export function fieldOf(message: DescMessage, name: string): DescField {
 
 /**
  * Without a body in its rule, a method accepts an empty object, in which every field is unknown. Where no field of the
- * body is required it accepts null as well, which some clients send when they have no body.
+ * body is required it accepts null as well, which some clients send when they have no body. The mask is always set:
+ * with nothing in it when the body has no member.
  */
 function wholeBody(
   input: DescMessage,
-  body: string,
-  inPath: readonly DescField[],
+  inBody: readonly DescField[],
+  mask: DescField | undefined,
 ): RequestReader["readBody"] {
-  const outside = new Set(body === "*" ? inPath : input.fields);
-  const read = messageReader(input, outside);
+  const outside = new Set(input.fields.filter((field) => !inBody.includes(field)));
+  const read = mask === undefined ? messageReader(input, outside) : mergePatchReader(input, outside);
   const isNeeded = [...fieldsAtFault(input, create(input))].some((field) => !outside.has(field));
   return (json, into) => {
     const isNone = json === undefined || (json === null && !isNeeded);
-    read(isNone ? {} : objectOf(json), "", into);
+    const given = read(isNone ? {} : objectOf(json), "", into);
+    if (mask === undefined) return;
+    const paths = inBody.filter((field) => given.has(field)).map(({ name }) => name);
+    set(into, mask, create(FieldMaskSchema, { paths }));
   };
 }
 
@@ -129,9 +152,12 @@ export function queryReader(fields: readonly DescField[]): ReadQuery {
       if (before !== undefined && (before !== name || field.fieldKind !== "list"))
         throw typeMismatch(name, "be given once");
       names.set(field, name);
-      const value = parse(text, name, codec);
-      if (field.fieldKind === "list") (get(into, field) as unknown[]).push(value);
-      else set(into, field, value);
+      if (field.fieldKind !== "list") {
+        set(into, field, parse(text, name, codec));
+        continue;
+      }
+      const list = get(into, field) as unknown[];
+      list.push(parse(text, `${name}[${list.length}]`, codec));
     }
     return new Set(names.keys());
   };

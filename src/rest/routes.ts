@@ -4,7 +4,7 @@ import type { Reply } from "../../gen/nexgate/rest/v1/reply_pb.ts";
 import type { CallPipeline } from "../call/pipeline.ts";
 import type { UnaryEndpoint } from "../call/service.ts";
 import { type EnvelopeFormat, formatOf } from "./envelopes.ts";
-import { type HttpRule, httpRulesOf, parseTemplate, replyOf, type Segment } from "./http-rule.ts";
+import { type HttpRule, httpRulesOf, parseTemplate, replyOf, type Segment, verbs } from "./http-rule.ts";
 import { type ListShape, listShape } from "./list.ts";
 import { fieldWriter } from "./message-json.ts";
 import { compileRequestReader, fieldOf, type RequestReader } from "./request-reader.ts";
@@ -58,7 +58,7 @@ function compile(calls: CallPipeline, method: DescMethod, rule: HttpRule): Route
     endpoint,
     reply,
     format: formatOf(reply),
-    reader: compileRequestReader(method.input, segments, rule.body),
+    reader: compileRequestReader(method.input, segments, rule),
     writeData: responseBody === "" ? undefined : fieldWriter(fieldOf(method.output, responseBody)),
     list,
     hasTag: isRead && list === undefined,
@@ -86,10 +86,8 @@ export interface Match {
  */
 export class RouteTable {
   readonly #router = findMyWay({ maxParamLength: Number.MAX_SAFE_INTEGER });
-  readonly #verbs: ReadonlySet<string>;
 
   constructor(routes: readonly Route[]) {
-    this.#verbs = new Set(routes.map(({ rule }) => rule.verb));
     for (const route of routes) this.#router.on(route.rule.verb, pathOf(route), () => {}, route);
   }
 
@@ -104,9 +102,9 @@ export class RouteTable {
     return parameters.includes("") ? undefined : { route: found.store as Route, parameters };
   }
 
-  /** The routes of every HTTP method at a path. */
+  /** The routes of every HTTP method at a path, in the order of `verbs`. */
   at(path: string): readonly Route[] {
-    return [...this.#verbs].flatMap((verb) => this.find(verb, path)?.route ?? []);
+    return verbs.flatMap((verb) => this.find(verb, path)?.route ?? []);
   }
 }
 

@@ -1,4 +1,4 @@
-import { create, type DescMessage, type Message } from "@bufbuild/protobuf";
+import { create, type DescMessage, type Message, ScalarType } from "@bufbuild/protobuf";
 import { toConnectError } from "../../call/errors.ts";
 import { requestIdHeader } from "../../call/request-headers.ts";
 import { validate } from "../../call/validate.ts";
@@ -101,8 +101,8 @@ function merge(examples: readonly FailureExample[]): FailureExample[] {
 function invalidMessage(desc: DescMessage): Message {
   const message = create(desc);
   for (const field of desc.fields) {
-    if (field.fieldKind === "scalar" && typeof message[field.localName as never] === "string")
-      Object.assign(message, { [field.localName]: "x" });
+    if (field.scalar !== ScalarType.STRING) continue;
+    Object.assign(message, { [field.localName]: field.fieldKind === "list" ? ["x"] : "x" });
   }
   return message;
 }

@@ -78,7 +78,7 @@ function parametersOf(
 }
 
 function bodyOf(
-  { reader: { inBody }, endpoint }: Route,
+  { reader: { inBody, isMergePatch }, endpoint }: Route,
   example: JsonObject,
   required: ReadonlySet<DescField>,
   schemas: Schemas,
@@ -94,8 +94,9 @@ function bodyOf(
     required: needed.size > 0,
     content: {
       "application/json": {
-        schema: schemas.requestObject(endpoint.method.input, inBody, needed),
-        ...(shown.length > 0 && {
+        schema: schemas.requestObject(endpoint.method.input, inBody, needed, isMergePatch),
+        // Without a body of its own the example is what a request without a body means.
+        ...((shown.length > 0 || needed.size === 0) && {
           example: Object.fromEntries(shown.map(({ jsonName }) => [jsonName, example[jsonName]])),
         }),
       },
@@ -147,14 +148,19 @@ function examplesOf({ message: desc }: DescField): Message[] {
   if (desc === undefined || !hasOption(desc, example)) return [];
   return getOption(desc, example).map((json) => {
     const message = create(desc);
-    messageReader(desc)(parseObject(json), "", message);
+    messageReader(desc)(parseReply(json), "", message);
     validate(desc, message);
     return message;
   });
 }
 
-function parseObject(json: string): JsonObject {
-  const value: unknown = JSON.parse(json);
+/** Parses an object of a reply, in which null is the value of what is absent. */
+function parseReply(json: string): JsonObject {
+  return parseObject(json, (_, value) => (value === null ? undefined : value));
+}
+
+function parseObject(json: string, revive?: Parameters<typeof JSON.parse>[1]): JsonObject {
+  const value: unknown = JSON.parse(json, revive);
   if (!isJsonObject(value)) throw new Error(`the example ${json} is no JSON object`);
   return value;
 }

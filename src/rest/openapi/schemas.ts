@@ -6,6 +6,7 @@ import {
   type StringRules,
 } from "@bufbuild/protovalidate/gen/buf/validate/validate_pb.js";
 import { codecOf, enumNames, type JsonSchema } from "../codec.ts";
+import { canBeLeftOut } from "../message-json.ts";
 import type { Comments } from "./document.ts";
 
 /** Makes the JSON Schemas of fields and messages, and collects those that have a name. */
@@ -37,29 +38,35 @@ export class Schemas {
     return this.#ofField(field, () => this.requestObject(message, message.fields, new Set()));
   }
 
-  /** An object of fields that a client sends: other names are refused, so the schema is closed. */
+  /**
+   * An object of fields that a client sends: other names are refused, so the schema is closed. In a merge patch every
+   * field may be null.
+   */
   requestObject(
     desc: DescMessage,
     fields: readonly DescField[],
     required: ReadonlySet<DescField>,
+    isMergePatch = false,
   ): JsonSchema {
+    const ofField = (field: DescField) =>
+      isMergePatch ? orNull(this.ofRequest(field)) : this.ofRequest(field);
     return {
       ...describe(this.comments.of(desc)),
       type: "object",
-      properties: Object.fromEntries(fields.map((field) => [field.jsonName, this.ofRequest(field)])),
+      properties: Object.fromEntries(fields.map((field) => [field.jsonName, ofField(field)])),
       ...(required.size > 0 && { required: fields.filter((field) => required.has(field)).map(jsonName) }),
       additionalProperties: false,
     };
   }
 
-  /** What a client gets for a field; null where nothing makes sure that it is set. */
+  /** What a client gets for a field that is there; null where nothing makes sure that it is set. */
   ofReply(field: DescField): JsonSchema {
     const schema = this.#ofField(field, () => this.#replyMessage(field.message as DescMessage));
     const tellsAbsence =
       field.fieldKind !== "list" &&
       (field.presence !== FeatureSet_FieldPresence.IMPLICIT ||
         (field.enum !== undefined && !enumNames(field.enum).names.has(0)));
-    return tellsAbsence && !keywordsOf(field).required ? { anyOf: [schema, { type: "null" }] } : schema;
+    return tellsAbsence && !keywordsOf(field).required && !canBeLeftOut(field) ? orNull(schema) : schema;
   }
 
   #ofField(field: DescField, ofMessage: () => JsonSchema): JsonSchema {
@@ -78,8 +85,7 @@ export class Schemas {
       ...describe(this.comments.of(desc)),
       type: "object",
       properties: Object.fromEntries(desc.fields.map((field) => [field.jsonName, this.ofReply(field)])),
-      // The writer leaves out no field.
-      required: desc.fields.map(jsonName),
+      required: desc.fields.filter((field) => !canBeLeftOut(field)).map(jsonName),
     }));
   }
 
@@ -100,6 +106,10 @@ export class Schemas {
 /** The `description` keyword, where there is something to say. */
 export function describe(description: string | undefined): { description?: string } {
   return description ? { description: description.replaceAll(/(?<!\n)\n(?![\n-])/g, " ") } : {};
+}
+
+function orNull(schema: JsonSchema): JsonSchema {
+  return { anyOf: [schema, { type: "null" }] };
 }
 
 function jsonName(field: DescField): string {

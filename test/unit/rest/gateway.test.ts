@@ -132,7 +132,7 @@ describe("the REST gateway", () => {
     it("knows its paths", () => {
       expect(gateway.methodsAt(`${control}/blocked`)).to.eql(["GET", "HEAD"]);
       expect(gateway.methodsAt(settings)).to.have.members(["GET", "HEAD", "PATCH"]);
-      expect(gateway.methodsAt(`${control}/block/%ff`)).to.eql(["POST"]);
+      expect(gateway.methodsAt(`${control}/block/%ff`)).to.eql(["POST", "PATCH"]);
       expect(gateway.methodsAt(`${control}/blocked/`)).to.eql([]);
       expect(gateway.methodsAt("/nexgate.privacy.v1.PrivacyControlService/BlockUser")).to.eql([]);
       expect(gateway.methodsAt("*")).to.eql([]);
@@ -193,12 +193,12 @@ describe("the REST gateway", () => {
         await statusFailure(answer, 405, "Method not allowed", "Method not allowed");
       }
       const answer = await call("GET", `${control}/block/${ada}`);
-      expect(answer.headers.get("allow")).to.equal("POST, OPTIONS");
+      expect(answer.headers.get("allow")).to.equal("POST, PATCH, OPTIONS");
       await globeFailure(answer, 405, "METHOD_NOT_ALLOWED", "Method not allowed");
       const head = await call("HEAD", `${control}/block/${ada}`);
       expect([head.status, head.headers.get("allow"), await head.text()]).to.deep.equal([
         405,
-        "POST, OPTIONS",
+        "POST, PATCH, OPTIONS",
         "",
       ]);
     });

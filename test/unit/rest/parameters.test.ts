@@ -65,7 +65,7 @@ describe("query parameters", () => {
     ["int_32=-0", "type_mismatch", int32],
     ["int_32=2147483648", "type_mismatch", int32],
     ["int32=x", "type_mismatch", "int32 must be a 32-bit integer"],
-    ["many_int_32=1&many_int_32=x", "type_mismatch", "many_int_32 must be a 32-bit integer"],
+    ["many_int_32=1&many_int_32=x", "type_mismatch", "many_int_32[1] must be a 32-bit integer"],
     ["flag=TRUE", "type_mismatch", "flag must be true or false"],
     ["flag=1", "type_mismatch", "flag must be true or false"],
     ["flag", "type_mismatch", "flag must be true or false"],
