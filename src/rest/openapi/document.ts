@@ -6,7 +6,7 @@ import { statusOfCode } from "../../call/http-status.ts";
 import { enumNames, upperSnake } from "../codec.ts";
 import type { JsonObject } from "../message-json.ts";
 import { type Route, withErrorContext } from "../routes.ts";
-import { documentedPath, operationOf } from "./operation.ts";
+import { documentedPath, operationOf, originalOf } from "./operation.ts";
 import { Schemas } from "./schemas.ts";
 
 /** What a description says that no route can. */
@@ -39,8 +39,11 @@ export function describeRoutes(routes: readonly Route[], info: Info, reasons: De
   const context = { schemas, reasons, time: exampleTime, shared };
   const methods = Map.groupBy(routes, ({ endpoint }) => endpoint.method);
   const paths: Record<string, Record<string, JsonObject>> = {};
-  // Readers meet every method once before any comes again.
-  for (const route of new Set([...[...methods.values()].flatMap(([first]) => first ?? []), ...routes])) {
+  const originals = [...methods.values()].flatMap((ofMethod) =>
+    ofMethod.filter((route) => originalOf(route, ofMethod) === route),
+  );
+  // Aliases come last.
+  for (const route of new Set([...originals, ...routes])) {
     const { method } = route.endpoint;
     const path = documentedPath(route);
     paths[path] = {

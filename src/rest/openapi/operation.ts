@@ -23,25 +23,50 @@ const ifNoneMatch: JsonObject = {
   schema: { type: "string" },
 };
 
-/** Describes one of the routes of a method. */
+/**
+ * Describes one of the routes of a method. An alias, which takes the same fields at the same places as an earlier route,
+ * names the operation of that one in `x-alias-of`.
+ */
 export function operationOf(route: Route, ofMethod: readonly Route[], context: ResponseContext): JsonObject {
   const { schemas } = context;
   const { method } = route.endpoint;
   const { group, exampleRequest: json } = getOption(method, documentation);
   const example = exampleRequest(method, json);
   const required = requiredFields(method.input);
-  const [first = route] = ofMethod;
-  const alias = first !== route && `The same as \`${first.rule.verb} ${documentedPath(first)}\`.`;
+  const original = originalOf(route, ofMethod);
+  const isAlias = original !== route;
   const body = bodyOf(route, example, required, schemas);
   return {
     ...(group !== "" && { tags: [group] }),
-    operationId: lowerFirst(method.name) + (alias ? ofMethod.indexOf(route) + 1 : ""),
+    operationId: operationId(route, ofMethod),
+    ...(isAlias && { "x-alias-of": operationId(original, ofMethod) }),
     summary: sentenceCase(method.name),
-    ...describe(alias || schemas.comments.of(method)),
+    ...describe(
+      isAlias
+        ? `The same as \`${original.rule.verb} ${documentedPath(original)}\`.`
+        : schemas.comments.of(method),
+    ),
     parameters: [...parametersOf(route, example, required, schemas), ...(route.hasTag ? [ifNoneMatch] : [])],
     ...(body !== undefined && { requestBody: body }),
     responses: responsesOf(route, context),
   };
+}
+
+/** The name of the operation of a route: its method's, with a number for all but the first route. */
+function operationId(route: Route, ofMethod: readonly Route[]): string {
+  const index = ofMethod.indexOf(route);
+  return lowerFirst(route.endpoint.method.name) + (index > 0 ? index + 1 : "");
+}
+
+/** The first of the routes of a method that takes the same fields from the same places as this one: maybe this one. */
+export function originalOf(route: Route, ofMethod: readonly Route[]): Route {
+  return ofMethod.find((other) => placesOf(other) === placesOf(route)) ?? route;
+}
+
+/** Tells which fields a route takes from where. */
+function placesOf({ rule: { verb }, reader: { inPath, inQuery, inBody } }: Route): string {
+  const names = (fields: readonly DescField[]) => fields.map(({ name }) => name);
+  return JSON.stringify([verb, names(inPath), names(inQuery), names([inBody].flat())]);
 }
 
 /** The path of a route as it is described: with the JSON names of its fields. */

@@ -60,6 +60,27 @@ describe("the description of the REST API", () => {
     }
   });
 
+  it("has aliases in full, each with the name of the operation that it repeats", () => {
+    const byId = new Map(operations.map((operation) => [operation[2].operationId, operation]));
+    const aliases = operations.filter(([, , operation]) => "x-alias-of" in operation);
+    expect(aliases.map(([, path]) => path)).to.have.members(
+      operations.map(([, path]) => path).filter((path) => path.startsWith("/api/v1/users/")),
+    );
+    for (const [method, path, alias] of aliases) {
+      const { "x-alias-of": name, operationId, description, ...rest } = alias;
+      const [originalMethod, originalPath, original] = byId.get(name) ?? [];
+      expect([originalMethod, `/api/v1${originalPath}`]).to.eql([method, path]);
+      expect(description).to.equal(`The same as \`${originalMethod} ${originalPath}\`.`);
+      expect({ ...original, ...rest }, path).to.eql(original);
+      expect(Object.keys(rest)).to.have.length(Object.keys(original).length - 2);
+    }
+  });
+
+  it("lists all aliases after what they repeat", () => {
+    const isAlias = operations.map(([, , operation]) => "x-alias-of" in operation);
+    expect(isAlias.indexOf(true)).to.be.above(isAlias.lastIndexOf(false));
+  });
+
   it("asks for a bearer token everywhere", () => {
     expect(document.security).to.eql([{ bearer: [] }]);
     expect(document.components.securitySchemes.bearer).to.deep.include({
