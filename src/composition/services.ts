@@ -18,6 +18,8 @@ import { hiddenUserHandlers } from "../service/hidden.ts";
 import { importHandlers } from "../service/imports.ts";
 import { muteHandlers } from "../service/mutes.ts";
 import { PageTokens } from "../service/pages.ts";
+import { previewHandlers } from "../service/preview.ts";
+import { relationshipHandlers } from "../service/relationships.ts";
 import { settingHandlers } from "../service/settings.ts";
 import { userHandlers } from "../service/users.ts";
 import type { FactsOfState, FactsQuery } from "../store/access.ts";
@@ -75,6 +77,8 @@ export function createServices({
       ...muteHandlers(database.mutes, tokens, consistency),
       ...settingHandlers(database.settings, consistency),
       ...exceptionHandlers(database.exceptions, tokens, consistency),
+      ...relationshipHandlers(database.relationships),
+      ...previewHandlers(database.previews),
     }),
     graph: service(GraphService, {
       ...userHandlers(database.users, consistency),

@@ -1,4 +1,4 @@
-import type { User } from "./users.ts";
+import type { User, UserId } from "./users.ts";
 
 /** A record that one user blocks or mutes another, as its owner sees it. */
 export interface EdgeRecord {
@@ -39,4 +39,23 @@ export interface Relationship {
   readonly blockedBy: boolean;
   readonly muting: boolean;
   readonly mutedBy: boolean;
+}
+
+/** A follow, block or mute, as the user who made it sees it. */
+export interface OwnEdge {
+  /** Microseconds since 1970-01-01T00:00:00Z. */
+  readonly createdAt: bigint;
+  /** As in `EdgeRecord`; null for a follow. */
+  readonly expiresAt: bigint | null;
+  /** As in `EdgeRecord`; `allScopes` for a follow. */
+  readonly scopes: number;
+}
+
+/** What one user has to do with another: the edges that the one made. */
+export interface OwnRelationship {
+  /** The other user. */
+  readonly user: UserId;
+  readonly following: OwnEdge | null;
+  readonly blocking: OwnEdge | null;
+  readonly muting: OwnEdge | null;
 }

@@ -16,6 +16,8 @@ import { ImportRepository } from "./imports.ts";
 import { pendingMigrations } from "./migrations/migrate.ts";
 import { MuteRepository } from "./mutes.ts";
 import type { OnWait } from "./pg-pool.ts";
+import { PreviewReader } from "./preview.ts";
+import { RelationshipsReader } from "./relationships.ts";
 import { SettingsRepository } from "./settings.ts";
 import { query } from "./statement.ts";
 import { UserRepository } from "./users.ts";
@@ -47,6 +49,8 @@ export interface Database {
   readonly mutes: MuteRepository;
   readonly settings: SettingsRepository;
   readonly exceptions: ExceptionRepository;
+  readonly relationships: RelationshipsReader;
+  readonly previews: PreviewReader;
   readonly relationshipFacts: RelationshipFactsReader;
   readonly hiddenUsers: HiddenUsersReader;
   readonly consistency: ConsistencyReader;
@@ -116,6 +120,8 @@ export function databaseOn(backend: Backend): Database {
     mutes: new MuteRepository(executor),
     settings: new SettingsRepository(executor),
     exceptions: new ExceptionRepository(executor),
+    relationships: new RelationshipsReader(executor),
+    previews: new PreviewReader(executor),
     relationshipFacts: new RelationshipFactsReader(backend.checks),
     hiddenUsers: new HiddenUsersReader(backend.checks),
     consistency: new ConsistencyReader(backend.checks),

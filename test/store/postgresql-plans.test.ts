@@ -104,8 +104,10 @@ describe("the plans of statements on PostgreSQL", () => {
             // The first page of a whole table.
             if (node.isLimited && node.Filter === undefined) continue;
             const columns = indexColumns.get(node["Index Name"] ?? "") ?? [];
-            // A check looks up single rows by whole keys. By a part of a key it would read a user's whole list.
-            for (const column of /\bchecks?\b/.test(name) ? columns : columns.slice(0, 1))
+            // These look up single rows by whole keys. By a part of a key they would read a user's whole list.
+            for (const column of /\b(?:checks?|relationships|preview)\b/.test(name)
+              ? columns
+              : columns.slice(0, 1))
               expect(node["Index Cond"], what).to.match(new RegExp(`\\b${column}\\b`));
           }
         }

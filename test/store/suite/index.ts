@@ -17,6 +17,7 @@ import { describeHidden } from "./hidden.ts";
 import { describeImportedChoices } from "./import-choices.ts";
 import { describeImports } from "./imports.ts";
 import { describeLists } from "./lists.ts";
+import { describeOwnSide } from "./own-side.ts";
 import { describeSettings } from "./settings.ts";
 import type { TestStore } from "./store.ts";
 import { describeUsers } from "./users.ts";
@@ -44,6 +45,7 @@ export function describeStore(open: () => TestStore): void {
   describeExceptions(open);
   describeAccess(open);
   describeHidden(open);
+  describeOwnSide(open);
   describeConsistency(open);
   describeImports(open);
   describeImportedChoices(open);

@@ -51,6 +51,8 @@ export function storeOperations({
       relationshipFacts.read(queries(1_000, { muteScope: 0, setting: null })),
     "a page of hidden users": ({ hiddenUsers }) =>
       hiddenUsers.read({ viewer: owner, scope: 1, limit: 1_000, from: actor }),
+    "a hundred relationships": ({ relationships }) => relationships.read(owner, others.slice(0, 100)),
+    "a preview": ({ previews }) => previews.read(owner, target),
     "a block": ({ blocks }) => blocks.block(actor, target),
     "an unblock": ({ blocks }) => blocks.unblock(actor, target),
     "a mute": ({ mutes }) => mutes.mute(actor, target),

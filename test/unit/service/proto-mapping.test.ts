@@ -27,13 +27,14 @@ describe("the time of a record", () => {
     const micros = fc.bigInt({ min: -62_135_596_800_000_000n, max: 253_402_300_799_999_999n });
     fc.assert(
       fc.property(micros, (createdAt) => {
-        const { seconds = 0n, nanos = 0 } = fromEdgeRecord({
-          id: user.id,
-          user,
-          createdAt,
-          expiresAt: null,
-          scopes: allScopes,
-        }).createdAt ?? {};
+        const { seconds = 0n, nanos = 0 } =
+          fromEdgeRecord({
+            id: user.id,
+            user,
+            createdAt,
+            expiresAt: null,
+            scopes: allScopes,
+          }).createdAt ?? {};
         expect(nanos).to.be.within(0, 999_999_999);
         expect(BigInt(seconds) * 1_000_000n + BigInt(nanos) / 1_000n).to.equal(createdAt);
       }),
