@@ -1,16 +1,25 @@
-import { create, fromJson, type JsonObject, type JsonValue, type Message, toJson } from "@bufbuild/protobuf";
+import {
+  create,
+  fromJson,
+  type JsonObject,
+  type JsonValue,
+  type Message,
+  type MessageInitShape,
+  toJson,
+} from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { expect } from "chai";
 import fc from "fast-check";
 import {
   type Audience,
   BlockSchema,
+  MuteSchema,
   PrivacySettingsSchema,
 } from "../../../gen/nexgate/privacy/v1/resources_pb.ts";
 import { isoSeconds } from "../../../src/rest/codec.ts";
 import { fieldWriter, messageWriter } from "../../../src/rest/message-json.ts";
 import { everyType } from "./every-type.ts";
-import { define } from "./protos.ts";
+import { define, Type } from "./protos.ts";
 
 const every = everyType.message("Every");
 
@@ -55,6 +64,56 @@ describe("the JSON writer", () => {
       maybeText: null,
       maybeNumber: null,
     });
+  });
+
+  it("leaves out what says so where it is unset or empty, and nothing else", () => {
+    const repeated = { repeated: true } as const;
+    const omitEmpty = { omitEmpty: true } as const;
+    const { message } = define({
+      enums: { Color: ["COLOR_UNSPECIFIED", "COLOR_RED"] },
+      messages: {
+        Inner: [["tags", Type.STRING, { ...repeated, ...omitEmpty }]],
+        First: [
+          ["at", "message:google.protobuf.Timestamp", omitEmpty],
+          ["tags", Type.STRING, { ...repeated, ...omitEmpty }],
+          ["inner", "message:Inner"],
+          ["name", Type.STRING],
+        ],
+        Last: [
+          ["name", Type.STRING],
+          ["text", Type.STRING, omitEmpty],
+          ["number", Type.INT32, omitEmpty],
+          ["color", "enum:Color", omitEmpty],
+          ["maybe", Type.INT32, { optional: true, omitEmpty: true }],
+          ["inner", "message:Inner", omitEmpty],
+        ],
+      },
+    });
+    const written = (name: string, json: JsonObject) =>
+      messageWriter(message(name))(fromJson(message(name), json));
+    expect(written("Inner", {})).to.equal("{}");
+    expect(written("Inner", { tags: ["a", "b"] })).to.equal('{"tags":["a","b"]}');
+    expect(written("First", {})).to.equal('{"inner":null,"name":""}');
+    expect(written("First", { tags: ["a"], inner: {} })).to.equal('{"tags":["a"],"inner":{},"name":""}');
+    expect(written("First", { at: "1970-01-01T00:00:00Z", tags: ["a"] })).to.equal(
+      '{"at":"1970-01-01T00:00:00Z","tags":["a"],"inner":null,"name":""}',
+    );
+    expect(written("Last", {})).to.equal('{"name":""}');
+    expect(written("Last", { text: "x", color: 1, maybe: 0, inner: {} })).to.equal(
+      '{"name":"","text":"x","color":"red","maybe":0,"inner":{}}',
+    );
+    expect(written("Last", { name: "n", number: -1 })).to.equal('{"name":"n","number":-1}');
+  });
+
+  it("writes the expiry and the scopes of a mute only where they are set", () => {
+    const written = (terms: MessageInitShape<typeof MuteSchema>) =>
+      messageWriter(MuteSchema)(create(MuteSchema, { id: "1", createdAt: timestampFromMs(0), ...terms }));
+    const always = '"id":"1","user":null,"createdAt":"1970-01-01T00:00:00Z"';
+    expect(written({})).to.equal(`{${always}}`);
+    expect(written({ scopes: [2, 1] })).to.equal(`{${always},"scopes":["notifications","content"]}`);
+    expect(written({ expiresAt: { seconds: 60n, nanos: 999_999_999 } })).to.equal(
+      `{${always},"expiresAt":"1970-01-01T00:01:00Z"}`,
+    );
   });
 
   it("writes enums by their names in REST", () => {

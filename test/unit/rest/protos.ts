@@ -10,7 +10,9 @@ import {
   type DescriptorProto,
   DescriptorProtoSchema,
   FieldDescriptorProtoSchema,
+  FieldOptionsSchema,
   FileDescriptorProtoSchema,
+  file_google_protobuf_field_mask,
   file_google_protobuf_timestamp,
   FieldDescriptorProto_Label as Label,
   MethodOptionsSchema,
@@ -19,6 +21,7 @@ import {
 import { http } from "../../../gen/google/api/annotations_pb.ts";
 import { HttpRuleSchema } from "../../../gen/google/api/http_pb.ts";
 import { DocumentationSchema, documentation } from "../../../gen/nexgate/rest/v1/documentation_pb.ts";
+import { omit_empty } from "../../../gen/nexgate/rest/v1/field_pb.ts";
 import { Envelope, ReplySchema, reply } from "../../../gen/nexgate/rest/v1/reply_pb.ts";
 
 export { Envelope, Type };
@@ -27,7 +30,7 @@ export { Envelope, Type };
 export type FieldSpec = readonly [
   name: string,
   type: Type | `enum:${string}` | `message:${string}`,
-  options?: { repeated?: boolean; optional?: boolean; oneof?: boolean },
+  options?: { repeated?: boolean; optional?: boolean; oneof?: boolean; omitEmpty?: boolean },
 ];
 
 interface RuleSpec {
@@ -65,6 +68,7 @@ export interface FileSpec {
 }
 
 const tests = "test.rest.v1";
+const imported = [file_google_protobuf_field_mask.proto, file_google_protobuf_timestamp.proto];
 
 /** Builds descriptors at run time, as `buf generate` would have made them, for rules that no product proto has. */
 export function define({ messages, enums = {}, methods = [] }: FileSpec) {
@@ -72,7 +76,7 @@ export function define({ messages, enums = {}, methods = [] }: FileSpec) {
     name: "test/rest/v1/test.proto",
     package: tests,
     syntax: "proto3",
-    dependency: ["google/protobuf/timestamp.proto"],
+    dependency: imported.map(({ name }) => name),
     messageType: Object.entries(messages).map(([name, fields]) => messageOf(name, fields)),
     enumType: Object.entries(enums).map(([name, values]) => ({
       name,
@@ -91,13 +95,16 @@ export function define({ messages, enums = {}, methods = [] }: FileSpec) {
       },
     ],
   });
-  const registry = createFileRegistry(file, () => file_google_protobuf_timestamp.proto);
+  const registry = createFileRegistry(file, (path) => imported.find(({ name }) => name === path));
   return {
     service: registry.getService(`${tests}.TestService`) as DescService,
     message: (name: string) => registry.getMessage(`${tests}.${name}`) as DescMessage,
     enum: (name: string) => registry.getEnum(`${tests}.${name}`) as DescEnum,
   };
 }
+
+const omitEmpty = create(FieldOptionsSchema);
+setExtension(omitEmpty, omit_empty, true);
 
 function messageOf(name: string, fields: readonly FieldSpec[]): DescriptorProto {
   const grouped = fields.filter(([, , options]) => options?.optional || options?.oneof);
@@ -119,6 +126,7 @@ function fieldOf([name, type, options = {}]: FieldSpec, number: number, oneofInd
     ...(typeName === undefined
       ? {}
       : { typeName: typeName.includes(".") ? `.${typeName}` : `.${tests}.${typeName}` }),
+    ...(options.omitEmpty ? { options: omitEmpty } : {}),
     ...(oneofIndex < 0 ? {} : { oneofIndex, proto3Optional: options.optional ?? false }),
   });
 }
