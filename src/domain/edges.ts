@@ -1,3 +1,4 @@
+import { allScopes } from "./changes.ts";
 import type { User, UserId } from "./users.ts";
 
 /** A record that one user blocks or mutes another, as its owner sees it. */
@@ -14,16 +15,14 @@ export interface EdgeRecord {
   readonly scopes: number;
 }
 
-/** What a user chooses for a new block or mute. */
-export interface EdgeTerms {
-  /** As in `EdgeRecord`. */
-  readonly expiresAt: bigint | null;
-  /** As in `EdgeRecord`. */
-  readonly scopes: number;
-}
+/** When a block or mute ends, and what it covers. */
+export type EdgeTerms = Pick<EdgeRecord, "expiresAt" | "scopes">;
 
 /** What a user changes in a block or mute; what is undefined stays. */
 export type EdgeTermsChange = Partial<EdgeTerms>;
+
+/** The terms of a block or mute for which a user chooses none: it covers everything and does not end. */
+export const defaultTerms: EdgeTerms = { expiresAt: null, scopes: allScopes };
 
 /** A position in a list of edge records, newest first: the next page begins after this record. */
 export interface ListPosition {
@@ -31,14 +30,14 @@ export interface ListPosition {
   readonly id: string;
 }
 
-/** Every edge between two users. */
+/** Every edge between two users: the terms of their blocks and mutes, null where there is none. */
 export interface Relationship {
   readonly following: boolean;
   readonly followedBy: boolean;
-  readonly blocking: boolean;
-  readonly blockedBy: boolean;
-  readonly muting: boolean;
-  readonly mutedBy: boolean;
+  readonly blocking: EdgeTerms | null;
+  readonly blockedBy: EdgeTerms | null;
+  readonly muting: EdgeTerms | null;
+  readonly mutedBy: EdgeTerms | null;
 }
 
 /** A follow, block or mute, as the user who made it sees it. */

@@ -5,14 +5,14 @@ import type { BlockRepository } from "../store/blocks.ts";
 import { withActingUser } from "./caller.ts";
 import type { ConsistencyTokens } from "./consistency-tokens.ts";
 import { type PageTokens, readPage } from "./pages.ts";
-import { fromEdgeRecord, toUserId } from "./proto-mapping.ts";
+import { fromEdgeRecord, toTerms, toTermsChange, toUserId } from "./proto-mapping.ts";
 
 type Handlers = Pick<
   ServiceImpl<typeof PrivacyControlService>,
-  "blockUser" | "unblockUser" | "listBlockedUsers"
+  "blockUser" | "updateBlock" | "unblockUser" | "listBlockedUsers"
 >;
 
-/** Blocks, unblocks and lists the blocked for the acting user. */
+/** Blocks, changes, unblocks and lists the blocked for the acting user. */
 export function blockHandlers(
   blocks: BlockRepository,
   tokens: PageTokens,
@@ -23,7 +23,16 @@ export function blockHandlers(
       withActingUser(context, async (actor) => {
         const target = toUserId(request.userId);
         if (target === actor) throw new PrivacyError("CANNOT_BLOCK_SELF");
-        const { result, token } = await blocks.block(actor, target, context.signal);
+        const { result, token } = await blocks.block(actor, target, toTerms(request), context.signal);
+        consistency.send(context, token);
+        return { block: fromEdgeRecord(result) };
+      }),
+
+    updateBlock: (request, context) =>
+      withActingUser(context, async (actor) => {
+        const target = toUserId(request.userId);
+        const change = toTermsChange(request);
+        const { result, token } = await blocks.update(actor, target, change, context.signal);
         consistency.send(context, token);
         return { block: fromEdgeRecord(result) };
       }),

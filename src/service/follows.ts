@@ -1,9 +1,10 @@
 import type { ServiceImpl } from "@connectrpc/connect";
 import type { GraphService } from "../../gen/nexgate/privacy/v1/graph_service_pb.ts";
+import { allScopes } from "../domain/changes.ts";
 import { PrivacyError } from "../domain/errors.ts";
 import type { FollowRepository } from "../store/follows.ts";
 import type { ConsistencyTokens } from "./consistency-tokens.ts";
-import { toUserId } from "./proto-mapping.ts";
+import { fromExpiry, fromScopes, toUserId } from "./proto-mapping.ts";
 
 type Handlers = Pick<ServiceImpl<typeof GraphService>, "followUser" | "unfollowUser" | "getRelationship">;
 
@@ -24,8 +25,26 @@ export function followHandlers(follows: FollowRepository, consistency: Consisten
       return {};
     },
 
-    getRelationship(request, { signal }) {
-      return follows.relationship(toUserId(request.userId), toUserId(request.otherUserId), signal);
+    async getRelationship(request, { signal }) {
+      const [user, other] = [toUserId(request.userId), toUserId(request.otherUserId)];
+      const { blocking, blockedBy, muting, mutedBy, ...follow } = await follows.relationship(
+        user,
+        other,
+        signal,
+      );
+      return {
+        ...follow,
+        blocking: blocking !== null,
+        blockedBy: blockedBy !== null,
+        muting: muting !== null,
+        mutedBy: mutedBy !== null,
+        blockingExpiresAt: fromExpiry(blocking?.expiresAt ?? null),
+        blockedByExpiresAt: fromExpiry(blockedBy?.expiresAt ?? null),
+        mutingExpiresAt: fromExpiry(muting?.expiresAt ?? null),
+        mutedByExpiresAt: fromExpiry(mutedBy?.expiresAt ?? null),
+        mutingScopes: fromScopes(muting?.scopes ?? allScopes),
+        mutedByScopes: fromScopes(mutedBy?.scopes ?? allScopes),
+      };
     },
   };
 }

@@ -37,7 +37,7 @@ import { parseUserId, type UserId } from "../domain/users.ts";
 import type { ImportName, ImportRepository } from "../store/imports.ts";
 import { callingService } from "./caller.ts";
 import type { ConsistencyTokens } from "./consistency-tokens.ts";
-import { toAudience, toScope, toSetting, toUserId } from "./proto-mapping.ts";
+import { toAudience, toMicros, toScope, toSetting, toUserId } from "./proto-mapping.ts";
 
 /** Called with the progress of an import. */
 export type ImportLog = (name: ImportName, progress: ImportProgress) => void;
@@ -186,9 +186,9 @@ function toEdge(kind: "follow" | "block" | "mute", message: EdgeMessage): Import
   const edge = {
     owner: toId("ownerId", message.ownerId),
     target: toId("targetId", message.targetId),
-    createdAt: toMicros("createdAt", message.createdAt),
+    createdAt: toTime("createdAt", message.createdAt),
   };
-  const expiresAt = toMicros("expiresAt", message.expiresAt);
+  const expiresAt = toTime("expiresAt", message.expiresAt);
   const scopes = toScopes(message.scopes);
   if (kind === "follow" && expiresAt !== null)
     throw new MalformedError("expiresAt is for blocks and mutes: a follow does not end by itself");
@@ -209,7 +209,7 @@ function toImportedException(message: ExceptionMessage): ImportedException {
     owner: toId("userId", message.userId),
     setting: toKnownSetting(message.setting),
     target: toId("exceptedId", message.exceptedId),
-    createdAt: toMicros("createdAt", message.createdAt),
+    createdAt: toTime("createdAt", message.createdAt),
   };
 }
 
@@ -219,17 +219,12 @@ function toId(field: string, text: string): UserId {
   return id;
 }
 
-/** The years that both PostgreSQL and RFC 3339 can express: from 1 to 9999. */
-const minSeconds = -62_135_596_800n;
-const maxSeconds = 253_402_300_799n;
-
 /** Microseconds since 1970; null when there is no time. */
-function toMicros(field: string, time: Timestamp | undefined): bigint | null {
+function toTime(field: string, time: Timestamp | undefined): bigint | null {
   if (time === undefined) return null;
-  const { seconds, nanos } = time;
-  if (seconds < minSeconds || seconds > maxSeconds || nanos < 0 || nanos > 999_999_999)
-    throw new MalformedError(`${field} must be in the years 1 to 9999`);
-  return seconds * 1_000_000n + BigInt(Math.trunc(nanos / 1_000));
+  const micros = toMicros(time);
+  if (micros === undefined) throw new MalformedError(`${field} must be in the years 1 to 9999`);
+  return micros;
 }
 
 function toKnownSetting(value: PrivacySetting) {

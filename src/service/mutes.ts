@@ -5,11 +5,14 @@ import type { MuteRepository } from "../store/mutes.ts";
 import { withActingUser } from "./caller.ts";
 import type { ConsistencyTokens } from "./consistency-tokens.ts";
 import { type PageTokens, readPage } from "./pages.ts";
-import { fromEdgeRecord, toUserId } from "./proto-mapping.ts";
+import { fromEdgeRecord, toTerms, toTermsChange, toUserId } from "./proto-mapping.ts";
 
-type Handlers = Pick<ServiceImpl<typeof PrivacyControlService>, "muteUser" | "unmuteUser" | "listMutedUsers">;
+type Handlers = Pick<
+  ServiceImpl<typeof PrivacyControlService>,
+  "muteUser" | "updateMute" | "unmuteUser" | "listMutedUsers"
+>;
 
-/** Mutes, unmutes and lists the muted for the acting user. */
+/** Mutes, changes, unmutes and lists the muted for the acting user. */
 export function muteHandlers(
   mutes: MuteRepository,
   tokens: PageTokens,
@@ -20,7 +23,16 @@ export function muteHandlers(
       withActingUser(context, async (actor) => {
         const target = toUserId(request.userId);
         if (target === actor) throw new PrivacyError("CANNOT_MUTE_SELF");
-        const { result, token } = await mutes.mute(actor, target, context.signal);
+        const { result, token } = await mutes.mute(actor, target, toTerms(request), context.signal);
+        consistency.send(context, token);
+        return { mute: fromEdgeRecord(result) };
+      }),
+
+    updateMute: (request, context) =>
+      withActingUser(context, async (actor) => {
+        const target = toUserId(request.userId);
+        const change = toTermsChange(request);
+        const { result, token } = await mutes.update(actor, target, change, context.signal);
         consistency.send(context, token);
         return { mute: fromEdgeRecord(result) };
       }),

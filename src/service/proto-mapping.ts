@@ -1,5 +1,5 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
-import type { TimestampSchema } from "@bufbuild/protobuf/wkt";
+import type { FieldMask, Timestamp, TimestampSchema } from "@bufbuild/protobuf/wkt";
 import {
   Audience,
   type BlockSchema,
@@ -10,7 +10,7 @@ import {
   type UserSchema,
 } from "../../gen/nexgate/privacy/v1/resources_pb.ts";
 import { allScopes, muteScopes } from "../domain/changes.ts";
-import type { EdgeRecord } from "../domain/edges.ts";
+import type { EdgeRecord, EdgeTerms, EdgeTermsChange } from "../domain/edges.ts";
 import { PrivacyError } from "../domain/errors.ts";
 import * as settings from "../domain/settings.ts";
 import type { User, UserId } from "../domain/users.ts";
@@ -31,11 +31,62 @@ export function fromUser(user: User): MessageInitShape<typeof UserSchema> {
   return { ...user, profilePictureUrls: [...user.profilePictureUrls] };
 }
 
-/** The `Block` or `Mute` message of a record: both have the same fields. */
+/** The `Block` or `Mute` message of a record. A block covers everything, and its message has no scopes. */
 export function fromEdgeRecord(
   record: EdgeRecord,
 ): MessageInitShape<typeof BlockSchema> & MessageInitShape<typeof MuteSchema> {
-  return { id: record.id, user: fromUser(record.user), createdAt: fromMicros(record.createdAt) };
+  return {
+    id: record.id,
+    user: fromUser(record.user),
+    createdAt: fromMicros(record.createdAt),
+    expiresAt: fromExpiry(record.expiresAt),
+    scopes: fromScopes(record.scopes),
+  };
+}
+
+/** The fields of a request that say when a block or mute ends and what it covers. */
+interface TermFields {
+  readonly expiresAt?: Timestamp | undefined;
+  readonly scopes?: readonly MuteScope[];
+}
+
+/** Reads the terms of a new block or mute from a validated request. */
+export function toTerms({ expiresAt, scopes = [] }: TermFields): EdgeTerms {
+  return { expiresAt: toExpiry(expiresAt), scopes: toScopes(scopes) };
+}
+
+/** Reads the change of a block or mute from a validated request: without a mask, of the fields that are set (AIP-134). */
+export function toTermsChange(
+  request: TermFields & { readonly updateMask?: FieldMask | undefined },
+): EdgeTermsChange {
+  const { expiresAt, scopes } = toTerms(request);
+  const isNamed = (path: string, isSet: boolean) => request.updateMask?.paths.includes(path) ?? isSet;
+  return {
+    ...(isNamed("expires_at", expiresAt !== null) && { expiresAt }),
+    ...(isNamed("scopes", scopes !== allScopes) && { scopes }),
+  };
+}
+
+/** Reads when a block or mute ends; null for an unset field: never. */
+function toExpiry(time: Timestamp | undefined): bigint | null {
+  const micros = time === undefined ? null : toMicros(time);
+  if (micros !== undefined) return micros;
+  throw new PrivacyError("INVALID_REQUEST", { message: "expiresAt must be in the years 1 to 9999" });
+}
+
+/** The `Timestamp` of an expiry; unset for null: never. */
+export function fromExpiry(expiresAt: bigint | null): MessageInitShape<typeof TimestampSchema> | undefined {
+  return expiresAt === null ? undefined : fromMicros(expiresAt);
+}
+
+/** The years that both PostgreSQL and RFC 3339 can express: from 1 to 9999. */
+const minSeconds = -62_135_596_800n;
+const maxSeconds = 253_402_300_799n;
+
+/** Microseconds since 1970, what is less than one cut off; undefined for a `Timestamp` that is none by its definition. */
+export function toMicros({ seconds, nanos }: Timestamp): bigint | undefined {
+  const isLegal = seconds >= minSeconds && seconds <= maxSeconds && nanos >= 0 && nanos <= 999_999_999;
+  return isLegal ? seconds * microsPerSecond + BigInt(Math.trunc(nanos / nanosPerMicro)) : undefined;
 }
 
 /** The `Timestamp` message of microseconds since 1970. */
@@ -104,6 +155,11 @@ export function toScope(value: MuteScope): number {
   const [, bit] = scopeBits.find(([scope]) => scope === value) ?? [];
   if (bit === undefined) throw new PrivacyError("INVALID_REQUEST");
   return bit;
+}
+
+/** Reads the scopes of a validated request: none given means everything. */
+function toScopes(values: readonly MuteScope[]): number {
+  return values.length === 0 ? allScopes : values.reduce<number>((bits, value) => bits | toScope(value), 0);
 }
 
 /** The `MuteScope`s of bits; none for a mute of everything. */

@@ -1,8 +1,8 @@
 import { sql } from "kysely";
 import type { ConsistencyToken, Written } from "../domain/consistency.ts";
-import type { EdgeRecord, ListPosition } from "../domain/edges.ts";
+import { defaultTerms, type EdgeRecord, type EdgeTerms, type ListPosition } from "../domain/edges.ts";
 import type { UserId } from "../domain/users.ts";
-import { type EdgeTable, edgeStatements, readAdded, readList, readRemoved, replacedBy } from "./edges.ts";
+import { type EdgeTable, edgeStatements, readAdded, readList, readRemoved, readUpdated } from "./edges.ts";
 import type { SqlExecutor } from "./executor.ts";
 import { pairLock } from "./locks.ts";
 
@@ -10,8 +10,9 @@ const blocks: EdgeTable = {
   name: sql.table("blocks"),
   owner: sql.ref("blocker_id"),
   target: sql.ref("blocked_id"),
+  terms: ["expires_at"],
   duplicateReason: "USER_ALREADY_BLOCKED",
-  replaced: replacedBy(),
+  absentReason: "USER_NOT_BLOCKED",
 };
 
 const statements = edgeStatements(
@@ -20,6 +21,9 @@ const statements = edgeStatements(
       delete from follows where (follower_id, followee_id) in ((${actor}, ${target}), (${target}, ${actor}))
     )`,
 );
+
+/** A block covers everything: it has no scopes. */
+type BlockTerms = Pick<EdgeTerms, "expiresAt">;
 
 /** The blocks of users. For an unknown actor every method throws `UnknownActorError`, before any other error. */
 export class BlockRepository {
@@ -30,13 +34,36 @@ export class BlockRepository {
   }
 
   /**
-   * Blocks a user and ends the follows between the two, in either direction; mutes are kept. Throws `USER_NOT_FOUND` or
-   * `USER_ALREADY_BLOCKED`.
+   * Blocks a user and ends the follows between the two, in either direction; mutes are kept. Throws `USER_NOT_FOUND`,
+   * `INVALID_EXPIRY` or `USER_ALREADY_BLOCKED`, the first that applies.
    */
-  async block(actor: UserId, target: UserId, signal?: AbortSignal): Promise<Written<EdgeRecord>> {
+  async block(
+    actor: UserId,
+    target: UserId,
+    terms: BlockTerms = defaultTerms,
+    signal?: AbortSignal,
+  ): Promise<Written<EdgeRecord>> {
     return this.#executor.transaction(
       async (run) => {
-        return readAdded(blocks, await run(statements.add(actor, target)));
+        return readAdded(blocks, await run(statements.add(actor, target, { ...defaultTerms, ...terms })));
+      },
+      { signal, locks: pairLock(actor, target), cause: "user" },
+    );
+  }
+
+  /**
+   * Changes when a block ends. Throws `USER_NOT_FOUND`, `INVALID_EXPIRY` or `USER_NOT_BLOCKED`, the first that applies. Logs
+   * nothing when it changes nothing.
+   */
+  async update(
+    actor: UserId,
+    target: UserId,
+    change: Partial<BlockTerms>,
+    signal?: AbortSignal,
+  ): Promise<Written<EdgeRecord>> {
+    return this.#executor.transaction(
+      async (run) => {
+        return readUpdated(blocks, await run(statements.update(actor, target, change)));
       },
       { signal, locks: pairLock(actor, target), cause: "user" },
     );

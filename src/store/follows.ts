@@ -1,8 +1,10 @@
-import { sql } from "kysely";
+import { type RawBuilder, sql } from "kysely";
+import { allScopes } from "../domain/changes.ts";
 import type { ConsistencyToken } from "../domain/consistency.ts";
-import type { Relationship } from "../domain/edges.ts";
+import type { EdgeTerms, Relationship } from "../domain/edges.ts";
 import { PrivacyError } from "../domain/errors.ts";
 import type { UserId } from "../domain/users.ts";
+import { microsOf } from "./change-rows.ts";
 import { parseToken, readToken, writeToken } from "./consistency.ts";
 import type { SqlExecutor } from "./executor.ts";
 import { standing } from "./expiry.ts";
@@ -44,6 +46,42 @@ const remove = queryTemplate(
     select ${writeToken(sql`exists (select from removed)`)} as token`,
 );
 
+/** The terms of a block or mute, as a value of a JSON column. */
+interface TermsJson {
+  /** In microseconds since 1970; null: never. */
+  readonly ends: string | null;
+  readonly scopes: number;
+}
+
+type RelationshipRow = Record<"following" | "followedBy" | "isWritable", boolean> &
+  Record<"blocking" | "blockedBy" | "muting" | "mutedBy", TermsJson | null>;
+
+/** Null when there is no such row. */
+const termsOf = (edges: RawBuilder<unknown>, scopes: RawBuilder<unknown>, key: RawBuilder<unknown>) => sql`(
+  select json_build_object('ends', ${microsOf(sql`expires_at`)}, 'scopes', ${scopes}) from ${edges}
+  where ${key} and ${standing}
+)`;
+const blockTerms = (key: RawBuilder<unknown>) => termsOf(sql.table("blocks"), sql.lit(allScopes), key);
+const muteTerms = (key: RawBuilder<unknown>) => termsOf(sql.table("mutes"), sql.ref("scopes"), key);
+
+const relationshipOf = queryTemplate(
+  (user: UserId, other: UserId) => sql<RelationshipRow>`
+    select ${isWritable} as "isWritable",
+      exists (select from follows where follower_id = u.id and followee_id = o.id) as "following",
+      exists (select from follows where follower_id = o.id and followee_id = u.id) as "followedBy",
+      ${blockTerms(sql`blocker_id = u.id and blocked_id = o.id`)} as "blocking",
+      ${blockTerms(sql`blocker_id = o.id and blocked_id = u.id`)} as "blockedBy",
+      ${muteTerms(sql`muter_id = u.id and muted_id = o.id`)} as "muting",
+      ${muteTerms(sql`muter_id = o.id and muted_id = u.id`)} as "mutedBy"
+    from users u, users o
+    where u.id = ${user} and u.erased_at is null and o.id = ${other} and o.erased_at is null`,
+);
+
+function toTerms(json: TermsJson | null): EdgeTerms | null {
+  if (json === null) return null;
+  return { expiresAt: json.ends === null ? null : BigInt(json.ends), scopes: json.scopes };
+}
+
 /** The follows of users. */
 export class FollowRepository {
   readonly #executor: SqlExecutor;
@@ -79,22 +117,16 @@ export class FollowRepository {
 
   /** Returns every edge between two users, all of one moment. Throws `USER_NOT_FOUND` when either is unknown. */
   async relationship(user: UserId, other: UserId, signal?: AbortSignal): Promise<Relationship> {
-    const [row] = await this.#executor.read(
-      sql<Relationship & { isWritable: boolean }>`
-        select ${isWritable} as "isWritable",
-          exists (select from follows where follower_id = u.id and followee_id = o.id) as "following",
-          exists (select from follows where follower_id = o.id and followee_id = u.id) as "followedBy",
-          exists (select from blocks where blocker_id = u.id and blocked_id = o.id and ${standing}) as "blocking",
-          exists (select from blocks where blocker_id = o.id and blocked_id = u.id and ${standing}) as "blockedBy",
-          exists (select from mutes where muter_id = u.id and muted_id = o.id and ${standing}) as "muting",
-          exists (select from mutes where muter_id = o.id and muted_id = u.id and ${standing}) as "mutedBy"
-        from users u, users o
-        where u.id = ${user} and u.erased_at is null and o.id = ${other} and o.erased_at is null`,
-      signal,
-    );
+    const [row] = await this.#executor.read(relationshipOf(user, other), signal);
     if (row === undefined) throw new PrivacyError("USER_NOT_FOUND");
-    const { isWritable: answer, ...relationship } = row;
-    assertWritable(answer);
-    return relationship;
+    assertWritable(row.isWritable);
+    return {
+      following: row.following,
+      followedBy: row.followedBy,
+      blocking: toTerms(row.blocking),
+      blockedBy: toTerms(row.blockedBy),
+      muting: toTerms(row.muting),
+      mutedBy: toTerms(row.mutedBy),
+    };
   }
 }

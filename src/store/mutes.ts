@@ -1,8 +1,14 @@
 import { sql } from "kysely";
 import type { ConsistencyToken, Written } from "../domain/consistency.ts";
-import type { EdgeRecord, ListPosition } from "../domain/edges.ts";
+import {
+  defaultTerms,
+  type EdgeRecord,
+  type EdgeTerms,
+  type EdgeTermsChange,
+  type ListPosition,
+} from "../domain/edges.ts";
 import type { UserId } from "../domain/users.ts";
-import { type EdgeTable, edgeStatements, readAdded, readList, readRemoved, replacedBy } from "./edges.ts";
+import { type EdgeTable, edgeStatements, readAdded, readList, readRemoved, readUpdated } from "./edges.ts";
 import type { SqlExecutor } from "./executor.ts";
 import { pairLock } from "./locks.ts";
 
@@ -10,8 +16,9 @@ const mutes: EdgeTable = {
   name: sql.table("mutes"),
   owner: sql.ref("muter_id"),
   target: sql.ref("muted_id"),
+  terms: ["expires_at", "scopes"],
   duplicateReason: "USER_ALREADY_MUTED",
-  replaced: replacedBy("scopes"),
+  absentReason: "USER_NOT_MUTED",
 };
 
 const statements = edgeStatements(mutes);
@@ -24,11 +31,34 @@ export class MuteRepository {
     this.#executor = executor;
   }
 
-  /** Mutes a user. Throws `USER_NOT_FOUND` or `USER_ALREADY_MUTED`. */
-  async mute(actor: UserId, target: UserId, signal?: AbortSignal): Promise<Written<EdgeRecord>> {
+  /** Mutes a user. Throws `USER_NOT_FOUND`, `INVALID_EXPIRY` or `USER_ALREADY_MUTED`, the first that applies. */
+  async mute(
+    actor: UserId,
+    target: UserId,
+    terms: EdgeTerms = defaultTerms,
+    signal?: AbortSignal,
+  ): Promise<Written<EdgeRecord>> {
     return this.#executor.transaction(
       async (run) => {
-        return readAdded(mutes, await run(statements.add(actor, target)));
+        return readAdded(mutes, await run(statements.add(actor, target, terms)));
+      },
+      { signal, locks: pairLock(actor, target), cause: "user" },
+    );
+  }
+
+  /**
+   * Changes when a mute ends, or what it covers. Throws `USER_NOT_FOUND`, `INVALID_EXPIRY` or `USER_NOT_MUTED`, the first that applies. Logs
+   * nothing when it changes nothing.
+   */
+  async update(
+    actor: UserId,
+    target: UserId,
+    change: EdgeTermsChange,
+    signal?: AbortSignal,
+  ): Promise<Written<EdgeRecord>> {
+    return this.#executor.transaction(
+      async (run) => {
+        return readUpdated(mutes, await run(statements.update(actor, target, change)));
       },
       { signal, locks: pairLock(actor, target), cause: "user" },
     );

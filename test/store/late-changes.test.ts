@@ -32,7 +32,9 @@ async function reversibles(store: PostgresStore): Promise<Record<string, Reversi
   async function edges(list: "blocks" | "mutes", isAdded: boolean): Promise<Reversible> {
     const [ann, bob] = await pair();
     const add = (database: Database, signal?: AbortSignal) =>
-      list === "blocks" ? database.blocks.block(ann, bob, signal) : database.mutes.mute(ann, bob, signal);
+      list === "blocks"
+        ? database.blocks.block(ann, bob, undefined, signal)
+        : database.mutes.mute(ann, bob, undefined, signal);
     const remove = (database: Database, signal?: AbortSignal) =>
       list === "blocks" ? database.blocks.unblock(ann, bob, signal) : database.mutes.unmute(ann, bob, signal);
     const isListed = async () => (await store[list].list(ann, 1)).length === 1;
@@ -102,7 +104,7 @@ async function reversibles(store: PostgresStore): Promise<Record<string, Reversi
     const [owner, target] = await pair();
     const isKept = async () => {
       const found = await store.follows.relationship(owner, target);
-      return kind === "mute" ? found.muting : found.following;
+      return kind === "mute" ? found.muting !== null : found.following;
     };
     return {
       change: (database, signal) =>

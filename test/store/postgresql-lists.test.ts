@@ -54,8 +54,9 @@ describe("long lists on PostgreSQL", () => {
       name: sql.table(table),
       owner: sql.ref(column),
       target: sql.ref(target),
+      terms: ["expires_at"],
       duplicateReason: "INTERNAL",
-      replaced: sql``,
+      absentReason: "INTERNAL",
     });
 
     for (const mode of ["force_custom_plan", "force_generic_plan"]) {

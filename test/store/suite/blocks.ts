@@ -1,4 +1,5 @@
 import { expect } from "chai";
+import { defaultTerms } from "../../../src/domain/edges.ts";
 import type { UserId } from "../../../src/domain/users.ts";
 import { type TestStore, tally, unknownId } from "./store.ts";
 
@@ -29,7 +30,7 @@ export function describeBlocks(store: () => TestStore): void {
       await store().mutes.mute(bob, ann);
       await store().blocks.block(ann, bob);
       const { muting, mutedBy } = await store().follows.relationship(ann, bob);
-      expect({ muting, mutedBy }).to.eql({ muting: true, mutedBy: true });
+      expect({ muting, mutedBy }).to.eql({ muting: defaultTerms, mutedBy: defaultTerms });
     });
 
     it("keeps the follows when it fails", async () => {
@@ -49,10 +50,10 @@ export function describeBlocks(store: () => TestStore): void {
       expect(await store().follows.relationship(ann, bob)).to.eql({
         following: false,
         followedBy: false,
-        blocking: false,
-        blockedBy: false,
-        muting: true,
-        mutedBy: false,
+        blocking: null,
+        blockedBy: null,
+        muting: defaultTerms,
+        mutedBy: null,
       });
     });
 
@@ -62,7 +63,7 @@ export function describeBlocks(store: () => TestStore): void {
       await store().blocks.block(bob, ann);
       await store().blocks.unblock(ann, bob);
       const { blocking, blockedBy } = await store().follows.relationship(ann, bob);
-      expect({ blocking, blockedBy }).to.eql({ blocking: false, blockedBy: true });
+      expect({ blocking, blockedBy }).to.eql({ blocking: null, blockedBy: defaultTerms });
     });
 
     it("is never crossed by a follow that races with it", async function () {
@@ -81,7 +82,7 @@ export function describeBlocks(store: () => TestStore): void {
         expect({ following, followedBy, blocking }, `round ${round}`).to.eql({
           following: false,
           followedBy: false,
-          blocking: true,
+          blocking: defaultTerms,
         });
         await store().blocks.unblock(ann, bob);
       }

@@ -1,5 +1,6 @@
 import { expect } from "chai";
-import type { EdgeRecord, ListPosition } from "../../../src/domain/edges.ts";
+import type { Written } from "../../../src/domain/consistency.ts";
+import type { EdgeRecord, EdgeTerms, EdgeTermsChange, ListPosition } from "../../../src/domain/edges.ts";
 import { audiences, privacySettings } from "../../../src/domain/settings.ts";
 import type { UserId } from "../../../src/domain/users.ts";
 import { expectReason, expectUnknownActor, someUser, type TestStore, tally, unknownId } from "./store.ts";
@@ -9,7 +10,9 @@ export interface Twin {
   readonly table: "blocks" | "mutes";
   readonly owner: string;
   readonly already: "USER_ALREADY_BLOCKED" | "USER_ALREADY_MUTED";
-  add(actor: UserId, target: UserId, signal?: AbortSignal): Promise<EdgeRecord>;
+  readonly absent: "USER_NOT_BLOCKED" | "USER_NOT_MUTED";
+  add(actor: UserId, target: UserId, terms?: EdgeTerms): Promise<EdgeRecord>;
+  update(actor: UserId, target: UserId, change: EdgeTermsChange): Promise<Written<EdgeRecord>>;
   remove(actor: UserId, target: UserId): Promise<unknown>;
   list(actor: UserId, limit: number, after?: ListPosition): Promise<EdgeRecord[]>;
 }
@@ -21,7 +24,9 @@ export function twins(store: () => TestStore): Twin[] {
       table: "blocks",
       owner: "blocker_id",
       already: "USER_ALREADY_BLOCKED",
+      absent: "USER_NOT_BLOCKED",
       add: async (...args) => (await store().blocks.block(...args)).result,
+      update: (...args) => store().blocks.update(...args),
       remove: (...args) => store().blocks.unblock(...args),
       list: (...args) => store().blocks.list(...args),
     },
@@ -29,7 +34,9 @@ export function twins(store: () => TestStore): Twin[] {
       table: "mutes",
       owner: "muter_id",
       already: "USER_ALREADY_MUTED",
+      absent: "USER_NOT_MUTED",
       add: async (...args) => (await store().mutes.mute(...args)).result,
+      update: (...args) => store().mutes.update(...args),
       remove: (...args) => store().mutes.unmute(...args),
       list: (...args) => store().mutes.list(...args),
     },

@@ -115,7 +115,7 @@ export function describeErasureSteps(store: () => TestStore): void {
       await store().users.upsert([gone]);
       expect(await store().users.find(id)).to.eql(gone);
       const { following, blockedBy, mutedBy } = await store().follows.relationship(id, other);
-      expect([following, blockedBy, mutedBy]).to.eql([false, false, false]);
+      expect([following, blockedBy, mutedBy]).to.eql([false, null, null]);
       expect((await store().blocks.list(other, 10)).map(({ user }) => user.id)).to.eql([third]);
     });
 

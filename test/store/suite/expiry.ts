@@ -4,7 +4,7 @@ import type { ImportRecord } from "../../../src/domain/imports.ts";
 import type { UserId } from "../../../src/domain/users.ts";
 import { type Twin, twins } from "./edges.ts";
 import { edgeRecord } from "./imports.ts";
-import { expectReason, type TestStore, unknownId } from "./store.ts";
+import { databaseNow, expectReason, type TestStore, unknownId } from "./store.ts";
 
 const targetOf = { blocks: "blocked_id", mutes: "muted_id" } as const;
 
@@ -22,12 +22,7 @@ interface LoggedEdge {
 }
 
 export function describeExpiry(store: () => TestStore): void {
-  const now = async () => {
-    const [row] = await store().query(
-      sql<{ now: string }>`select (extract(epoch from clock_timestamp()) * 1000000)::bigint::text as now`,
-    );
-    return BigInt(row?.now ?? "");
-  };
+  const now = () => databaseNow(store());
 
   /** Sets when an edge ends, in milliseconds from now. Returns that time in microseconds since 1970. */
   async function expireIn({ table, owner }: Twin, by: UserId, to: UserId, ms: number): Promise<bigint> {
@@ -75,11 +70,11 @@ export function describeExpiry(store: () => TestStore): void {
         },
         relationship: async () => {
           const { blocking, muting } = await store().follows.relationship(ann, bob);
-          return blocking || muting;
+          return blocking !== null || muting !== null;
         },
         "relationship of the other": async () => {
           const { blockedBy, mutedBy } = await store().follows.relationship(bob, ann);
-          return blockedBy || mutedBy;
+          return blockedBy !== null || mutedBy !== null;
         },
         decision: async () => {
           const [facts] = await store().relationshipFacts.read([

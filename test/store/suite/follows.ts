@@ -1,14 +1,16 @@
 import { expect } from "chai";
+import { allScopes } from "../../../src/domain/changes.ts";
+import { defaultTerms, type EdgeTerms } from "../../../src/domain/edges.ts";
 import type { UserId } from "../../../src/domain/users.ts";
-import { countFollows, expectReason, type TestStore, unknownId } from "./store.ts";
+import { countFollows, databaseNow, expectReason, type TestStore, unknownId } from "./store.ts";
 
 const nothing = {
   following: false,
   followedBy: false,
-  blocking: false,
-  blockedBy: false,
-  muting: false,
-  mutedBy: false,
+  blocking: null,
+  blockedBy: null,
+  muting: null,
+  mutedBy: null,
 };
 
 export function describeFollows(store: () => TestStore): void {
@@ -52,7 +54,7 @@ export function describeFollows(store: () => TestStore): void {
       await store().blocks.block(ann, bob);
       await expectReason(store().follows.follow(ann, bob), "FOLLOW_ACROSS_BLOCK");
       await expectReason(store().follows.follow(bob, ann), "FOLLOW_ACROSS_BLOCK");
-      expect(await store().follows.relationship(ann, bob)).to.eql({ ...nothing, blocking: true });
+      expect(await store().follows.relationship(ann, bob)).to.eql({ ...nothing, blocking: defaultTerms });
     });
 
     it("follows again after the block", async () => {
@@ -71,16 +73,26 @@ export function describeFollows(store: () => TestStore): void {
     });
 
     const acts = {
-      following: ["followedBy", (a: UserId, b: UserId) => store().follows.follow(a, b)],
-      blocking: ["blockedBy", (a: UserId, b: UserId) => store().blocks.block(a, b)],
-      muting: ["mutedBy", (a: UserId, b: UserId) => store().mutes.mute(a, b)],
+      following: ["followedBy", (a: UserId, b: UserId) => store().follows.follow(a, b), () => true],
+      blocking: [
+        "blockedBy",
+        (a: UserId, b: UserId, terms: EdgeTerms) => store().blocks.block(a, b, terms),
+        (terms: EdgeTerms) => ({ ...terms, scopes: allScopes }),
+      ],
+      muting: [
+        "mutedBy",
+        (a: UserId, b: UserId, terms: EdgeTerms) => store().mutes.mute(a, b, terms),
+        (terms: EdgeTerms) => terms,
+      ],
     } as const;
-    for (const [fact, [mirrored, act]] of Object.entries(acts)) {
-      it(`distinguishes ${fact} from ${mirrored}`, async () => {
+    for (const [name, [mirrored, act, found]] of Object.entries(acts)) {
+      it(`distinguishes ${name} from ${mirrored}, with its terms`, async () => {
         const [ann, bob] = pair();
-        await act(ann, bob);
-        expect(await store().follows.relationship(ann, bob)).to.eql({ ...nothing, [fact]: true });
-        expect(await store().follows.relationship(bob, ann)).to.eql({ ...nothing, [mirrored]: true });
+        const terms = { expiresAt: (await databaseNow(store())) + 3_600_000_001n, scopes: 2 };
+        await act(ann, bob, terms);
+        const value = found(terms);
+        expect(await store().follows.relationship(ann, bob)).to.eql({ ...nothing, [name]: value });
+        expect(await store().follows.relationship(bob, ann)).to.eql({ ...nothing, [mirrored]: value });
       });
     }
 

@@ -1,5 +1,6 @@
 import { expect } from "chai";
 import { sql } from "kysely";
+import { defaultTerms } from "../../../src/domain/edges.ts";
 import { type ImportProgress, type ImportRecord, skipReasons } from "../../../src/domain/imports.ts";
 import type { User, UserId } from "../../../src/domain/users.ts";
 import type { ImportName } from "../../../src/store/imports.ts";
@@ -108,7 +109,7 @@ export function describeImports(store: () => TestStore): void {
       const [record] = await store().blocks.list(ann, 10);
       expect([record?.user.id, record?.createdAt]).to.eql([bob, 1_000_001n]);
       const { blocking, mutedBy } = await store().follows.relationship(ann, bob);
-      expect({ blocking, mutedBy }).to.eql({ blocking: true, mutedBy: true });
+      expect({ blocking, mutedBy }).to.eql({ blocking: defaultTerms, mutedBy: defaultTerms });
       expect((await store().follows.relationship(ann, carl)).followedBy).to.equal(true);
     });
 
@@ -238,10 +239,10 @@ export function describeImports(store: () => TestStore): void {
       expect(await store().follows.relationship(ann, bob)).to.eql({
         following: false,
         followedBy: false,
-        blocking: true,
-        blockedBy: false,
-        muting: false,
-        mutedBy: true,
+        blocking: defaultTerms,
+        blockedBy: null,
+        muting: null,
+        mutedBy: defaultTerms,
       });
       expect((await store().follows.relationship(bob, carl)).following).to.equal(true);
     });

@@ -20,6 +20,7 @@ import { describeLists } from "./lists.ts";
 import { describeOwnSide } from "./own-side.ts";
 import { describeSettings } from "./settings.ts";
 import type { TestStore } from "./store.ts";
+import { describeTerms } from "./terms.ts";
 import { describeUsers } from "./users.ts";
 
 /** Every promise of the store that does not depend on the backend. `open` returns a store that was just migrated. */
@@ -40,6 +41,7 @@ export function describeStore(open: () => TestStore): void {
   describeFollows(open);
   describeEdges(open);
   describeBlocks(open);
+  describeTerms(open);
   describeLists(open);
   describeSettings(open);
   describeExceptions(open);

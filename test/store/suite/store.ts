@@ -1,4 +1,5 @@
 import { randomUUID } from "node:crypto";
+import { inspect } from "node:util";
 import { expect } from "chai";
 import { type RawBuilder, sql } from "kysely";
 import { type ErrorReason, PrivacyError, UnknownActorError } from "../../../src/domain/errors.ts";
@@ -64,7 +65,7 @@ export async function failureOf(promise: Promise<unknown>): Promise<unknown> {
     (value) => ({ value }),
     (failure: unknown) => ({ failure }),
   );
-  if ("value" in outcome) expect.fail(`resolved with ${JSON.stringify(outcome.value)}`);
+  if ("value" in outcome) expect.fail(`resolved with ${inspect(outcome.value)}`);
   return outcome.failure;
 }
 
@@ -99,6 +100,14 @@ export async function untilServed(store: TestStore): Promise<void> {
       () => false,
     ),
   );
+}
+
+/** The time of the database's clock, in microseconds since 1970. */
+export async function databaseNow(store: TestStore): Promise<bigint> {
+  const [row] = await store.query(
+    sql<{ now: string }>`select (extract(epoch from clock_timestamp()) * 1000000)::bigint::text as now`,
+  );
+  return BigInt(row?.now ?? "");
 }
 
 /** The number of rows of a table that mention two users, in that order. */
