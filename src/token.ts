@@ -90,7 +90,7 @@ async function idsOf(name: string): Promise<UserId[]> {
   try {
     const database = await openDatabase(readDatabaseConfig(process.env));
     try {
-      return await database.users.findByName(name);
+      return (await database.users.findByName(name)).map(({ id }) => id);
     } catch (failure) {
       if ((failure as { code?: unknown }).code !== undefinedTable) throw failure;
       throw new CommandError(

@@ -4,7 +4,10 @@ import type { UserRepository } from "../store/users.ts";
 import type { ConsistencyTokens } from "./consistency-tokens.ts";
 import { fromUser, toUserId } from "./proto-mapping.ts";
 
-type Handlers = Pick<ServiceImpl<typeof GraphService>, "upsertUsers" | "getUser" | "deleteUser">;
+type Handlers = Pick<
+  ServiceImpl<typeof GraphService>,
+  "upsertUsers" | "getUser" | "findUsers" | "deleteUser"
+>;
 
 /** Keeps users in step with the service that owns them. */
 export function userHandlers(users: UserRepository, consistency: ConsistencyTokens): Handlers {
@@ -20,6 +23,10 @@ export function userHandlers(users: UserRepository, consistency: ConsistencyToke
 
     async getUser(request, { signal }) {
       return { user: fromUser(await users.find(toUserId(request.userId), signal)) };
+    },
+
+    async findUsers({ userName }, { signal }) {
+      return { users: (await users.findByName(userName, signal)).map(fromUser) };
     },
 
     async deleteUser(request, context) {

@@ -11,7 +11,10 @@ import type { UserId } from "../domain/users.ts";
 const UserEntity = defineEntity({
   name: "User",
   tableName: "users",
-  indexes: [partialIndex("users_erased_at_index", "users (erased_at) where erased_at is not null")],
+  indexes: [
+    { name: "users_user_name_id_index", properties: ["userName", "id"] },
+    partialIndex("users_erased_at_index", "users (erased_at) where erased_at is not null"),
+  ],
   properties: {
     id: p.uuid().$type<UserId>().primary(),
     userName: p.text(),

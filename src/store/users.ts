@@ -6,7 +6,10 @@ import { readToken, tokenOfTransaction } from "./consistency.ts";
 import { beginErasure, continueAnyErasure, continueErasure, isAnyMarked } from "./erasure.ts";
 import type { Run, SqlExecutor } from "./executor.ts";
 import { existenceName, lockExistenceShared } from "./locks.ts";
-import { query } from "./statement.ts";
+import { query, queryTemplate } from "./statement.ts";
+
+/** The most users of one name that are found. */
+const maxNamesakes = 10;
 
 /** The users that the accounts service described. */
 export class UserRepository {
@@ -38,19 +41,10 @@ export class UserRepository {
     return toUser(row);
   }
 
-  /** Returns the ids of the users with a name, in order. */
-  async findByName(name: string, signal?: AbortSignal): Promise<UserId[]> {
-    const rows = await this.#executor.read(
-      query
-        .selectFrom("users")
-        .select("id")
-        .where("user_name", "=", name)
-        .where("erased_at", "is", null)
-        .orderBy("id")
-        .compile(),
-      signal,
-    );
-    return rows.map(({ id }) => id);
+  /** Returns the users with a name, as they were upserted, in the order of their ids: at most ten. */
+  async findByName(name: string, signal?: AbortSignal): Promise<User[]> {
+    const rows = await this.#executor.read(withName(name), signal);
+    return rows.map(toUser);
   }
 
   /**
@@ -152,6 +146,13 @@ export const publicUserColumns = sql`u.id, u.user_name, u.first_name, u.last_nam
     select true from privacy_settings p
     where p.user_id = u.id and p.setting = 'profile_picture' and p.audience = 'none'
   ) then '[]' else ${pictures} end as profile_picture_urls`;
+
+// In the order of the index, which ends the search after ten of many users with the same name.
+const withName = queryTemplate(
+  (name: string) => sql<UserRow>`
+    select ${userColumns} from users u where u.user_name = ${name} and u.erased_at is null
+    order by u.user_name, u.id limit ${sql.lit(maxNamesakes)}`,
+);
 
 /** The user of a row. */
 export function toUser(row: UserRow): User {

@@ -85,7 +85,7 @@ async function reversibles(store: PostgresStore): Promise<Record<string, Reversi
     const erase = (database: Database, signal?: AbortSignal) => database.users.delete(described.id, signal);
     const isLate = async () => {
       const [known] = await store.users.findByName(described.userName);
-      return known !== undefined && (await store.users.find(known)).lastName === "Late";
+      return known?.lastName === "Late";
     };
     const prepare = () => upsert("First")(store);
     if (change === "replaced")

@@ -91,7 +91,6 @@ describe("the statements of the store", () => {
     const operations = storeOperations({ actor, target, owner, others });
     sent = await statementsOf(store().url, async (database) => {
       for (const operation of Object.values(operations)) await operation(database);
-      await database.users.findByName("ann");
       await database.users.isEmpty();
       await database.signingKey();
       await database.assertMigrated();

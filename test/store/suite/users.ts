@@ -1,6 +1,6 @@
 import { expect } from "chai";
 import { sql } from "kysely";
-import type { UserId } from "../../../src/domain/users.ts";
+import type { User, UserId } from "../../../src/domain/users.ts";
 import { expectReason, failureOf, someUser, type TestStore, unknownId } from "./store.ts";
 
 const hostileTexts = [
@@ -33,7 +33,7 @@ export function describeUsers(store: () => TestStore): void {
       await store().users.upsert(users);
       for (const user of users) {
         expect(await store().users.find(user.id)).to.eql(user);
-        expect(await store().users.findByName(user.userName)).to.include(user.id);
+        expect(await store().users.findByName(user.userName)).to.deep.include(user);
       }
     });
 
@@ -94,12 +94,31 @@ export function describeUsers(store: () => TestStore): void {
       expect(Number((await store().users.find(users[0]?.id as UserId)).lastName)).to.be.within(0, 19);
     });
 
-    it("finds every user of a name, in the order of ids", async () => {
-      const userName = `shared_${unknownId()}`;
-      const users = [someUser({ userName }), someUser({ userName }), someUser({ userName })];
+    it("finds the users of a name as they were upserted, in the order of ids, ten at most", async () => {
+      const userName = `Shared_${unknownId()}`;
+      const users = Array.from({ length: 3 }, (_, n) => someUser({ userName, isVerified: n === 1 }));
       await store().users.upsert(users);
-      expect(await store().users.findByName(userName)).to.eql(users.map(({ id }) => id).sort());
-      expect(await store().users.findByName(`${userName}?`)).to.eql([]);
+      const byId = (some: User[]) => some.toSorted((a, b) => (a.id < b.id ? -1 : 1));
+      expect(await store().users.findByName(userName)).to.eql(byId(users));
+      for (const other of [`${userName}?`, userName.toLowerCase(), userName.slice(0, -1), `${userName} `])
+        expect(await store().users.findByName(other)).to.eql([]);
+      const more = Array.from({ length: 9 }, () => someUser({ userName }));
+      await store().users.upsert(more);
+      expect(await store().users.findByName(userName)).to.eql(byId([...users, ...more]).slice(0, 10));
+    });
+
+    it("finds by name neither a user who is being erased nor one who was renamed", async () => {
+      const userName = `gone_${unknownId()}`;
+      const [erased, renamed, left] = [
+        someUser({ userName }),
+        someUser({ userName }),
+        someUser({ userName }),
+      ];
+      await store().users.upsert([erased, renamed, left]);
+      await store().users.upsert([{ ...renamed, userName: "other" }]);
+      await store().query(sql`update users set erased_at = now() where id = ${erased.id}`);
+      expect(await store().users.findByName(userName)).to.eql([left]);
+      await store().users.delete(erased.id);
     });
 
     it("is not empty with a user", async () => {
