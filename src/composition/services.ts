@@ -11,7 +11,9 @@ import type { ChangeFeed } from "../service/change-feed.ts";
 import { changeHandlers } from "../service/changes.ts";
 import { CheckBatcher, checkBatchLimits } from "../service/check-batcher.ts";
 import { ConsistencyTokens } from "../service/consistency-tokens.ts";
+import { ConsistentReads } from "../service/consistent-reads.ts";
 import { exceptionHandlers } from "../service/exceptions.ts";
+import { explanationHandlers } from "../service/explanations.ts";
 import { exportHandlers } from "../service/exports.ts";
 import { followHandlers } from "../service/follows.ts";
 import { hiddenUserHandlers } from "../service/hidden.ts";
@@ -67,6 +69,11 @@ export function createServices({
     checkBatchLimits,
     { onSend: metrics.sentChecks, tracer: tracing?.statements },
   );
+  const reads = new ConsistentReads({
+    tokens: consistency,
+    reader: database.consistency,
+    onUnmet: metrics.missedWrite,
+  });
   metrics.showChecks(facts);
   metrics.showChanges(feed);
   const onProgress = ({ id }: ImportName, progress: object) =>
@@ -89,11 +96,8 @@ export function createServices({
     access: service(
       AccessService,
       {
-        ...accessHandlers(facts, {
-          tokens: consistency,
-          reader: database.consistency,
-          onUnmet: metrics.missedWrite,
-        }),
+        ...accessHandlers(facts, reads),
+        ...explanationHandlers(database.explainedFacts, reads),
         ...hiddenUserHandlers(database.hiddenUsers, tokens),
       },
       { isOverloaded: () => facts.isFull },

@@ -14,7 +14,7 @@ export interface Started {
 }
 
 /** The scopes of the service in the examples. */
-const serviceScopes = "graph.read graph.write users.act access.read changes.read";
+const serviceScopes = "graph.read graph.write users.act access.read access.explain changes.read";
 
 /**
  * The text of a start in development: where the service listens, and what to try. Its variables are to be pasted once;

@@ -8,27 +8,18 @@ import {
   Interaction,
 } from "../../gen/nexgate/privacy/v1/access_service_pb.ts";
 import * as access from "../domain/access.ts";
-import { type ConsistencyToken, type DatabaseState, includes, union } from "../domain/consistency.ts";
+import type { DatabaseState } from "../domain/consistency.ts";
 import { PrivacyError } from "../domain/errors.ts";
 import type { UserId } from "../domain/users.ts";
 import type { FactsOfState, FactsQuery } from "../store/access.ts";
-import type { ConsistencyReader } from "../store/consistency.ts";
 import type { CheckBatcher } from "./check-batcher.ts";
-import type { ConsistencyTokens } from "./consistency-tokens.ts";
+import type { ConsistentReads } from "./consistent-reads.ts";
 import { toUserId } from "./proto-mapping.ts";
 
 /** A query of a request, and what its decision needs from the store. */
 interface Check extends access.AccessQuery, FactsQuery {}
 
 type Viewer = CheckAccessRequest["viewer"];
-
-/** What consistency tokens need. */
-interface ConsistencyOptions {
-  readonly tokens: ConsistencyTokens;
-  readonly reader: Pick<ConsistencyReader, "isSatisfied">;
-  /** Called for a token of a write that the database does not have. */
-  readonly onUnmet: () => void;
-}
 
 interface Decided {
   readonly decisions: readonly access.Decision[];
@@ -38,30 +29,16 @@ interface Decided {
 /** Decides for other services whether a viewer may do something with regard to an owner. */
 export function accessHandlers(
   facts: CheckBatcher<FactsQuery, FactsOfState>,
-  { tokens, reader, onUnmet }: ConsistencyOptions,
+  reads: ConsistentReads,
 ): Omit<ServiceImpl<typeof AccessService>, "listHiddenUsers" | "explainAccess"> {
-  // Every decision is fully consistent, whatever the call asks for.
   async function decide(
     checks: readonly Check[],
     consistency: Consistency | undefined,
     { signal }: HandlerContext,
   ): Promise<Decided> {
-    const { case: kind, value } = consistency?.requirement ?? {};
-    const token = kind === "atLeastAsFresh" ? tokens.read(value as string) : undefined;
-    const found = await facts.load(checks, signal);
-    const states = statesOf(found);
-    if (token !== undefined) await countUnmet(token, states, signal);
-    const all = union(states);
-    return {
-      decisions: checks.map((check, i) => decision(check, found[i])),
-      consistencyToken: all === undefined ? "" : tokens.write(all),
-    };
-  }
-
-  // The states themselves tell nothing of a write that was made before the server was started.
-  async function countUnmet(token: ConsistencyToken, states: readonly DatabaseState[], signal: AbortSignal) {
-    if (token.kind !== "write" || states.every((state) => includes(state, token))) return;
-    if (!(await reader.isSatisfied(token, signal))) onUnmet();
+    const load = () => facts.load(checks, signal);
+    const { found, consistencyToken } = await reads.read(consistency, load, statesOf, signal);
+    return { decisions: checks.map((check, i) => decision(check, found[i])), consistencyToken };
   }
 
   // Not async functions where requests are large: those would keep the request for as long as the call waits.
@@ -70,7 +47,7 @@ export function accessHandlers(
       const answer = await decide(toChecks([request]), request.consistency, context);
       const [decided = access.unknownUser] = answer.decisions;
       if (decided.cause === "UNKNOWN_USER") throw new PrivacyError("USER_NOT_FOUND");
-      return { ...toMessage(decided), consistencyToken: answer.consistencyToken };
+      return { ...toDecisionMessage(decided), consistencyToken: answer.consistencyToken };
     },
 
     batchCheckAccess({ checks, consistency }, context) {
@@ -79,7 +56,7 @@ export function accessHandlers(
           message: "consistency must be set for the whole batch, not for a check",
         });
       return decide(toChecks(checks), consistency, context).then(({ decisions, consistencyToken }) => ({
-        results: decisions.map(toMessage),
+        results: decisions.map(toDecisionMessage),
         consistencyToken,
       }));
     },
@@ -110,7 +87,8 @@ function checkOf(viewer: UserId | null, owner: UserId, interaction: access.Inter
   return { viewer, owner, muteScope, setting: audience, interaction };
 }
 
-function toViewer(viewer: Viewer): UserId | null {
+/** Reads the viewer of a validated request; null for one who is not signed in. */
+export function toViewer(viewer: Viewer): UserId | null {
   if (viewer.case === "viewerId") return toUserId(viewer.value);
   if (viewer.case === "signedOut" && viewer.value) return null;
   throw new PrivacyError("INVALID_REQUEST");
@@ -138,6 +116,7 @@ function toInteraction(value: Interaction): access.Interaction {
   return name;
 }
 
-function toMessage({ effect, cause }: access.Decision) {
+/** The fields of a decision. */
+export function toDecisionMessage({ effect, cause }: access.Decision) {
   return { effect: Effect[effect], cause: cause === null ? Cause.UNSPECIFIED : Cause[cause] };
 }

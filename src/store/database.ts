@@ -9,6 +9,7 @@ import { ConsistencyReader } from "./consistency.ts";
 import { ExceptionRepository } from "./exceptions.ts";
 import type { SqlExecutor, StatementTracer } from "./executor.ts";
 import { ExpiryRepository } from "./expiry.ts";
+import { ExplainedFactsReader } from "./explanation.ts";
 import { ExportRepository } from "./export.ts";
 import { FollowRepository } from "./follows.ts";
 import { HiddenUsersReader } from "./hidden.ts";
@@ -52,6 +53,7 @@ export interface Database {
   readonly relationships: RelationshipsReader;
   readonly previews: PreviewReader;
   readonly relationshipFacts: RelationshipFactsReader;
+  readonly explainedFacts: ExplainedFactsReader;
   readonly hiddenUsers: HiddenUsersReader;
   readonly consistency: ConsistencyReader;
   readonly imports: ImportRepository;
@@ -123,6 +125,7 @@ export function databaseOn(backend: Backend): Database {
     relationships: new RelationshipsReader(executor),
     previews: new PreviewReader(executor),
     relationshipFacts: new RelationshipFactsReader(backend.checks),
+    explainedFacts: new ExplainedFactsReader(backend.checks),
     hiddenUsers: new HiddenUsersReader(backend.checks),
     consistency: new ConsistencyReader(backend.checks),
     imports: new ImportRepository(executor),

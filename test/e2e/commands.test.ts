@@ -72,7 +72,7 @@ describe("the command line", function () {
       [
         "src/token.ts",
         ["--service", "feed", "--scope", "graph.read graph.reed"],
-        /^Unknown scopes: graph\.reed\. Known are access\.read, changes\.read, graph\.read, graph\.write, users\.act\.\n$/,
+        /^Unknown scopes: graph\.reed\. Known are access\.explain, access\.read, changes\.read, graph\.read, graph\.write, users\.act\.\n$/,
       ],
       ...["0", "-1", "x", "Infinity", "1e9"].map((hours): [string, string[], RegExp] => [
         "src/token.ts",

@@ -90,7 +90,11 @@ describe("the log of a service at its most talkative", function () {
   const asUser = async (id: string) => canaryToken(await userToken(id as UserId, minting));
   const asService = async (actor?: string) => ({
     authorization: canaryToken(
-      await serviceToken(canary(), "access.read changes.read graph.read graph.write users.act", minting),
+      await serviceToken(
+        canary(),
+        "access.explain access.read changes.read graph.read graph.write users.act",
+        minting,
+      ),
     ),
     ...(actor === undefined ? {} : { "x-acting-user": actor }),
   });
@@ -126,6 +130,7 @@ describe("the log of a service at its most talkative", function () {
   ];
 
   const alice = canaryId();
+  const aliceName = canary();
   const bob = canaryId();
   const block = "/api/v1/e-social/privacy-control/block";
 
@@ -133,7 +138,7 @@ describe("the log of a service at its most talkative", function () {
     const graph = createClient(GraphService, createGrpcTransport({ baseUrl: internalUrl }));
     const users = [alice, bob].map((id) => ({
       id,
-      userName: canary(),
+      userName: id === alice ? aliceName : canary(),
       firstName: canary(),
       lastName: canary(),
       profilePictureUrls: [`https://cdn.example/${canary()}`],
@@ -234,10 +239,14 @@ describe("the log of a service at its most talkative", function () {
         await rpc(access.listHiddenUsers({ viewerId: alice }, { headers })),
         await rpc(access.listHiddenUsers({ viewerId: canaryId() }, { headers })),
         await rpc(access.listHiddenUsers({ viewerId: alice, pageToken: canary() }, { headers })),
+        await rpc(access.explainAccess({ viewer: query.viewer, ownerId: bob }, { headers })),
+        await rpc(access.explainAccess({ viewer: query.viewer, ownerId: canary() }, { headers })),
+        await rpc(graph.findUsers({ userName: aliceName }, { headers })),
+        await rpc(graph.findUsers({ userName: canary().repeat(2) }, { headers })),
         await rpc(first(graph.exportRecords({ userId: alice }, { headers }))),
         await rpc(first(graph.exportRecords({ userId: canaryId() }, { headers }))),
         await rpc(first(graph.exportRecords({ userId: canary() }, { headers }))),
-      ]).to.eql([0, 3, 3, 3, 0, 3, 0, 5, 3, 0, 5, 3]);
+      ]).to.eql([0, 3, 3, 3, 0, 3, 0, 5, 3, 0, 3, 0, 3, 0, 5, 3]);
     });
   }
 

@@ -63,11 +63,14 @@ describe("a PostgreSQL server that is not the primary", function () {
   const hiddenUsers = (other: TestStore) =>
     other.hiddenUsers.read({ viewer: ann as UserId, scope: 1, limit: 10, from: undefined });
 
+  const explained = (other: TestStore) => other.explainedFacts.read(ann as UserId, bob as UserId);
+
   async function expectNoDecision(other: TestStore): Promise<void> {
     await expectReason(check(other), "UNAVAILABLE");
     await expectReason(checks(other), "UNAVAILABLE");
     await expectReason(relationship(other), "UNAVAILABLE");
     await expectReason(hiddenUsers(other), "UNAVAILABLE");
+    await expectReason(explained(other), "UNAVAILABLE");
   }
 
   /** Runs a statement on the primary, with a connection of its own. */
@@ -126,6 +129,7 @@ describe("a PostgreSQL server that is not the primary", function () {
     await checks(other);
     await relationship(other);
     await hiddenUsers(other);
+    await explained(other);
     await setReadOnly("on");
     try {
       await expectNoDecision(other);

@@ -39,7 +39,7 @@ export const noInFlightLimits: Config["maxInFlight"] = {
   perService: 0,
 };
 
-const allScopes = "access.read changes.read graph.read graph.write users.act";
+const allScopes = "access.explain access.read changes.read graph.read graph.write users.act";
 
 /** A service on free ports, and what a test needs to talk to it. */
 export interface TestService extends App {

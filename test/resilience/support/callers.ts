@@ -10,7 +10,7 @@ export interface Caller {
   readonly internal: "OK" | "Unauthenticated" | "PermissionDenied" | "InvalidArgument";
 }
 
-const scopes = ["access.read", "changes.read", "graph.read", "graph.write", "users.act"];
+const scopes = ["access.explain", "access.read", "changes.read", "graph.read", "graph.write", "users.act"];
 
 /** Every kind of caller, authorized or not, of a method that needs a scope. */
 export async function callersOf(

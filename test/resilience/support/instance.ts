@@ -24,7 +24,7 @@ export const minting = {
   hours: 24,
 };
 
-const allScopes = "access.read graph.read graph.write users.act";
+const allScopes = "access.explain access.read graph.read graph.write users.act";
 
 /** Most loads are a flood themselves, and no run is about a slow machine. */
 const withoutLimits = {

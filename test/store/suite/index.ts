@@ -11,6 +11,7 @@ import { describeErasure } from "./erasure.ts";
 import { describeErasureSteps } from "./erasure-steps.ts";
 import { describeExceptions } from "./exceptions.ts";
 import { describeExpiry } from "./expiry.ts";
+import { describeExplanations } from "./explanations.ts";
 import { describeExports } from "./exports.ts";
 import { describeFollows } from "./follows.ts";
 import { describeHidden } from "./hidden.ts";
@@ -46,6 +47,7 @@ export function describeStore(open: () => TestStore): void {
   describeSettings(open);
   describeExceptions(open);
   describeAccess(open);
+  describeExplanations(open);
   describeHidden(open);
   describeOwnSide(open);
   describeConsistency(open);

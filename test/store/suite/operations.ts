@@ -49,6 +49,7 @@ export function storeOperations({
     "a thousand checks": ({ relationshipFacts }) => relationshipFacts.read(queries(1_000)),
     "checks of blocks alone": ({ relationshipFacts }) =>
       relationshipFacts.read(queries(1_000, { muteScope: 0, setting: null })),
+    "a check that is explained": ({ explainedFacts }) => explainedFacts.read(owner, others[0] as UserId),
     "a page of hidden users": ({ hiddenUsers }) =>
       hiddenUsers.read({ viewer: owner, scope: 1, limit: 1_000, from: actor }),
     "a hundred relationships": ({ relationships }) => relationships.read(owner, others.slice(0, 100)),
@@ -74,6 +75,7 @@ export function storeOperations({
     "an unfollow": ({ follows }) => follows.unfollow(actor, target),
     "a relationship": ({ follows }) => follows.relationship(actor, target),
     "a user": ({ users }) => users.find(actor),
+    "the users of a name": ({ users }) => users.findByName("ann"),
     "a change of users": ({ users }) => users.upsert([{ id: actor, ...described }]),
     "the progress of an import": ({ imports }) => imports.progress(importName()),
     "an import": ({ imports }) => imports.store(importName(), 0, edges.slice(0, 1_000)),

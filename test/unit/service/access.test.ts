@@ -13,6 +13,7 @@ import { PrivacyError } from "../../../src/domain/errors.ts";
 import { accessHandlers } from "../../../src/service/access.ts";
 import { CheckBatcher, type ReadBatch } from "../../../src/service/check-batcher.ts";
 import { ConsistencyTokens } from "../../../src/service/consistency-tokens.ts";
+import { ConsistentReads } from "../../../src/service/consistent-reads.ts";
 import type { FactsOfState, FactsQuery } from "../../../src/store/access.ts";
 
 const viewer = { case: "viewerId" as const, value: "a11ce000-0000-4000-8000-000000000001" };
@@ -25,11 +26,11 @@ const limits = { batchSize: 10, largeCallQuota: 10, concurrency: 1, maxPending: 
 const state: DatabaseState = { kind: "state", server: 1n, snapshot: { next: 1_000n, running: [] } };
 const tokens = new ConsistencyTokens(Buffer.alloc(32, 7));
 const consistencyToken = tokens.write(state);
-const noTokens = {
+const noTokens = new ConsistentReads({
   tokens,
   reader: { isSatisfied: () => Promise.reject(new Error("asked")) },
   onUnmet: () => {},
-};
+});
 
 const innocent: FactsOfState = {
   state,
@@ -121,7 +122,7 @@ describe("the access handlers, asked for a state that is at least as fresh as a 
     const seen = { asked: [] as ConsistencyToken[], unmet: 0 };
     const handlers = accessHandlers(
       new CheckBatcher(async (queries) => queries.map(() => innocent), limits),
-      {
+      new ConsistentReads({
         tokens,
         reader: {
           isSatisfied: async (asked) => {
@@ -132,7 +133,7 @@ describe("the access handlers, asked for a state that is at least as fresh as a 
         onUnmet: () => {
           seen.unmet += 1;
         },
-      },
+      }),
     );
     const consistency = create(ConsistencySchema, {
       requirement: { case: "atLeastAsFresh", value: token },

@@ -14,8 +14,8 @@ export const file_nexgate_auth_v1_scope: GenFile = /*@__PURE__*/
   fileDesc("ChtuZXhnYXRlL2F1dGgvdjEvc2NvcGUucHJvdG8SD25leGdhdGUuYXV0aC52MTo2CgVzY29wZRIeLmdvb2dsZS5wcm90b2J1Zi5NZXRob2RPcHRpb25zGNKGAyABKAlSBXNjb3BlYgZwcm90bzM", [file_google_protobuf_descriptor]);
 
 /**
- * The scope that a service's token must hold to call this method: `access.read`, `graph.read`, `graph.write` or
- * `users.act`. A method without it is not served.
+ * The scope that a service's token must hold to call this method: `access.explain`, `access.read`, `changes.read`,
+ * `graph.read`, `graph.write` or `users.act`. A method without it is not served.
  *
  * @generated from extension: string scope = 50002;
  */

@@ -17,7 +17,7 @@ import { PrivacyError } from "../../../../src/domain/errors.ts";
 const user = "A11CE000-0000-4000-8000-000000000001";
 const methods = [...PrivacyControlService.methods, ...GraphService.methods] as DescMethodUnary[];
 const none = new Set<string>();
-const scopes = ["users.act", "access.read", "graph.read", "graph.write"];
+const scopes = ["users.act", "access.explain", "access.read", "graph.read", "graph.write"];
 
 function contextOf(method: DescMethodUnary, requestHeader: Record<string, string> = {}) {
   return createHandlerContext({
