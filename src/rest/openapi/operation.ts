@@ -14,6 +14,9 @@ import type { Route } from "../routes.ts";
 import { type ResponseContext, responsesOf } from "./responses.ts";
 import { describe, type Schemas } from "./schemas.ts";
 
+const mergePatch =
+  "A JSON merge patch (RFC 7396): a member that is null clears what it names, one that is missing changes nothing.";
+
 const ifNoneMatch: JsonObject = {
   name: "If-None-Match",
   in: "header",
@@ -78,7 +81,7 @@ export function documentedPath({ segments, reader }: Route): string {
 }
 
 function parametersOf(
-  { reader }: Route,
+  { reader, list }: Route,
   example: JsonObject,
   required: ReadonlySet<DescField>,
   schemas: Schemas,
@@ -95,9 +98,12 @@ function parametersOf(
   };
   return [
     ...reader.inPath.map((field) => parameter(field, field.jsonName, { in: "path", required: true })),
-    // By their proto names, as the links to next pages spell them.
+    // By their proto names in lists, as the links to next pages spell them.
     ...reader.inQuery.map((field) =>
-      parameter(field, field.name, { in: "query", required: required.has(field) }),
+      parameter(field, list === undefined ? field.jsonName : field.name, {
+        in: "query",
+        required: required.has(field),
+      }),
     ),
   ];
 }
@@ -116,6 +122,7 @@ function bodyOf(
   const needed = new Set(inBody.filter((field) => required.has(field)));
   const shown = inBody.filter((field) => Object.hasOwn(example, field.jsonName));
   return {
+    ...(isMergePatch && describe(mergePatch)),
     required: needed.size > 0,
     content: {
       "application/json": {

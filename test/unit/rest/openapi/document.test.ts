@@ -166,6 +166,76 @@ describe("the description of the REST API", () => {
     expect(list.responses[200].headers.Link).to.be.an("object");
   });
 
+  const control = "/api/v1/e-social/privacy-control";
+
+  it("asks for no body where a call is complete without one", () => {
+    for (const action of ["block", "mute"]) {
+      const { requestBody } = document.paths[`${control}/${action}/{userId}`].post;
+      const { schema, example } = requestBody.content["application/json"];
+      expect([requestBody.required, example]).to.eql([false, {}]);
+      expect(Object.keys(schema.properties)).to.eql(
+        action === "block" ? ["expiresAt"] : ["expiresAt", "scopes"],
+      );
+      expect(schema).to.include({ additionalProperties: false }).and.to.not.have.property("required");
+    }
+  });
+
+  it("describes a merge patch: every member may be missing or null, and none is the mask", () => {
+    const { requestBody, parameters } = document.paths[`${control}/mute/{userId}`].patch;
+    expect(parameters.map(({ name }: Json) => name)).to.eql(["userId"]);
+    expect(requestBody.required).to.equal(false);
+    expect(requestBody.description).to.include("RFC 7396");
+    const { schema } = requestBody.content["application/json"];
+    expect(Object.keys(schema.properties)).to.eql(["expiresAt", "scopes"]);
+    const ajv = formats.default(new Ajv2020({ strict: false }));
+    ajv.addSchema(document, "document");
+    const pointer = `/paths/${`${control}/mute/{userId}`.replaceAll("/", "~1")}/patch/requestBody`;
+    const fits = ajv.compile({ $ref: `document#${pointer}/content/application~1json/schema` });
+    const bodies: [unknown, boolean][] = [
+      [{}, true],
+      [{ expiresAt: null, scopes: null }, true],
+      [{ scopes: ["content"] }, true],
+      [{ scopes: [] }, true],
+      [{ scopes: [null] }, false],
+      [{ scopes: ["content", "content"] }, false],
+      [{ expiresAt: "tomorrow" }, false],
+      [{ updateMask: "scopes" }, false],
+      [{ userId: null }, false],
+    ];
+    for (const [body, does] of bodies) expect(fits(body), JSON.stringify(body)).to.equal(does);
+  });
+
+  it("promises no member that a reply may leave out", () => {
+    const { Block, Mute, OwnEdge, UserRelationship } = document.components.schemas;
+    expect(Block.required).to.eql(["id", "user", "createdAt"]);
+    expect(Mute.required).to.eql(["id", "user", "createdAt"]);
+    expect(OwnEdge.required).to.eql(["createdAt"]);
+    expect(UserRelationship.required).to.eql(["userId", "following", "blocking", "muting"]);
+    expect(Mute.properties.expiresAt).to.include({ type: "string", format: "date-time" });
+    expect(Mute.properties.scopes).to.include({ type: "array" });
+    expect(UserRelationship.properties.muting.anyOf).to.deep.include({ type: "null" });
+  });
+
+  it("describes a list of ids in a query, and how a wrong one fails", () => {
+    const { parameters, responses } = document.paths[`${control}/relationships`].get;
+    expect(parameters[0]).to.deep.include({ name: "userIds", in: "query", required: false });
+    expect(parameters[0].schema).to.deep.include({ type: "array", maxItems: 100 });
+    expect(parameters[0].schema.items).to.eql({ type: "string", format: "uuid" });
+    const { INVALID_REQUEST: example } = responses[400].content["application/json"].examples;
+    expect(example.summary).to.equal("userIds[0] must be a valid UUID");
+  });
+
+  it("describes the second use of a key as a status of its own", () => {
+    for (const action of ["block", "mute"]) {
+      const { responses } = document.paths[`${control}/${action}/{userId}`].post;
+      expect(responses[422].description).to.equal("Unprocessable content");
+      expect(responses[422].content["application/json"].examples.IDEMPOTENCY_KEY_REUSED.value).to.include({
+        success: false,
+        httpStatus: "UNPROCESSABLE_CONTENT",
+      });
+    }
+  });
+
   describe("stops the start", () => {
     const method: MethodSpec = {
       name: "Do",
