@@ -448,7 +448,7 @@ for (const { backend, databaseUrl } of [embedded, postgresql]) {
       it("other methods are 405 with the allowed ones in `Allow`", async () => {
         const answer = await call("GET", `${base}/block/${spam.id}`);
         expectGlobe(answer, 405, "METHOD_NOT_ALLOWED", "Method not allowed");
-        expect(answer.headers.get("allow")).to.equal("POST, OPTIONS");
+        expect(answer.headers.get("allow")).to.equal("POST, PATCH, OPTIONS");
         const settings = await call("DELETE", "/users/me/privacy");
         expect(settings.json).to.deep.include({ status: false, code: 405, message: "Method not allowed" });
         expect(settings.headers.get("allow")?.split(", ").sort()).to.eql(["GET", "HEAD", "OPTIONS", "PATCH"]);
