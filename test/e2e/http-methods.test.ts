@@ -71,7 +71,7 @@ describe("methods of HTTP that no document names", () => {
     for (const [path, allow] of [
       ["/users/me/privacy", "GET, HEAD, PATCH, OPTIONS"],
       [`${control}/blocked`, "GET, HEAD, OPTIONS"],
-      [`${control}/block/${bob}`, "POST, OPTIONS"],
+      [`${control}/block/${bob}`, "POST, PATCH, OPTIONS"],
     ] as const) {
       const answer = await fetch(service.publicUrl + path, { method: "OPTIONS" });
       expect([answer.status, answer.headers.get("allow"), await answer.text()]).to.eql([204, allow, ""]);
