@@ -12,13 +12,7 @@ export interface RestRequest {
 /** A good request for each route of a method, with regard to a user. */
 export function restRequests(method: DescMethod, target: string): RestRequest[] {
   const fields: [string, unknown][] = Object.entries(jsonOf(method, target) as Record<string, unknown>).map(
-    ([name, value]) => [
-      name,
-      // REST spells enums without their prefix, in lower case.
-      typeof value === "string"
-        ? value.replace(/^(?:PRIVACY_SETTING|AUDIENCE)_(\w+)$/, (_, word: string) => word.toLowerCase())
-        : value,
-    ],
+    ([name, value]) => [name, Array.isArray(value) ? value.map(restValue) : restValue(value)],
   );
   return httpRulesOf(method).map(({ verb, template, body }) => {
     const segments = parseTemplate(template);
@@ -34,5 +28,13 @@ export function restRequests(method: DescMethod, target: string): RestRequest[] 
     };
   });
 }
+
+/** REST spells enums without their prefix, in lower case. */
+const restValue = (value: unknown) =>
+  typeof value === "string"
+    ? value.replace(/^(?:PRIVACY_SETTING|AUDIENCE|MUTE_SCOPE)_(\w+)$/, (_, word: string) =>
+        word.toLowerCase(),
+      )
+    : value;
 
 const camel = (name: string) => name.replace(/_(\w)/g, (_, letter: string) => letter.toUpperCase());

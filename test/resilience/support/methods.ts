@@ -4,8 +4,10 @@ import { create, type DescMethod, type DescService, fromJson, type JsonValue } f
 /** The scope that a service needs for each method, null for none. Written down here, not read from the definitions. */
 export const requiredScopes: Readonly<Record<string, string | null>> = {
   "nexgate.privacy.v1.PrivacyControlService/BlockUser": "users.act",
+  "nexgate.privacy.v1.PrivacyControlService/UpdateBlock": "users.act",
   "nexgate.privacy.v1.PrivacyControlService/UnblockUser": "users.act",
   "nexgate.privacy.v1.PrivacyControlService/MuteUser": "users.act",
+  "nexgate.privacy.v1.PrivacyControlService/UpdateMute": "users.act",
   "nexgate.privacy.v1.PrivacyControlService/UnmuteUser": "users.act",
   "nexgate.privacy.v1.PrivacyControlService/ListBlockedUsers": "users.act",
   "nexgate.privacy.v1.PrivacyControlService/ListMutedUsers": "users.act",
@@ -53,8 +55,10 @@ export function followerOf(target: string): string {
 /** A good request of a method with regard to a user, where an empty one is not good. */
 const requests: Readonly<Record<string, (target: string) => JsonValue>> = {
   BlockUser: (userId) => ({ userId }),
+  UpdateBlock: (userId) => ({ userId }),
   UnblockUser: (userId) => ({ userId }),
   MuteUser: (userId) => ({ userId }),
+  UpdateMute: (userId) => ({ userId, scopes: ["MUTE_SCOPE_NOTIFICATIONS"] }),
   UnmuteUser: (userId) => ({ userId }),
   ListRelationships: (userId) => ({ userIds: [userId] }),
   PreviewAccess: (userId) => ({ userId }),
