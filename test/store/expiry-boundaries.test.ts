@@ -6,9 +6,20 @@ import { timestampOf } from "../../src/store/edges.ts";
 import { embedded, postgresql } from "../support/backends.ts";
 import { onMovableClock } from "./suite/clocked.ts";
 import { type Twin, twins } from "./suite/edges.ts";
+import { mutantsOf } from "./suite/expiry-mutants.ts";
 import { type EndingEdge, type Reading, readings } from "./suite/expiry-readings.ts";
 
 const minute = 60_000_000n;
+
+const timeOf = (micros: bigint) => timestampOf({ createdAt: micros });
+const readingsOf = ({ table }: Twin) => readings.filter(({ tables }) => tables.includes(table));
+
+/** A reading of an edge that ends in so many microseconds. */
+interface Case {
+  readonly twin: Twin;
+  readonly reading: Reading;
+  readonly before: bigint;
+}
 
 for (const backend of [embedded, postgresql]) {
   describe(`the end of a block or mute, on ${backend.backend}`, () => {
@@ -16,7 +27,7 @@ for (const backend of [embedded, postgresql]) {
     const edges = twins(() => opened().store);
 
     for (const twin of edges)
-      for (const reading of readings.filter(({ tables }) => tables.includes(twin.table)))
+      for (const reading of readingsOf(twin))
         it(`is exact in ${reading.name}: ${twin.table}`, async () => {
           for (const [before, expected] of [
             [minute, true],
@@ -24,16 +35,64 @@ for (const backend of [embedded, postgresql]) {
             [0n, false],
             [-1n, false],
           ] as const)
-            expect(await holdsAt(twin, reading, before), `${before} microseconds before`).to.equal(expected);
+            expect(
+              await reading.holds(opened().store, await arrange(twin, reading, before)),
+              `${before} microseconds before`,
+            ).to.equal(expected);
         });
 
-    /** Whether a reading shows an edge so many microseconds before its end. */
-    async function holdsAt(twin: Twin, reading: Reading, before: bigint): Promise<boolean> {
+    if (backend === embedded)
+      it("is found wrong when any statement has any other condition of it", async function () {
+        this.timeout(600_000);
+        const unexpected: string[] = [];
+        let count = 0;
+        for (const [text, cases] of await recordCases())
+          for (const mutant of mutantsOf(text)) {
+            count++;
+            const rewrite = (given: string) => (given === text ? mutant.text : given);
+            if ((await isFoundWrong(cases, rewrite)) === mutant.isEquivalent) unexpected.push(mutant.name);
+          }
+        expect(count).to.be.above(100);
+        expect(unexpected).to.eql([]);
+      });
+
+    /** The statements that readings send, and the readings that send each. */
+    async function recordCases(): Promise<Map<string, Case[]>> {
+      const cases = new Map<string, Case[]>();
+      for (const twin of edges)
+        for (const reading of readingsOf(twin))
+          for (const before of [1n, 0n]) {
+            const one = { twin, reading, before };
+            await isFoundWrong([one], (text) => {
+              if (!cases.get(text)?.includes(one)) cases.set(text, [...(cases.get(text) ?? []), one]);
+              return text;
+            });
+          }
+      return cases;
+    }
+
+    /** Whether a reading is wrong when statements are rewritten: each reading begins with the original ones. */
+    async function isFoundWrong(cases: readonly Case[], rewrite: (text: string) => string): Promise<boolean> {
+      for (const { twin, reading, before } of cases) {
+        const edge = await arrange(twin, reading, before);
+        opened().rewrite = rewrite;
+        const holds = await reading.holds(opened().store, edge).catch(() => undefined);
+        opened().rewrite = (text) => text;
+        if (holds !== before > 0n) return true;
+      }
+      return false;
+    }
+
+    /** Adds an edge, and moves the clock to so many microseconds before its end. */
+    async function arrange(twin: Twin, { scopes }: Reading, before: bigint): Promise<EndingEdge> {
       const { store, clock } = opened();
+      // A sweep has nothing else to do.
+      await store.query(sql`delete from blocks`);
+      await store.query(sql`delete from mutes`);
       await clock.stopAt(BigInt(Date.now()) * 1_000n + 1n);
-      const edge = await addEnding(twin, (await clock.now()) + minute, reading.scopes);
+      const edge = await addEnding(twin, (await clock.now()) + minute, scopes);
       await clock.stopAt(edge.end - before);
-      return reading.holds(store, edge);
+      return edge;
     }
 
     /** Adds an edge that ends at a time, between users of its own. */
@@ -49,5 +108,3 @@ for (const backend of [embedded, postgresql]) {
     }
   });
 }
-
-const timeOf = (micros: bigint) => timestampOf({ createdAt: micros });

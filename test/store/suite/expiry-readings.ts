@@ -1,6 +1,6 @@
 import { sql } from "kysely";
 import { allScopes, muteScopes } from "../../../src/domain/changes.ts";
-import type { ImportRecord } from "../../../src/domain/imports.ts";
+import type { ImportedEdge, ImportRecord } from "../../../src/domain/imports.ts";
 import type { UserId } from "../../../src/domain/users.ts";
 import type { Twin } from "./edges.ts";
 import { edgeRecord, newImport } from "./imports.ts";
@@ -46,11 +46,15 @@ async function failsWith(reason: string, change: Promise<unknown>): Promise<bool
 
 const importing = (store: TestStore, record: ImportRecord) => store.imports.store(newImport(), 0, [record]);
 
-/** The id of the stored row of an edge, whether it has ended or not. */
-async function storedId(store: TestStore, { twin, owner }: EndingEdge): Promise<string | undefined> {
-  const [row] = await store.query(sql<{ id: string }>`
-    select id from ${sql.table(twin.table)} where ${sql.ref(twin.owner)} = ${owner}`);
-  return row?.id;
+/** The stored row of an edge, whether it has ended or not; empty when there is none. */
+async function storedRow(
+  store: TestStore,
+  { twin, owner }: EndingEdge,
+): Promise<{ readonly id?: string; readonly scopes?: number }> {
+  const scopes = twin.table === "mutes" ? sql`, scopes` : sql``;
+  const [row] = await store.query(sql<{ id: string; scopes?: number }>`
+    select id${scopes} from ${sql.table(twin.table)} where ${sql.ref(twin.owner)} = ${owner}`);
+  return row ?? {};
 }
 
 /** The cause of the last change in the log that removed an edge of a user. */
@@ -184,7 +188,9 @@ export const readings: readonly Reading[] = [
       tables: ["blocks"],
       async holds(store, { owner, target }) {
         const record = isByTarget ? edgeRecord("follow", target, owner) : edgeRecord("follow", owner, target);
-        return (await importing(store, record)).progress.skipped.FOLLOW_ACROSS_BLOCK === 1;
+        const { stored, skipped } = (await importing(store, record)).progress;
+        if (stored + skipped.FOLLOW_ACROSS_BLOCK !== 1) throw new Error("neither stored nor skipped");
+        return stored === 0;
       },
     }),
   ),
@@ -193,12 +199,25 @@ export const readings: readonly Reading[] = [
     tables: both,
     async holds(store, edge) {
       const { twin, owner, target } = edge;
-      const id = await storedId(store, edge);
+      const { id } = await storedRow(store, edge);
       await importing(store, edgeRecord(kindOf(twin), owner, target, importedAt));
       const [record] = await twin.list(owner, 10);
       const isSame = record?.id === id;
       if (isSame === (record?.createdAt === importedAt)) throw new Error("a record of two times");
       return isSame;
+    },
+  },
+  {
+    name: "the scopes of an import over it",
+    tables: ["mutes"],
+    scopes: content,
+    async holds(store, edge) {
+      const { edge: given } = edgeRecord("mute", edge.owner, edge.target) as { edge: ImportedEdge };
+      await importing(store, { kind: "mute", edge: { ...given, scopes: notifications } });
+      const { scopes } = await storedRow(store, edge);
+      if (scopes !== notifications && scopes !== (content | notifications))
+        throw new Error(`scopes ${scopes}`);
+      return scopes !== notifications;
     },
   },
   {
@@ -242,7 +261,7 @@ export const readings: readonly Reading[] = [
     tables: both,
     async holds(store, edge) {
       while ((await store.expiry.sweepExpired()) > 0);
-      return (await storedId(store, edge)) !== undefined;
+      return (await storedRow(store, edge)).id !== undefined;
     },
   },
   {
