@@ -5,7 +5,16 @@ import { AudienceSchema, PrivacySettingSchema } from "../../gen/nexgate/privacy/
 import { embedded, postgresql } from "../support/backends.ts";
 import { OpenedBackend } from "../support/opened-backend.ts";
 import { startService, type TestService } from "../support/service.ts";
-import { audiences, interactions, Model, muteScopes, type PairStep, type Step, settings } from "./model.ts";
+import { ends, muteScopes } from "./edges-model.ts";
+import {
+  audiences,
+  interactions,
+  Model,
+  type PairStep,
+  type Step,
+  settings,
+  type TermsStep,
+} from "./model.ts";
 import { runs } from "./runs.ts";
 import { type Question, type World, worldsOf } from "./world.ts";
 
@@ -13,17 +22,35 @@ const known = [0, 1, 2];
 /** The last is nobody's until a step registers it. */
 const everyone = [...known, 3];
 const viewers = [...everyone, null];
-/** All single checks and filters are slow: they are made now and then, and at the end. */
-const stepsBetween = 10;
-
 const user = fc.constantFrom(...everyone);
 const pairStep = (...acts: PairStep["act"][]): fc.Arbitrary<Step> =>
   fc.record({ act: fc.constantFrom(...acts), by: user, to: user });
 
+const scopes = fc.subarray([...muteScopes]);
+/** What is left out of a step says nothing of it. */
+const termsStep = (...acts: TermsStep["act"][]): fc.Arbitrary<Step> =>
+  fc.record(
+    {
+      act: fc.constantFrom(...acts),
+      by: user,
+      to: user,
+      end: fc.constantFrom(...ends, "in a minute", "in an hour"),
+      scopes,
+    },
+    { requiredKeys: ["act", "by", "to"] },
+  );
+
 const step: fc.Arbitrary<Step> = fc.oneof(
-  { weight: 4, arbitrary: pairStep("block", "block", "unblock") },
-  { weight: 3, arbitrary: pairStep("mute", "mute", "unmute") },
-  { weight: 4, arbitrary: pairStep("follow", "follow", "unfollow") },
+  { weight: 4, arbitrary: termsStep("block", "mute") },
+  { weight: 1, arbitrary: pairStep("unblock", "unmute") },
+  { weight: 2, arbitrary: termsStep("change block", "change mute") },
+  { weight: 2, arbitrary: termsStep("import block", "import mute") },
+  { weight: 3, arbitrary: pairStep("follow", "follow", "unfollow", "import follow") },
+  // To a microsecond before an end, to the end, and past it.
+  {
+    weight: 3,
+    arbitrary: fc.record({ act: fc.constant("wait" as const), before: fc.constantFrom(1n, 0n, -1n) }),
+  },
   {
     weight: 4,
     arbitrary: fc.record({
@@ -48,22 +75,6 @@ const step: fc.Arbitrary<Step> = fc.oneof(
     arbitrary: fc.record({
       act: fc.constantFrom("erase", "begin to erase", "register", "register", "register"),
       by: user,
-    }),
-  },
-  {
-    weight: 2,
-    arbitrary: fc.record({
-      act: fc.constant("lapse" as const),
-      of: fc.constantFrom("block", "mute"),
-      by: user,
-    }),
-  },
-  {
-    weight: 2,
-    arbitrary: fc.record({
-      act: fc.constant("narrow" as const),
-      by: user,
-      scope: fc.constantFrom(...muteScopes),
     }),
   },
 );
@@ -105,21 +116,58 @@ async function compareAll(world: World, model: Model): Promise<void> {
     }),
   );
   await Promise.all(filters);
-  for (const interaction of ["VIEW_CONTENT", "RECEIVE_NOTIFICATION"]) {
-    const lists = everyone.map(async (viewer) => {
-      const ofOwner = (owner: number) => model.decide(viewer, owner, interaction);
-      const isKnown = (owner: number) => !ofOwner(owner).endsWith("UNKNOWN_USER");
-      const hidden = everyone.filter((owner) => isKnown(owner) && !ofOwner(owner).startsWith("ALLOW"));
-      const found = await world.hidden(viewer, interaction);
-      expect(found, `${viewer} ${interaction}`).to.eql(isKnown(viewer) ? hidden : null);
-    });
-    await Promise.all(lists);
-  }
+  for (const interaction of ["VIEW_CONTENT", "RECEIVE_NOTIFICATION"])
+    await compareFor(
+      everyone,
+      (viewer) => world.hidden(viewer, interaction),
+      (viewer) => (model.isKnown(viewer) ? model.hidden(viewer, interaction) : null),
+    );
   const pairs = everyone.flatMap((a) => everyone.map((b) => [a, b] as const));
-  const relationships = pairs.map(async ([a, b]) => `${a} ${b}: ${await world.relationship(a, b)}`);
-  expect(await Promise.all(relationships)).to.eql(
-    pairs.map(([a, b]) => `${a} ${b}: ${model.relationship(a, b)}`),
+  await compareFor(
+    pairs,
+    ([a, b]) => world.relationship(a, b),
+    ([a, b]) => ({
+      own: model.relationship(a, b),
+      other: model.relationship(b, a),
+    }),
   );
+  await compareFor(
+    everyone,
+    (user) => world.ownSide(user, ownersTwice),
+    (user) =>
+      model.isKnown(user)
+        ? ownersTwice.map((other) => model.relationship(user, other, { withTimes: true }))
+        : null,
+  );
+  await compareFor(
+    viewers.flatMap((viewer) => everyone.map((owner) => [owner, viewer] as const)),
+    ([owner, viewer]) => world.preview(owner, viewer),
+    ([owner, viewer]) =>
+      model.isKnown(owner) && (viewer === null || model.isKnown(viewer))
+        ? interactions.map((interaction) => `${interaction}: ${model.preview(owner, viewer, interaction)}`)
+        : null,
+  );
+  for (const kind of ["block", "mute"] as const)
+    await compareFor(
+      everyone,
+      (user) => world.list(kind, user),
+      (user) => (model.isKnown(user) ? model.list(kind, user) : null),
+    );
+  await compareFor(
+    everyone,
+    (user) => world.exported(user),
+    (user) => (model.isKnown(user) ? [...model.list("block", user), ...model.list("mute", user)] : null),
+  );
+}
+
+/** Expects an answer of the model for each of some users or pairs. */
+async function compareFor<Of, Answer>(
+  all: readonly Of[],
+  read: (of: Of) => Promise<Answer>,
+  expected: (of: Of) => Answer,
+): Promise<void> {
+  const found = await Promise.all(all.map(read));
+  expect(all.map((of, i) => [of, found[i]])).to.eql(all.map((of) => [of, expected(of)]));
 }
 
 describe("the model", () => {
@@ -143,7 +191,7 @@ for (const { backend, databaseUrl, histories } of [
     let newWorld: (users: readonly number[]) => Promise<World>;
     before(async function () {
       const url = await databaseUrl(this);
-      const opened = new OpenedBackend();
+      const opened = new OpenedBackend({ hasClock: true });
       service = await startService(url, {}, opened.open);
       newWorld = await worldsOf(service, opened);
     });
@@ -155,12 +203,13 @@ for (const { backend, databaseUrl, histories } of [
       this.timeout(parameters.interruptAfterTimeLimit);
       await fc.assert(
         fc.asyncProperty(opening, history, async (follows, steps) => {
-          const model = new Model(known);
           const world = await newWorld(known);
-          for (const step of follows) expect(await world.take(step)).to.equal(model.take(step));
-          for (const [i, step] of steps.entries()) {
-            expect(await world.take(step), JSON.stringify(step)).to.equal(model.take(step));
-            if (i % stepsBetween === stepsBetween - 1) await compareAll(world, model);
+          const model = new Model(known, world.startedAt);
+          for (const step of [...follows, ...steps]) {
+            const expected = model.take(step);
+            expect(await world.take(step, model.now), textOf(step)).to.equal(expected);
+            // All other answers are slow: they are compared when time has passed, and at the end.
+            if (step.act === "wait") await compareAll(world, model);
             else compare(model, questions, await world.batch(questions));
           }
           await compareAll(world, model);
@@ -169,4 +218,8 @@ for (const { backend, databaseUrl, histories } of [
       );
     });
   });
+}
+
+function textOf(step: Step): string {
+  return JSON.stringify(step, (_, value) => (typeof value === "bigint" ? `${value}` : value));
 }

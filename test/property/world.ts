@@ -1,8 +1,8 @@
 import { randomUUID } from "node:crypto";
 import { setTimeout as delay } from "node:timers/promises";
-import { type CallOptions, Code, ConnectError, createClient } from "@connectrpc/connect";
+import type { Timestamp } from "@bufbuild/protobuf/wkt";
+import { type CallOptions, createClient } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
-import { type RawBuilder, sql } from "kysely";
 import {
   AccessService,
   type Cause,
@@ -10,12 +10,18 @@ import {
   type Effect,
   EffectSchema,
   Interaction,
+  InteractionSchema,
 } from "../../gen/nexgate/privacy/v1/access_service_pb.ts";
-import { PrivacyControlService } from "../../gen/nexgate/privacy/v1/privacy_control_service_pb.ts";
-import { Audience, PrivacySetting } from "../../gen/nexgate/privacy/v1/resources_pb.ts";
+import {
+  PreviewCauseSchema,
+  PrivacyControlService,
+} from "../../gen/nexgate/privacy/v1/privacy_control_service_pb.ts";
+import { type Block, type Mute, MuteScope } from "../../gen/nexgate/privacy/v1/resources_pb.ts";
 import type { OpenedBackend } from "../support/opened-backend.ts";
 import type { TestService } from "../support/service.ts";
-import type { Step } from "./model.ts";
+import { describeEdge, muteScopes } from "./edges-model.ts";
+import type { Model, Step } from "./model.ts";
+import { codeOf, fromTimestamp, register, takeStep } from "./world-steps.ts";
 
 /** A question as the model has it; a viewer of null is signed out. */
 export interface Question {
@@ -28,17 +34,30 @@ export interface Question {
 export interface World {
   /** The id of a user, registered or not: ids have the order of the numbers. */
   idOf(user: number): string;
-  /** Takes a step, and returns the code of the answer. */
-  take(step: Step): Promise<string>;
+  /** What the clock shows at the beginning, in microseconds since 1970: it stands still, where it can be moved. */
+  readonly startedAt: bigint;
+  /** Takes a step, and returns what the model does. `now`: what the clock shows after it. */
+  take(step: Step, now?: bigint): Promise<string>;
   /** Each method's answers; of a single check `DENY UNKNOWN_USER` stands for `NOT_FOUND`. */
   check(question: Question): Promise<string>;
   batch(questions: readonly Question[]): Promise<string[]>;
   filter(viewer: number | null, owners: readonly number[], interaction: string): Promise<number[]>;
-  /** Everybody whom a viewer must not be shown for an interaction; null for an unknown viewer. */
-  hidden(viewer: number, interaction: string): Promise<number[] | null>;
-  /** What one user does with regard to another; nothing between users of whom one is unknown. */
-  relationship(a: number, b: number): Promise<string[]>;
+  /** Everybody whom a viewer must not be shown for an interaction, and until when; null for an unknown viewer. */
+  hidden(viewer: number, interaction: string): Promise<Hidden | null>;
+  /** What one user does with regard to another, and the other; nothing between users of whom one is unknown. */
+  relationship(a: number, b: number): Promise<{ own: string[]; other: string[] }>;
+  /** What a user does with regard to others, with times, in their order; null for an unknown user. */
+  ownSide(user: number, others: readonly number[]): Promise<string[][] | null>;
+  /** What an owner is told of a viewer's interactions; null when one of them is unknown. */
+  preview(owner: number, viewer: number | null): Promise<string[] | null>;
+  /** The blocks or mutes of a user in the order of the others, with times; null for an unknown user. */
+  list(of: "block" | "mute", user: number): Promise<string[] | null>;
+  /** The blocks and mutes of a user as they are exported; null for an unknown user. */
+  exported(user: number): Promise<string[] | null>;
 }
+
+/** As of the model. */
+type Hidden = ReturnType<Model["hidden"]>;
 
 /** How much of an id is the number of the user. */
 const digits = 12;
@@ -59,77 +78,10 @@ export async function worldsOf(
     const as = (user: number): CallOptions => ({
       headers: { ...options.headers, "x-acting-user": idOf(user) },
     });
-    const register = (numbers: readonly number[]) =>
-      service.graph.upsertUsers(
-        {
-          users: numbers.map((user) => ({
-            id: idOf(user),
-            userName: `user ${user}`,
-            profilePictureUrls: [`https://pictures.example/${user}.jpg`],
-          })),
-        },
-        options,
-      );
-    await register(users);
-
-    async function change(statement: RawBuilder<unknown>): Promise<void> {
-      await opened?.run(statement);
-    }
-
-    /** Completes the erasures that were begun: until then an erased user cannot come back. */
-    async function completeErasures(): Promise<void> {
-      if (opened === undefined) return;
-      const { users } = opened.database;
-      while (await users.resumeErasures());
-    }
-
-    function call(step: Step): Promise<unknown> {
-      switch (step.act) {
-        case "block":
-          return control.blockUser({ userId: idOf(step.to) }, as(step.by));
-        case "unblock":
-          return control.unblockUser({ userId: idOf(step.to) }, as(step.by));
-        case "mute":
-          return control.muteUser({ userId: idOf(step.to) }, as(step.by));
-        case "unmute":
-          return control.unmuteUser({ userId: idOf(step.to) }, as(step.by));
-        case "follow":
-          return service.graph.followUser({ followerId: idOf(step.by), followeeId: idOf(step.to) }, options);
-        case "unfollow":
-          return service.graph.unfollowUser(
-            { followerId: idOf(step.by), followeeId: idOf(step.to) },
-            options,
-          );
-        case "set":
-          return control.updatePrivacySetting(
-            { setting: PrivacySetting[step.setting], value: Audience[step.audience] },
-            as(step.by),
-          );
-        case "except":
-          return control.updatePrivacyExceptions(
-            {
-              setting: PrivacySetting[step.setting],
-              addUserIds: step.add.map(idOf),
-              removeUserIds: step.remove.map(idOf),
-            },
-            as(step.by),
-          );
-        case "lapse":
-          return step.of === "block"
-            ? change(sql`update blocks set expires_at = now() where blocker_id = ${idOf(step.by)}`)
-            : change(sql`update mutes set expires_at = now() where muter_id = ${idOf(step.by)}`);
-        case "narrow":
-          return change(sql`update mutes set scopes = ${step.scope === "CONTENT" ? 1 : 2}
-            where muter_id = ${idOf(step.by)}`);
-        case "begin to erase":
-          return change(sql`update users set erased_at = clock_timestamp()
-            where id = ${idOf(step.by)} and erased_at is null`);
-        case "register":
-          return completeErasures().then(() => register([step.by]));
-        case "erase":
-          return service.graph.deleteUser({ userId: idOf(step.by) }, options);
-      }
-    }
+    const calls = { graph: service.graph, control, options, as, idOf, opened };
+    await register(calls, users);
+    const startedAt = BigInt(Date.now()) * 1_000n;
+    await opened?.clock?.stopAt(startedAt);
 
     const viewerOf = (viewer: number | null) =>
       viewer === null
@@ -146,7 +98,8 @@ export async function worldsOf(
 
     return {
       idOf,
-      take: (step) => call(step).then(() => "OK", codeOf),
+      startedAt,
+      take: (step, now = startedAt) => takeStep(calls, step, now),
       check: (question) =>
         whenAvailable(() => access.checkAccess(toRequest(question), options)).then(named, (failure) => {
           if (codeOf(failure) === "NotFound") return "DENY UNKNOWN_USER";
@@ -166,41 +119,133 @@ export async function worldsOf(
         const { ownerIds } = await whenAvailable(() => access.filterUsers(request, options));
         return ownerIds.map(toUser);
       },
-      async hidden(viewer, interaction) {
-        const found: number[] = [];
-        let pageToken = "";
-        do {
-          const request = {
-            viewerId: idOf(viewer),
-            interaction: Interaction[interaction as keyof typeof Interaction],
-            pageSize: 2,
-            pageToken,
-          };
-          const page = await whenAvailable(() => access.listHiddenUsers(request, options)).catch(
-            (failure: unknown) => {
-              if (codeOf(failure) === "NotFound") return undefined;
-              throw failure;
-            },
-          );
-          if (page === undefined) return null;
-          found.push(...page.userIds.map(toUser));
-          pageToken = page.nextPageToken;
-        } while (pageToken !== "");
-        return found;
-      },
+      hidden: (viewer, interaction) =>
+        ifKnown(async () => {
+          const users: number[] = [];
+          const times: bigint[] = [];
+          let pageToken = "";
+          do {
+            const request = {
+              viewerId: idOf(viewer),
+              interaction: Interaction[interaction as keyof typeof Interaction],
+              pageSize: 2,
+              pageToken,
+            };
+            const page = await access.listHiddenUsers(request, options);
+            users.push(...page.userIds.map(toUser));
+            if (page.validUntil !== undefined) times.push(fromTimestamp(page.validUntil));
+            pageToken = page.nextPageToken;
+          } while (pageToken !== "");
+          return { users, validUntil: times.sort((a, b) => (a < b ? -1 : 1))[0] ?? null };
+        }),
       async relationship(a, b) {
         const request = { userId: idOf(a), otherUserId: idOf(b) };
-        const found = await whenAvailable(() => service.graph.getRelationship(request, options)).catch(
-          (failure: unknown) => {
-            if (codeOf(failure) === "NotFound") return undefined;
-            throw failure;
-          },
-        );
-        const acts = { follow: found?.following, block: found?.blocking, mute: found?.muting };
-        return Object.entries(acts).flatMap(([act, does]) => (does ? [act] : []));
+        const found = await ifKnown(() => service.graph.getRelationship(request, options));
+        if (found === null) return { own: [], other: [] };
+        return {
+          own: [
+            ...described("follow", found.following, {}),
+            ...described("block", found.blocking, { expiresAt: found.blockingExpiresAt }),
+            ...described("mute", found.muting, {
+              expiresAt: found.mutingExpiresAt,
+              scopes: found.mutingScopes,
+            }),
+          ],
+          other: [
+            ...described("follow", found.followedBy, {}),
+            ...described("block", found.blockedBy, { expiresAt: found.blockedByExpiresAt }),
+            ...described("mute", found.mutedBy, {
+              expiresAt: found.mutedByExpiresAt,
+              scopes: found.mutedByScopes,
+            }),
+          ],
+        };
       },
+      async ownSide(user, others) {
+        const found = await ifKnown(() => control.listRelationships({ userIds: others.map(idOf) }, as(user)));
+        return (
+          found?.relationships.map(({ following, blocking, muting }) => [
+            ...described("follow", following !== undefined, { ...following }),
+            ...described("block", blocking !== undefined, { ...blocking }),
+            ...described("mute", muting !== undefined, { ...muting }),
+          ]) ?? null
+        );
+      },
+      async preview(owner, viewer) {
+        const request = viewer === null ? { signedOut: true } : { userId: idOf(viewer) };
+        const found = await ifKnown(() => control.previewAccess(request, as(owner)));
+        return (
+          found?.interactions.map(
+            ({ interaction, effect, cause }) =>
+              `${InteractionSchema.value[interaction]?.localName}: ${EffectSchema.value[effect]?.localName} ${
+                PreviewCauseSchema.value[cause]?.localName
+              }`,
+          ) ?? null
+        );
+      },
+      list: (of, user) =>
+        ifKnown(async () => {
+          const edges: (Block | Mute)[] = [];
+          let pageToken = "";
+          do {
+            const request = { pageSize: 2, pageToken };
+            const page =
+              of === "block"
+                ? await control.listBlockedUsers(request, as(user))
+                : await control.listMutedUsers(request, as(user));
+            edges.push(...("blocks" in page ? page.blocks : page.mutes));
+            pageToken = page.nextPageToken;
+          } while (pageToken !== "");
+          const times = edges.map(({ createdAt }) => (createdAt ? fromTimestamp(createdAt) : 0n));
+          if (times.some((time, i) => i > 0 && time > (times[i - 1] ?? 0n)))
+            throw new Error("not the newest first");
+          return edges
+            .sort((a, b) => toUser(a.user?.id ?? "") - toUser(b.user?.id ?? ""))
+            .flatMap((edge) => described(`${of} ${toUser(edge.user?.id ?? "")}`, true, edge));
+        }),
+      exported: (user) =>
+        ifKnown(async () => {
+          const found: string[] = [];
+          for await (const { records } of service.graph.exportRecords({ userId: idOf(user) }, options))
+            for (const { record } of records)
+              if (record.case === "block" || record.case === "mute")
+                found.push(
+                  ...described(`${record.case} ${toUser(record.value.targetId)}`, true, record.value),
+                );
+          return found;
+        }),
     };
   };
+}
+
+/** An edge of an answer as the model describes it; nothing when there is none. */
+function described(
+  kind: string,
+  isThere: boolean,
+  edge: {
+    createdAt?: Timestamp | undefined;
+    expiresAt?: Timestamp | undefined;
+    scopes?: readonly MuteScope[];
+  },
+): string[] {
+  const { createdAt, expiresAt, scopes = [] } = edge;
+  const terms = {
+    createdAt: 0n,
+    expiresAt: expiresAt === undefined ? null : fromTimestamp(expiresAt),
+    scopes: muteScopes.filter((name) => scopes.includes(MuteScope[name])),
+  };
+  const since = createdAt === undefined ? undefined : fromTimestamp(createdAt);
+  // What is not there has no terms.
+  if (!isThere && (expiresAt !== undefined || scopes.length > 0)) return [`${kind} that is not there`];
+  return isThere ? [describeEdge(kind, terms, since)] : [];
+}
+
+/** The answer about known users; null when one of them is unknown. */
+function ifKnown<T>(read: () => Promise<T>): Promise<T | null> {
+  return whenAvailable(read).catch((failure: unknown) => {
+    if (codeOf(failure) === "NotFound") return null;
+    throw failure;
+  });
 }
 
 const attempts = 20;
@@ -215,8 +260,4 @@ async function whenAvailable<T>(read: () => Promise<T>): Promise<T> {
       await delay(100);
     }
   }
-}
-
-function codeOf(failure: unknown): string {
-  return Code[ConnectError.from(failure).code];
 }

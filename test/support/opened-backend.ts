@@ -2,6 +2,12 @@ import { type Backend, type Database, type DatabaseOptions, databaseOn } from ".
 import { openEmbedded } from "../../src/store/embedded.ts";
 import { openPostgresql } from "../../src/store/postgresql.ts";
 import { compile, type Sendable } from "../../src/store/statement.ts";
+import { TestClock } from "./test-clock.ts";
+
+interface OpenedBackendOptions {
+  /** The database has a clock that can be moved. */
+  readonly hasClock?: boolean;
+}
 
 /** A database that a test opens for a service, to read and change it beside the service. */
 export class OpenedBackend {
@@ -9,7 +15,14 @@ export class OpenedBackend {
   readonly sent: string[] = [];
   /** Called before each statement outside of a transaction; what it throws fails the statement. */
   beforeRead: (sql: string) => Promise<void> | void = () => {};
+  /** Of a database that is open and has one. */
+  clock: TestClock | undefined;
+  readonly #hasClock: boolean;
   #backend: Backend | undefined;
+
+  constructor({ hasClock = false }: OpenedBackendOptions = {}) {
+    this.#hasClock = hasClock;
+  }
 
   /** To be given to `startService`. */
   readonly open = async (options: DatabaseOptions): Promise<Database> => {
@@ -17,6 +30,7 @@ export class OpenedBackend {
     const backend =
       url === undefined ? await openEmbedded(dataDir, log, others) : await openPostgresql(url, log, others);
     this.#backend = backend;
+    if (this.#hasClock) this.clock = await TestClock.install(backend.executor);
     const { executor } = backend;
     const read = executor.read.bind(executor);
     const transaction = executor.transaction.bind(executor);

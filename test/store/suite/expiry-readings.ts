@@ -120,7 +120,7 @@ export const readings: readonly Reading[] = [
     tables: both,
     async holds(store, { owner, target }) {
       const { blocking, muting } = await store.follows.relationship(owner, target);
-      return blocking || muting;
+      return (blocking ?? muting) !== null;
     },
   },
   {
@@ -128,8 +128,23 @@ export const readings: readonly Reading[] = [
     tables: both,
     async holds(store, { owner, target }) {
       const { blockedBy, mutedBy } = await store.follows.relationship(target, owner);
-      return blockedBy || mutedBy;
+      return (blockedBy ?? mutedBy) !== null;
     },
+  },
+  {
+    name: "the user's own side of the relationship",
+    tables: both,
+    async holds(store, { owner, target, end }) {
+      const [own] = await store.relationships.read(owner, [target]);
+      const edge = own?.blocking ?? own?.muting ?? null;
+      if (edge !== null && edge.expiresAt !== end) throw new Error(`until ${edge.expiresAt}`);
+      return edge !== null;
+    },
+  },
+  {
+    name: "a preview for who is blocked",
+    tables: ["blocks"],
+    holds: async (store, { owner, target }) => (await store.previews.read(owner, target)).blocking,
   },
   ...decisions("a decision about who is blocked", ["blocks"], {}),
   ...decisions("a decision about who blocks", ["blocks"], { byOther: true }),
