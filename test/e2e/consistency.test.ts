@@ -1,4 +1,5 @@
 import { randomUUID } from "node:crypto";
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { Code, ConnectError, createClient, type Transport } from "@connectrpc/connect";
 import {
   compressionGzip,
@@ -10,7 +11,7 @@ import { expect } from "chai";
 import { AccessService, Interaction } from "../../gen/nexgate/privacy/v1/access_service_pb.ts";
 import { GraphService } from "../../gen/nexgate/privacy/v1/graph_service_pb.ts";
 import { PrivacyControlService } from "../../gen/nexgate/privacy/v1/privacy_control_service_pb.ts";
-import { Audience, PrivacySetting } from "../../gen/nexgate/privacy/v1/resources_pb.ts";
+import { Audience, MuteScope, PrivacySetting } from "../../gen/nexgate/privacy/v1/resources_pb.ts";
 import { reasonOf } from "../../src/call/errors.ts";
 import type { ConsistencyToken } from "../../src/domain/consistency.ts";
 import { ConsistencyTokens } from "../../src/service/consistency-tokens.ts";
@@ -63,14 +64,17 @@ describe("consistency tokens", () => {
         onHeader: (headers: Headers) => void seen.push(headers.get("consistency-token")),
       };
       const pair = { followerId: ann, followeeId: bob };
+      const inADay = timestampFromMs(Date.now() + 86_400_000);
       const records = [{ record: { case: "mute" as const, value: { ownerId: bob, targetId: ann } } }];
       const writes = [
         () => graph.upsertUsers({ users: [{ id: randomUUID(), userName: "new" }] }, options),
         () => graph.followUser(pair, options),
         () => graph.unfollowUser(pair, options),
         () => control.blockUser({ userId: bob }, options),
+        () => control.updateBlock({ userId: bob, expiresAt: inADay }, options),
         () => control.unblockUser({ userId: bob }, options),
         () => control.muteUser({ userId: bob }, options),
+        () => control.updateMute({ userId: bob, scopes: [MuteScope.CONTENT] }, options),
         () => control.unmuteUser({ userId: bob }, options),
         () => control.updatePrivacySetting({ setting, value: Audience.NONE }, options),
         () => control.updatePrivacyExceptions({ setting, addUserIds: [bob] }, options),
@@ -78,6 +82,7 @@ describe("consistency tokens", () => {
         () => graph.deleteUser({ userId: bob }, options),
         () => control.unblockUser({ userId: ann }, options),
       ];
+      const written = writes.length - 2;
       for (const write of writes) await write();
       if (name === "gRPC") {
         const importId = randomUUID();
@@ -88,8 +93,8 @@ describe("consistency tokens", () => {
       }
       expect(seen.length).to.be.at.least(writes.length);
       const kinds = seen.map((text) => tokens.read(text ?? "").kind);
-      expect(kinds.slice(0, 10)).to.eql(Array(10).fill("write"));
-      expect(kinds.slice(10)).to.eql(Array(seen.length - 10).fill("state"));
+      expect(kinds.slice(0, written)).to.eql(Array(written).fill("write"));
+      expect(kinds.slice(written)).to.eql(Array(seen.length - written).fill("state"));
     });
   }
 
@@ -103,6 +108,10 @@ describe("consistency tokens", () => {
     const settings = "/users/me/privacy";
     expect(await token("POST", `${base}/block/${bob}`)).to.eql([200, "write"]);
     expect(await token("POST", `${base}/block/${bob}`)).to.eql([400, null]);
+    const later = { expiresAt: new Date(Date.now() + 86_400_000) };
+    expect(await token("PATCH", `${base}/block/${bob}`, later)).to.eql([200, "write"]);
+    expect(await token("PATCH", `${base}/block/${bob}`, {})).to.eql([200, "state"]);
+    expect(await token("PATCH", `${base}/mute/${bob}`, {})).to.eql([404, null]);
     expect(await token("DELETE", `${base}/unblock/${bob}`)).to.eql([200, "write"]);
     expect(await token("DELETE", `${base}/unblock/${bob}`)).to.eql([200, "state"]);
     expect(await token("POST", `${base}/mute/${bob}`)).to.eql([200, "write"]);
