@@ -33,6 +33,7 @@ const roots = [
   "src/stop-on-signal.ts",
   "src/token.ts",
   "src/watch.ts",
+  "src/explain.ts",
 ];
 
 const isRoot = (file: string) => roots.includes(file) || file.startsWith("src/composition/");
