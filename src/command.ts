@@ -11,6 +11,7 @@ const plainErrors = new Set([
   "OutputError",
   "StartError",
   "TlsError",
+  "UnclearUserError",
   "UnknownValueError",
 ]);
 

@@ -1,7 +1,6 @@
 import { type CallOptions, type Client, Code, ConnectError } from "@connectrpc/connect";
 import type { GraphService } from "../../gen/nexgate/privacy/v1/graph_service_pb.ts";
 import type { User } from "../../gen/nexgate/privacy/v1/resources_pb.ts";
-import { CommandError } from "../command.ts";
 import { parseUserId } from "../domain/users.ts";
 import { printable, tableLines } from "./terminal-text.ts";
 
@@ -10,6 +9,11 @@ const maxNameLength = 64;
 /** The service names no more users than that. */
 const maxFound = 10;
 
+/** A user whom a person has named is unknown, or could be one of several. */
+class UnclearUserError extends Error {
+  override readonly name = "UnclearUserError";
+}
+
 /** A viewer, undefined for one who is not signed in, and an owner. */
 interface Pair<Named> {
   readonly viewer: Named | undefined;
@@ -17,7 +21,7 @@ interface Pair<Named> {
 }
 
 /**
- * Returns the users whom a person has named by id or user name. Throws a `CommandError` that says which of them is
+ * Returns the users whom a person has named by id or user name. Throws an `UnclearUserError` that says which of them is
  * unknown, and who could be meant by a name of several.
  */
 export async function findPair(
@@ -35,7 +39,7 @@ export async function findPair(
     find("owner", owner),
   ]);
   if (typeof foundViewer === "string" || typeof foundOwner === "string")
-    throw new CommandError(
+    throw new UnclearUserError(
       [foundViewer, foundOwner].filter((problem) => typeof problem === "string").join("\n"),
     );
   return { viewer: foundViewer, owner: foundOwner };
