@@ -61,14 +61,19 @@ interface Pair {
 }
 
 /** As often as it is named. A history of many writes with few reads would explain too much. */
-const mix: readonly Action[] = ["follow", "follow", "unfollow", "block", "unblock", "check", "check", "read"];
+const mix: readonly Action[] = [
+  ...(["follow", "follow", "follow", "follow", "unfollow", "unfollow"] as const),
+  ...(["block", "blockForADay", "endInADay", "keepForGood", "unblock", "unblock"] as const),
+  ...(["muteContent", "muteNotificationsInstead", "unmute"] as const),
+  ...(["check", "check", "check", "check", "read", "read", "read"] as const),
+];
 
 /** How long a client rests that got no answer: what is lost can explain much. */
 const restMs = 100;
 
 /**
- * Lets clients follow, unfollow, block, unblock, check and read between few users at once, each operation on an
- * instance chosen at random, and judges what each was answered.
+ * Lets clients follow, block, mute, undo and change all that, check and read between few users at once, each operation on
+ * an instance chosen at random, and judges what each was answered.
  */
 export async function race(options: RaceOptions): Promise<RaceOutcome> {
   const { seed, instances, operations, disturb = async () => {} } = options;

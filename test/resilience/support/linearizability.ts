@@ -123,6 +123,7 @@ function repliesOf<Call>(model: SequentialModel<Call>, history: readonly Operati
     .sort((a, b) => a.at - b.at || Number(a.isReply) - Number(b.isReply));
   const open: (Candidate | undefined)[] = [];
   const places = new Map<Operation<Call>, number>();
+  const outcomes = new Map<string, Outcomes>();
   const replies: Reply<Call>[] = [];
   let lost = 0n;
   for (const { operation, isReply } of events) {
@@ -134,7 +135,7 @@ function repliesOf<Call>(model: SequentialModel<Call>, history: readonly Operati
     } else {
       const free = open.indexOf(undefined);
       const place = free === -1 ? open.length : free;
-      open[place] = toCandidate(model, operation);
+      open[place] = toCandidate(model, operation, outcomes);
       places.set(operation, place);
       if (operation.result === undefined) lost |= 1n << BigInt(place);
     }
@@ -142,23 +143,35 @@ function repliesOf<Call>(model: SequentialModel<Call>, history: readonly Operati
   return replies;
 }
 
-function toCandidate<Call>(
-  model: SequentialModel<Call>,
-  { call, result, invoked, responded, inDoubtSince }: Operation<Call>,
-): Candidate {
+/** What the model says of all operations of one kind. */
+type Outcomes = Pick<Candidate, "next" | "pure">;
+
+function outcomesOf<Call>(model: SequentialModel<Call>, { call, result }: Operation<Call>): Outcomes {
   const next = Array.from({ length: model.states }, (_, state) => {
     const after = model.run(state, call);
     return result === undefined || result === after.result ? after.state : undefined;
   });
+  return { next, pure: next.every((after, state) => after === undefined || after === state) };
+}
+
+/** `known`: the outcomes of the kinds that came before. */
+function toCandidate<Call>(
+  model: SequentialModel<Call>,
+  operation: Operation<Call>,
+  known: Map<string, Outcomes>,
+): Candidate {
+  const { call, result, invoked, responded, inDoubtSince } = operation;
+  const kind = `${model.nameOf(call)} ${result ?? "?"}`;
+  const outcomes = known.get(kind) ?? outcomesOf(model, operation);
+  known.set(kind, outcomes);
   return {
-    kind: `${model.nameOf(call)} ${result ?? "?"}`,
+    kind,
     invoked,
     responded,
     inDoubtSince:
       result === undefined ? (inDoubtSince ?? Number.POSITIVE_INFINITY) : Number.POSITIVE_INFINITY,
     isFence: result !== undefined && model.isFence(call),
-    next,
-    pure: next.every((after, state) => after === undefined || after === state),
+    ...outcomes,
   };
 }
 

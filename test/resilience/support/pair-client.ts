@@ -1,3 +1,4 @@
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { Code, ConnectError, createClient } from "@connectrpc/connect";
 import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-node";
 import {
@@ -8,8 +9,9 @@ import {
 } from "../../../gen/nexgate/privacy/v1/access_service_pb.ts";
 import { GraphService } from "../../../gen/nexgate/privacy/v1/graph_service_pb.ts";
 import { PrivacyControlService } from "../../../gen/nexgate/privacy/v1/privacy_control_service_pb.ts";
+import { MuteScope } from "../../../gen/nexgate/privacy/v1/resources_pb.ts";
 import { reasonOf } from "../../../src/call/errors.ts";
-import { type Action, facts, readResult } from "./pair-model.ts";
+import { type Action, type Fact, facts, readResult } from "./pair-model.ts";
 
 /** Where an instance of the service listens, and a token of a service for it. */
 export interface Target {
@@ -29,7 +31,13 @@ export interface PairClient {
   close(): void;
 }
 
-const refusals = new Set(["FOLLOW_ACROSS_BLOCK", "USER_ALREADY_BLOCKED"]);
+const refusals = new Set([
+  "FOLLOW_ACROSS_BLOCK",
+  "USER_ALREADY_BLOCKED",
+  "USER_NOT_BLOCKED",
+  "USER_ALREADY_MUTED",
+  "USER_NOT_MUTED",
+]);
 const unknownOutcomes = new Set([Code.Unavailable, Code.DeadlineExceeded]);
 /** No call takes as long; a run must end, whatever becomes of its calls. */
 const patienceMs = 20_000;
@@ -50,7 +58,18 @@ export function openClient({ internalUrl, token }: Target): PairClient {
     follow: (user, other) => ok(graph.followUser({ followerId: user, followeeId: other }, options)),
     unfollow: (user, other) => ok(graph.unfollowUser({ followerId: user, followeeId: other }, options)),
     block: (user, other) => ok(control.blockUser({ userId: other }, actingFor(user))),
+    blockForADay: (user, other) =>
+      ok(control.blockUser({ userId: other, expiresAt: inADay() }, actingFor(user))),
+    endInADay: (user, other) =>
+      ok(control.updateBlock({ userId: other, expiresAt: inADay() }, actingFor(user))),
+    keepForGood: (user, other) =>
+      ok(control.updateBlock({ userId: other, updateMask: { paths: ["expires_at"] } }, actingFor(user))),
     unblock: (user, other) => ok(control.unblockUser({ userId: other }, actingFor(user))),
+    muteContent: (user, other) =>
+      ok(control.muteUser({ userId: other, scopes: [MuteScope.CONTENT] }, actingFor(user))),
+    muteNotificationsInstead: (user, other) =>
+      ok(control.updateMute({ userId: other, scopes: [MuteScope.NOTIFICATIONS] }, actingFor(user))),
+    unmute: (user, other) => ok(control.unmuteUser({ userId: other }, actingFor(user))),
     async check(user, other) {
       const viewer = { case: "viewerId", value: user } as const;
       const question = { viewer, ownerId: other, interaction: Interaction.FOLLOW };
@@ -59,8 +78,21 @@ export function openClient({ internalUrl, token }: Target): PairClient {
     },
     async read(user, other) {
       const found = await graph.getRelationship({ userId: user, otherUserId: other }, options);
+      const { CONTENT, NOTIFICATIONS } = MuteScope;
+      const isHeld: Record<Fact, boolean> = {
+        following: found.following,
+        followedBy: found.followedBy,
+        blocking: found.blocking,
+        blockedBy: found.blockedBy,
+        blockingExpires: found.blockingExpiresAt !== undefined,
+        blockedByExpires: found.blockedByExpiresAt !== undefined,
+        mutingContent: found.mutingScopes.includes(CONTENT),
+        mutedByContent: found.mutedByScopes.includes(CONTENT),
+        mutingNotifications: found.mutingScopes.includes(NOTIFICATIONS),
+        mutedByNotifications: found.mutedByScopes.includes(NOTIFICATIONS),
+      };
       let state = 0;
-      for (const [name, bit] of Object.entries(facts)) if (found[name as keyof typeof facts]) state |= bit;
+      for (const [name, bit] of Object.entries(facts)) if (isHeld[name as Fact]) state |= bit;
       return readResult(state);
     },
   };
@@ -85,6 +117,9 @@ export function openClient({ internalUrl, token }: Target): PairClient {
     close: () => sessionManager.abort(),
   };
 }
+
+/** Another time in each call: a change of an expiry is one. */
+const inADay = () => timestampFromMs(Date.now() + 86_400_000);
 
 async function ok(call: Promise<unknown>): Promise<string> {
   await call;

@@ -1,10 +1,22 @@
 import type { SequentialModel } from "./linearizability.ts";
 
-export const actions = ["follow", "unfollow", "block", "unblock", "check", "read"] as const;
+/** The actions that change something. `blockForADay` and `endInADay` give a block an expiry, `keepForGood` takes it away. */
+const changing = [
+  "follow",
+  "unfollow",
+  "block",
+  "blockForADay",
+  "endInADay",
+  "keepForGood",
+  "unblock",
+  "muteContent",
+  "muteNotificationsInstead",
+  "unmute",
+] as const;
+export const actions = [...changing, "check", "read"] as const;
 export type Action = (typeof actions)[number];
 
-/** The actions that change something. */
-export const changes: ReadonlySet<Action> = new Set(["follow", "unfollow", "block", "unblock"]);
+export const changes: ReadonlySet<Action> = new Set(changing);
 
 /** An action of one user of a pair with regard to the other. */
 export interface PairCall {
@@ -14,11 +26,23 @@ export interface PairCall {
 }
 
 /** The facts of a pair as bits of a state, from the view of the first user. */
-export const facts = { following: 1, followedBy: 2, blocking: 4, blockedBy: 8 } as const;
+export const facts = {
+  following: 1,
+  followedBy: 2,
+  blocking: 4,
+  blockedBy: 8,
+  blockingExpires: 16,
+  blockedByExpires: 32,
+  mutingContent: 64,
+  mutedByContent: 128,
+  mutingNotifications: 256,
+  mutedByNotifications: 512,
+} as const;
+export type Fact = keyof typeof facts;
 
 /** The relationship of two users, as the service promises it to sequential callers. */
 export const pairModel: SequentialModel<PairCall> = {
-  states: 16,
+  states: 1_024,
   run(state, { action, forward }) {
     if (forward) return act(state, action);
     const { state: next, result } = act(mirror(state), action);
@@ -34,6 +58,8 @@ export function readResult(state: number): string {
   return found.map(([name]) => name).join(" ") || "nothing";
 }
 
+const muting = facts.mutingContent | facts.mutingNotifications;
+
 function act(state: number, action: Action): { state: number; result: string } {
   const across = (state & (facts.blocking | facts.blockedBy)) !== 0;
   switch (action) {
@@ -45,8 +71,25 @@ function act(state: number, action: Action): { state: number; result: string } {
     case "block":
       if ((state & facts.blocking) !== 0) return { state, result: "USER_ALREADY_BLOCKED" };
       return { state: (state | facts.blocking) & ~(facts.following | facts.followedBy), result: "OK" };
+    case "blockForADay":
+      if ((state & facts.blocking) !== 0) return { state, result: "USER_ALREADY_BLOCKED" };
+      return act(act(state, "block").state, "endInADay");
+    case "endInADay":
+      if ((state & facts.blocking) === 0) return { state, result: "USER_NOT_BLOCKED" };
+      return { state: state | facts.blockingExpires, result: "OK" };
+    case "keepForGood":
+      if ((state & facts.blocking) === 0) return { state, result: "USER_NOT_BLOCKED" };
+      return { state: state & ~facts.blockingExpires, result: "OK" };
     case "unblock":
-      return { state: state & ~facts.blocking, result: "OK" };
+      return { state: state & ~(facts.blocking | facts.blockingExpires), result: "OK" };
+    case "muteContent":
+      if ((state & muting) !== 0) return { state, result: "USER_ALREADY_MUTED" };
+      return { state: state | facts.mutingContent, result: "OK" };
+    case "muteNotificationsInstead":
+      if ((state & muting) === 0) return { state, result: "USER_NOT_MUTED" };
+      return { state: (state & ~muting) | facts.mutingNotifications, result: "OK" };
+    case "unmute":
+      return { state: state & ~muting, result: "OK" };
     case "check":
       if ((state & facts.blocking) !== 0) return { state, result: "DENY BLOCKING" };
       return { state, result: across ? "DENY BLOCKED_BY" : "ALLOW UNSPECIFIED" };
@@ -56,5 +99,5 @@ function act(state: number, action: Action): { state: number; result: string } {
 }
 
 function mirror(state: number): number {
-  return ((state & 0b0101) << 1) | ((state & 0b1010) >> 1);
+  return ((state & 0b0101010101) << 1) | ((state & 0b1010101010) >> 1);
 }

@@ -108,6 +108,22 @@ describe("the checker of linearizability", () => {
       "unblock< OK 14-15",
       "read> nothing 16-17",
     ),
+    "blocks with an expiry and mutes, one after the other": history(
+      "follow> OK 0-1",
+      "blockForADay< OK 2-3",
+      "read> blockedBy blockedByExpires 4-5",
+      "keepForGood< OK 6-7",
+      "keepForGood> USER_NOT_BLOCKED 8-9",
+      "muteContent> OK 10-11",
+      "muteContent> USER_ALREADY_MUTED 12-13",
+      "muteNotificationsInstead> OK 14-15",
+      "read< blocking mutedByNotifications 16-17",
+      "endInADay< OK 18-19",
+      "unblock< OK 20-21",
+      "unmute> OK 22-23",
+      "muteNotificationsInstead> USER_NOT_MUTED 24-25",
+      "read> nothing 26-27",
+    ),
     "a read beside a write that sees it": history("block> OK 0-9", "check> DENY BLOCKING 1-2"),
     "a read beside a write that does not see it": history("block> OK 0-9", "check> ALLOW UNSPECIFIED 1-2"),
     "a follow and an unfollow at once that leave nothing": history(
@@ -190,6 +206,14 @@ describe("the checker of linearizability", () => {
   const bad: Record<string, History> = {
     "a lost update": history("follow> OK 0-1", "read> nothing 2-3"),
     "a stale read": history("block> OK 0-1", "check> ALLOW UNSPECIFIED 2-3"),
+    "a lost change of an expiry": history("block> OK 0-1", "endInADay> OK 2-3", "read> blocking 4-5"),
+    "a block that a change of its expiry revives": history(
+      "block> OK 0-1",
+      "unblock> OK 2-9",
+      "endInADay> OK 3-8",
+      "read> blocking blockingExpires 10-11",
+    ),
+    "a follow across a block that ends in a day": history("blockForADay> OK 0-1", "follow< OK 2-3"),
     "a read that goes back in time": history(
       "block> OK 0-9",
       "check> DENY BLOCKING 1-2",
