@@ -1,6 +1,8 @@
 import type { HandlerContext } from "@connectrpc/connect";
 import { actorKey, principalKey } from "../call/auth/authenticator.ts";
 import { tokenFlawKey } from "../call/auth/tokens.ts";
+import { requestHeaderOf } from "../call/context.ts";
+import { idempotencyKeyHeader } from "../call/request-headers.ts";
 import { PrivacyError, UnknownActorError } from "../domain/errors.ts";
 import type { UserId } from "../domain/users.ts";
 
@@ -28,4 +30,18 @@ export function callingService(context: HandlerContext): string {
   const principal = context.values.get(principalKey);
   if (principal?.kind !== "service") throw new Error(`${context.method} is served without a calling service`);
   return principal.name;
+}
+
+/** Printable ASCII characters. */
+const wellFormedKey = /^[ -~]{1,255}$/;
+
+/**
+ * The key by which a caller may repeat a call, undefined when there is none. Throws `INVALID_IDEMPOTENCY_KEY`. A key belongs to
+ * the acting user.
+ */
+export function idempotencyKeyOf(context: HandlerContext): string | undefined {
+  const key = requestHeaderOf(context, idempotencyKeyHeader);
+  if (key === null) return undefined;
+  if (!wellFormedKey.test(key)) throw new PrivacyError("INVALID_IDEMPOTENCY_KEY");
+  return key;
 }

@@ -2,7 +2,7 @@ import type { ServiceImpl } from "@connectrpc/connect";
 import type { PrivacyControlService } from "../../gen/nexgate/privacy/v1/privacy_control_service_pb.ts";
 import { PrivacyError } from "../domain/errors.ts";
 import type { MuteRepository } from "../store/mutes.ts";
-import { withActingUser } from "./caller.ts";
+import { idempotencyKeyOf, withActingUser } from "./caller.ts";
 import type { ConsistencyTokens } from "./consistency-tokens.ts";
 import { type PageTokens, readPage } from "./pages.ts";
 import { fromEdgeRecord, toTerms, toTermsChange, toUserId } from "./proto-mapping.ts";
@@ -23,7 +23,8 @@ export function muteHandlers(
       withActingUser(context, async (actor) => {
         const target = toUserId(request.userId);
         if (target === actor) throw new PrivacyError("CANNOT_MUTE_SELF");
-        const { result, token } = await mutes.mute(actor, target, toTerms(request), context.signal);
+        const key = idempotencyKeyOf(context);
+        const { result, token } = await mutes.mute(actor, target, toTerms(request), key, context.signal);
         consistency.send(context, token);
         return { mute: fromEdgeRecord(result) };
       }),

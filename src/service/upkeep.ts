@@ -13,7 +13,12 @@ export interface UpkeepTask {
 
 /** The tasks of the service. `retentionHours`: for how long changes are kept. */
 export function upkeepTasks(
-  { expiry, users, changeLogUpkeep }: Pick<Database, "expiry" | "users" | "changeLogUpkeep">,
+  {
+    expiry,
+    users,
+    changeLogUpkeep,
+    idempotencyKeys,
+  }: Pick<Database, "expiry" | "users" | "changeLogUpkeep" | "idempotencyKeys">,
   retentionHours: number,
 ): UpkeepTask[] {
   return [
@@ -24,6 +29,11 @@ export function upkeepTasks(
     },
     { name: "scrubbing", intervalMs: 2_000, run: (signal) => changeLogUpkeep.scrubErased(signal) },
     { name: "expiry", intervalMs: 1_000, run: async (signal) => (await expiry.sweepExpired(signal)) > 0 },
+    {
+      name: "idempotency",
+      intervalMs: 60_000,
+      run: async (signal) => (await idempotencyKeys.sweepLapsed(signal)) > 0,
+    },
     { name: "erasures", intervalMs: 2_000, run: (signal) => users.resumeErasures(signal) },
   ];
 }

@@ -4,6 +4,7 @@ import { defaultTerms, type EdgeRecord, type EdgeTerms, type ListPosition } from
 import type { UserId } from "../domain/users.ts";
 import { type EdgeTable, edgeStatements, readAdded, readList, readRemoved, readUpdated } from "./edges.ts";
 import type { SqlExecutor } from "./executor.ts";
+import { makeOnce } from "./idempotency.ts";
 import { pairLock } from "./locks.ts";
 
 const blocks: EdgeTable = {
@@ -18,7 +19,9 @@ const blocks: EdgeTable = {
 const statements = edgeStatements(
   blocks,
   (actor, target) => sql`, unfollowed as (
-      delete from follows where (follower_id, followee_id) in ((${actor}, ${target}), (${target}, ${actor}))
+      delete from follows
+      where (follower_id, followee_id) in ((${actor}, ${target}), (${target}, ${actor}))
+        and exists (select from added)
     )`,
 );
 
@@ -35,19 +38,21 @@ export class BlockRepository {
 
   /**
    * Blocks a user and ends the follows between the two, in either direction; mutes are kept. Throws `USER_NOT_FOUND`,
-   * `INVALID_EXPIRY` or `USER_ALREADY_BLOCKED`, the first that applies.
+   * `INVALID_EXPIRY` or `USER_ALREADY_BLOCKED`, the first that applies. `key`: see `makeOnce`.
    */
   async block(
     actor: UserId,
     target: UserId,
     terms: BlockTerms = defaultTerms,
+    key?: string,
     signal?: AbortSignal,
   ): Promise<Written<EdgeRecord>> {
-    return this.#executor.transaction(
-      async (run) => {
-        return readAdded(blocks, await run(statements.add(actor, target, { ...defaultTerms, ...terms })));
-      },
-      { signal, locks: pairLock(actor, target), cause: "user" },
+    const asked = { ...defaultTerms, ...terms };
+    return makeOnce(
+      this.#executor,
+      { method: "block", actor, target, terms: asked, key },
+      async (run) => readAdded(blocks, await run(statements.add(actor, target, asked))),
+      signal,
     );
   }
 

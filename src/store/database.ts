@@ -13,6 +13,7 @@ import { ExplainedFactsReader } from "./explanation.ts";
 import { ExportRepository } from "./export.ts";
 import { FollowRepository } from "./follows.ts";
 import { HiddenUsersReader } from "./hidden.ts";
+import { IdempotencyKeyUpkeep } from "./idempotency.ts";
 import { ImportRepository } from "./imports.ts";
 import { pendingMigrations } from "./migrations/migrate.ts";
 import { MuteRepository } from "./mutes.ts";
@@ -62,6 +63,7 @@ export interface Database {
   readonly changeLogFigures: ChangeLogFiguresReader;
   readonly changeLogUpkeep: ChangeLogUpkeep;
   readonly expiry: ExpiryRepository;
+  readonly idempotencyKeys: IdempotencyKeyUpkeep;
   /** Returns the secret that signs page tokens, the same for all instances: 32 bytes. */
   signingKey(signal?: AbortSignal): Promise<Uint8Array>;
   /** Applies the pending migrations and returns their names. Safe with several instances at once. */
@@ -134,6 +136,7 @@ export function databaseOn(backend: Backend): Database {
     changeLogFigures: new ChangeLogFiguresReader(executor),
     changeLogUpkeep: new ChangeLogUpkeep(executor, { vacuums: kind === "embedded" }),
     expiry: new ExpiryRepository(executor),
+    idempotencyKeys: new IdempotencyKeyUpkeep(executor),
     async signingKey(signal) {
       const [row] = await executor.read(query.selectFrom("signing_keys").select("key").compile(), signal);
       if (row === undefined) throw new Error("The database lacks its signing key: run `npm run migrate`");

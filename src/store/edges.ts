@@ -68,7 +68,10 @@ interface RemovedRow {
   readonly token: string;
 }
 
-/** Further data-modifying parts of a statement, each beginning with a comma. */
+/**
+ * Further data-modifying parts of a statement, each beginning with a comma. They change nothing unless a record was `added`: a
+ * change that fails may be committed, see `makeOnce`.
+ */
 type Alongside = (actor: UserId, target: UserId) => RawBuilder<unknown>;
 
 /**

@@ -1,6 +1,7 @@
 import { defineEntity, p } from "@mikro-orm/core";
 import type { InferKyselyDB } from "@mikro-orm/postgresql";
 import type { ChangeCause, ChangeKind } from "../domain/changes.ts";
+import type { ErrorReason } from "../domain/errors.ts";
 import { type Audience, audiences, type PrivacySetting, privacySettings } from "../domain/settings.ts";
 import type { UserId } from "../domain/users.ts";
 
@@ -161,6 +162,25 @@ const ErasureEntity = defineEntity({
   properties: { userId: p.uuid().$type<UserId>().primary(), seq: p.bigint() },
 });
 
+/** The outcome of a request that its caller may repeat: a failure or a record. */
+const IdempotencyKeyEntity = defineEntity({
+  name: "IdempotencyKey",
+  tableName: "idempotency_keys",
+  properties: {
+    actor: () => p.manyToOne(UserEntity).primary().joinColumn("actor_id").deleteRule("cascade"),
+    key: p.text().primary(),
+    /** What tells the request from others: see `digestOf`. */
+    request: p.blob(),
+    target: () => p.manyToOne(UserEntity).joinColumn("target_id").deleteRule("cascade").nullable().index(),
+    createdAt: p.datetime().columnType("timestamptz").defaultRaw("statement_timestamp()").index(),
+    failure: p.text().$type<ErrorReason>().nullable(),
+    record: p.uuid().nullable(),
+    recordCreatedAt: p.datetime().columnType("timestamptz").nullable(),
+    recordExpiresAt: p.datetime().columnType("timestamptz").nullable(),
+    recordScopes: p.smallint().nullable(),
+  },
+});
+
 const SigningKeyEntity = defineEntity({
   name: "SigningKey",
   tableName: "signing_keys",
@@ -180,6 +200,7 @@ export const entities = [
   ChangeEntity,
   TickEntity,
   ErasureEntity,
+  IdempotencyKeyEntity,
   SigningKeyEntity,
 ];
 

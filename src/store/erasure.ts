@@ -17,6 +17,8 @@ const mentions = [
   ["mutes", "muted_id"],
   ["privacy_exceptions", "user_id"],
   ["privacy_exceptions", "excepted_id"],
+  ["idempotency_keys", "actor_id"],
+  ["idempotency_keys", "target_id"],
 ] as const satisfies readonly UserColumn[];
 
 /**

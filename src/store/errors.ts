@@ -72,6 +72,7 @@ const foreignKeysOfActors = new Set([
   "mutes_muter_id_foreign",
   "privacy_settings_user_id_foreign",
   "privacy_exceptions_user_id_foreign",
+  "idempotency_keys_actor_id_foreign",
 ]);
 
 /**

@@ -11,6 +11,14 @@ export function pairLock(a: UserId, b: UserId): Locks {
   return { names: [name], advisory: name };
 }
 
+/**
+ * The lock of a pair, with the name of an idempotency key that the transaction takes after it. Every transaction takes them in
+ * this order.
+ */
+export function withKey({ names, ...locks }: Locks, actor: UserId, key: string): Locks {
+  return { ...locks, names: [...names, `key:${actor}:${key}`] };
+}
+
 /** The lock of an exception list. A transaction has it before its first statement. */
 export function exceptionsLock(owner: UserId, setting: PrivacySetting): Locks {
   const name = exceptionsName(owner, setting);

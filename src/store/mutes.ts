@@ -10,6 +10,7 @@ import {
 import type { UserId } from "../domain/users.ts";
 import { type EdgeTable, edgeStatements, readAdded, readList, readRemoved, readUpdated } from "./edges.ts";
 import type { SqlExecutor } from "./executor.ts";
+import { makeOnce } from "./idempotency.ts";
 import { pairLock } from "./locks.ts";
 
 const mutes: EdgeTable = {
@@ -31,18 +32,22 @@ export class MuteRepository {
     this.#executor = executor;
   }
 
-  /** Mutes a user. Throws `USER_NOT_FOUND`, `INVALID_EXPIRY` or `USER_ALREADY_MUTED`, the first that applies. */
+  /**
+   * Mutes a user. Throws `USER_NOT_FOUND`, `INVALID_EXPIRY` or `USER_ALREADY_MUTED`, the first that applies. `key`: see
+   * `makeOnce`.
+   */
   async mute(
     actor: UserId,
     target: UserId,
     terms: EdgeTerms = defaultTerms,
+    key?: string,
     signal?: AbortSignal,
   ): Promise<Written<EdgeRecord>> {
-    return this.#executor.transaction(
-      async (run) => {
-        return readAdded(mutes, await run(statements.add(actor, target, terms)));
-      },
-      { signal, locks: pairLock(actor, target), cause: "user" },
+    return makeOnce(
+      this.#executor,
+      { method: "mute", actor, target, terms, key },
+      async (run) => readAdded(mutes, await run(statements.add(actor, target, terms))),
+      signal,
     );
   }
 

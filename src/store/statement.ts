@@ -82,6 +82,7 @@ export const tables = [
   "changes",
   "ticks",
   "erasures",
+  "idempotency_keys",
   "signing_keys",
   "migrations",
 ] as const;

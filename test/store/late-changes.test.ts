@@ -33,8 +33,8 @@ async function reversibles(store: PostgresStore): Promise<Record<string, Reversi
     const [ann, bob] = await pair();
     const add = (database: Database, signal?: AbortSignal) =>
       list === "blocks"
-        ? database.blocks.block(ann, bob, undefined, signal)
-        : database.mutes.mute(ann, bob, undefined, signal);
+        ? database.blocks.block(ann, bob, undefined, undefined, signal)
+        : database.mutes.mute(ann, bob, undefined, undefined, signal);
     const remove = (database: Database, signal?: AbortSignal) =>
       list === "blocks" ? database.blocks.unblock(ann, bob, signal) : database.mutes.unmute(ann, bob, signal);
     const isListed = async () => (await store[list].list(ann, 1)).length === 1;

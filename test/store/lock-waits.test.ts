@@ -43,6 +43,14 @@ describe("waiting for a lock", function () {
       await store().admin.query("select from privacy_settings where user_id = $1 for update", [ann]);
       return () => other.settings.set(ann as UserId, "groups", "all");
     },
+    "an idempotency key, by requests about different users": async () => {
+      const targets = await store().newUsers(crowd);
+      await store().admin.query(
+        "insert into idempotency_keys (actor_id, key, request) values ($1, 'key', '')",
+        [ann],
+      );
+      return () => other.mutes.mute(ann as UserId, targets.pop() as UserId, undefined, "key");
+    },
     "a table, by changes of different things": async () => {
       const targets = await store().newUsers(crowd);
       await store().admin.query("lock table mutes in exclusive mode");

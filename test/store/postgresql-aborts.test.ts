@@ -45,7 +45,7 @@ describe("aborts on PostgreSQL", () => {
     for (let round = 0; round < 3; round++) {
       const controllers = Array.from({ length: poolSize }, () => new AbortController());
       const calls = controllers.map(({ signal }, i) =>
-        store().mutes.mute(others[i] as UserId, bob as UserId, undefined, signal),
+        store().mutes.mute(others[i] as UserId, bob as UserId, undefined, undefined, signal),
       );
       await store().untilWaiting(lockWaiters);
       for (const controller of controllers) controller.abort(reason);
@@ -64,7 +64,7 @@ describe("aborts on PostgreSQL", () => {
     for (let round = 0; round < 2; round++) {
       const controllers = Array.from({ length: poolSize }, () => new AbortController());
       const calls = others.map((other, i) =>
-        store().blocks.block(other, bob as UserId, undefined, controllers[i]?.signal),
+        store().blocks.block(other, bob as UserId, undefined, undefined, controllers[i]?.signal),
       );
       await store().untilWaiting(lockWaiters);
       for (const controller of controllers) controller.abort(reason);
@@ -115,7 +115,7 @@ describe("aborts on PostgreSQL", () => {
       deferrable initially deferred for each row execute function wait_for_test()`);
     await admin.query("select pg_advisory_lock(1, 1)");
     const controller = new AbortController();
-    const block = store().blocks.block(ann as UserId, bob as UserId, undefined, controller.signal);
+    const block = store().blocks.block(ann as UserId, bob as UserId, undefined, undefined, controller.signal);
     await until(async () =>
       (await store().running()).some(({ query, waits }) => query === "commit" && waits),
     );

@@ -49,6 +49,8 @@ describe("the migration to the change log", () => {
       ...read.flatMap(({ sql }) => statementKind(sql).tables),
       ...referring.map(({ name }) => name as string),
     ]);
+    // What was answered, not what holds.
+    names.delete("idempotency_keys");
     expect(names).to.include.all.keys("users", "blocks", "mutes", "follows", "privacy_exceptions");
     for (const name of names) {
       const { rows } = await store().admin.query(

@@ -169,7 +169,9 @@ describe("a PostgreSQL server that fails", () => {
     await patient.ping();
     proxy.freeze();
     const controller = new AbortController();
-    const call = failureOf(patient.blocks.block(ann as UserId, bob as UserId, undefined, controller.signal));
+    const call = failureOf(
+      patient.blocks.block(ann as UserId, bob as UserId, undefined, undefined, controller.signal),
+    );
     await until(() => proxy.holds());
     const reason = new Error("the caller went away");
     controller.abort(reason);

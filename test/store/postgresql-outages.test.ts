@@ -76,7 +76,7 @@ describe("a PostgreSQL server with a health probe", () => {
     const holding = new AbortController();
     const holders = tally(
       (await store().newUsers(poolSize)).map((owner) =>
-        watched.mutes.mute(owner, bob as UserId, undefined, holding.signal),
+        watched.mutes.mute(owner, bob as UserId, undefined, undefined, holding.signal),
       ),
     );
     await store().untilWaiting(lockWaiters);

@@ -35,7 +35,7 @@ const permittedConditions = [
   /\(\(?scopes(?:\)::\w+)? & [^)]*\)+ <> 0/g,
   /\be\.|\bAND\b|[()\s]/g,
 ];
-const bigTables = ["users", "privacy_settings", "privacy_exceptions", ...edgeTables];
+const bigTables = ["users", "privacy_settings", "privacy_exceptions", "idempotency_keys", ...edgeTables];
 
 const user = (number: number) => userId(number) as UserId;
 const [actor, target] = [user(1), user(2)];
@@ -60,6 +60,11 @@ describe("the plans of statements on PostgreSQL", () => {
         `update ${table} set expires_at = now() where ctid in (select ctid from ${table} limit 1)`,
       );
     await store().admin.query("update users set erased_at = now() where id = $1", [user(3)]);
+    await store().admin.query(`
+      insert into idempotency_keys (actor_id, key, request, target_id, created_at)
+      select id, 'some key', sha256(uuid_send(id)), lead(id) over (order by id), now() - random() * interval '24 hours 1 minute'
+      from users`);
+    await store().admin.query("analyze idempotency_keys");
     await store().admin.query("reset all");
     const [cost] = await store().query(sql<{ random_page_cost: string }>`show random_page_cost`);
     await store().admin.query(`set random_page_cost = ${cost?.random_page_cost}`);

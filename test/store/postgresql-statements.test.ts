@@ -87,6 +87,9 @@ describe("the statements of the store", () => {
     await store().query(sql`insert into blocks values (${one}, ${other}, gen_random_uuid(), now(), now())`);
     await store().query(sql`insert into mutes values (${one}, ${other}, gen_random_uuid(), now(), now())`);
     await store().query(sql`update users set erased_at = now() where id = ${gone}`);
+    await store().query(sql`
+      insert into idempotency_keys (actor_id, key, request, created_at)
+      values (${one}, '', '', now() - interval '1 day')`);
     await addCrowd(store(), owner);
     const operations = storeOperations({ actor, target, owner, others });
     sent = await statementsOf(store().url, async (database) => {

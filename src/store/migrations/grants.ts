@@ -19,6 +19,10 @@ const verbs = {
   changes: "select, insert, delete",
   ticks: "select, insert, delete",
   erasures: "select, insert, update, delete",
+  // The outcome comes after the key, and a key may be used again a day later.
+  idempotency_keys:
+    "select, insert, delete, update (request, target_id, created_at, failure, record, record_created_at, " +
+    "record_expires_at, record_scopes)",
   signing_keys: "select",
   migrations: "select",
 };

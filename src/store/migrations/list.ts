@@ -4,6 +4,7 @@ import { RateDebts } from "./0003-rate-debts.ts";
 import { ServiceImports } from "./0004-service-imports.ts";
 import { DropRateDebts } from "./0005-drop-rate-debts.ts";
 import { ChangeLog } from "./0006-change-log.ts";
+import { IdempotencyKeys } from "./0007-idempotency-keys.ts";
 import { UserNames } from "./0008-user-names.ts";
 
 /** All migrations, oldest first, for both backends: they use only features of PostgreSQL 15. */
@@ -14,5 +15,6 @@ export const migrationsList = [
   { name: "0004-service-imports", class: ServiceImports },
   { name: "0005-drop-rate-debts", class: DropRateDebts },
   { name: "0006-change-log", class: ChangeLog },
+  { name: "0007-idempotency-keys", class: IdempotencyKeys },
   { name: "0008-user-names", class: UserNames },
 ];

@@ -18,11 +18,11 @@ export function describeAborts(store: () => TestStore): void {
         () => store().follows.follow(ann, bob, signal),
         () => store().follows.unfollow(ann, bob, signal),
         () => store().follows.relationship(ann, bob, signal),
-        () => store().blocks.block(ann, bob, undefined, signal),
+        () => store().blocks.block(ann, bob, undefined, undefined, signal),
         () => store().blocks.update(ann, bob, {}, signal),
         () => store().blocks.unblock(ann, bob, signal),
         () => store().blocks.list(ann, 1, undefined, signal),
-        () => store().mutes.mute(ann, bob, undefined, signal),
+        () => store().mutes.mute(ann, bob, undefined, undefined, signal),
         () => store().mutes.update(ann, bob, {}, signal),
         () => store().mutes.unmute(ann, bob, signal),
         () => store().mutes.list(ann, 1, undefined, signal),
@@ -43,7 +43,9 @@ export function describeAborts(store: () => TestStore): void {
       const reason = new Error("the caller went away");
       for (let round = 0; round < 20; round++) {
         const controller = new AbortController();
-        const calls = others.map((other) => store().blocks.block(ann, other, undefined, controller.signal));
+        const calls = others.map((other) =>
+          store().blocks.block(ann, other, undefined, undefined, controller.signal),
+        );
         setTimeout(() => controller.abort(reason), round / 2);
         const outcomes = await Promise.allSettled(calls);
         for (const outcome of outcomes) {

@@ -87,9 +87,10 @@ export function describeErasureSteps(store: () => TestStore): void {
 
     it("cannot be met, and gets no new rows", async () => {
       const { blocks, mutes, exceptions, follows } = store();
-      const tables = ["follows", "blocks", "mutes", "privacy_exceptions", "changes"];
+      const tables = ["follows", "blocks", "mutes", "privacy_exceptions", "idempotency_keys", "changes"];
       const before = await Promise.all(tables.map(countOf));
       await expectReason(blocks.block(third, gone.id), "USER_NOT_FOUND");
+      await expectReason(blocks.block(third, gone.id, undefined, "key"), "USER_NOT_FOUND");
       await expectReason(blocks.unblock(other, gone.id), "USER_NOT_FOUND");
       await expectReason(mutes.mute(third, gone.id), "USER_NOT_FOUND");
       await expectReason(mutes.unmute(other, gone.id), "USER_NOT_FOUND");
@@ -121,7 +122,7 @@ export function describeErasureSteps(store: () => TestStore): void {
 
     it("is gone after a repeated deletion", async () => {
       await store().users.delete(gone.id);
-      for (const table of ["users", "follows", "blocks", "mutes", "privacy_exceptions"])
+      for (const table of ["users", "follows", "blocks", "mutes", "privacy_exceptions", "idempotency_keys"])
         expect(await countOf(table), table).to.equal(0);
     });
 

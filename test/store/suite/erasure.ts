@@ -29,8 +29,8 @@ export function describeErasure(store: () => TestStore): void {
       const [user, other, third] = (await store().newUsers(3)) as [UserId, UserId, UserId];
       await store().follows.follow(user, other);
       await store().follows.follow(other, user);
-      await store().mutes.mute(user, other);
-      await store().mutes.mute(other, user);
+      await store().mutes.mute(user, other, undefined, "key");
+      await store().mutes.mute(other, user, undefined, "key");
       await store().blocks.block(user, third);
       await store().blocks.block(third, user);
       await store().settings.set(user, "groups", "none");
@@ -87,7 +87,7 @@ export function describeErasure(store: () => TestStore): void {
         order by 1, 2`);
       const columns = await store().query(columnsNamedAfterUsers);
       expect(referencing).to.eql(columns.filter(({ table_name }) => table_name !== "users"));
-      expect(referencing).to.have.length(9);
+      expect(referencing).to.have.length(11);
     });
 
     it("races with a block, a mute, a follow and a setting without an orphan or a raw error", async () => {
@@ -95,8 +95,10 @@ export function describeErasure(store: () => TestStore): void {
         const [user, other] = (await store().newUsers(2)) as [UserId, UserId];
         const outcomes = await tally([
           store().blocks.block(other, user),
-          store().mutes.mute(other, user),
+          store().mutes.mute(other, user, undefined, "key"),
+          store().mutes.mute(user, other, undefined, "key"),
           store().users.delete(user),
+          store().mutes.mute(other, user, undefined, "key"),
           store().follows.follow(user, other),
           store().blocks.block(user, other),
           store().settings.set(user, "groups", "none"),

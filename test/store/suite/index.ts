@@ -15,6 +15,7 @@ import { describeExplanations } from "./explanations.ts";
 import { describeExports } from "./exports.ts";
 import { describeFollows } from "./follows.ts";
 import { describeHidden } from "./hidden.ts";
+import { describeIdempotency } from "./idempotency.ts";
 import { describeImportedChoices } from "./import-choices.ts";
 import { describeImports } from "./imports.ts";
 import { describeLists } from "./lists.ts";
@@ -55,6 +56,7 @@ export function describeStore(open: () => TestStore): void {
   describeImportedChoices(open);
   describeExports(open);
   describeExpiry(open);
+  describeIdempotency(open);
   describeErasure(open);
   describeErasureSteps(open);
   describeChanges(open);

@@ -60,6 +60,14 @@ export function storeOperations({
     "a mute": ({ mutes }) => mutes.mute(actor, target),
     "an update of a mute": ({ mutes }) => mutes.update(actor, target, { scopes: 1 }),
     "an unmute": ({ mutes }) => mutes.unmute(actor, target),
+    "mutes with idempotency keys": async ({ mutes }) => {
+      const mute = (key: string) => mutes.mute(actor, target, undefined, key);
+      await mute("key");
+      await mute("key");
+      await mute("another key").catch(() => {});
+      await mutes.unmute(actor, target);
+    },
+    "a sweep of idempotency keys": ({ idempotencyKeys }) => idempotencyKeys.sweepLapsed(),
     "the first page of blocks": ({ blocks }) => blocks.list(owner, 51),
     "a later page of blocks": ({ blocks }) => blocks.list(owner, 51, position),
     "a page of a complete list": ({ blocks }) => blocks.list(owner, 1_001, position),
