@@ -136,29 +136,22 @@ type WriteValue = (value: unknown) => string;
  */
 export function messageWriter(desc: DescMessage, parents: readonly DescMessage[] = []): Write {
   if (parents.includes(desc)) throw new Error(`${desc} contains itself, which REST does not support`);
-  const members = desc.fields.map((field) => ({
-    field: canBeLeftOut(field) ? field : undefined,
-    key: `${JSON.stringify(field.jsonName)}:`,
+  const [first] = desc.fields;
+  const startsAlike = first === undefined || !canBeLeftOut(first);
+  const members = desc.fields.map((field, index) => ({
+    optional: canBeLeftOut(field) ? field : undefined,
+    key: `${index === 0 && startsAlike ? "" : ","}${JSON.stringify(field.jsonName)}:`,
     write: fieldWriter(field, [...parents, desc]),
   }));
-  const [first, ...others] = members;
-  if (first === undefined) return () => "{}";
-  // Where the first member is always there, what comes before each of the others is known.
-  if (first.field === undefined)
-    return (message) => {
-      let text = `{${first.key}${first.write(message)}`;
-      for (const { field, key, write } of others)
-        if (field === undefined || isFieldSet(message, field)) text += `,${key}${write(message)}`;
-      return `${text}}`;
-    };
-  return (message) => {
+  const writeMembers = (message: Message) => {
     let text = "";
-    for (const { field, key, write } of members) {
-      if (field !== undefined && !isFieldSet(message, field)) continue;
-      text += `${text === "" ? "{" : ","}${key}${write(message)}`;
-    }
-    return text === "" ? "{}" : `${text}}`;
+    for (const { optional, key, write } of members)
+      if (optional === undefined || isFieldSet(message, optional)) text += key + write(message);
+    return text;
   };
+  if (startsAlike) return (message) => `{${writeMembers(message)}}`;
+  // Any member may be the first one: all of them come with a comma.
+  return (message) => `{${writeMembers(message).slice(1)}}`;
 }
 
 /** Whether an object in a reply may lack a field: its option `omit_empty`. */
