@@ -147,6 +147,24 @@ async function compareAll(world: World, model: Model): Promise<void> {
         ? interactions.map((interaction) => `${interaction}: ${model.preview(owner, viewer, interaction)}`)
         : null,
   );
+  await compareFor(
+    viewers.flatMap((viewer) => everyone.map((owner) => [viewer, owner] as const)),
+    ([viewer, owner]) => world.explain(viewer, owner),
+    ([viewer, owner]) => {
+      const edges = (by: number | null, to: number | null, ...kinds: string[]) =>
+        by === null || to === null
+          ? []
+          : model
+              .relationship(by, to, { withTimes: true })
+              .filter((edge) => kinds.some((kind) => edge.startsWith(kind)));
+      return {
+        known: [viewer !== null && model.isKnown(viewer), model.isKnown(owner)] as const,
+        decisions: interactions.map((interaction) => model.decide(viewer, owner, interaction)),
+        ofViewer: edges(viewer, owner, "block", "mute"),
+        ofOwner: edges(owner, viewer, "follow", "block"),
+      };
+    },
+  );
   for (const kind of ["block", "mute"] as const)
     await compareFor(
       everyone,

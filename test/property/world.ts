@@ -9,6 +9,7 @@ import {
   CauseSchema,
   type Effect,
   EffectSchema,
+  type ExplainedEdge,
   Interaction,
   InteractionSchema,
 } from "../../gen/nexgate/privacy/v1/access_service_pb.ts";
@@ -50,6 +51,8 @@ export interface World {
   ownSide(user: number, others: readonly number[]): Promise<string[][] | null>;
   /** What an owner is told of a viewer's interactions; null when one of them is unknown. */
   preview(owner: number, viewer: number | null): Promise<string[] | null>;
+  /** What an explanation says of everybody: who is known, every decision, and the edges of the viewer and of the owner. */
+  explain(viewer: number | null, owner: number): Promise<Explanation>;
   /** The blocks or mutes of a user in the order of the others, with times; null for an unknown user. */
   list(of: "block" | "mute", user: number): Promise<string[] | null>;
   /** The blocks and mutes of a user as they are exported; null for an unknown user. */
@@ -58,6 +61,14 @@ export interface World {
 
 /** As of the model. */
 type Hidden = ReturnType<Model["hidden"]>;
+
+/** What an explanation says; decisions as a check answers them, in the order of the enum. */
+interface Explanation {
+  readonly known: readonly [viewer: boolean, owner: boolean];
+  readonly decisions: readonly string[];
+  readonly ofViewer: readonly string[];
+  readonly ofOwner: readonly string[];
+}
 
 /** How much of an id is the number of the user. */
 const digits = 12;
@@ -182,6 +193,18 @@ export async function worldsOf(
               }`,
           ) ?? null
         );
+      },
+      async explain(viewer, owner) {
+        const request = { viewer: viewerOf(viewer), ownerId: idOf(owner) };
+        const { interactions, facts } = await whenAvailable(() => access.explainAccess(request, options));
+        const edge = (kind: string, found: ExplainedEdge | undefined) =>
+          described(kind, found !== undefined, { ...found });
+        return {
+          known: [facts?.viewerKnown === true, facts?.ownerKnown === true],
+          decisions: interactions.map(named),
+          ofViewer: [...edge("block", facts?.blocking), ...edge("mute", facts?.muting)],
+          ofOwner: [...edge("follow", facts?.contact), ...edge("block", facts?.blockedBy)],
+        };
       },
       list: (of, user) =>
         ifKnown(async () => {
