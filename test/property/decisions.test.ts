@@ -1,4 +1,4 @@
-import { expect } from "chai";
+import { AssertionError, expect } from "chai";
 import fc from "fast-check";
 import { InteractionSchema } from "../../gen/nexgate/privacy/v1/access_service_pb.ts";
 import { AudienceSchema, PrivacySettingSchema } from "../../gen/nexgate/privacy/v1/resources_pb.ts";
@@ -34,21 +34,24 @@ const termsStep = (...acts: TermsStep["act"][]): fc.Arbitrary<Step> =>
       act: fc.constantFrom(...acts),
       by: user,
       to: user,
-      end: fc.constantFrom(...ends, "in a minute", "in an hour"),
+      end: fc.oneof(
+        { weight: 3, arbitrary: fc.constantFrom("in a minute" as const, "in an hour" as const) },
+        { weight: 1, arbitrary: fc.constantFrom(...ends) },
+      ),
       scopes,
     },
     { requiredKeys: ["act", "by", "to"] },
   );
 
 const step: fc.Arbitrary<Step> = fc.oneof(
-  { weight: 4, arbitrary: termsStep("block", "mute") },
+  { weight: 6, arbitrary: termsStep("block", "mute") },
   { weight: 1, arbitrary: pairStep("unblock", "unmute") },
   { weight: 2, arbitrary: termsStep("change block", "change mute") },
   { weight: 2, arbitrary: termsStep("import block", "import mute") },
   { weight: 3, arbitrary: pairStep("follow", "follow", "unfollow", "import follow") },
   // To a microsecond before an end, to the end, and past it.
   {
-    weight: 3,
+    weight: 5,
     arbitrary: fc.record({ act: fc.constant("wait" as const), before: fc.constantFrom(1n, 0n, -1n) }),
   },
   {
@@ -200,16 +203,59 @@ describe("the model", () => {
     });
 });
 
+const [ann, bob] = [0, 1];
+const ended: Step[] = [
+  { act: "block", by: ann, to: bob, end: "in a minute" },
+  { act: "wait", before: 0n },
+];
+
+/** Statements of the service with something wrong in them, and a history that shows it. */
+const mutants: Readonly<
+  Record<string, { readonly search: string | RegExp; readonly replacement: string; readonly steps: Step[] }>
+> = {
+  "records that hold at their end": {
+    search: "expires_at > statement_timestamp()",
+    replacement: "expires_at >= statement_timestamp()",
+    steps: ended,
+  },
+  "the clock of the process": {
+    search: /(?<=expires_at (>|<=) )statement_timestamp\(\)/g,
+    replacement: `to_timestamp(${Date.now() / 1_000})`,
+    steps: ended,
+  },
+  "mutes of everything": {
+    search: "scopes & q.mute_scope <> 0",
+    replacement: "true",
+    steps: [{ act: "mute", by: ann, to: bob, scopes: ["CONTENT"] }],
+  },
+  "imports that shorten": {
+    search: "greatest(m.expires_at, excluded.expires_at)",
+    replacement: "excluded.expires_at",
+    steps: [
+      { act: "import mute", by: ann, to: bob, end: "in an hour", scopes: ["CONTENT"] },
+      { act: "import mute", by: ann, to: bob, end: "in a minute", scopes: ["NOTIFICATIONS"] },
+    ],
+  },
+  "changes that clear what they leave": {
+    search: "coalesce(terms.scopes, held.scopes)",
+    replacement: "-1",
+    steps: [
+      { act: "mute", by: ann, to: bob, scopes: ["CONTENT"] },
+      { act: "change mute", by: ann, to: bob, end: "in an hour" },
+    ],
+  },
+};
+
 for (const { backend, databaseUrl, histories } of [
   { ...embedded, histories: 8 },
   { ...postgresql, histories: 20 },
 ]) {
   describe(`any history on ${backend}`, () => {
     let service: TestService;
+    const opened = new OpenedBackend({ hasClock: true });
     let newWorld: (users: readonly number[]) => Promise<World>;
     before(async function () {
       const url = await databaseUrl(this);
-      const opened = new OpenedBackend({ hasClock: true });
       service = await startService(url, {}, opened.open);
       newWorld = await worldsOf(service, opened);
     });
@@ -220,22 +266,42 @@ for (const { backend, databaseUrl, histories } of [
       // Finding the shortest history that fails takes many more runs.
       this.timeout(parameters.interruptAfterTimeLimit);
       await fc.assert(
-        fc.asyncProperty(opening, history, async (follows, steps) => {
-          const world = await newWorld(known);
-          const model = new Model(known, world.startedAt);
-          for (const step of [...follows, ...steps]) {
-            const expected = model.take(step);
-            expect(await world.take(step, model.now), textOf(step)).to.equal(expected);
-            // All other answers are slow: they are compared when time has passed, and at the end.
-            if (step.act === "wait") await compareAll(world, model);
-            else compare(model, questions, await world.batch(questions));
-          }
-          await compareAll(world, model);
-        }),
+        fc.asyncProperty(opening, history, async (follows, steps) =>
+          follow(await newWorld(known), [...follows, ...steps]),
+        ),
         parameters,
       );
     });
+
+    if (backend === embedded.backend)
+      for (const [name, { search, replacement, steps }] of Object.entries(mutants))
+        it(`is found wrong with ${name}`, async () => {
+          let count = 0;
+          opened.rewrite = (text) =>
+            text.replaceAll(search, () => {
+              count++;
+              return replacement;
+            });
+          const failure = await follow(await newWorld(known), steps).catch((reason: unknown) => reason);
+          opened.rewrite = (text) => text;
+          expect(count, "replacements").to.be.above(0);
+          expect(failure).to.be.instanceOf(AssertionError);
+          await follow(await newWorld(known), steps);
+        });
   });
+}
+
+/** Expects the answers of the model after each step of a history, in a world of its own. */
+async function follow(world: World, steps: readonly Step[]): Promise<void> {
+  const model = new Model(known, world.startedAt);
+  for (const step of steps) {
+    const expected = model.take(step);
+    expect(await world.take(step, model.now), textOf(step)).to.equal(expected);
+    // All other answers are slow: they are compared when time has passed, and at the end.
+    if (step.act === "wait") await compareAll(world, model);
+    else compare(model, questions, await world.batch(questions));
+  }
+  await compareAll(world, model);
 }
 
 function textOf(step: Step): string {

@@ -2,6 +2,7 @@ import { type Backend, type Database, type DatabaseOptions, databaseOn } from ".
 import { openEmbedded } from "../../src/store/embedded.ts";
 import { openPostgresql } from "../../src/store/postgresql.ts";
 import { compile, type Sendable } from "../../src/store/statement.ts";
+import { rewriteStatements } from "./rewritten-statements.ts";
 import { TestClock } from "./test-clock.ts";
 
 interface OpenedBackendOptions {
@@ -18,6 +19,8 @@ export class OpenedBackend {
   /** Of a database that is open and has one. */
   clock: TestClock | undefined;
   readonly #hasClock: boolean;
+  /** Returns what is sent instead of a statement of the service. */
+  rewrite: (sql: string) => string = (sql) => sql;
   #backend: Backend | undefined;
 
   constructor({ hasClock = false }: OpenedBackendOptions = {}) {
@@ -31,6 +34,7 @@ export class OpenedBackend {
       url === undefined ? await openEmbedded(dataDir, log, others) : await openPostgresql(url, log, others);
     this.#backend = backend;
     if (this.#hasClock) this.clock = await TestClock.install(backend.executor);
+    rewriteStatements(backend, (sql) => this.rewrite(sql));
     const { executor } = backend;
     const read = executor.read.bind(executor);
     const transaction = executor.transaction.bind(executor);

@@ -1,8 +1,7 @@
 import { openEmbedded } from "../../../src/store/embedded.ts";
-import type { SqlExecutor } from "../../../src/store/executor.ts";
 import { openPostgresql } from "../../../src/store/postgresql.ts";
-import { compile, type Sendable } from "../../../src/store/statement.ts";
 import type { TestBackend } from "../../support/backends.ts";
+import { rewriteStatements } from "../../support/rewritten-statements.ts";
 import { TestClock } from "../../support/test-clock.ts";
 import { type TestStore, testStore } from "./store.ts";
 
@@ -36,19 +35,6 @@ async function openClocked(url: string | undefined): Promise<ClockedStore> {
   const store = testStore(backend);
   await store.migrate();
   const opened = { store, clock, rewrite: (text: string) => text };
-  for (const executor of new Set([backend.executor, backend.checks]))
-    rewriteStatements(executor, (text) => opened.rewrite(text));
+  rewriteStatements(backend, (text) => opened.rewrite(text));
   return opened;
-}
-
-function rewriteStatements(executor: SqlExecutor, rewrite: (text: string) => string): void {
-  const rewritten = <Row>(statement: Sendable<Row>): Sendable<Row> => {
-    const compiled = compile(statement);
-    return { ...compiled, sql: rewrite(compiled.sql) };
-  };
-  const read = executor.read.bind(executor);
-  const transaction = executor.transaction.bind(executor);
-  executor.read = (statement, signal) => read(rewritten(statement), signal);
-  executor.transaction = (work, options) =>
-    transaction((run) => work((...statements) => run(...(statements.map(rewritten) as never))), options);
 }
