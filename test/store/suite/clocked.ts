@@ -9,6 +9,8 @@ import { type TestStore, testStore } from "./store.ts";
 export interface ClockedStore {
   readonly store: TestStore;
   readonly clock: TestClock;
+  /** Of a database of PostgreSQL. */
+  readonly url: string | undefined;
   /** Returns what is sent instead of a statement of the store. */
   rewrite: (text: string) => string;
 }
@@ -34,7 +36,7 @@ async function openClocked(url: string | undefined): Promise<ClockedStore> {
   const clock = await TestClock.install(backend.executor);
   const store = testStore(backend);
   await store.migrate();
-  const opened = { store, clock, rewrite: (text: string) => text };
+  const opened = { store, clock, url, rewrite: (text: string) => text };
   rewriteStatements(backend, (text) => opened.rewrite(text));
   return opened;
 }
