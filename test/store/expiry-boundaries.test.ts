@@ -8,6 +8,7 @@ import { onMovableClock } from "./suite/clocked.ts";
 import { type Twin, twins } from "./suite/edges.ts";
 import { mutantsOf } from "./suite/expiry-mutants.ts";
 import { type EndingEdge, type Reading, readings } from "./suite/expiry-readings.ts";
+import { expectReason } from "./suite/store.ts";
 
 const minute = 60_000_000n;
 
@@ -40,6 +41,50 @@ for (const backend of [embedded, postgresql]) {
               `${before} microseconds before`,
             ).to.equal(expected);
         });
+
+    for (const twin of edges) {
+      const inTime = async (): Promise<[name: string, time: bigint, isAllowed: boolean][]> => {
+        const { store, clock } = opened();
+        await clock.stopAt(BigInt(Date.now()) * 1_000n + 1n);
+        const now = await clock.now();
+        const [row] = await store.query(sql<{ micros: string }>`
+          select (extract(epoch from now() + interval '10 years') * 1000000)::bigint::text as micros`);
+        const tenYears = BigInt(row?.micros ?? 0);
+        return [
+          ["a microsecond less than a minute", now + minute - 1n, false],
+          ["a minute", now + minute, true],
+          ["ten years", tenYears, true],
+          ["a microsecond more than ten years", tenYears + 1n, false],
+          ["a time in the past", now - minute, false],
+        ];
+      };
+
+      it(`may be chosen from a minute to ten years ahead: a new record of ${twin.table}`, async () => {
+        for (const [name, expiresAt, isAllowed] of await inTime()) {
+          const [owner, target] = (await opened().store.newUsers(2)) as [UserId, UserId];
+          await opened().store.follows.follow(target, owner);
+          const added = twin.add(owner, target, { expiresAt, scopes: allScopes });
+          if (isAllowed) expect((await added).expiresAt, name).to.equal(expiresAt);
+          else await expectReason(added, "INVALID_EXPIRY");
+          expect((await twin.list(owner, 10)).map((record) => record.expiresAt)).to.eql(
+            isAllowed ? [expiresAt] : [],
+          );
+          const { followedBy } = await opened().store.follows.relationship(owner, target);
+          expect(followedBy, `the follow, with ${name}`).to.equal(!isAllowed || twin.table === "mutes");
+        }
+      });
+
+      it(`may be chosen from a minute to ten years ahead: a change of ${twin.table}`, async () => {
+        for (const [name, expiresAt, isAllowed] of await inTime()) {
+          const [owner, target] = (await opened().store.newUsers(2)) as [UserId, UserId];
+          const before = await twin.add(owner, target);
+          const updated = twin.update(owner, target, { expiresAt });
+          if (isAllowed) expect((await updated).result.expiresAt, name).to.equal(expiresAt);
+          else await expectReason(updated, "INVALID_EXPIRY");
+          expect(await twin.list(owner, 10)).to.eql([{ ...before, expiresAt: isAllowed ? expiresAt : null }]);
+        }
+      });
+    }
 
     if (backend === embedded)
       it("is found wrong when any statement has any other condition of it", async function () {

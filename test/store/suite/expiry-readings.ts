@@ -8,6 +8,7 @@ import { type TestStore, unknownId } from "./store.ts";
 
 const { content, notifications } = muteScopes;
 const importedAt = 5n;
+const hour = 3_600_000_000n;
 const lowestId = "00000000-0000-0000-0000-000000000000";
 
 /** A block or mute of one user by another that ends at a time. */
@@ -185,6 +186,17 @@ export const readings: readonly Reading[] = [
     name: "a second record",
     tables: both,
     holds: (_, { twin, owner, target }) => failsWith(twin.already, twin.add(owner, target)),
+  },
+  {
+    name: "a change",
+    tables: both,
+    async holds(_, { twin, owner, target, end }) {
+      const isAbsent = await failsWith(twin.absent, twin.update(owner, target, { expiresAt: end + hour }));
+      const [record] = await twin.list(owner, 10);
+      if (record?.expiresAt !== (isAbsent ? undefined : end + hour))
+        throw new Error(`until ${record?.expiresAt}`);
+      return !isAbsent;
+    },
   },
   ...[false, true].map(
     (isByTarget): Reading => ({
