@@ -108,6 +108,7 @@ describe("the log of a service at its most talkative", function () {
         "content-type": "application/json",
         "x-acting-user": canary(),
         "user-agent": canary(),
+        "idempotency-key": canary(),
         ...(authorization === undefined ? {} : { authorization }),
       },
       ...(body === undefined ? {} : { body }),
@@ -183,10 +184,14 @@ describe("the log of a service at its most talkative", function () {
       const control = createClient(PrivacyControlService, transport(internalUrl));
       const access = createClient(AccessService, transport(internalUrl));
       const headers = await asService(alice);
+      const key = (text: string) => ({ "idempotency-key": text });
+      const keyed = { ...headers, ...key(canary()) };
       const viewer = { case: "viewerId", value: alice } as const;
       const interaction = Interaction.FOLLOW;
       expect([
-        await rpc(control.muteUser({ userId: bob }, { headers })),
+        await rpc(control.muteUser({ userId: bob }, { headers: keyed })),
+        await rpc(control.muteUser({ userId: canaryId() }, { headers: keyed })),
+        await rpc(control.muteUser({ userId: bob }, { headers: { ...headers, ...key(canary().repeat(9)) } })),
         await rpc(control.unmuteUser({ userId: canaryId() }, { headers })),
         await rpc(control.muteUser({ userId: canary() }, { headers })),
         await rpc(control.muteUser({ userId: bob }, { headers: await asService(canary()) })),
@@ -197,7 +202,7 @@ describe("the log of a service at its most talkative", function () {
         await rpc(access.checkAccess({ viewer, ownerId: canaryId(), interaction }, { headers })),
         await rpc(access.filterUsers({ viewer, ownerIds: [canary()], interaction }, { headers })),
         await rpc(control.unmuteUser({ userId: bob }, { headers })),
-      ]).to.eql([0, 5, 3, 3, 5, 3, 16, 0, 5, 3, 0]);
+      ]).to.eql([0, 9, 3, 5, 3, 3, 5, 3, 16, 0, 5, 3, 0]);
     });
   }
 

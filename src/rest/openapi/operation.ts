@@ -8,6 +8,7 @@ import {
 } from "@bufbuild/protobuf";
 import { documentation, example } from "../../../gen/nexgate/rest/v1/documentation_pb.ts";
 import { fieldsAtFault, validate } from "../../call/validate.ts";
+import type { ErrorReason } from "../../domain/errors.ts";
 import { isJsonObject, type JsonObject, messageReader } from "../message-json.ts";
 import { fieldOf } from "../request-reader.ts";
 import type { Route } from "../routes.ts";
@@ -26,6 +27,19 @@ const ifNoneMatch: JsonObject = {
   schema: { type: "string" },
 };
 
+/** Headers of requests, by the reason of the failure that a bad one causes: a method with the reason reads the header. */
+const headersByReason: { readonly [Reason in ErrorReason]?: JsonObject } = {
+  INVALID_IDEMPOTENCY_KEY: {
+    name: "Idempotency-Key",
+    in: "header",
+    required: false,
+    description:
+      "Makes the request repeatable: for 24 hours a request with the same key gets the answer of the first one. " +
+      "Chosen anew for each request that is not a repetition, such as a random UUID.",
+    schema: { type: "string", minLength: 1, maxLength: 255, pattern: "^[ -~]+$" },
+  },
+};
+
 /**
  * Describes one of the routes of a method. An alias, which takes the same fields at the same places as an earlier route,
  * names the operation of that one in `x-alias-of`.
@@ -33,7 +47,7 @@ const ifNoneMatch: JsonObject = {
 export function operationOf(route: Route, ofMethod: readonly Route[], context: ResponseContext): JsonObject {
   const { schemas } = context;
   const { method } = route.endpoint;
-  const { group, exampleRequest: json } = getOption(method, documentation);
+  const { group, exampleRequest: json, errorReasons } = getOption(method, documentation);
   const example = exampleRequest(method, json);
   const required = requiredFields(method.input);
   const original = originalOf(route, ofMethod);
@@ -49,7 +63,11 @@ export function operationOf(route: Route, ofMethod: readonly Route[], context: R
         ? `The same as \`${original.rule.verb} ${documentedPath(original)}\`.`
         : schemas.comments.of(method),
     ),
-    parameters: [...parametersOf(route, example, required, schemas), ...(route.hasTag ? [ifNoneMatch] : [])],
+    parameters: [
+      ...parametersOf(route, example, required, schemas),
+      ...errorReasons.flatMap((reason) => headersByReason[reason as ErrorReason] ?? []),
+      ...(route.hasTag ? [ifNoneMatch] : []),
+    ],
     ...(body !== undefined && { requestBody: body }),
     responses: responsesOf(route, context),
   };

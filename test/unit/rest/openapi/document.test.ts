@@ -225,9 +225,18 @@ describe("the description of the REST API", () => {
     expect(example.summary).to.equal("userIds[0] must be a valid UUID");
   });
 
-  it("describes the second use of a key as a status of its own", () => {
+  it("describes the idempotency key where a call has a use for it, and its second use as a status of its own", () => {
+    const withKey = Object.entries(document.paths).flatMap(([path, methods]) =>
+      Object.entries(methods as Json).flatMap(([method, { parameters }]: [string, Json]) =>
+        parameters.some(({ name }: Json) => name === "Idempotency-Key") ? [`${method} ${path}`] : [],
+      ),
+    );
+    expect(withKey).to.have.members([`post ${control}/block/{userId}`, `post ${control}/mute/{userId}`]);
     for (const action of ["block", "mute"]) {
-      const { responses } = document.paths[`${control}/${action}/{userId}`].post;
+      const { parameters, responses } = document.paths[`${control}/${action}/{userId}`].post;
+      const key = parameters.find(({ name }: Json) => name === "Idempotency-Key");
+      expect(key).to.deep.include({ in: "header", required: false });
+      expect(key.schema).to.include({ type: "string", minLength: 1, maxLength: 255 });
       expect(responses[422].description).to.equal("Unprocessable content");
       expect(responses[422].content["application/json"].examples.IDEMPOTENCY_KEY_REUSED.value).to.include({
         success: false,
