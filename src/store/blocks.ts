@@ -3,7 +3,7 @@ import type { ConsistencyToken, Written } from "../domain/consistency.ts";
 import { defaultTerms, type EdgeRecord, type EdgeTerms, type ListPosition } from "../domain/edges.ts";
 import type { UserId } from "../domain/users.ts";
 import { type EdgeTable, edgeStatements, readAdded, readList, readRemoved, readUpdated } from "./edges.ts";
-import type { SqlExecutor } from "./executor.ts";
+import type { Run, SqlExecutor } from "./executor.ts";
 import { makeOnce } from "./idempotency.ts";
 import { pairLock } from "./locks.ts";
 
@@ -48,12 +48,10 @@ export class BlockRepository {
     signal?: AbortSignal,
   ): Promise<Written<EdgeRecord>> {
     const asked = { ...defaultTerms, ...terms };
-    return makeOnce(
-      this.#executor,
-      { method: "block", actor, target, terms: asked, key },
-      async (run) => readAdded(blocks, await run(statements.add(actor, target, asked))),
-      signal,
-    );
+    const add = async (run: Run) => readAdded(blocks, await run(statements.add(actor, target, asked)));
+    return key === undefined
+      ? this.#executor.transaction(add, { signal, locks: pairLock(actor, target), cause: "user" })
+      : makeOnce(this.#executor, { method: "block", actor, target, terms: asked, key }, add, signal);
   }
 
   /**

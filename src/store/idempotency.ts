@@ -12,17 +12,15 @@ import { pairLock, withKey } from "./locks.ts";
 import { queryTemplate } from "./statement.ts";
 import { publicUserColumns, toUser, type UserRow } from "./users.ts";
 
-/** A block or mute that its caller may repeat when `key` is given. */
+/** A block or mute that its caller may repeat. */
 export interface RepeatableRequest {
   readonly method: "block" | "mute";
   readonly actor: UserId;
   readonly target: UserId;
   readonly terms: EdgeTerms;
   /** Chosen by the caller, of whom it is. */
-  readonly key: string | undefined;
+  readonly key: string;
 }
-
-type KeyedRequest = RepeatableRequest & { readonly key: string };
 
 /** Makes the record. */
 type Change = (run: Run) => Promise<Written<EdgeRecord>>;
@@ -120,9 +118,9 @@ const readOutcome = queryTemplate(
 );
 
 /**
- * Makes a record in a transaction that has the lock of the pair: with a key only once. A request with the key of an earlier
- * one gets what that one got, whatever has become of the record since, and changes nothing; the user of the record is read
- * anew. Throws `IDEMPOTENCY_KEY_REUSED` when the earlier one asked for something else.
+ * Makes a record in a transaction that has the lock of the pair, once for each key. A request with the key of an earlier one
+ * gets what that one got, whatever has become of the record since, and changes nothing; the user of the record is read anew.
+ * Throws `IDEMPOTENCY_KEY_REUSED` when the earlier one asked for something else.
  *
  * `change` is committed also when it fails with an outcome: it must have changed nothing then.
  */
@@ -133,18 +131,16 @@ export async function makeOnce(
   signal: AbortSignal | undefined,
 ): Promise<Written<EdgeRecord>> {
   const { actor, target, key } = request;
-  const locks = pairLock(actor, target);
-  if (key === undefined) return executor.transaction(change, { signal, locks, cause: "user" });
-  const outcome = await executor.transaction((run) => outcomeOf(run, { ...request, key }, change), {
+  const outcome = await executor.transaction((run) => outcomeOf(run, request, change), {
     signal,
-    locks: withKey(locks, actor, key),
+    locks: withKey(pairLock(actor, target), actor, key),
     cause: "user",
   });
   if (outcome instanceof PrivacyError) throw outcome;
   return outcome;
 }
 
-async function outcomeOf(run: Run, request: KeyedRequest, change: Change): Promise<Outcome> {
+async function outcomeOf(run: Run, request: RepeatableRequest, change: Change): Promise<Outcome> {
   const { actor, target, key } = request;
   const digest = digestOf(request);
   const [row] = await run(claim(actor, target, key, digest));

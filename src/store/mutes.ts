@@ -9,7 +9,7 @@ import {
 } from "../domain/edges.ts";
 import type { UserId } from "../domain/users.ts";
 import { type EdgeTable, edgeStatements, readAdded, readList, readRemoved, readUpdated } from "./edges.ts";
-import type { SqlExecutor } from "./executor.ts";
+import type { Run, SqlExecutor } from "./executor.ts";
 import { makeOnce } from "./idempotency.ts";
 import { pairLock } from "./locks.ts";
 
@@ -43,12 +43,10 @@ export class MuteRepository {
     key?: string,
     signal?: AbortSignal,
   ): Promise<Written<EdgeRecord>> {
-    return makeOnce(
-      this.#executor,
-      { method: "mute", actor, target, terms, key },
-      async (run) => readAdded(mutes, await run(statements.add(actor, target, terms))),
-      signal,
-    );
+    const add = async (run: Run) => readAdded(mutes, await run(statements.add(actor, target, terms)));
+    return key === undefined
+      ? this.#executor.transaction(add, { signal, locks: pairLock(actor, target), cause: "user" })
+      : makeOnce(this.#executor, { method: "mute", actor, target, terms, key }, add, signal);
   }
 
   /**
