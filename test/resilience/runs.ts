@@ -323,7 +323,12 @@ export const runs: Readonly<Record<string, Run>> = {
   "fuzz-rest": run({
     usual: 100_000,
     unit: "requests",
-    mutants: ["no check of authorities", "no check of framing", "no guard of percent-encoding"],
+    mutants: [
+      "no check of authorities",
+      "no check of framing",
+      "no guard of percent-encoding",
+      "no clearing of lists",
+    ],
     make: ({ seed, size, mutant }) =>
       onPostgresql((databaseUrl) => fuzzRest({ databaseUrl, mutant, seed, count: size, slowMs: 1_000 })),
   }),

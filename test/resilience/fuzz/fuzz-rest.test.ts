@@ -19,6 +19,7 @@ describe("REST under made-up requests", function () {
     ["no check of authorities", "an answer of 5xx"],
     ["no check of framing", "ambiguous, but read"],
     ["no guard of percent-encoding", "an answer of 5xx"],
+    ["no clearing of lists", "an answer of 5xx"],
   ] as const) {
     it(`fails on the mutant with ${mutant}`, async () => {
       const size = { seed, count: 10_000, slowMs, untilProblem: true };

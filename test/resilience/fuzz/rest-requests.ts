@@ -1,6 +1,7 @@
 import fc from "fast-check";
-import { restRequests } from "../support/method-requests.ts";
+import { type RestRequest, restRequests } from "../support/method-requests.ts";
 import { methods } from "../support/methods.ts";
+import { idQueries, termBodies } from "./rest-terms.ts";
 
 /** A request over HTTP/1.1 whose framing is right, whatever else is wrong with it. */
 export interface FuzzedRequest {
@@ -116,17 +117,21 @@ export function fuzzedRequests({ users, tokens }: Known): fc.Arbitrary<FuzzedReq
     { weight: 1, arbitrary: fc.tuple(good, inLine).map(([{ path }, text]) => `${path}/${text}`) },
   );
   const pair = fc.tuple(
-    fc.oneof(fc.constantFrom("page_size", "pageSize", "page_token", "pageToken", "setting"), inLine),
+    fc.oneof(
+      fc.constantFrom("page_size", "pageSize", "page_token", "pageToken", "setting", "userId", "signed_out"),
+      inLine,
+    ),
     inLine,
   );
   const query = fc.oneof(
-    { weight: 5, arbitrary: fc.constant("") },
+    { weight: 3, arbitrary: fc.constant("") },
     {
       weight: 3,
       arbitrary: fc
         .array(pair, { maxLength: 4 })
         .map((pairs) => `?${pairs.map((p) => p.join("=")).join("&")}`),
     },
+    { weight: 1, arbitrary: idQueries(users, inLine) },
     { weight: 1, arbitrary: inLine.map((text) => `?${text}`) },
     { weight: 1, arbitrary: fc.constant(`?${"page_size=1&".repeat(300)}`) },
   );
@@ -177,24 +182,35 @@ export function fuzzedRequests({ users, tokens }: Known): fc.Arbitrary<FuzzedReq
       type: fc.constantFrom("application/json", "application/json", "application/json", ...mediaTypes),
       headers: fc.array(header, { maxLength: 3 }),
       body,
+      terms: termBodies.map((text) => Buffer.from(text)),
       chunks: fc.option(fc.array(fc.integer({ min: 1, max: 5_000 }), { minLength: 1, maxLength: 4 }), {
         nil: undefined,
         freq: 4,
       }),
     })
-    .map(({ good, path, query, host, asDefined, verb, token, type, headers, body, chunks }) => ({
+    .map(({ good, path, query, host, asDefined, verb, token, type, headers, body, terms, chunks }) => ({
       // Most requests are near to good ones: what is strange should get past the first check.
       verb: asDefined > 0 ? good.verb : verb,
-      target: (asDefined > 1 ? good.path : path) + query,
+      target: asDefined === 3 ? good.path : withQuery(asDefined > 1 ? good.path : path, query),
       headers: [
         ["host", host],
         ...(token === "" ? [] : [["authorization", token] as const]),
-        ["content-type", type],
+        ["content-type", asDefined === 3 ? "application/json" : type],
         ...headers,
       ],
-      body: asDefined === 3 && good.body === undefined ? Buffer.alloc(0) : body,
+      body:
+        asDefined < 3 ? body : good.body === undefined ? Buffer.alloc(0) : takesTerms(good) ? terms : body,
       chunks,
     }));
+}
+
+function withQuery(path: string, query: string): string {
+  return path + (path.includes("?") ? query.replace("?", "&") : query);
+}
+
+/** Whether a request makes or changes a block or mute, of which the body has the terms. */
+function takesTerms({ path, body }: RestRequest): boolean {
+  return body !== undefined && /\/(?:block|mute)\//.test(path);
 }
 
 function flipped(body: object | undefined, at: number, byte: number): Buffer {
@@ -213,6 +229,7 @@ const headerNames = [
   "cookie",
   "forwarded",
   "grpc-timeout",
+  "idempotency-key",
   "if-match",
   "origin",
   "range",

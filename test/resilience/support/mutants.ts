@@ -142,6 +142,24 @@ export const mutants = {
       }),
     ],
   },
+  /** A list that a merge patch clears is null. */
+  "no clearing of lists": {
+    replacements: [
+      replace<typeof import("../../../src/rest/message-json.ts")>("src/rest/message-json.ts", {
+        mergePatchReader:
+          (original) =>
+          (...parts) => {
+            const read = original(...parts);
+            return (json, path, into) => {
+              const given = read(json, path, into);
+              for (const { fieldKind, name, localName } of given)
+                if (fieldKind === "list" && json[name] === null) Object.assign(into, { [localName]: null });
+              return given;
+            };
+          },
+      }),
+    ],
+  },
   /** What the sender did wrong counts as the service's own fault, as Connect has it. */
   "no blame of senders": {
     replacements: [
