@@ -13,7 +13,16 @@ for (const { backend, databaseUrl } of [embedded, postgresql]) {
     const opened = new OpenedBackend();
     let service: TestService;
     before(async function () {
-      service = await startService(await databaseUrl(this), {}, opened.open);
+      service = await startService(await databaseUrl(this), {}, async (options) => {
+        const database = await opened.open(options);
+        await database.migrate();
+        // There from the start: what is not urgent is looked for once a minute.
+        await opened.run(sql`insert into users values (${ann}, 'someone', '', '', '{}', false)`);
+        await opened.run(sql`
+          insert into idempotency_keys (actor_id, key, request, created_at)
+          values (${ann}, 'old', '', now() - interval '1 day'), (${ann}, 'new', '', now() - interval '23 hours')`);
+        return database;
+      });
       await service.graph.upsertUsers(
         { users: [ann, bob].map((id) => ({ id, userName: "someone" })) },
         await service.acting(),
@@ -28,6 +37,12 @@ for (const { backend, databaseUrl } of [embedded, postgresql]) {
         sql`select cause, present from changes where kind = 'block' and not present`,
       );
       expect(change).to.eql({ cause: "expiry", present: false });
+    });
+
+    it("deletes idempotency keys that are older than a day", async () => {
+      const keys = () => opened.run(sql<{ key: string }>`select key from idempotency_keys`);
+      await until(async () => (await keys()).length === 1);
+      expect(await keys()).to.eql([{ key: "new" }]);
     });
 
     it("completes an erasure that was begun", async () => {
