@@ -40,15 +40,8 @@ export interface Relationship {
   readonly mutedBy: EdgeTerms | null;
 }
 
-/** A follow, block or mute, as the user who made it sees it. */
-export interface OwnEdge {
-  /** Microseconds since 1970-01-01T00:00:00Z. */
-  readonly createdAt: bigint;
-  /** As in `EdgeRecord`; null for a follow. */
-  readonly expiresAt: bigint | null;
-  /** As in `EdgeRecord`; `allScopes` for a follow. */
-  readonly scopes: number;
-}
+/** A follow, block or mute, as the user who made it sees it; a follow has the default terms. */
+export type OwnEdge = Pick<EdgeRecord, "createdAt" | "expiresAt" | "scopes">;
 
 /** What one user has to do with another: the edges that the one made. */
 export interface OwnRelationship {

@@ -8,7 +8,7 @@ import type {
 import type { OwnEdge, OwnRelationship } from "../domain/edges.ts";
 import type { RelationshipsReader } from "../store/relationships.ts";
 import { withActingUser } from "./caller.ts";
-import { fromMicros, fromScopes, toUserId } from "./proto-mapping.ts";
+import { fromExpiry, fromMicros, fromScopes, toUserId } from "./proto-mapping.ts";
 
 /** Tells the acting user's own side of relationships. */
 export function relationshipHandlers(
@@ -40,7 +40,7 @@ function fromRelationship({
 function fromOwnEdge({ createdAt, expiresAt, scopes }: OwnEdge): MessageInitShape<typeof OwnEdgeSchema> {
   return {
     createdAt: fromMicros(createdAt),
-    ...(expiresAt !== null && { expiresAt: fromMicros(expiresAt) }),
+    expiresAt: fromExpiry(expiresAt),
     scopes: fromScopes(scopes),
   };
 }

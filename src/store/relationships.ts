@@ -3,7 +3,7 @@ import { allScopes } from "../domain/changes.ts";
 import type { OwnEdge, OwnRelationship } from "../domain/edges.ts";
 import { UnknownActorError } from "../domain/errors.ts";
 import type { UserId } from "../domain/users.ts";
-import { micros } from "./edges.ts";
+import { microsOf } from "./change-rows.ts";
 import type { SqlExecutor } from "./executor.ts";
 import { standing } from "./expiry.ts";
 import { assertWritable, isWritable } from "./server-state.ts";
@@ -22,8 +22,8 @@ interface RelationshipRow {
   readonly mute_scopes: number | null;
 }
 
-/** The column `expires_at` in microseconds since 1970, as text; null for a row that does not end. */
-const ends = sql`(extract(epoch from nullif(expires_at, 'infinity')) * 1000000)::bigint::text`;
+const created = microsOf(sql`created_at`);
+const ends = microsOf(sql`expires_at`);
 
 /**
  * What the actor has to do with each of some users, a row for each in their order.
@@ -42,14 +42,14 @@ const relationshipsOf = queryTemplate(
       select id from users where id = q.id and id <> ${actor} and erased_at is null limit 1
     ) other on true
     left join lateral (
-      select ${micros} as followed from follows where follower_id = ${actor} and followee_id = other.id limit 1
+      select ${created} as followed from follows where follower_id = ${actor} and followee_id = other.id limit 1
     ) follow on true
     left join lateral (
-      select ${micros} as blocked, ${ends} as block_ends from blocks
+      select ${created} as blocked, ${ends} as block_ends from blocks
       where blocker_id = ${actor} and blocked_id = other.id and ${standing} limit 1
     ) block on true
     left join lateral (
-      select ${micros} as muted, ${ends} as mute_ends, scopes as mute_scopes from mutes
+      select ${created} as muted, ${ends} as mute_ends, scopes as mute_scopes from mutes
       where muter_id = ${actor} and muted_id = other.id and ${standing} limit 1
     ) mute on true
     order by q.n`,
