@@ -1,3 +1,4 @@
+import type { CompiledQuery } from "kysely";
 import { type Backend, type Database, type DatabaseOptions, databaseOn } from "../../src/store/database.ts";
 import { openEmbedded } from "../../src/store/embedded.ts";
 import { openPostgresql } from "../../src/store/postgresql.ts";
@@ -21,6 +22,8 @@ export class OpenedBackend {
   readonly #hasClock: boolean;
   /** Returns what is sent instead of a statement of the service. */
   rewrite: (sql: string) => string = (sql) => sql;
+  /** Called for each statement outside of a transaction, and for those of a transaction when its last attempt has ended. */
+  onStatement: (statement: CompiledQuery) => void = () => {};
   #backend: Backend | undefined;
 
   constructor({ hasClock = false }: OpenedBackendOptions = {}) {
@@ -39,14 +42,26 @@ export class OpenedBackend {
     const read = executor.read.bind(executor);
     const transaction = executor.transaction.bind(executor);
     executor.read = async (statement, signal) => {
-      const { sql } = compile(statement);
-      await this.beforeRead(sql);
-      this.sent.push(sql);
+      const query = compile(statement);
+      await this.beforeRead(query.sql);
+      this.sent.push(query.sql);
+      this.onStatement(query);
       return read(statement, signal);
     };
-    executor.transaction = (work, transactionOptions) => {
+    executor.transaction = async (work, transactionOptions) => {
       this.sent.push("begin");
-      return transaction(work, transactionOptions);
+      let attempt: CompiledQuery[] = [];
+      try {
+        return await transaction((run) => {
+          attempt = [];
+          return work((...statements) => {
+            attempt.push(...statements.map((statement) => compile<unknown>(statement)));
+            return run(...statements);
+          });
+        }, transactionOptions);
+      } finally {
+        for (const query of attempt) this.onStatement(query);
+      }
     };
     return databaseOn(backend);
   };
