@@ -105,7 +105,7 @@ describe("a path prefix", () => {
 
       const root = await fetch(`${base}/`, { redirect: "manual" });
       expect([root.status, root.headers.get("location")]).to.eql([302, `${prefix}/docs`]);
-      for (const page of [`${base}/docs`, `${base}/docs/`]) {
+      for (const page of ["", "/", "/decisions", "/decisions/"].map((path) => `${base}/docs${path}`)) {
         const html = await (await fetch(page)).text();
         const addresses = [...html.matchAll(/(?:href|src)="([^"]+)"/g)].map(([, address]) => address ?? "");
         expect(addresses).to.have.length.above(4);

@@ -45,6 +45,7 @@ describe("the list of licences", () => {
     ["(Apache-2.0 AND BSD-3-Clause)", true, true],
     ["(GPL-3.0-only OR MIT)", true, true],
     ["PSF-2.0", false, true],
+    ["MPL-2.0", false, true],
     ["(MIT AND GPL-3.0-only)", false, false],
     ["AGPL-3.0-only", false, false],
     ["SSPL-1.0", false, false],

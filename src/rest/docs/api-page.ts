@@ -12,6 +12,7 @@ import { acceptsGzip } from "../compression.ts";
 import { describeRoutes } from "../openapi/document.ts";
 import { matchesTag, sendNotModified, varyByEncoding } from "../respond.ts";
 import type { Route } from "../routes.ts";
+import { evaluatorSources, withDecisionTable } from "./decisions-page.ts";
 
 const html = "text/html; charset=utf-8";
 const css = "text/css; charset=utf-8";
@@ -31,31 +32,59 @@ const contentSecurityPolicy = [
   "frame-ancestors 'none'",
 ].join("; ");
 
+/** Our own files of the pages, by the ends of their addresses. */
+const files = [
+  ["theme.css", "page/theme.css", css],
+  ["page.css", "page/page.css", css],
+  ["page.js", "page/page.js", javascript],
+  ["presentation.js", "page/presentation.js", javascript],
+  ["components.js", "page/components.js", javascript],
+  ["decisions/decisions.css", "decisions/decisions.css", css],
+  ["decisions/decisions.js", "decisions/decisions.js", javascript],
+  ["decisions/cases.js", "decisions/cases.js", javascript],
+] as const;
+
 const sliceBytes = 64 * 1024;
 const gzipAsync = promisify(gzip);
 
 type Handle = (request: HttpRequest, response: HttpResponse) => unknown;
 
 /**
- * Makes the resources of the API page, by their paths: the description of compiled routes at `/openapi.json`, and a page
- * that shows it at `/docs`, where `/` leads to. `reasons` is the enum that documents the reasons of errors.
+ * Makes the resources of the pages, by their paths: the description of compiled routes at `/openapi.json`, a page that
+ * shows it at `/docs`, where `/` leads to, and one that explains decisions at `/docs/decisions`. `reasons` is the enum
+ * that documents the reasons of errors.
  *
- * Rejects when a route cannot be described or a file of the page is missing.
+ * Rejects when a route cannot be described or a file of the pages is missing.
  */
 export async function apiPage(routes: readonly Route[], reasons: DescEnum): Promise<Map<string, Handle>> {
-  const page = await readFile(ours("page/index.html"), "utf8");
+  const own = files.map(async ([name, path, type]) => {
+    return [`/docs/${name}`, publish(type, await readFile(ours(path)))] as const;
+  });
+  const evaluator = [...(await evaluatorSources())].map(
+    ([name, source]) => [`/docs/decisions/${name}`, publish(javascript, source)] as const,
+  );
   return new Map<string, Handle>([
     ["/", redirectToPage],
     ["/openapi.json", publish(json, await describe(routes, reasons))],
-    ["/docs", publish(html, page)],
-    // Addresses in the page are relative, so that it works below any path.
-    ["/docs/", publish(html, page.replaceAll(/(?<=(?:href|src)=")/g, "../"))],
-    ["/docs/page.css", publish(css, await readFile(ours("page/page.css")))],
-    ["/docs/page.js", publish(javascript, await readFile(ours("page/page.js")))],
+    ...publishPage("/docs", await readFile(ours("page/index.html"), "utf8")),
+    ...publishPage(
+      "/docs/decisions",
+      withDecisionTable(await readFile(ours("decisions/index.html"), "utf8")),
+    ),
+    ...(await Promise.all(own)),
+    ...evaluator,
     ["/docs/favicon.png", publish(png, await readFile(theirs("favicon-32x32.png")))],
     ["/docs/swagger-ui.css", publish(css, await readFile(theirs("swagger-ui.css")))],
     ["/docs/swagger-ui-bundle.js", publish(javascript, await readFile(theirs("swagger-ui-bundle.js")))],
   ]);
+}
+
+/** Publishes a page with and without a slash at the end. Its addresses are relative, so that it works below any path. */
+function publishPage(path: string, page: string): [string, Handle][] {
+  return [
+    [path, publish(html, page)],
+    [`${path}/`, publish(html, page.replaceAll(/(?<=(?:href|src)=")/g, "../"))],
+  ];
 }
 
 async function describe(routes: readonly Route[], reasons: DescEnum): Promise<string> {

@@ -1,11 +1,23 @@
+import { execFile } from "node:child_process";
 import { mkdirSync } from "node:fs";
+import { promisify } from "node:util";
 import { expect } from "chai";
 import type { Browser, BrowserContext, Page } from "playwright-core";
-import { startBrowser } from "../../support/browser.ts";
+import {
+  expectAccessible,
+  expectNoSidewaysScrolling,
+  startBrowser,
+  watchPage,
+} from "../../support/browser.ts";
 import { startService, type TestService } from "../../support/service.ts";
 
 const alice = { id: "a11ce000-0000-4000-8000-000000000001", userName: "alice" };
 const spam = { id: "777e7777-e77b-77d7-a777-777777777777", userName: "spam_account" };
+/** The other users of the examples. */
+const others = [
+  { id: "888e8888-e88b-88d8-a888-888888888888", userName: "loud" },
+  { id: "999e9999-e99b-99d9-a999-999999999999", userName: "third" },
+];
 const screenshots = "build/screenshots";
 
 /** The documents' colours; that of PATCH is ours. */
@@ -17,13 +29,12 @@ const badges = {
 };
 
 describe("the API page in a browser", function () {
-  this.timeout(60_000);
+  this.timeout(120_000);
   let service: TestService;
   let browser: Browser | undefined;
   let context: BrowserContext;
   let page: Page;
-  const complaints: string[] = [];
-  const requested: string[] = [];
+  let watched: ReturnType<typeof watchPage>;
 
   before(async function () {
     browser = await startBrowser(this);
@@ -38,20 +49,14 @@ describe("the API page in a browser", function () {
   });
 
   beforeEach(async () => {
-    complaints.splice(0);
-    requested.splice(0);
     page = await context.newPage();
     await page.setViewportSize({ width: 1280, height: 900 });
-    page.on("console", (message) => {
-      if (["error", "warning"].includes(message.type())) complaints.push(message.text());
-    });
-    page.on("pageerror", (failure) => complaints.push(String(failure)));
-    page.on("request", (request) => requested.push(request.url()));
+    watched = watchPage(page);
   });
   afterEach(async () => {
     await page?.close();
-    expect(complaints, "what the browser complained of").to.eql([]);
-    for (const url of requested) expect(new URL(url).origin).to.equal(service.publicUrl);
+    expect(watched.complaints, "what the browser complained of").to.eql([]);
+    for (const url of watched.requested) expect(new URL(url).origin).to.equal(service.publicUrl);
   });
 
   async function open(path = "/docs"): Promise<void> {
@@ -60,14 +65,10 @@ describe("the API page in a browser", function () {
   }
 
   for (const path of ["/docs", "/docs/"]) {
-    it(`shows every operation at ${path}, and leads nowhere else`, async () => {
+    it(`shows every operation once at ${path}, and leads nowhere else`, async () => {
       await open(path);
-      const { paths } = (await (await fetch(`${service.publicUrl}/openapi.json`)).json()) as {
-        paths: Record<string, object>;
-      };
-      const documented = Object.entries(paths).flatMap(([at, methods]) =>
-        Object.keys(methods).map((method) => `${method.toUpperCase()} ${at}`),
-      );
+      const operations = await documented();
+      const originals = operations.filter((operation) => operation["x-alias-of"] === undefined);
       const shown = await page.locator(".opblock-summary").evaluateAll((elements) =>
         elements.map((element) =>
           [".opblock-summary-method", ".opblock-summary-path"]
@@ -76,13 +77,96 @@ describe("the API page in a browser", function () {
             .join(" "),
         ),
       );
-      expect(shown).to.have.members(documented);
+      expect(shown).to.have.members(originals.map(({ name }) => name));
+      expect(originals).to.have.length.below(operations.length);
       expect(await page.title()).to.equal("Privacy Control API");
       await page.screenshot({ path: `${screenshots}/page.png`, fullPage: true });
       for (const address of await addresses())
         expect(new URL(address, page.url()).origin, address).to.equal(service.publicUrl);
     });
   }
+
+  it("names the aliases of an operation in a sentence", async () => {
+    await open();
+    const operations = await documented();
+    const aliases = operations.filter((operation) => operation["x-alias-of"] !== undefined);
+    expect(aliases).to.have.length.above(5);
+    for (const alias of aliases) {
+      const operation = await expandOnce(alias["x-alias-of"] ?? "");
+      expect(await operation.locator(".opblock-description").textContent()).to.include(
+        `Also at ${alias.name}`,
+      );
+    }
+  });
+
+  it("describes what any call can be answered once, and leads there from every operation", async () => {
+    await open();
+    const shared = page.locator("#any-call tbody tr");
+    expect(await shared.locator("th").allTextContents()).to.include.members([
+      "TOKEN_EXPIRED",
+      "RATE_LIMITED",
+    ]);
+    const operation = await expandOnce("blockUser");
+    const statuses = await operation
+      .locator(".response")
+      .evaluateAll((rows) => rows.map((row) => row.getAttribute("data-code")));
+    expect(statuses).to.eql(["200", "400", "404", "422", "default"]);
+    expect(await operation.locator("[data-code=default]").textContent()).to.include("401, 413, 415, 429");
+    await operation.locator("[data-code=default] a").click();
+    await page.waitForURL("**#any-call");
+    expect(await operation.evaluate(({ clientHeight }) => clientHeight)).to.be.below(2_800);
+  });
+
+  it("has an example of every operation that can be run as it is shown", async () => {
+    await open();
+    await service.graph.upsertUsers({ users: others }, await service.acting());
+    const env = { ...process.env, TOKEN: await service.userToken(alice.id) };
+    for (const { operationId, responses } of (await documented()).filter((one) => !one["x-alias-of"])) {
+      const operation = await expandOnce(operationId);
+      const [command = "", answer] = await operation.locator(".opblock-description pre").allTextContents();
+      // What an update changes must be there.
+      if (operationId.startsWith("update"))
+        await page.request.post(command.match(/'(http[^']+)'/)?.[1] ?? "", {
+          headers: { authorization: `Bearer ${env.TOKEN}` },
+        });
+      const { stdout } = await promisify(execFile)("bash", ["-c", command.replace("curl", "curl -s")], {
+        env,
+      });
+      const { message } = JSON.parse(stdout);
+      expect(message, `${command}\n${stdout}`).to.equal(responses[200]?.description);
+      if (answer !== undefined) expect(JSON.parse(answer).message).to.equal(message);
+    }
+  });
+
+  it("is used with the keyboard alone", async () => {
+    await open();
+    const isFocused = (selector: string) =>
+      page.evaluate<boolean>(`document.activeElement.matches(${JSON.stringify(selector)})`);
+    const tabTo = async (selector: string) => {
+      for (let i = 0; i < 40; i++) {
+        await page.keyboard.press("Tab");
+        if (await isFocused(selector)) return;
+      }
+      throw new Error(`${selector} cannot be reached`);
+    };
+    await tabTo("[id$=-blockUser] .opblock-summary-control");
+    await page.keyboard.press("Enter");
+    await tabTo("[id$=-blockUser] .try-out__btn");
+    await page.keyboard.press("Space");
+    await tabTo("[id$=-blockUser] [placeholder=userId]");
+    await tabTo("[id$=-blockUser] .execute");
+    await tabTo("[id$=-blockUser] [data-code=default] a");
+  });
+
+  it("is accessible in light and dark, with operations closed, open and being tried", async () => {
+    await open();
+    await expectAccessible(page);
+    for (const operationId of ["updateMute", "listRelationships", "updatePrivacyExceptions"]) {
+      const operation = await expandOnce(operationId);
+      if (operationId !== "updateMute") await operation.locator(".try-out__btn").click();
+    }
+    await expectAccessible(page);
+  });
 
   it("has the methods in the documents' colours, with text that can be read on them", async () => {
     await open();
@@ -129,14 +213,34 @@ describe("the API page in a browser", function () {
     expect(json.data.groups).to.equal("none");
   });
 
-  it("fits a phone", async () => {
-    await page.setViewportSize({ width: 360, height: 740 });
-    await open();
-    await expand("blockUser");
-    await expand("updatePrivacySetting");
-    await page.screenshot({ path: `${screenshots}/phone.png`, fullPage: true });
-    expect(await page.locator("html").evaluate(({ scrollWidth }) => scrollWidth)).to.be.at.most(360);
-  });
+  for (const width of [360, 768])
+    it(`fits ${width} pixels`, async () => {
+      await page.setViewportSize({ width, height: 740 });
+      await open();
+      await expand("blockUser");
+      await expand("updatePrivacySetting");
+      await page.screenshot({ path: `${screenshots}/page-${width}.png`, fullPage: true });
+      await expectNoSidewaysScrolling(page);
+    });
+
+  interface Documented {
+    readonly name: string;
+    readonly operationId: string;
+    readonly "x-alias-of"?: string;
+    readonly responses: Record<number, { readonly description: string }>;
+  }
+
+  async function documented(): Promise<Documented[]> {
+    const { paths } = (await (await fetch(`${service.publicUrl}/openapi.json`)).json()) as {
+      paths: Record<string, Record<string, Omit<Documented, "name">>>;
+    };
+    return Object.entries(paths).flatMap(([path, methods]) =>
+      Object.entries(methods).map(([method, operation]) => ({
+        ...operation,
+        name: `${method.toUpperCase()} ${path}`,
+      })),
+    );
+  }
 
   async function authorize(token: string): Promise<void> {
     await page.locator(".scheme-container .authorize").click();
@@ -145,9 +249,17 @@ describe("the API page in a browser", function () {
     await page.locator(".btn-done").click();
   }
 
-  async function expand(operationId: string) {
+  /** Opens an operation, if it is closed. */
+  async function expandOnce(operationId: string) {
     const operation = page.locator(`[id$="-${operationId}"]`);
-    await operation.locator(".opblock-summary-control").click();
+    const control = operation.locator(".opblock-summary-control");
+    if ((await control.getAttribute("aria-expanded")) !== "true") await control.click();
+    await operation.locator(".opblock-body .responses-table").first().waitFor();
+    return operation;
+  }
+
+  async function expand(operationId: string) {
+    const operation = await expandOnce(operationId);
     await operation.locator(".try-out__btn").click();
     return operation;
   }

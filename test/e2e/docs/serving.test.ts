@@ -7,6 +7,7 @@ import { expect } from "chai";
 import { ErrorReasonSchema } from "../../../gen/nexgate/privacy/v1/error_reason_pb.ts";
 import { PrivacyControlService } from "../../../gen/nexgate/privacy/v1/privacy_control_service_pb.ts";
 import { service } from "../../../src/call/service.ts";
+import { decisionTable } from "../../../src/domain/access.ts";
 import { apiPage } from "../../../src/rest/docs/api-page.ts";
 import { startTestServer, type TestServer } from "../../support/transport-server.ts";
 import { testGateway } from "../../unit/rest/servers.ts";
@@ -15,11 +16,22 @@ const paths = {
   "/openapi.json": "application/json; charset=utf-8",
   "/docs": "text/html; charset=utf-8",
   "/docs/": "text/html; charset=utf-8",
+  "/docs/theme.css": "text/css; charset=utf-8",
   "/docs/page.css": "text/css; charset=utf-8",
   "/docs/page.js": "text/javascript; charset=utf-8",
+  "/docs/presentation.js": "text/javascript; charset=utf-8",
+  "/docs/components.js": "text/javascript; charset=utf-8",
   "/docs/swagger-ui.css": "text/css; charset=utf-8",
   "/docs/swagger-ui-bundle.js": "text/javascript; charset=utf-8",
   "/docs/favicon.png": "image/png",
+  "/docs/decisions": "text/html; charset=utf-8",
+  "/docs/decisions/": "text/html; charset=utf-8",
+  "/docs/decisions/decisions.css": "text/css; charset=utf-8",
+  "/docs/decisions/decisions.js": "text/javascript; charset=utf-8",
+  "/docs/decisions/cases.js": "text/javascript; charset=utf-8",
+  "/docs/decisions/access.ts": "text/javascript; charset=utf-8",
+  "/docs/decisions/changes.ts": "text/javascript; charset=utf-8",
+  "/docs/decisions/settings.ts": "text/javascript; charset=utf-8",
 };
 
 describe("the files of the API page", () => {
@@ -92,11 +104,40 @@ describe("the files of the API page", () => {
         "frame-ancestors 'none'",
       ]);
     }
-    const page = await (await fetch(`${url}/docs`)).text();
-    const addresses = [...page.matchAll(/\b(?:src|href)="([^"]*)"/g)].map(([, address]) => address);
-    expect(addresses).to.have.length(6);
-    for (const address of addresses) expect(address).to.match(/^(?!\w+:|\/)/);
-    expect(page).to.not.match(/<script>|<style|\sstyle=|\son\w+=|javascript:/);
+    for (const path of ["/docs", "/docs/", "/docs/decisions", "/docs/decisions/"]) {
+      const page = await (await fetch(url + path)).text();
+      const addresses = [...page.matchAll(/\b(?:src|href)="([^"]*)"/g)].map(([, address]) => address);
+      expect(addresses).to.have.length.above(5);
+      for (const address of addresses) expect(address).to.match(/^(?!\w+:|\/)/);
+      expect(page).to.not.match(/<script>|<style|\sstyle=|\son\w+=|javascript:/);
+    }
+  });
+
+  it("are the evaluator's own source files without their types", async () => {
+    for (const name of ["access", "changes", "settings"]) {
+      const served = await (await fetch(`${url}/docs/decisions/${name}.ts`)).text();
+      const source = readFileSync(`src/domain/${name}.ts`, "utf8");
+      // Types became spaces: what is left is where it was.
+      expect(served).to.have.length(source.length);
+      for (const [index, character] of [...served].entries())
+        if (character !== " " && character !== ";") expect(source[index]).to.equal(character);
+    }
+  });
+
+  it("have the decision table for readers without JavaScript", async () => {
+    const page = await (await fetch(`${url}/docs/decisions`)).text();
+    const [, table = ""] = /<noscript>(.*)<\/noscript>/s.exec(page) ?? [];
+    const rows = [...table.matchAll(/<tr><th scope="row">(\w+)<\/th>(.*?)<\/tr>/g)].map(
+      ([, name, cells = ""]) => [name, ...[...cells.matchAll(/<td>(.*?)<\/td>/g)].map(([, text]) => text)],
+    );
+    const expected = Object.entries(decisionTable).map(([name, { block, audience, mute, signedOut }]) => [
+      name,
+      block,
+      audience === null ? "–" : `DENY by ${audience}`,
+      mute,
+      signedOut,
+    ]);
+    expect(rows).to.eql(expected);
   });
 
   it("are for GET and HEAD", async () => {
