@@ -155,7 +155,7 @@ function clockOf(opened: OpenedBackend | undefined) {
   return opened.clock;
 }
 
-export function toTimestamp(micros: bigint): MessageInitShape<typeof TimestampSchema> {
+function toTimestamp(micros: bigint): MessageInitShape<typeof TimestampSchema> {
   return { seconds: micros / 1_000_000n, nanos: Number(micros % 1_000_000n) * 1_000 };
 }
 
