@@ -147,6 +147,22 @@ export const readings: readonly Reading[] = [
     tables: ["blocks"],
     holds: async (store, { owner, target }) => (await store.previews.read(owner, target)).blocking,
   },
+  {
+    name: "an explanation to the owner",
+    tables: both,
+    async holds(store, { owner, target, end }) {
+      const { blocking, muting } = await store.explainedFacts.read(owner, target);
+      const edge = blocking ?? muting;
+      if (edge !== null && edge.expiresAt !== end) throw new Error(`until ${edge.expiresAt}`);
+      return edge !== null;
+    },
+  },
+  {
+    name: "an explanation to who is blocked",
+    tables: ["blocks"],
+    holds: async (store, { owner, target }) =>
+      (await store.explainedFacts.read(target, owner)).blockedBy !== null,
+  },
   ...decisions("a decision about who is blocked", ["blocks"], {}),
   ...decisions("a decision about who blocks", ["blocks"], { byOther: true }),
   ...decisions("a decision about content", ["mutes"], { scope: content, scopes: content }),
