@@ -150,6 +150,25 @@ describe("idempotency keys on PostgreSQL", function () {
     expect(await deadlocks()).to.equal(before);
   });
 
+  it("are waited for on two connections at most", async () => {
+    const { admin } = store();
+    const others = await store().newUsers(12);
+    await admin.query("begin");
+    await admin.query("insert into idempotency_keys (actor_id, key, request) values ($1, 'key', '')", [ann]);
+    const made = tally(others.map((other) => block.make(another, ann, other, "key")));
+    const waiting = async () => (await store().running()).filter(({ waits }) => waits).length;
+    await until(async () => (await waiting()) > 0);
+    const seen: number[] = [];
+    while (seen.length < 20) seen.push(await waiting());
+    await admin.query("rollback");
+    expect(Math.max(...seen)).to.be.at.most(2);
+    // A busy machine may refuse some of them.
+    expect(Object.keys(await made))
+      .to.include.members(["ok"])
+      .and.to.not.include("USER_ALREADY_BLOCKED");
+    expect(await countKeys(store(), ann)).to.equal(1);
+  });
+
   it("tell a caller the truth whose answer was lost after the commit", async () => {
     expect(await breakAtCommit(commitAnswer)).to.have.property("reason", "UNAVAILABLE");
     const made = await store().blocks.list(ann, 1);
