@@ -6,6 +6,7 @@ import { expect } from "chai";
 const layers: Record<string, readonly string[]> = {
   "src/config": [],
   "src/domain": [],
+  "src/graph": ["src/domain"],
   "src/collections": [],
   "src/store": ["src/config", "src/domain", "src/collections"],
   "src/overload": ["src/domain"],

@@ -1,0 +1,302 @@
+import {
+  type AccessQuery,
+  type Decision,
+  decideAccess,
+  decisionTable,
+  type RelationshipFacts,
+} from "../domain/access.ts";
+import type { Change } from "../domain/changes.ts";
+import { type Audience, defaultAudience, type PrivacySetting } from "../domain/settings.ts";
+import type { UserId } from "../domain/users.ts";
+import { type EdgeKind, Edges, edgeBits, firstException, never } from "./edges.ts";
+import { sweepEnd, type TableOptions } from "./segmented-table.ts";
+import { UserNumbers } from "./user-numbers.ts";
+import { UserTable } from "./user-table.ts";
+import {
+  audienceIn,
+  dependsOnFollows,
+  indexOfSetting,
+  knownBit,
+  newUser,
+  withAudience,
+} from "./user-word.ts";
+import { parseUuid, readUuid, uuidWords } from "./uuid.ts";
+
+export interface GraphOptions extends Partial<TableOptions> {
+  /**
+   * Whether to keep follows: true by default. They are most of the edges, and only the audiences `contacts` and
+   * `contact_blacklist` depend on them; what does is not answered without them.
+   */
+  readonly follows?: boolean;
+}
+
+export interface GraphSize {
+  /** Known users. */
+  readonly users: number;
+  /** Blocks, mutes and follows. Those of erased users count until they are reclaimed. */
+  readonly edges: number;
+  /** The size of all arrays. */
+  readonly bytes: number;
+}
+
+/** So few that one segment is rebuilt in a fraction of a millisecond. */
+const segmentEntries = 4_096;
+/** How many numbers of users a change pays for, in the search for those of erased users, while there may be any. */
+const sweptForEachChange = 32;
+
+/** What was found about a user: number 0 and an empty word when nothing names the user. */
+interface Found {
+  id: UserId | undefined;
+  number: number;
+  word: number;
+}
+
+/**
+ * The users, blocks, mutes, follows, settings and exceptions of the service, packed in memory: it answers what
+ * `decideAccess` asks without a database. It has the state that the changes applied so far make; how current that is the
+ * caller knows.
+ *
+ * No call takes longer than about a millisecond, however much there is. Users are interned by whatever names them first,
+ * so that the rows of a snapshot may come in any order; they are known from their own row on. An erased user loses the
+ * number at once, and with it everything that names the user; later changes reclaim the memory.
+ */
+export class RelationshipGraph {
+  readonly #users: UserTable;
+  readonly #edges: Edges;
+  readonly #numbers = new UserNumbers();
+  readonly #keepsFollows: boolean;
+  readonly #id = new Int32Array(uuidWords);
+  #knownUsers = 0;
+  /** Where the sweep for erased users goes on, and how many numbers are paid for that it has not looked at. */
+  #sweepFrom = 0;
+  #sweepCredit = 0;
+  /** The users of the last query: in a batch, one of them is often that of the next. Empty after a change. */
+  readonly #viewer: Found = { id: undefined, number: 0, word: 0 };
+  readonly #owner: Found = { id: undefined, number: 0, word: 0 };
+  /** The answer of `facts`, made once. */
+  readonly #facts: { -readonly [Fact in keyof RelationshipFacts]: RelationshipFacts[Fact] } = {
+    known: false,
+    blocking: false,
+    blockedBy: false,
+    muting: false,
+    audience: "none",
+    contact: false,
+    excepted: false,
+  };
+
+  constructor(options: GraphOptions = {}) {
+    const tables: TableOptions = {
+      segmentEntries: options.segmentEntries ?? segmentEntries,
+      randomize: options.randomize ?? ((words) => crypto.getRandomValues(words)),
+    };
+    this.#users = new UserTable(tables);
+    this.#edges = new Edges(tables);
+    this.#keepsFollows = options.follows ?? true;
+  }
+
+  get size(): GraphSize {
+    return {
+      users: this.#knownUsers,
+      edges: this.#edges.count,
+      bytes: this.#users.bytes + this.#edges.bytes + this.#numbers.bytes,
+    };
+  }
+
+  /** Applies a change; applying it again changes nothing. The changes of one key are applied in their order. */
+  apply(change: Change): void {
+    this.#beginChange();
+    switch (change.kind) {
+      case "user":
+        this.#readId(change.owner);
+        if (change.present) this.#setKnown();
+        else this.#erase();
+        return;
+      case "setting":
+        this.#readId(change.owner);
+        this.#setAudience(change.setting, change.audience ?? defaultAudience);
+        return;
+      case "exception":
+        this.#setException(change.owner, change.setting, change.target, change.present);
+        return;
+      default:
+        if (change.edge === null) this.#deleteEdge(change.kind, change.owner, change.target);
+        else {
+          const { expiresAt, scopes } = change.edge;
+          this.#setEdge(
+            change.kind,
+            this.#intern(change.owner),
+            this.#intern(change.target),
+            expiresAt === null ? never : Number(expiresAt),
+            scopes,
+          );
+        }
+    }
+  }
+
+  /** Adds a known user, the bytes of whose id begin at an offset. */
+  addUser(bytes: Uint8Array, offset: number): void {
+    this.#beginChange();
+    readUuid(bytes, offset, this.#id);
+    this.#setKnown();
+  }
+
+  /**
+   * Adds an edge between users, the bytes of whose ids begin at offsets. `expiresAt` is in microseconds since 1970,
+   * `Infinity` for an edge that does not end by itself; `scopes` is -1 for one that covers everything.
+   */
+  addEdge(
+    kind: EdgeKind,
+    bytes: Uint8Array,
+    ownerOffset: number,
+    targetOffset: number,
+    expiresAt: number,
+    scopes: number,
+  ): void {
+    this.#beginChange();
+    const owner = this.#internBytes(bytes, ownerOffset);
+    this.#setEdge(kind, owner, this.#internBytes(bytes, targetOffset), expiresAt, scopes);
+  }
+
+  /** Adds the choice of an audience. */
+  addSetting(bytes: Uint8Array, ownerOffset: number, setting: PrivacySetting, audience: Audience): void {
+    this.#beginChange();
+    readUuid(bytes, ownerOffset, this.#id);
+    this.#setAudience(setting, audience);
+  }
+
+  /** Adds an entry of an exception list. */
+  addException(bytes: Uint8Array, ownerOffset: number, setting: PrivacySetting, targetOffset: number): void {
+    this.#beginChange();
+    const owner = this.#internBytes(bytes, ownerOffset);
+    this.#changeException(owner, setting, this.#internBytes(bytes, targetOffset), true);
+  }
+
+  /** Decides a query by what holds at a time, in microseconds since 1970; undefined where follows decide but are not kept. */
+  decide(query: AccessQuery, nowMicros: number): Decision | undefined {
+    const facts = this.facts(query, nowMicros);
+    return facts === undefined ? undefined : decideAccess(query, facts);
+  }
+
+  /** The facts that `decide` decides by, in an object that the next call overwrites. */
+  facts({ viewer, owner, interaction }: AccessQuery, nowMicros: number): RelationshipFacts | undefined {
+    const facts = this.#facts;
+    const rule = decisionTable[interaction];
+    const looked = this.#lookUp(this.#owner, owner);
+    const looking = viewer === null ? looked : this.#lookUp(this.#viewer, viewer);
+    facts.known = (looked.word & looking.word & knownBit) !== 0;
+    const bits = viewer === null || !facts.known ? 0 : this.#edges.between(looking.number, looked.number);
+    const back = bits >>> 16;
+    facts.blocking = this.#edges.isBlocking(bits, looking.number, looked.number, nowMicros);
+    facts.blockedBy = this.#edges.isBlocking(back, looked.number, looking.number, nowMicros);
+    facts.muting = this.#edges.isMuting(bits, looking.number, looked.number, nowMicros, rule.muteScope);
+    facts.contact = (back & edgeBits.follow) !== 0;
+    const setting = rule.audience === null ? undefined : indexOfSetting(rule.audience);
+    facts.audience = setting === undefined ? defaultAudience : audienceIn(looked.word, setting);
+    facts.excepted = setting !== undefined && (back & (firstException << setting)) !== 0;
+    const lacksFollows = !this.#keepsFollows && dependsOnFollows(facts.audience);
+    return lacksFollows && facts.known && viewer !== null && viewer !== owner ? undefined : facts;
+  }
+
+  /** Forgets what a change could make wrong, and does its part of the sweep. */
+  #beginChange(): void {
+    this.#viewer.id = undefined;
+    this.#owner.id = undefined;
+    if (this.#numbers.needsSweep) this.#sweep();
+  }
+
+  #sweep(): void {
+    this.#sweepCredit += sweptForEachChange;
+    if (this.#sweepCredit <= 0) return;
+    if (this.#sweepFrom === 0) this.#numbers.beginSweep();
+    this.#sweepFrom = this.#edges.sweep(this.#sweepFrom, this.#isRetired);
+    if (this.#sweepFrom < sweepEnd) return;
+    this.#sweepFrom = 0;
+    this.#numbers.endSweep();
+  }
+
+  readonly #isRetired = (user: number) => {
+    this.#sweepCredit--;
+    return this.#numbers.isRetired(user);
+  };
+
+  #lookUp(found: Found, id: UserId): Found {
+    if (found.id === id) return found;
+    const at = parseUuid(id, this.#id) ? this.#users.find(this.#id) : -1;
+    found.id = id;
+    found.number = at < 0 ? 0 : this.#users.numberAt(at);
+    found.word = at < 0 ? 0 : this.#users.stateAt(at);
+    return found;
+  }
+
+  #readId(id: UserId): void {
+    if (!parseUuid(id, this.#id)) throw new Error("an id is no UUID in lower case");
+  }
+
+  /** The place of the user whose id was read last, who is added if need be. */
+  #place(): number {
+    const at = this.#users.find(this.#id);
+    return at >= 0 ? at : this.#users.add(this.#id, this.#numbers.next(), newUser);
+  }
+
+  #intern(id: UserId): number {
+    this.#readId(id);
+    return this.#users.numberAt(this.#place());
+  }
+
+  #internBytes(bytes: Uint8Array, offset: number): number {
+    readUuid(bytes, offset, this.#id);
+    return this.#users.numberAt(this.#place());
+  }
+
+  /** The number of a user, 0 when nothing names the user. */
+  #numberOf(id: UserId): number {
+    this.#readId(id);
+    const at = this.#users.find(this.#id);
+    return at < 0 ? 0 : this.#users.numberAt(at);
+  }
+
+  #setKnown(): void {
+    const at = this.#place();
+    const word = this.#users.stateAt(at);
+    if ((word & knownBit) !== 0) return;
+    this.#users.setStateAt(at, word | knownBit);
+    this.#knownUsers++;
+  }
+
+  #erase(): void {
+    const at = this.#users.find(this.#id);
+    if (at < 0) return;
+    if ((this.#users.stateAt(at) & knownBit) !== 0) this.#knownUsers--;
+    this.#numbers.retire(this.#users.numberAt(at));
+    this.#users.removeAt(at);
+  }
+
+  #setAudience(setting: PrivacySetting, audience: Audience): void {
+    const index = indexOfSetting(setting);
+    if (index === undefined) return;
+    const at = this.#place();
+    this.#users.setStateAt(at, withAudience(this.#users.stateAt(at), index, audience));
+  }
+
+  #setEdge(kind: EdgeKind, owner: number, target: number, expiresAt: number, scopes: number): void {
+    if (kind !== "follow" || this.#keepsFollows) this.#edges.set(kind, owner, target, expiresAt, scopes);
+  }
+
+  /** Interns nobody: what does not hold names no one. */
+  #deleteEdge(kind: EdgeKind, ownerId: UserId, targetId: UserId): void {
+    const owner = this.#numberOf(ownerId);
+    const target = this.#numberOf(targetId);
+    if (owner !== 0 && target !== 0) this.#edges.delete(kind, owner, target);
+  }
+
+  #setException(ownerId: UserId, setting: PrivacySetting, targetId: UserId, present: boolean): void {
+    const owner = present ? this.#intern(ownerId) : this.#numberOf(ownerId);
+    const target = present ? this.#intern(targetId) : this.#numberOf(targetId);
+    if (owner !== 0 && target !== 0) this.#changeException(owner, setting, target, present);
+  }
+
+  #changeException(owner: number, setting: PrivacySetting, target: number, present: boolean): void {
+    const index = indexOfSetting(setting);
+    if (index !== undefined) this.#edges.setException(index, owner, target, present);
+  }
+}
