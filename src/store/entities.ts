@@ -13,8 +13,8 @@ const UserEntity = defineEntity({
   name: "User",
   tableName: "users",
   indexes: [
-    { name: "users_user_name_id_index", properties: ["userName", "id"] },
-    partialIndex("users_erased_at_index", "users (erased_at) where erased_at is not null"),
+    indexOn("users_user_name_index", "users (user_name text_pattern_ops)"),
+    indexOn("users_erased_at_index", "users (erased_at) where erased_at is not null"),
   ],
   properties: {
     id: p.uuid().$type<UserId>().primary(),
@@ -44,7 +44,7 @@ const BlockEntity = defineEntity({
   indexes: [
     { name: "blocks_list_index", properties: ["blocker", "createdAt", "id"] },
     { name: "blocks_blocked_id_blocker_id_index", properties: ["blocked", "blocker"] },
-    partialIndex("blocks_expiry_index", "blocks (expires_at) where expires_at < 'infinity'"),
+    indexOn("blocks_expiry_index", "blocks (expires_at) where expires_at < 'infinity'"),
   ],
   properties: {
     blocker: edgeColumn("blocker_id"),
@@ -60,7 +60,7 @@ const MuteEntity = defineEntity({
   tableName: "mutes",
   indexes: [
     { name: "mutes_list_index", properties: ["muter", "createdAt", "id"] },
-    partialIndex("mutes_expiry_index", "mutes (expires_at) where expires_at < 'infinity'"),
+    indexOn("mutes_expiry_index", "mutes (expires_at) where expires_at < 'infinity'"),
   ],
   properties: {
     muter: edgeColumn("muter_id"),
@@ -215,7 +215,7 @@ function expiry() {
   return p.datetime().columnType("timestamptz").defaultRaw("'infinity'");
 }
 
-function partialIndex(name: string, on: string) {
+function indexOn(name: string, on: string) {
   return { name, expression: `create index ${name} on ${on}` };
 }
 

@@ -147,11 +147,10 @@ export const publicUserColumns = sql`u.id, u.user_name, u.first_name, u.last_nam
     where p.user_id = u.id and p.setting = 'profile_picture' and p.audience = 'none'
   ) then '[]' else ${pictures} end as profile_picture_urls`;
 
-// In the order of the index, which ends the search after ten of many users with the same name.
 const withName = queryTemplate(
   (name: string) => sql<UserRow>`
     select ${userColumns} from users u where u.user_name = ${name} and u.erased_at is null
-    order by u.user_name, u.id limit ${sql.lit(maxNamesakes)}`,
+    order by u.id limit ${sql.lit(maxNamesakes)}`,
 );
 
 /** The user of a row. */
