@@ -33,7 +33,7 @@ Options:
   --user NAME-OR-ID   a user's token, for the public port
   --service NAME      a service's token, for the internal port
   --scope SCOPES      what the service may do, separated by spaces:
-                      ${knownScopes.join(" ")}
+                      ${knownScopes.join("\n                      ")}
   --hours N           how long the token is good: 24 unless said otherwise
   --help              shows this
 `;
