@@ -15,8 +15,8 @@ const usage = `Usage:
   npm run -s explain -- --signed-out OWNER [options]
 
 Explains what a viewer may do with regard to an owner, as the running service
-decides it now: every interaction with its effect and its cause, then the blocks,
-mutes, follows and settings that the decisions rest on. Both users are named by
+decides it now: every interaction with its effect and its cause, then what the
+decisions rest on: blocks, mutes, follows and settings. Both users are named by
 their ids or their exact user names. It tells who blocks and mutes whom: show it
 to neither of them.
 
