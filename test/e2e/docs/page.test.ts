@@ -29,7 +29,7 @@ const badges = {
 };
 
 describe("the API page in a browser", function () {
-  this.timeout(120_000);
+  this.timeout(240_000);
   let service: TestService;
   let browser: Browser | undefined;
   let context: BrowserContext;
