@@ -377,7 +377,7 @@ export const runs: Readonly<Record<string, Run>> = {
   }),
 
   timing: run({
-    usual: 20_000,
+    usual: 44_000,
     unit: "samples",
     mutants: ["an early return for who is blocked"],
     make: ({ seed, size, mutant }) =>

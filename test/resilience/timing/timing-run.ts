@@ -74,14 +74,16 @@ export async function timingRun(options: TimingRunOptions): Promise<Report> {
 }
 
 async function makeCallers(instance: Instance, make: MakeCall): Promise<Caller[]> {
-  const [block, , mute] = targetCalls as readonly [TargetCall, TargetCall, TargetCall];
+  const hostileCalls = ["blockUser", "muteUser"].map(
+    (name) => targetCalls.find((call) => call.name === name) as TargetCall,
+  );
   const serviceToken = await instance.serviceToken();
   const callers: Caller[] = [];
   for (let i = 0; i < callerCount; i++) {
     const [id, blocking, other] = [randomUUID(), randomUUID(), randomUUID()];
     await register(instance.internalUrl, serviceToken, [id, blocking, other]);
     const hostile = await instance.userToken(blocking);
-    for (const call of [block, mute]) await make(call, hostile, id);
+    for (const call of hostileCalls) await make(call, hostile, id);
     callers.push({ token: await instance.userToken(id), blocking, other });
   }
   return callers;
