@@ -141,6 +141,8 @@ describe("waiting for a lock", function () {
     await store().untilWaiting(1);
     const changes = [
       () => other.blocks.block(ann as UserId, id),
+      () => other.blocks.update(id, bob as UserId, { expiresAt: null }),
+      () => other.mutes.update(ann as UserId, id, { scopes: 1 }),
       () => other.blocks.unblock(id, bob as UserId),
       () => other.mutes.mute(bob as UserId, id),
       () => other.follows.follow(bob as UserId, id),

@@ -74,9 +74,11 @@ export function describeErasureSteps(store: () => TestStore): void {
       const { blocks, mutes, settings, exceptions } = store();
       const change = { add: [third], remove: [] };
       await expectUnknownActor(blocks.block(gone.id, third));
+      await expectUnknownActor(blocks.update(gone.id, third, {}));
       await expectUnknownActor(blocks.unblock(gone.id, third));
       await expectUnknownActor(blocks.list(gone.id, 10));
       await expectUnknownActor(mutes.mute(gone.id, third));
+      await expectUnknownActor(mutes.update(gone.id, third, {}));
       await expectUnknownActor(mutes.unmute(gone.id, third));
       await expectUnknownActor(mutes.list(gone.id, 10));
       await expectUnknownActor(settings.get(gone.id));
@@ -91,8 +93,10 @@ export function describeErasureSteps(store: () => TestStore): void {
       const before = await Promise.all(tables.map(countOf));
       await expectReason(blocks.block(third, gone.id), "USER_NOT_FOUND");
       await expectReason(blocks.block(third, gone.id, undefined, "key"), "USER_NOT_FOUND");
+      await expectReason(blocks.update(other, gone.id, { expiresAt: null }), "USER_NOT_FOUND");
       await expectReason(blocks.unblock(other, gone.id), "USER_NOT_FOUND");
       await expectReason(mutes.mute(third, gone.id), "USER_NOT_FOUND");
+      await expectReason(mutes.update(other, gone.id, { scopes: 1 }), "USER_NOT_FOUND");
       await expectReason(mutes.unmute(other, gone.id), "USER_NOT_FOUND");
       await expectReason(follows.follow(third, gone.id), "USER_NOT_FOUND");
       await expectReason(follows.follow(gone.id, third), "USER_NOT_FOUND");
