@@ -1,10 +1,11 @@
 import { randomUUID } from "node:crypto";
 import { setTimeout } from "node:timers/promises";
+import { type Timestamp, timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { Code, ConnectError, createClient } from "@connectrpc/connect";
 import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-node";
 import { GraphService } from "../../../gen/nexgate/privacy/v1/graph_service_pb.ts";
 import { PrivacyControlService } from "../../../gen/nexgate/privacy/v1/privacy_control_service_pb.ts";
-import { Audience, PrivacySetting } from "../../../gen/nexgate/privacy/v1/resources_pb.ts";
+import { Audience, MuteScope, PrivacySetting } from "../../../gen/nexgate/privacy/v1/resources_pb.ts";
 import type { Target } from "../support/pair-client.ts";
 import type { Random } from "../support/random.ts";
 import type { Problems } from "../support/report.ts";
@@ -84,6 +85,19 @@ function openClient({ internalUrl, token }: Target) {
 type Client = ReturnType<typeof openClient>;
 type Action = (client: Client, random: Random) => Promise<unknown>;
 
+/** What a block or mute is given: an expiry or none, and scopes. */
+interface Terms {
+  readonly expiresAt: { readonly expiresAt?: Timestamp };
+  readonly scopes: MuteScope[];
+}
+
+/** What ends does so in a day at the earliest, long after the run. */
+function someTerms(random: Random): Terms {
+  const expiresAt = timestampFromMs(Date.now() + 86_400_000 + random.below(86_400_000));
+  const scopes = [MuteScope.CONTENT, MuteScope.NOTIFICATIONS].filter(() => random.below(2) === 0);
+  return { expiresAt: random.below(2) === 0 ? { expiresAt } : {}, scopes };
+}
+
 /** Every kind of change, each as often as it is to be chosen. */
 function actionsOn(ids: readonly string[]): Action[] {
   const user = (random: Random) => pick(ids, random);
@@ -93,18 +107,28 @@ function actionsOn(ids: readonly string[]): Action[] {
     return [ids[owner] as string, ids[other] as string] as const;
   };
   const onPair =
-    (act: (client: Client, owner: string, other: string) => Promise<unknown>): Action =>
+    (act: (client: Client, owner: string, other: string, terms: Terms) => Promise<unknown>): Action =>
     (client, random) =>
-      act(client, ...pair(random));
+      act(client, ...pair(random), someTerms(random));
   const follow = onPair(({ graph, service }, followerId, followeeId) =>
     graph.followUser({ followerId, followeeId }, service),
   );
   const unfollow = onPair(({ graph, service }, followerId, followeeId) =>
     graph.unfollowUser({ followerId, followeeId }, service),
   );
-  const block = onPair(({ control, as }, owner, userId) => control.blockUser({ userId }, as(owner)));
+  const block = onPair(({ control, as }, owner, userId, { expiresAt }) =>
+    control.blockUser({ userId, ...expiresAt }, as(owner)),
+  );
+  const updateBlock = onPair(({ control, as }, owner, userId, { expiresAt }) =>
+    control.updateBlock({ userId, ...expiresAt, updateMask: { paths: ["expires_at"] } }, as(owner)),
+  );
   const unblock = onPair(({ control, as }, owner, userId) => control.unblockUser({ userId }, as(owner)));
-  const mute = onPair(({ control, as }, owner, userId) => control.muteUser({ userId }, as(owner)));
+  const mute = onPair(({ control, as }, owner, userId, { expiresAt, scopes }) =>
+    control.muteUser({ userId, ...expiresAt, scopes }, as(owner)),
+  );
+  const updateMute = onPair(({ control, as }, owner, userId, { expiresAt, scopes }) =>
+    control.updateMute({ userId, ...expiresAt, scopes }, as(owner)),
+  );
   const unmute = onPair(({ control, as }, owner, userId) => control.unmuteUser({ userId }, as(owner)));
   const set: Action = ({ control, as }, random) =>
     control.updatePrivacySetting(
@@ -149,8 +173,10 @@ function actionsOn(ids: readonly string[]): Action[] {
     ...repeated(5, follow),
     ...repeated(2, unfollow),
     ...repeated(3, block),
+    ...repeated(2, updateBlock),
     ...repeated(4, unblock),
     ...repeated(4, mute),
+    ...repeated(2, updateMute),
     ...repeated(3, unmute),
     ...repeated(4, set),
     ...repeated(4, except),
