@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { setTimeout } from "node:timers/promises";
-import { type Timestamp, timestampFromMs } from "@bufbuild/protobuf/wkt";
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { Code, ConnectError, createClient } from "@connectrpc/connect";
 import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-node";
 import { GraphService } from "../../../gen/nexgate/privacy/v1/graph_service_pb.ts";
@@ -23,6 +23,8 @@ const patienceMs = 20_000;
 const mostTries = 10;
 /** How many records an import has at most. */
 const mostRecords = 40;
+/** For how long a block or mute lasts at least that ends by itself: longer than the API asks for, for slow calls. */
+const leastLifeMs = 120_000;
 /** How long a writer rests that got no answer, in milliseconds. */
 const restMs = 20;
 /** How long an erased user stays away at most, in milliseconds. */
@@ -85,19 +87,6 @@ function openClient({ internalUrl, token }: Target) {
 type Client = ReturnType<typeof openClient>;
 type Action = (client: Client, random: Random) => Promise<unknown>;
 
-/** What a block or mute is given: an expiry or none, and scopes. */
-interface Terms {
-  readonly expiresAt: { readonly expiresAt?: Timestamp };
-  readonly scopes: MuteScope[];
-}
-
-/** What ends does so in a day at the earliest, long after the run. */
-function someTerms(random: Random): Terms {
-  const expiresAt = timestampFromMs(Date.now() + 86_400_000 + random.below(86_400_000));
-  const scopes = [MuteScope.CONTENT, MuteScope.NOTIFICATIONS].filter(() => random.below(2) === 0);
-  return { expiresAt: random.below(2) === 0 ? { expiresAt } : {}, scopes };
-}
-
 /** Every kind of change, each as often as it is to be chosen. */
 function actionsOn(ids: readonly string[]): Action[] {
   const user = (random: Random) => pick(ids, random);
@@ -107,28 +96,30 @@ function actionsOn(ids: readonly string[]): Action[] {
     return [ids[owner] as string, ids[other] as string] as const;
   };
   const onPair =
-    (act: (client: Client, owner: string, other: string, terms: Terms) => Promise<unknown>): Action =>
+    (act: (client: Client, owner: string, other: string, random: Random) => Promise<unknown>): Action =>
     (client, random) =>
-      act(client, ...pair(random), someTerms(random));
+      act(client, ...pair(random), random);
   const follow = onPair(({ graph, service }, followerId, followeeId) =>
     graph.followUser({ followerId, followeeId }, service),
   );
   const unfollow = onPair(({ graph, service }, followerId, followeeId) =>
     graph.unfollowUser({ followerId, followeeId }, service),
   );
-  const block = onPair(({ control, as }, owner, userId, { expiresAt }) =>
-    control.blockUser({ userId, ...expiresAt }, as(owner)),
+  const block = onPair(({ control, as }, owner, userId, random) =>
+    control.blockUser({ userId, ...someExpiry(random) }, as(owner)),
   );
-  const updateBlock = onPair(({ control, as }, owner, userId, { expiresAt }) =>
-    control.updateBlock({ userId, ...expiresAt, updateMask: { paths: ["expires_at"] } }, as(owner)),
+  const updateBlock = onPair(({ control, as }, owner, userId, random) =>
+    control.updateBlock({ userId, ...someExpiry(random), updateMask: { paths: ["expires_at"] } }, as(owner)),
   );
   const unblock = onPair(({ control, as }, owner, userId) => control.unblockUser({ userId }, as(owner)));
-  const mute = onPair(({ control, as }, owner, userId, { expiresAt, scopes }) =>
-    control.muteUser({ userId, ...expiresAt, scopes }, as(owner)),
+  const mute = onPair(({ control, as }, owner, userId, random) =>
+    control.muteUser({ userId, ...someExpiry(random), scopes: someScopes(random) }, as(owner)),
   );
-  const updateMute = onPair(({ control, as }, owner, userId, { expiresAt, scopes }) =>
-    control.updateMute({ userId, ...expiresAt, scopes }, as(owner)),
-  );
+  const updateMute = onPair(({ control, as }, owner, userId, random) => {
+    const paths = pick([["expires_at"], ["scopes"], ["expires_at", "scopes"]], random);
+    const terms = { ...someExpiry(random), scopes: someScopes(random), updateMask: { paths } };
+    return control.updateMute({ userId, ...terms }, as(owner));
+  });
   const unmute = onPair(({ control, as }, owner, userId) => control.unmuteUser({ userId }, as(owner)));
   const set: Action = ({ control, as }, random) =>
     control.updatePrivacySetting(
@@ -145,7 +136,11 @@ function actionsOn(ids: readonly string[]): Action[] {
     const records = Array.from({ length: 2 + random.below(mostRecords) }, () => {
       const [ownerId, targetId] = pair(random);
       const kind = pick(["follow", "follow", "block", "mute"] as const, random);
-      return { record: { case: kind, value: { ownerId, targetId } } };
+      const terms = {
+        ...(kind !== "follow" && someExpiry(random)),
+        ...(kind === "mute" && { scopes: someScopes(random) }),
+      };
+      return { record: { case: kind, value: { ownerId, targetId, ...terms } } };
     });
     const id = user(random);
     if (random.below(4) === 0)
@@ -185,6 +180,16 @@ function actionsOn(ids: readonly string[]): Action[] {
     erase,
     eraseUnknown,
   ];
+}
+
+/** No end, or one that is far enough away to be allowed: writers by SQL bring it nearer. */
+function someExpiry(random: Random) {
+  if (random.below(3) === 0) return {};
+  return { expiresAt: timestampFromMs(Date.now() + leastLifeMs + random.below(leastLifeMs)) };
+}
+
+function someScopes(random: Random): MuteScope[] {
+  return [MuteScope.CONTENT, MuteScope.NOTIFICATIONS].filter(() => random.below(3) === 0);
 }
 
 function repeated<T>(times: number, value: T): T[] {

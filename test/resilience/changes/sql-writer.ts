@@ -195,6 +195,12 @@ const statements: readonly Statement[] = [
     lifetime,
     scopes,
   ),
+  onUser(
+    "update blocks set expires_at = clock_timestamp() + '500 ms' where blocker_id = $1 and expires_at < 'infinity'",
+  ),
+  onUser(
+    "update mutes set expires_at = clock_timestamp() + '500 ms' where muter_id = $1 and expires_at < 'infinity'",
+  ),
   onPair(
     `${both} insert into privacy_settings select $1, 'read_receipts', $3 from both_known
       on conflict (user_id, setting) do update set audience = excluded.audience`,
