@@ -19,7 +19,7 @@ export interface SettingChoice {
 }
 
 /** Which choice of the owner decides. */
-export type PreviewCause = "SELF" | "BLOCK" | "AUDIENCE" | "EXCEPTION" | "SIGNED_OUT";
+type PreviewCause = "SELF" | "BLOCK" | "AUDIENCE" | "EXCEPTION" | "SIGNED_OUT";
 
 /** The outcome of an interaction as far as it rests on the owner. */
 export interface PreviewedInteraction {

@@ -9,7 +9,7 @@ const few = { samples: 5_200, most: 0.7 };
 const seed = Number(process.env.PROPERTY_SEED ?? 1);
 
 describe("response time", function () {
-  this.timeout(600_000);
+  this.timeout(300_000);
 
   it("does not disclose who blocks whom", async () => {
     const report = await timingRun({ databaseUrl: await postgresUrl(), seed, ...few });
