@@ -60,7 +60,11 @@ export function toTermsChange(
   request: TermFields & { readonly updateMask?: FieldMask | undefined },
 ): EdgeTermsChange {
   const { expiresAt, scopes } = toTerms(request);
-  const isNamed = (path: string, isSet: boolean) => request.updateMask?.paths.includes(path) ?? isSet;
+  const paths = request.updateMask?.paths;
+  // To the validation of a mask, the parts of a field are as good as the field.
+  if (paths?.some((path) => path.includes(".")))
+    throw new PrivacyError("INVALID_REQUEST", { message: "updateMask must name whole fields" });
+  const isNamed = (path: string, isSet: boolean) => paths?.includes(path) ?? isSet;
   return {
     ...(isNamed("expires_at", expiresAt !== null) && { expiresAt }),
     ...(isNamed("scopes", scopes !== allScopes) && { scopes }),

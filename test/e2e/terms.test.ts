@@ -166,9 +166,11 @@ for (const { backend, databaseUrl } of [embedded, postgresql]) {
           }
           const refused = async (call: Promise<unknown>) => (await failureOf(call)).slice(0, 2);
           const malformed = ["InvalidArgument", "INVALID_REQUEST"];
-          const update = { userId: bob, updateMask: { paths: ["user_id"] } };
-          expect(await refused(control.updateBlock(update, options))).to.eql(malformed);
-          expect(await refused(control.updateMute(update, options))).to.eql(malformed);
+          for (const path of ["user_id", "expires_at.seconds", "*"]) {
+            const update = { userId: bob, updateMask: { paths: [path] } };
+            expect(await refused(control.updateBlock(update, options))).to.eql(malformed);
+            expect(await refused(control.updateMute(update, options))).to.eql(malformed);
+          }
           const scopes = { "0": [0], unknown: [99], twice: [CONTENT, CONTENT] };
           for (const wrong of Object.values(scopes) as MuteScope[][])
             expect(await refused(control.muteUser({ userId: bob, scopes: wrong }, options))).to.eql(

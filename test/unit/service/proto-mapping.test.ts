@@ -102,6 +102,13 @@ describe("the terms of a request", () => {
     expect(toTermsChange({ scopes: [], ...mask("scopes", "expires_at") })).to.eql(defaultTerms);
   });
 
+  it("refuse a mask of parts of fields, which would change nothing", () => {
+    for (const path of ["expires_at.seconds", "expires_at.", "scopes.0"])
+      expect(() => toTermsChange({ updateMask: create(FieldMaskSchema, { paths: ["scopes", path] }) }))
+        .to.throw(PrivacyError, "updateMask must name whole fields")
+        .with.property("reason", "INVALID_REQUEST");
+  });
+
   it("are written only where they are set", () => {
     const record = { id: user.id, user, createdAt: 0n, ...defaultTerms };
     const { expiresAt, scopes } = fromEdgeRecord(record);
