@@ -61,7 +61,11 @@ export function environmentOf(url: string): Record<string, string> {
 
 /** Mints the token with which the loads call. */
 export function mintServiceToken(): Promise<string> {
-  return serviceToken("bench", "access.explain access.read changes.read users.act graph.read graph.write", minting);
+  return serviceToken(
+    "bench",
+    "access.explain access.read changes.read users.act graph.read graph.write",
+    minting,
+  );
 }
 
 /** Mints a user's token. */
