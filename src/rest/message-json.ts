@@ -7,7 +7,7 @@ import {
   type Message,
 } from "@bufbuild/protobuf";
 import { FeatureSet_FieldPresence } from "@bufbuild/protobuf/wkt";
-import { omit_empty } from "../../gen/nexgate/rest/v1/field_pb.ts";
+import { omit_empty } from "../../gen/nexgate/rest/v1/reply_pb.ts";
 import { codecOf } from "./codec.ts";
 import { typeMismatch, unknownName } from "./failure.ts";
 

@@ -4,7 +4,7 @@
 
 import type { GenEnum, GenExtension, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import { enumDesc, extDesc, fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
-import type { MethodOptions } from "@bufbuild/protobuf/wkt";
+import type { FieldOptions, MethodOptions } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_descriptor } from "@bufbuild/protobuf/wkt";
 import type { Message, UnknownEnum } from "@bufbuild/protobuf";
 
@@ -12,7 +12,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file nexgate/rest/v1/reply.proto.
  */
 export const file_nexgate_rest_v1_reply: GenFile = /*@__PURE__*/
-  fileDesc("ChtuZXhnYXRlL3Jlc3QvdjEvcmVwbHkucHJvdG8SD25leGdhdGUucmVzdC52MSKHAQoFUmVwbHkSKwoIZW52ZWxvcGUYASABKA4yGS5uZXhnYXRlLnJlc3QudjEuRW52ZWxvcGUSFwoPc3VjY2Vzc19tZXNzYWdlGAIgASgJEh8KF2ludmFsaWRfcmVxdWVzdF9tZXNzYWdlGAMgASgJEhcKD2ZhaWx1cmVfbWVzc2FnZRgEIAEoCSpNCghFbnZlbG9wZRIYChRFTlZFTE9QRV9VTlNQRUNJRklFRBAAEhIKDkVOVkVMT1BFX0dMT0JFEAESEwoPRU5WRUxPUEVfU1RBVFVTEAI6TgoFcmVwbHkSHi5nb29nbGUucHJvdG9idWYuTWV0aG9kT3B0aW9ucxjRhgMgASgLMhYubmV4Z2F0ZS5yZXN0LnYxLlJlcGx5UgVyZXBseWIGcHJvdG8z", [file_google_protobuf_descriptor]);
+  fileDesc("ChtuZXhnYXRlL3Jlc3QvdjEvcmVwbHkucHJvdG8SD25leGdhdGUucmVzdC52MSKHAQoFUmVwbHkSKwoIZW52ZWxvcGUYASABKA4yGS5uZXhnYXRlLnJlc3QudjEuRW52ZWxvcGUSFwoPc3VjY2Vzc19tZXNzYWdlGAIgASgJEh8KF2ludmFsaWRfcmVxdWVzdF9tZXNzYWdlGAMgASgJEhcKD2ZhaWx1cmVfbWVzc2FnZRgEIAEoCSpNCghFbnZlbG9wZRIYChRFTlZFTE9QRV9VTlNQRUNJRklFRBAAEhIKDkVOVkVMT1BFX0dMT0JFEAESEwoPRU5WRUxPUEVfU1RBVFVTEAI6TgoFcmVwbHkSHi5nb29nbGUucHJvdG9idWYuTWV0aG9kT3B0aW9ucxjRhgMgASgLMhYubmV4Z2F0ZS5yZXN0LnYxLlJlcGx5UgVyZXBseTo+CgpvbWl0X2VtcHR5Eh0uZ29vZ2xlLnByb3RvYnVmLkZpZWxkT3B0aW9ucxjWhgMgASgIUglvbWl0RW1wdHliBnByb3RvMw", [file_google_protobuf_descriptor]);
 
 /**
  * The documented JSON around the replies of a method.
@@ -105,4 +105,12 @@ export const EnvelopeSchema: GenEnum<Envelope> = /*@__PURE__*/
  */
 export const reply: GenExtension<MethodOptions, Reply> = /*@__PURE__*/
   extDesc(file_nexgate_rest_v1_reply, 0);
+
+/**
+ * Whether REST leaves out the field where it is unset or empty. By default it is there, as null or an empty list.
+ *
+ * @generated from extension: bool omit_empty = 50006;
+ */
+export const omit_empty: GenExtension<FieldOptions, boolean> = /*@__PURE__*/
+  extDesc(file_nexgate_rest_v1_reply, 1);
 
