@@ -254,7 +254,7 @@ export const FilterUsersResponseSchema: GenMessage<FilterUsersResponse> = /*@__P
   messageDesc(file_nexgate_privacy_v1_access_service, 5);
 
 /**
- * Asks why a viewer may do what with regard to an owner.
+ * Asks what a viewer may do with regard to an owner, and why.
  *
  * @generated from message nexgate.privacy.v1.ExplainAccessRequest
  */
@@ -353,7 +353,7 @@ export type ExplainedInteraction = Message<"nexgate.privacy.v1.ExplainedInteract
   interaction: Interaction;
 
   /**
-   * What becomes of it.
+   * What becomes of the interaction.
    *
    * @generated from field: nexgate.privacy.v1.Effect effect = 2;
    */
@@ -940,8 +940,8 @@ export const AccessService: GenService<{
     output: typeof FilterUsersResponseSchema;
   },
   /**
-   * Explains every interaction of a viewer with an owner: its effect, its cause and what they rest on, of one moment. For
-   * support and debugging: never to be shown to either.
+   * Explains every interaction of a viewer with an owner: its effect, its cause and what they rest on, of one moment.
+   * For support and debugging: never show it to either of the two.
    *
    * For an unknown user every effect is `EFFECT_DENY`, and the facts tell which of the two is unknown.
    *

@@ -97,7 +97,7 @@ export const GetUserResponseSchema: GenMessage<GetUserResponse> = /*@__PURE__*/
   messageDesc(file_nexgate_privacy_v1_graph_service, 3);
 
 /**
- * Names a user by name.
+ * Asks for the users with a name.
  *
  * @generated from message nexgate.privacy.v1.FindUsersRequest
  */

@@ -216,6 +216,19 @@ describe("the description of the REST API", () => {
     expect(UserRelationship.properties.muting.anyOf).to.deep.include({ type: "null" });
   });
 
+  it("promises an interaction and an effect in a preview, and null where nothing of the caller's decides", () => {
+    const { interaction, effect, cause } = document.components.schemas.PreviewedInteraction.properties;
+    for (const schema of [interaction, effect]) expect(schema).not.to.have.property("anyOf");
+    expect(cause.anyOf).to.deep.include({ type: "null" });
+  });
+
+  it("names the reason when an idempotency key is used for another request", () => {
+    for (const path of ["block", "mute"])
+      expect(document.paths[`${control}/${path}/{userId}`].post.description).to.include(
+        "Another request with the key fails with `IDEMPOTENCY_KEY_REUSED`.",
+      );
+  });
+
   it("describes a list of ids in a query, and how a wrong one fails", () => {
     const { parameters, responses } = document.paths[`${control}/relationships`].get;
     expect(parameters[0]).to.deep.include({ name: "userIds", in: "query", required: false });
