@@ -40,14 +40,14 @@ export interface Relationship {
   readonly mutedBy: EdgeTerms | null;
 }
 
-/** A follow, block or mute, as the user who made it sees it; a follow has the default terms. */
-export type OwnEdge = Pick<EdgeRecord, "createdAt" | "expiresAt" | "scopes">;
+/** When a follow, block or mute was made, with its terms; a follow has the default terms. */
+export type DatedTerms = EdgeTerms & Pick<EdgeRecord, "createdAt">;
 
-/** What one user has to do with another: the edges that the one made. */
+/** The edges from one user to another, null where there is none. */
 export interface OwnRelationship {
   /** The other user. */
   readonly user: UserId;
-  readonly following: OwnEdge | null;
-  readonly blocking: OwnEdge | null;
-  readonly muting: OwnEdge | null;
+  readonly following: DatedTerms | null;
+  readonly blocking: DatedTerms | null;
+  readonly muting: DatedTerms | null;
 }

@@ -1,23 +1,7 @@
 import { type AccessRule, type Decision, decideAccess, decisionTable, type Interaction } from "./access.ts";
-import type { Audience, PrivacySetting } from "./settings.ts";
+import type { DatedTerms } from "./edges.ts";
+import type { PrivacySetting, SettingChoice } from "./settings.ts";
 import type { UserId } from "./users.ts";
-
-/** A follow, block or mute, as an explanation shows it. */
-export interface ExplainedEdge {
-  /** In microseconds since 1970. */
-  readonly createdAt: bigint;
-  /** In microseconds since 1970: from then on it does not exist. Null: never. */
-  readonly expiresAt: bigint | null;
-  /** What a mute covers, a bit each of `muteScopes`; `allScopes` for everything, for a block and for a follow. */
-  readonly scopes: number;
-}
-
-/** A setting of an owner with regard to a viewer. */
-export interface ExplainedSetting {
-  readonly audience: Audience;
-  /** The viewer is on the exception list of the setting, whatever the audience is. */
-  readonly excepted: boolean;
-}
 
 /** Everything that decisions about a viewer and an owner rest on, of one moment. An edge is null when there is none. */
 export interface ExplainedFacts {
@@ -25,15 +9,15 @@ export interface ExplainedFacts {
   readonly viewerKnown: boolean;
   readonly ownerKnown: boolean;
   /** The viewer blocks the owner. */
-  readonly blocking: ExplainedEdge | null;
+  readonly blocking: DatedTerms | null;
   /** The owner blocks the viewer. */
-  readonly blockedBy: ExplainedEdge | null;
+  readonly blockedBy: DatedTerms | null;
   /** The viewer mutes the owner. */
-  readonly muting: ExplainedEdge | null;
+  readonly muting: DatedTerms | null;
   /** The owner follows the viewer. */
-  readonly contact: ExplainedEdge | null;
+  readonly contact: DatedTerms | null;
   /** Every setting of the owner; null when the owner is unknown. */
-  readonly settings: Readonly<Record<PrivacySetting, ExplainedSetting>> | null;
+  readonly settings: Readonly<Record<PrivacySetting, SettingChoice>> | null;
   /** The time of the database, in microseconds since 1970. */
   readonly readAt: bigint;
 }

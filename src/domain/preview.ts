@@ -1,5 +1,5 @@
 import { type Cause, decideAccess, decisionTable, type Effect, type Interaction } from "./access.ts";
-import type { Audience, PrivacySetting } from "./settings.ts";
+import type { Audience, PrivacySetting, SettingChoice } from "./settings.ts";
 import type { UserId } from "./users.ts";
 
 /** What an owner chose with regard to one viewer, of one moment: nothing of it was done by the viewer. */
@@ -9,13 +9,6 @@ export interface OwnerChoices {
   /** The owner follows the viewer. */
   readonly contact: boolean;
   readonly settings: Readonly<Record<PrivacySetting, SettingChoice>>;
-}
-
-/** What an owner chose for one setting. */
-export interface SettingChoice {
-  readonly audience: Audience;
-  /** The viewer is on the exception list of the setting. */
-  readonly excepted: boolean;
 }
 
 /** Which choice of the owner decides. */

@@ -19,6 +19,13 @@ export type Audience = (typeof audiences)[number];
 /** The audience of a setting that the user never chose. */
 export const defaultAudience: Audience = "all";
 
+/** What an owner chose for one setting, with regard to one viewer. */
+export interface SettingChoice {
+  readonly audience: Audience;
+  /** The viewer is on the exception list of the setting, whatever the audience is. */
+  readonly excepted: boolean;
+}
+
 /** The most exceptions of one setting of one user. */
 export const maxExceptions = 1_000;
 

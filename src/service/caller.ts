@@ -36,8 +36,8 @@ export function callingService(context: HandlerContext): string {
 const wellFormedKey = /^[ -~]{1,255}$/;
 
 /**
- * The key by which a caller may repeat a call, undefined when there is none. Throws `INVALID_IDEMPOTENCY_KEY`. A key belongs to
- * the acting user.
+ * The key by which a caller may repeat a call, undefined when there is none. A key belongs to the acting user. Throws
+ * `INVALID_IDEMPOTENCY_KEY`.
  */
 export function idempotencyKeyOf(context: HandlerContext): string | undefined {
   const key = requestHeaderOf(context, idempotencyKeyHeader);

@@ -7,12 +7,13 @@ import {
   Interaction,
 } from "../../gen/nexgate/privacy/v1/access_service_pb.ts";
 import { PrivacySetting } from "../../gen/nexgate/privacy/v1/resources_pb.ts";
-import { type ExplainedEdge, type ExplainedFacts, explainAccess } from "../domain/explanation.ts";
+import type { DatedTerms } from "../domain/edges.ts";
+import { type ExplainedFacts, explainAccess } from "../domain/explanation.ts";
 import { isInAudience, privacySettings } from "../domain/settings.ts";
 import type { ExplainedFactsReader } from "../store/explanation.ts";
 import { toDecisionMessage, toViewer } from "./access.ts";
 import type { ConsistentReads } from "./consistent-reads.ts";
-import { fromAudience, fromMicros, fromScopes, fromSetting, toUserId } from "./proto-mapping.ts";
+import { fromAudience, fromDatedTerms, fromMicros, fromSetting, toUserId } from "./proto-mapping.ts";
 
 /** Explains decisions to those who run other services. */
 export function explanationHandlers(
@@ -71,14 +72,9 @@ function fromFacts({
 /** The field of an edge; none when there is no such edge. */
 function edgeField<Name extends string>(
   name: Name,
-  edge: ExplainedEdge | null,
+  edge: DatedTerms | null,
 ): Partial<Record<Name, MessageInitShape<typeof ExplainedEdgeSchema>>> {
   if (edge === null) return {};
-  const { createdAt, expiresAt, scopes } = edge;
-  const message = {
-    createdAt: fromMicros(createdAt),
-    ...(expiresAt !== null && { expiresAt: fromMicros(expiresAt) }),
-    scopes: fromScopes(scopes),
-  };
+  const message = fromDatedTerms(edge);
   return { [name]: message } as Partial<Record<Name, typeof message>>;
 }

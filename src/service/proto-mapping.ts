@@ -1,5 +1,7 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { FieldMask, Timestamp, TimestampSchema } from "@bufbuild/protobuf/wkt";
+import type { ExplainedEdgeSchema } from "../../gen/nexgate/privacy/v1/access_service_pb.ts";
+import type { OwnEdgeSchema } from "../../gen/nexgate/privacy/v1/privacy_control_service_pb.ts";
 import {
   Audience,
   type BlockSchema,
@@ -10,7 +12,7 @@ import {
   type UserSchema,
 } from "../../gen/nexgate/privacy/v1/resources_pb.ts";
 import { allScopes, muteScopes } from "../domain/changes.ts";
-import type { EdgeRecord, EdgeTerms, EdgeTermsChange } from "../domain/edges.ts";
+import type { DatedTerms, EdgeRecord, EdgeTerms, EdgeTermsChange } from "../domain/edges.ts";
 import { PrivacyError } from "../domain/errors.ts";
 import * as settings from "../domain/settings.ts";
 import type { User, UserId } from "../domain/users.ts";
@@ -41,6 +43,19 @@ export function fromEdgeRecord(
     createdAt: fromMicros(record.createdAt),
     expiresAt: fromExpiry(record.expiresAt),
     scopes: fromScopes(record.scopes),
+  };
+}
+
+/** The `OwnEdge` or `ExplainedEdge` message of a follow, block or mute: both have the same fields. */
+export function fromDatedTerms({
+  createdAt,
+  expiresAt,
+  scopes,
+}: DatedTerms): MessageInitShape<typeof OwnEdgeSchema> & MessageInitShape<typeof ExplainedEdgeSchema> {
+  return {
+    createdAt: fromMicros(createdAt),
+    expiresAt: fromExpiry(expiresAt),
+    scopes: fromScopes(scopes),
   };
 }
 

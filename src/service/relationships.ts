@@ -1,14 +1,13 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { ServiceImpl } from "@connectrpc/connect";
 import type {
-  OwnEdgeSchema,
   PrivacyControlService,
   UserRelationshipSchema,
 } from "../../gen/nexgate/privacy/v1/privacy_control_service_pb.ts";
-import type { OwnEdge, OwnRelationship } from "../domain/edges.ts";
+import type { OwnRelationship } from "../domain/edges.ts";
 import type { RelationshipsReader } from "../store/relationships.ts";
 import { withActingUser } from "./caller.ts";
-import { fromExpiry, fromMicros, fromScopes, toUserId } from "./proto-mapping.ts";
+import { fromDatedTerms, toUserId } from "./proto-mapping.ts";
 
 /** Tells the acting user's own side of relationships. */
 export function relationshipHandlers(
@@ -31,16 +30,8 @@ function fromRelationship({
 }: OwnRelationship): MessageInitShape<typeof UserRelationshipSchema> {
   return {
     userId: user,
-    ...(following !== null && { following: fromOwnEdge(following) }),
-    ...(blocking !== null && { blocking: fromOwnEdge(blocking) }),
-    ...(muting !== null && { muting: fromOwnEdge(muting) }),
-  };
-}
-
-function fromOwnEdge({ createdAt, expiresAt, scopes }: OwnEdge): MessageInitShape<typeof OwnEdgeSchema> {
-  return {
-    createdAt: fromMicros(createdAt),
-    expiresAt: fromExpiry(expiresAt),
-    scopes: fromScopes(scopes),
+    ...(following !== null && { following: fromDatedTerms(following) }),
+    ...(blocking !== null && { blocking: fromDatedTerms(blocking) }),
+    ...(muting !== null && { muting: fromDatedTerms(muting) }),
   };
 }

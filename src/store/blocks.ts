@@ -55,8 +55,8 @@ export class BlockRepository {
   }
 
   /**
-   * Changes when a block ends. Throws `USER_NOT_FOUND`, `INVALID_EXPIRY` or `USER_NOT_BLOCKED`, the first that applies. Logs
-   * nothing when it changes nothing.
+   * Changes when a block ends. Throws `USER_NOT_FOUND`, `INVALID_EXPIRY` or
+   * `USER_NOT_BLOCKED`, the first that applies. Logs nothing when it changes nothing.
    */
   async update(
     actor: UserId,

@@ -57,8 +57,8 @@ type Nullable<T> = { readonly [K in keyof T]: T[K] | null };
 /** The answer of a statement that adds or changes a record. */
 type WrittenRow = Nullable<RecordRow> & {
   readonly actor_known: boolean;
-  /** Whether the record would end in the time that is allowed. */
-  readonly fits: boolean;
+  /** Whether the expiry that was asked for is allowed. */
+  readonly expiry_allowed: boolean;
   readonly token: string;
 };
 
@@ -69,8 +69,8 @@ interface RemovedRow {
 }
 
 /**
- * Further data-modifying parts of a statement, each beginning with a comma. They change nothing unless a record was `added`: a
- * change that fails may be committed, see `makeOnce`.
+ * Further data-modifying parts of a statement, each beginning with a comma. They change nothing unless a record was
+ * `added`: a change that fails may be committed, see `makeOnce`.
  */
 type Alongside = (actor: UserId, target: UserId) => RawBuilder<unknown>;
 
@@ -103,8 +103,8 @@ export function edgeStatements(edge: EdgeTable, alongside: Alongside = () => sql
   const add = queryTemplate((actor: UserId, target: UserId, ...terms: TermValues) =>
     addEdge(edge, actor, target, terms, alongside(actor, target)),
   );
-  const update = queryTemplate((actor: UserId, target: UserId, ends: boolean, ...terms: TermValues) =>
-    updateEdge(edge, actor, target, ends, terms),
+  const update = queryTemplate((actor: UserId, target: UserId, setsExpiry: boolean, ...terms: TermValues) =>
+    updateEdge(edge, actor, target, setsExpiry, terms),
   );
   return {
     add: (actor, target, { expiresAt, scopes }) => add(actor, target, expiresAt?.toString() ?? null, scopes),
@@ -122,13 +122,13 @@ export function edgeStatements(edge: EdgeTable, alongside: Alongside = () => sql
 type TermValues = [expiresAt: string | null, scopes: number | null];
 
 /**
- * The values of the terms as columns of one row: `expires_at`, `scopes`, and `fits`, whether the database's clock allows
- * the expiry.
+ * The values of the terms as columns of one row: `expires_at`, `scopes`, and `expiry_allowed`, by the clock of
+ * the database.
  */
 const termValues = ([expiresAt, scopes]: TermValues) => sql`
   select ends as expires_at, ${scopes}::smallint as scopes,
     ends = 'infinity' or ends
-      between statement_timestamp() + interval '1 minute' and statement_timestamp() + interval '10 years' as fits
+      between statement_timestamp() + interval '1 minute' and statement_timestamp() + interval '10 years' as expiry_allowed
   from (select coalesce(${timestampFromMicros(sql`${expiresAt}::bigint`)}, 'infinity') as ends) as given`;
 
 /** The two users of a change, locked: the change fails at once when one of them is being erased. */
@@ -158,12 +158,12 @@ function addEdge(
     added as (
       insert into ${edge.name} as e (${edge.owner}, ${edge.target}, id, created_at, ${sql.join(edge.terms.map(sql.ref))})
       select actor.id, other.id, gen_random_uuid(), clock_timestamp(), ${columnsOf("terms", edge.terms)}
-      from actor, other, terms where terms.fits
+      from actor, other, terms where terms.expiry_allowed
       on conflict (${edge.owner}, ${edge.target}) do update
         set ${assignments("excluded", ["id", "created_at", ...edge.terms])} where e.${lapsed}
       returning ${ownColumns(edge)}
     )${alongside}
-    select exists (select from actor) as actor_known, terms.fits, other.*,
+    select exists (select from actor) as actor_known, terms.expiry_allowed, other.*,
       added.record_id, added.micros, added.ends, added.scopes,
       ${writeToken(sql`added.record_id is not null`)} as token
     from terms left join other on true left join added on true`;
@@ -179,7 +179,7 @@ function updateEdge(
   actor: UserId,
   target: UserId,
   /** Whether the expiry changes. */
-  ends: boolean,
+  setsExpiry: boolean,
   values: TermValues,
 ): RawBuilder<WrittenRow> {
   // The record is locked before it is compared: neither a sweep nor a change by hand comes in between.
@@ -195,8 +195,8 @@ function updateEdge(
     ),
     wanted as (
       select held.id, held.created_at, coalesce(terms.scopes, held.scopes) as scopes,
-        case when ${ends}::boolean then terms.expires_at else held.expires_at end as expires_at
-      from held, terms where terms.fits
+        case when ${setsExpiry}::boolean then terms.expires_at else held.expires_at end as expires_at
+      from held, terms where terms.expiry_allowed
     ),
     updated as (
       update ${edge.name} as e set ${assignments("wanted", edge.terms)}
@@ -205,7 +205,7 @@ function updateEdge(
         and (held.expires_at, held.scopes) <> (wanted.expires_at, wanted.scopes)
       returning 1
     )
-    select exists (select from actor) as actor_known, terms.fits, other.*, ${ownColumns(edge)},
+    select exists (select from actor) as actor_known, terms.expiry_allowed, other.*, ${ownColumns(edge)},
       ${writeToken(sql`exists (select from updated)`)} as token
     from terms left join other on true left join wanted e on true`;
 }
@@ -220,7 +220,7 @@ function readWritten(reason: ErrorReason, rows: WrittenRow[]): Written<EdgeRecor
   const [row] = rows;
   if (!row?.actor_known) throw new UnknownActorError();
   if (row.id === null) throw new PrivacyError("USER_NOT_FOUND");
-  if (!row.fits) throw new PrivacyError("INVALID_EXPIRY");
+  if (!row.expiry_allowed) throw new PrivacyError("INVALID_EXPIRY");
   if (row.record_id === null) throw new PrivacyError(reason);
   return { result: toRecord(row as RecordRow), token: parseToken(row.token) };
 }

@@ -1,8 +1,15 @@
 import { type RawBuilder, sql } from "kysely";
 import { allScopes } from "../domain/changes.ts";
 import type { DatabaseState } from "../domain/consistency.ts";
-import type { ExplainedEdge, ExplainedFacts, ExplainedSetting } from "../domain/explanation.ts";
-import { type Audience, defaultAudience, type PrivacySetting, privacySettings } from "../domain/settings.ts";
+import type { DatedTerms } from "../domain/edges.ts";
+import type { ExplainedFacts } from "../domain/explanation.ts";
+import {
+  type Audience,
+  defaultAudience,
+  type PrivacySetting,
+  privacySettings,
+  type SettingChoice,
+} from "../domain/settings.ts";
 import type { UserId } from "../domain/users.ts";
 import { microsOf } from "./change-rows.ts";
 import { currentState, parseState } from "./consistency.ts";
@@ -97,7 +104,7 @@ export class ExplainedFactsReader {
   }
 }
 
-function toEdge([created, expires, scopes]: EdgeValues): ExplainedEdge {
+function toEdge([created, expires, scopes]: EdgeValues): DatedTerms {
   return {
     createdAt: BigInt(created),
     expiresAt: expires === null ? null : BigInt(expires),
@@ -110,5 +117,5 @@ function toSettings(settings: readonly SettingValues[], viewerKnown: boolean) {
     name,
     { audience: audience ?? defaultAudience, excepted: viewerKnown && isExcepted === true },
   ]);
-  return Object.fromEntries(entries) as Record<PrivacySetting, ExplainedSetting>;
+  return Object.fromEntries(entries) as Record<PrivacySetting, SettingChoice>;
 }

@@ -118,9 +118,9 @@ const readOutcome = queryTemplate(
 );
 
 /**
- * Makes a record in a transaction that has the lock of the pair, once for each key. A request with the key of an earlier one
- * gets what that one got, whatever has become of the record since, and changes nothing; the user of the record is read anew.
- * Throws `IDEMPOTENCY_KEY_REUSED` when the earlier one asked for something else.
+ * Makes a record in a transaction that has the lock of the pair, once for each key. A request with the key of an earlier
+ * one gets the outcome of that one, also when the record has been changed or removed since, and changes nothing; the user
+ * of the record is read anew. Throws `IDEMPOTENCY_KEY_REUSED` when the earlier one asked for something else.
  *
  * `change` is committed also when it fails with an outcome: it must have changed nothing then.
  */

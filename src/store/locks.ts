@@ -12,8 +12,8 @@ export function pairLock(a: UserId, b: UserId): Locks {
 }
 
 /**
- * The lock of a pair, with the name of an idempotency key that the transaction takes after it. Every transaction takes them in
- * this order.
+ * The lock of a pair, with the name of an idempotency key that the transaction takes after it. Every transaction takes
+ * them in this order.
  */
 export function withKey({ names, ...locks }: Locks, actor: UserId, key: string): Locks {
   return { ...locks, names: [...names, `key:${actor}:${key}`] };

@@ -50,8 +50,8 @@ export class MuteRepository {
   }
 
   /**
-   * Changes when a mute ends, or what it covers. Throws `USER_NOT_FOUND`, `INVALID_EXPIRY` or `USER_NOT_MUTED`, the first that applies. Logs
-   * nothing when it changes nothing.
+   * Changes when a mute ends, or what it covers. Throws `USER_NOT_FOUND`, `INVALID_EXPIRY` or
+   * `USER_NOT_MUTED`, the first that applies. Logs nothing when it changes nothing.
    */
   async update(
     actor: UserId,

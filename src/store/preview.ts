@@ -1,7 +1,13 @@
 import { sql } from "kysely";
 import { PrivacyError, UnknownActorError } from "../domain/errors.ts";
-import type { OwnerChoices, SettingChoice } from "../domain/preview.ts";
-import { defaultAudience, mapSettings, type PrivacySetting, privacySettings } from "../domain/settings.ts";
+import type { OwnerChoices } from "../domain/preview.ts";
+import {
+  defaultAudience,
+  mapSettings,
+  type PrivacySetting,
+  privacySettings,
+  type SettingChoice,
+} from "../domain/settings.ts";
 import type { UserId } from "../domain/users.ts";
 import type { SqlExecutor } from "./executor.ts";
 import { standing } from "./expiry.ts";

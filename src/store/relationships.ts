@@ -1,6 +1,6 @@
 import { sql } from "kysely";
 import { allScopes } from "../domain/changes.ts";
-import type { OwnEdge, OwnRelationship } from "../domain/edges.ts";
+import type { DatedTerms, OwnRelationship } from "../domain/edges.ts";
 import { UnknownActorError } from "../domain/errors.ts";
 import type { UserId } from "../domain/users.ts";
 import { microsOf } from "./change-rows.ts";
@@ -26,7 +26,7 @@ const created = microsOf(sql`created_at`);
 const ends = microsOf(sql`expires_at`);
 
 /**
- * What the actor has to do with each of some users, a row for each in their order.
+ * The edges from the actor to each of some users, a row for each user in their order.
  *
  * Each look-up is a query of its own for at most one row by its whole key, as in `factsOf` of access.ts. An edge counts
  * only where the other user is known: the rows of a user whose erasure is under way may still be there.
@@ -55,7 +55,7 @@ const relationshipsOf = queryTemplate(
     order by q.n`,
 );
 
-/** Reads what users have to do with others: their own side alone. */
+/** Reads the edges that users made about others: their own side of relationships alone. */
 export class RelationshipsReader {
   readonly #executor: SqlExecutor;
 
@@ -64,8 +64,8 @@ export class RelationshipsReader {
   }
 
   /**
-   * Returns what the actor has to do with each user, in their order, as often as given, by one statement that starts now.
-   * With an unknown user and with oneself it is nothing. Throws `UnknownActorError`, and `UNAVAILABLE` when the server is
+   * Returns the edges from the actor to each user, in their order, as often as given, by one statement that starts now.
+   * There is none to an unknown user and to oneself. Throws `UnknownActorError`, and `UNAVAILABLE` when the server is
    * not a primary that takes changes.
    */
   async read(actor: UserId, users: readonly UserId[], signal?: AbortSignal): Promise<OwnRelationship[]> {
@@ -83,13 +83,13 @@ export class RelationshipsReader {
 function toRelationship(user: UserId, row: RelationshipRow): OwnRelationship {
   return {
     user,
-    following: toOwnEdge(row.followed, null, allScopes),
-    blocking: toOwnEdge(row.blocked, row.block_ends, allScopes),
-    muting: toOwnEdge(row.muted, row.mute_ends, row.mute_scopes ?? allScopes),
+    following: toDatedTerms(row.followed, null, allScopes),
+    blocking: toDatedTerms(row.blocked, row.block_ends, allScopes),
+    muting: toDatedTerms(row.muted, row.mute_ends, row.mute_scopes ?? allScopes),
   };
 }
 
-function toOwnEdge(createdAt: string | null, expiresAt: string | null, scopes: number): OwnEdge | null {
+function toDatedTerms(createdAt: string | null, expiresAt: string | null, scopes: number): DatedTerms | null {
   if (createdAt === null) return null;
   return {
     createdAt: BigInt(createdAt),

@@ -3,7 +3,8 @@ import fc from "fast-check";
 import { sql } from "kysely";
 import { decideAccess, decisionTable, type Interaction } from "../../../src/domain/access.ts";
 import { allScopes, muteScopes } from "../../../src/domain/changes.ts";
-import { type ExplainedEdge, explainAccess } from "../../../src/domain/explanation.ts";
+import type { DatedTerms } from "../../../src/domain/edges.ts";
+import { explainAccess } from "../../../src/domain/explanation.ts";
 import { audiences, mapSettings, privacySettings } from "../../../src/domain/settings.ts";
 import type { UserId } from "../../../src/domain/users.ts";
 import type { FactsOfState } from "../../../src/store/access.ts";
@@ -25,7 +26,7 @@ export function describeExplanations(store: () => TestStore): void {
     by: UserId,
     to: UserId,
     { minutes = null, scopes = allScopes }: { minutes?: number | null; scopes?: number } = {},
-  ): Promise<ExplainedEdge> {
+  ): Promise<DatedTerms> {
     const ends = minutes === null ? sql`'infinity'` : sql`now() + ${minutes}::int * interval '1 minute'`;
     const values = {
       blocks: sql`(${by}, ${to}, gen_random_uuid(), clock_timestamp(), ${ends})`,

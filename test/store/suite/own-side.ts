@@ -1,7 +1,7 @@
 import { expect } from "chai";
 import { sql } from "kysely";
 import { allScopes, muteScopes } from "../../../src/domain/changes.ts";
-import type { OwnEdge, OwnRelationship } from "../../../src/domain/edges.ts";
+import type { DatedTerms, OwnRelationship } from "../../../src/domain/edges.ts";
 import type { OwnerChoices } from "../../../src/domain/preview.ts";
 import { audiences, mapSettings, privacySettings } from "../../../src/domain/settings.ts";
 import type { UserId } from "../../../src/domain/users.ts";
@@ -14,7 +14,7 @@ const expiresAt = 4_000_000_000_654_321n;
 const at = (micros: bigint) =>
   sql`timestamptz 'epoch' + ${String(micros)}::bigint * interval '1 microsecond'`;
 
-const edge = (facts: Partial<OwnEdge> = {}): OwnEdge => ({
+const edge = (facts: Partial<DatedTerms> = {}): DatedTerms => ({
   createdAt,
   expiresAt: null,
   scopes: allScopes,

@@ -21,8 +21,7 @@ import {
 import { http } from "../../../gen/google/api/annotations_pb.ts";
 import { HttpRuleSchema } from "../../../gen/google/api/http_pb.ts";
 import { DocumentationSchema, documentation } from "../../../gen/nexgate/rest/v1/documentation_pb.ts";
-import { omit_empty } from "../../../gen/nexgate/rest/v1/reply_pb.ts";
-import { Envelope, ReplySchema, reply } from "../../../gen/nexgate/rest/v1/reply_pb.ts";
+import { Envelope, omit_empty, ReplySchema, reply } from "../../../gen/nexgate/rest/v1/reply_pb.ts";
 
 export { Envelope, Type };
 
