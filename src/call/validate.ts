@@ -7,6 +7,12 @@ import { errorDomain } from "./errors.ts";
 
 const validator = createValidator();
 
+/**
+ * The most violations that an answer names. It must stay below 8 KB, the most that some clients of gRPC read in headers,
+ * and be no means to make a small request cost a large answer.
+ */
+const maxNamed = 20;
+
 /** Which rules of its definition a message breaks, for people to read; undefined when it keeps them all. */
 export function brokenRules<Desc extends DescMessage>(
   schema: Desc,
@@ -26,7 +32,7 @@ export function fieldsAtFault<Desc extends DescMessage>(
   return new Set(violations.flatMap(({ field: [first] }) => (first?.kind === "field" ? [first] : [])));
 }
 
-/** Throws `INVALID_ARGUMENT` when a message breaks rules of its definition; names all violations (AIP-193). */
+/** Throws `INVALID_ARGUMENT` when a message breaks rules of its definition; names the violations (AIP-193), if not too many. */
 export function validate<Desc extends DescMessage>(schema: Desc, message: MessageShape<Desc>): void {
   const result = validator.validate(schema, message);
   if (result.kind === "valid") return;
@@ -40,7 +46,7 @@ function invalidRequest(violations: readonly Violation[]): ConnectError {
     {
       desc: BadRequestSchema,
       value: {
-        fieldViolations: violations.map(({ field, message }) => ({
+        fieldViolations: violations.slice(0, maxNamed).map(({ field, message }) => ({
           field: pathToString(field),
           description: message,
         })),
@@ -50,7 +56,11 @@ function invalidRequest(violations: readonly Violation[]): ConnectError {
 }
 
 function describeViolations(violations: readonly Violation[]): string {
-  return violations.map(({ field, message }) => `${jsonPath(field)} ${message}`.trimStart()).join("; ");
+  const named = violations
+    .slice(0, maxNamed)
+    .map(({ field, message }) => `${jsonPath(field)} ${message}`.trimStart());
+  const others = violations.length - named.length;
+  return [...named, ...(others > 0 ? [`and ${others} more`] : [])].join("; ");
 }
 
 /** The path of a field as JSON spells it, since people meet the message over REST first. */

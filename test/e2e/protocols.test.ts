@@ -130,6 +130,18 @@ describe("the protocols", () => {
           expect(badRequest?.fieldViolations.map(({ field }) => field)).to.eql(["setting", "value"]);
         });
 
+        it("answers a request with very many faults in a few kilobytes", async () => {
+          const userIds = Array<string>(20_000).fill("");
+          const failure = await expectFailure(
+            client().listRelationships({ userIds }, await options()),
+            Code.InvalidArgument,
+            "INVALID_REQUEST",
+          );
+          expect(failure.rawMessage).to.match(
+            /^userIds must contain no more than 100 item\(s\); .{500,2000}$/,
+          );
+        });
+
         it("asks for a token, of the right kind", async () => {
           const token = (value: string) => ({ headers: { authorization: value, "x-acting-user": alice } });
           const call = (value?: string) =>

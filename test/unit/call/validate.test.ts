@@ -6,6 +6,7 @@ import {
   BatchCheckAccessRequestSchema,
   CheckAccessRequestSchema,
 } from "../../../gen/nexgate/privacy/v1/access_service_pb.ts";
+import { ListRelationshipsRequestSchema } from "../../../gen/nexgate/privacy/v1/privacy_control_service_pb.ts";
 import { validate } from "../../../src/call/validate.ts";
 
 describe("validation", () => {
@@ -38,5 +39,30 @@ describe("validation", () => {
       "checks[1].viewer",
       "checks[1].owner_id",
     ]);
+  });
+
+  it("names the first 20 only, so that the answer is not larger than the request", () => {
+    const failed = (broken: number) => {
+      const message = create(ListRelationshipsRequestSchema, { userIds: Array<string>(broken).fill("") });
+      try {
+        validate(ListRelationshipsRequestSchema, message);
+      } catch (failure) {
+        return ConnectError.from(failure);
+      }
+      return expect.fail("the message is valid");
+    };
+    for (const [broken, rest] of [
+      [20, undefined],
+      [21, "and 1 more"],
+      [100, "and 80 more"],
+    ] as const) {
+      const error = failed(broken);
+      const all = Array.from(
+        { length: 20 },
+        (_, i) => `userIds[${i}] value is empty, which is not a valid UUID`,
+      );
+      expect(error.rawMessage.split("; ")).to.eql(rest === undefined ? all : [...all, rest]);
+      expect(error.findDetails(BadRequestSchema)[0]?.fieldViolations).to.have.length(20);
+    }
   });
 });
