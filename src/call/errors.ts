@@ -114,9 +114,13 @@ function fromPrivacyError(error: PrivacyError): ConnectError {
   return mapped;
 }
 
+/** The most characters of a message: gRPC has it in headers, which clients and HTTP/2 limit. */
+const maxMessageLength = 2_000;
+
 function withReason(error: ConnectError): ConnectError {
-  // The text of a parser may repeat half a character of a request, which cannot be written as a status message.
-  if (!error.rawMessage.isWellFormed()) Object.assign(error, { rawMessage: error.rawMessage.toWellFormed() });
+  // The text of a parser may repeat any part of a request, and half a character, which cannot be a status message.
+  const rawMessage = error.rawMessage.slice(0, maxMessageLength).toWellFormed();
+  if (rawMessage !== error.rawMessage) Object.assign(error, { rawMessage });
   if (reasonOf(error) !== undefined) return error;
   if (isSendersFault(error)) {
     return withReason(new ConnectError(error.rawMessage, Code.InvalidArgument, error.metadata));

@@ -225,6 +225,15 @@ for (const fastPath of [true, false]) {
     });
 
     describe("trap 4, malformed requests", () => {
+      it("are answered where their text would not fit into headers", async () => {
+        const session = openSession(internal.listener.url);
+        const headers = { ...grpcHeaders, "content-type": "application/grpc+json", authorization: "t" };
+        const body = Buffer.from(JSON.stringify({ ["x".repeat(60_000)]: 1 }));
+        const answer = await exchange(session, { headers, chunks: [lengthPrefixed(body)] });
+        expect([answer.reset, trailersOf(answer)["grpc-status"]]).to.eql([0, "3"]);
+        session.destroy();
+      });
+
       const bodies: [string, string, Buffer][] = [
         ["malformed JSON", "application/json", Buffer.from("{")],
         ["an unknown JSON field", "application/json", Buffer.from('{"no":1}')],

@@ -54,6 +54,16 @@ describe("errors", () => {
     });
   }
 
+  it("do not repeat a long part of a request", () => {
+    const mapped = toConnectError(
+      new ConnectError(`unknown key "${"x".repeat(60_000)}"`, Code.InvalidArgument),
+    );
+    expect(mapped.rawMessage).to.match(/^unknown key "x{1987}$/);
+    // The cut goes through a character of two halves.
+    const halved = toConnectError(new ConnectError(`-${"😀".repeat(1_000)}`, Code.InvalidArgument));
+    expect(halved.rawMessage).to.match(/^-(?:😀){999}\ufffd$/u);
+  });
+
   it("of Connect itself keep code and message, and get the reason of their code", () => {
     const mapped = toConnectError(new ConnectError("cannot parse", Code.InvalidArgument));
     expect([mapped.code, mapped.rawMessage, reasonOf(mapped)]).to.eql([
