@@ -132,9 +132,9 @@ function describeUser(user: User | undefined): string[] {
 function causeOf({ cause, setting }: ExplainedInteraction, facts: ExplainedFacts, names: Names): string {
   switch (cause) {
     case Cause.UNSPECIFIED:
-      return "nothing is against it";
+      return "nothing restricts it";
     case Cause.SELF:
-      return "viewer and owner are the same user";
+      return "the viewer is the owner";
     case Cause.BLOCKING:
       return `${names.viewer} blocks ${names.owner}`;
     case Cause.BLOCKED_BY:

@@ -68,7 +68,7 @@ function problemOf(part: string, given: string, found: readonly User[]): string 
   const text = printable(given);
   if (found.length === 0)
     return parseUserId(given) === undefined
-      ? `The ${part} is unknown: no user is named ${text}.`
+      ? `The ${part} is unknown: no user is named "${text}".`
       : `The ${part} is unknown: no user has the id ${text}.`;
   const count = found.length < maxFound ? found.length : `${maxFound} or more`;
   const users = found.map(({ id, userName, firstName, lastName }) => [
@@ -77,7 +77,7 @@ function problemOf(part: string, given: string, found: readonly User[]): string 
     printable(`${firstName} ${lastName}`),
   ]);
   return [
-    `The ${part} is not clear: ${count} users are named ${text}. Give an id.`,
+    `The ${part} is not clear: ${count} users are named "${text}". Give an id.`,
     ...tableLines(users),
   ].join("\n");
 }

@@ -79,7 +79,7 @@ describe("npm run explain", function () {
     const muting = await run(["alice", "bob"]);
     expect(lineOf(muting.output, "view content")).to.match(/ HIDE +alice mutes bob$/);
     const oneself = await run(["bob", "bob"]);
-    expect(lineOf(oneself.output, "view status")).to.match(/ ALLOW +viewer and owner are the same user$/);
+    expect(lineOf(oneself.output, "view status")).to.match(/ ALLOW +the viewer is the owner$/);
   });
 
   it("shows what a signed-out viewer may do", async () => {
@@ -87,7 +87,7 @@ describe("npm run explain", function () {
     expect(code).to.equal(0);
     expect(lineOf(output, "Viewer")).to.equal("  Viewer  not signed in");
     expect(lineOf(output, "follow")).to.match(/ DENY +nobody is signed in$/);
-    expect(lineOf(output, "view profile ")).to.match(/ ALLOW +nothing is against it$/);
+    expect(lineOf(output, "view profile ")).to.match(/ ALLOW +nothing restricts it$/);
   });
 
   it("is in colour where FORCE_COLOR is set, not in a pipe and not where NO_COLOR is set", async () => {
@@ -142,20 +142,20 @@ describe("npm run explain", function () {
     expect(none).to.eql({
       code: 1,
       output:
-        "The viewer is unknown: no user is named bobb.\n" +
+        "The viewer is unknown: no user is named \"bobb\".\n" +
         "The owner is unknown: no user has the id 3e000000-0000-4000-8000-00000000000A.\n",
     });
     expect(await run(["bob", "sam"])).to.eql({
       code: 1,
       output:
-        "The owner is not clear: 2 users are named sam. Give an id.\n" +
+        "The owner is not clear: 2 users are named \"sam\". Give an id.\n" +
         `  ${id(1)}  sam  [31mSam Moyo\n  ${id(2)}  sam  漢字 Moyo\n`,
     });
     const more = Array.from({ length: 12 }, (_, n) => ({ id: id(20 + n), userName: "many" }));
     await service.graph.upsertUsers({ users: more }, options);
-    expect((await run(["--signed-out", "many"])).output).to.match(/ 10 or more users are named many\./);
+    expect((await run(["--signed-out", "many"])).output).to.match(/ 10 or more users are named "many"\./);
     expect((await run(["bob", "漢".repeat(65)])).output).to.match(
-      /^The owner is unknown: no user is named 漢/,
+      /^The owner is unknown: no user is named "漢/,
     );
     const byId = await run([id(1), id(2)]);
     expect(byId.code).to.equal(0);

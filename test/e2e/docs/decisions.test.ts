@@ -251,7 +251,7 @@ describe("the page of decisions in a browser", function () {
     await page.getByRole("button", { name: "Reset" }).click();
     expect(new URL(page.url()).hash).to.equal("");
     expect(await page.getByRole("status").textContent()).to.match(
-      /^Allowed, since nothing speaks against it/,
+      /^Allowed, since nothing restricts it/,
     );
   });
 

@@ -68,8 +68,8 @@ describe("an explanation in words", () => {
   it("says each cause", () => {
     const blacklist = setting(Audience.CONTACT_BLACKLIST, true, false);
     const causes: [Cause, object, string][] = [
-      [Cause.UNSPECIFIED, {}, "nothing is against it"],
-      [Cause.SELF, {}, "viewer and owner are the same user"],
+      [Cause.UNSPECIFIED, {}, "nothing restricts it"],
+      [Cause.SELF, {}, "the viewer is the owner"],
       [Cause.BLOCKING, {}, "alice blocks bob"],
       [Cause.BLOCKED_BY, {}, "bob blocks alice"],
       [Cause.MUTING, {}, "alice mutes bob"],

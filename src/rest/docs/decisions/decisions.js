@@ -20,7 +20,7 @@ function causeWords(cause, setting, chosen) {
     case "SIGNED_OUT":
       return "nobody is signed in";
     default:
-      return "nothing speaks against it";
+      return "nothing restricts it";
   }
 }
 
