@@ -59,6 +59,7 @@ export async function startText(started: Started, issuer: TokenIssuer, tls?: Tls
     "",
     `  REST, Connect, gRPC       ${styleText("cyan", publicUrl)}`,
     `  API page                  ${styleText("cyan", `${publicUrl}/docs`)}`,
+    `  decision table            ${styleText("cyan", `${publicUrl}/docs/decisions`)}`,
     `  gRPC for services         ${styleText("cyan", internalUrl)}`,
     `  metrics                   ${styleText("cyan", `${adminUrl}/metrics`)}`,
     `  database                  ${database}`,
@@ -80,6 +81,7 @@ export async function startText(started: Started, issuer: TokenIssuer, tls?: Tls
     "  More tokens: npm run token -- --user NAME-OR-ID",
     '               npm run token -- --service NAME --scope "graph.read users.act"',
     "  Follow the changes: npm run -s watch",
+    `  Explain decisions: npm run -s explain -- ${block.userName} ${demoActor.userName}`,
     "",
     "",
   ].join("\n");

@@ -69,6 +69,11 @@ describe("npm start", function () {
       });
       const apiPage = /API page +(\S+)/.exec(text)?.[1] ?? "";
       expect(await (await fetch(apiPage)).text()).to.include("<title>Privacy Control API</title>");
+      const decisions = /decision table +(\S+)/.exec(text)?.[1] ?? "";
+      expect(await (await fetch(decisions)).text()).to.include("<title>Decisions of Privacy Control</title>");
+      expect(await start.sees(/explain/)).to.match(
+        /^ {2}Explain decisions: npm run -s explain -- spam_account alice$/m,
+      );
       expect(JSON.parse(paste(commands.at(-1) ?? ""))).to.include({
         effect: "EFFECT_DENY",
         cause: "CAUSE_BLOCKING",
