@@ -35,7 +35,7 @@ const headersByReason: { readonly [Reason in ErrorReason]?: JsonObject } = {
     required: false,
     description:
       "Makes the request repeatable: for 24 hours a request with the same key gets the answer of the first one. " +
-      "Chosen anew for each request that is not a repetition, such as a random UUID.",
+      "Choose a new key, such as a random UUID, for each request that is not a repetition.",
     schema: { type: "string", minLength: 1, maxLength: 255, pattern: "^[ -~]+$" },
   },
 };

@@ -108,8 +108,9 @@ export function describe(description: string | undefined): { description?: strin
   return description ? { description: description.replaceAll(/(?<!\n)\n(?![\n-])/g, " ") } : {};
 }
 
-function orNull(schema: JsonSchema): JsonSchema {
-  return { anyOf: [schema, { type: "null" }] };
+/** A value or null; what describes the value describes both. */
+function orNull({ description, ...schema }: JsonSchema): JsonSchema {
+  return { ...(description !== undefined && { description }), anyOf: [schema, { type: "null" }] };
 }
 
 function jsonName(field: DescField): string {

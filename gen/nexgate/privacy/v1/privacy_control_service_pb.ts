@@ -622,21 +622,21 @@ export type PreviewedInteraction = Message<"nexgate.privacy.v1.PreviewedInteract
   effect: Effect;
 
   /**
-   * Which of the acting user's choices decides it. Unspecified for a plain `EFFECT_ALLOW`.
+   * Which of the acting user's choices decides it. None for a plain `EFFECT_ALLOW`.
    *
    * @generated from field: nexgate.privacy.v1.PreviewCause cause = 3;
    */
   cause: PreviewCause;
 
   /**
-   * The setting of the interaction, whatever decides. Unspecified when it has none.
+   * The setting of the interaction, whatever decides, if it has one.
    *
    * @generated from field: nexgate.privacy.v1.PrivacySetting setting = 4;
    */
   setting: PrivacySetting;
 
   /**
-   * The acting user's audience for that setting.
+   * The acting user's audience for that setting, if there is one.
    *
    * @generated from field: nexgate.privacy.v1.Audience audience = 5;
    */

@@ -220,6 +220,9 @@ describe("the description of the REST API", () => {
     const { interaction, effect, cause } = document.components.schemas.PreviewedInteraction.properties;
     for (const schema of [interaction, effect]) expect(schema).not.to.have.property("anyOf");
     expect(cause.anyOf).to.deep.include({ type: "null" });
+    expect(cause.description).to.equal(
+      "Which of the acting user's choices decides it. None for a plain `allow`.",
+    );
   });
 
   it("names the reason when an idempotency key is used for another request", () => {
