@@ -36,6 +36,7 @@ const contentSecurityPolicy = [
 const files = [
   ["theme.css", "page/theme.css", css],
   ["page.css", "page/page.css", css],
+  ["narrow.css", "page/narrow.css", css],
   ["page.js", "page/page.js", javascript],
   ["presentation.js", "page/presentation.js", javascript],
   ["components.js", "page/components.js", javascript],

@@ -250,9 +250,7 @@ describe("the page of decisions in a browser", function () {
     expect(await page.locator("input[name=blocking]").isDisabled()).to.equal(true);
     await page.getByRole("button", { name: "Reset" }).click();
     expect(new URL(page.url()).hash).to.equal("");
-    expect(await page.getByRole("status").textContent()).to.match(
-      /^Allowed, since nothing restricts it/,
-    );
+    expect(await page.getByRole("status").textContent()).to.match(/^Allowed, since nothing restricts it/);
   });
 
   for (const width of [1280, 768, 390])

@@ -99,7 +99,7 @@ describe("the API page in a browser", function () {
     }
   });
 
-  it("describes what any call can be answered once, and leads there from every operation", async () => {
+  it("describes the answers that any call can get once, and leads there from every operation", async () => {
     await open();
     const shared = page.locator("#any-call tbody tr");
     expect(await shared.locator("th").allTextContents()).to.include.members([
@@ -115,6 +115,14 @@ describe("the API page in a browser", function () {
     await operation.locator("[data-code=default] a").click();
     await page.waitForURL("**#any-call");
     expect(await operation.evaluate(({ clientHeight }) => clientHeight)).to.be.below(2_800);
+  });
+
+  it("shows the Markdown of every answer as text, and describes fields that may be null", async () => {
+    await open();
+    const answers = (await expandOnce("previewAccess")).locator(".responses-table");
+    const text = await answers.innerText();
+    expect(text).not.to.include("`");
+    expect(text).to.match(/cause.*or null.*Which of the acting user's choices decides it/s);
   });
 
   it("has an example of every operation that can be run as it is shown", async () => {

@@ -18,6 +18,7 @@ const paths = {
   "/docs/": "text/html; charset=utf-8",
   "/docs/theme.css": "text/css; charset=utf-8",
   "/docs/page.css": "text/css; charset=utf-8",
+  "/docs/narrow.css": "text/css; charset=utf-8",
   "/docs/page.js": "text/javascript; charset=utf-8",
   "/docs/presentation.js": "text/javascript; charset=utf-8",
   "/docs/components.js": "text/javascript; charset=utf-8",

@@ -62,7 +62,7 @@ function Success({ h, code, response, spec, Markdown }) {
     h,
     code,
     code,
-    h("p", null, response.description),
+    h(Markdown, { source: response.description }),
     ...Object.entries(response.headers ?? {}).map(([name, { description }]) =>
       h(
         "div",
@@ -128,7 +128,7 @@ function AnswersOfAll({ h, rows, Markdown }) {
   return h(
     "section",
     { id: "any-call", "aria-labelledby": "any-call-heading" },
-    h("h2", { className: "part", id: "any-call-heading", tabIndex: -1 }, "What any call can be answered"),
+    h("h2", { className: "part", id: "any-call-heading", tabIndex: -1 }, "Answers that any call can get"),
     h(
       "p",
       null,

@@ -9,8 +9,8 @@ const commonHeaders = [
 const shownItems = 2;
 
 /**
- * Makes of the published description what people read: aliases are sentences of the operations that they repeat, what
- * any call can be answered is taken out, and each operation has a worked example. `base` is the service's address.
+ * Makes of the published description what people read: aliases are sentences of the operations that they repeat, the
+ * answers that any call can get are taken out, and each operation has a worked example. `base` is the service's address.
  */
 export function present(description, base) {
   const spec = structuredClone(description);
@@ -89,7 +89,7 @@ function codeBlock(language, text) {
   return `\`\`\`${language}\n${text}\n\`\`\``;
 }
 
-/** What any call can be answered, a row for each reason, with its text in each envelope. */
+/** The answers that any call can get, a row for each reason, with its text in each envelope. */
 function sharedAnswers({ paths, components }) {
   const rows = new Map();
   for (const [name, status] of statusesOf(paths)) {
