@@ -142,13 +142,13 @@ describe("npm run explain", function () {
     expect(none).to.eql({
       code: 1,
       output:
-        "The viewer is unknown: no user is named \"bobb\".\n" +
+        'The viewer is unknown: no user is named "bobb".\n' +
         "The owner is unknown: no user has the id 3e000000-0000-4000-8000-00000000000A.\n",
     });
     expect(await run(["bob", "sam"])).to.eql({
       code: 1,
       output:
-        "The owner is not clear: 2 users are named \"sam\". Give an id.\n" +
+        'The owner is not clear: 2 users are named "sam". Give an id.\n' +
         `  ${id(1)}  sam  [31mSam Moyo\n  ${id(2)}  sam  漢字 Moyo\n`,
     });
     const more = Array.from({ length: 12 }, (_, n) => ({ id: id(20 + n), userName: "many" }));
