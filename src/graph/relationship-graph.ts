@@ -56,9 +56,9 @@ interface Found {
  * `decideAccess` asks without a database. It has the state that the changes applied so far make; how current that is the
  * caller knows.
  *
- * No call takes longer than about a millisecond, however much there is. Users are interned by whatever names them first,
- * so that the rows of a snapshot may come in any order; they are known from their own row on. An erased user loses the
- * number at once, and with it everything that names the user; later changes reclaim the memory.
+ * No call takes longer than about a millisecond, however much there is. Whatever names a user first gives the user a
+ * number, so that the rows of a snapshot may come in any order; the user is known from the user's own row on. An erased
+ * user loses the number at once, and with it everything that names the user; later changes reclaim the memory.
  */
 export class RelationshipGraph {
   readonly #users: UserTable;
@@ -181,17 +181,24 @@ export class RelationshipGraph {
   facts({ viewer, owner, interaction }: AccessQuery, nowMicros: number): RelationshipFacts | undefined {
     const facts = this.#facts;
     const rule = decisionTable[interaction];
-    const looked = this.#lookUp(this.#owner, owner);
-    const looking = viewer === null ? looked : this.#lookUp(this.#viewer, viewer);
-    facts.known = (looked.word & looking.word & knownBit) !== 0;
-    const bits = viewer === null || !facts.known ? 0 : this.#edges.between(looking.number, looked.number);
+    const ownerFound = this.#lookUp(this.#owner, owner);
+    const viewerFound = viewer === null ? ownerFound : this.#lookUp(this.#viewer, viewer);
+    facts.known = (ownerFound.word & viewerFound.word & knownBit) !== 0;
+    const bits =
+      viewer === null || !facts.known ? 0 : this.#edges.between(viewerFound.number, ownerFound.number);
     const back = bits >>> 16;
-    facts.blocking = this.#edges.isBlocking(bits, looking.number, looked.number, nowMicros);
-    facts.blockedBy = this.#edges.isBlocking(back, looked.number, looking.number, nowMicros);
-    facts.muting = this.#edges.isMuting(bits, looking.number, looked.number, nowMicros, rule.muteScope);
+    facts.blocking = this.#edges.isBlocking(bits, viewerFound.number, ownerFound.number, nowMicros);
+    facts.blockedBy = this.#edges.isBlocking(back, ownerFound.number, viewerFound.number, nowMicros);
+    facts.muting = this.#edges.isMuting(
+      bits,
+      viewerFound.number,
+      ownerFound.number,
+      nowMicros,
+      rule.muteScope,
+    );
     facts.contact = (back & edgeBits.follow) !== 0;
     const setting = rule.audience === null ? undefined : indexOfSetting(rule.audience);
-    facts.audience = setting === undefined ? defaultAudience : audienceIn(looked.word, setting);
+    facts.audience = setting === undefined ? defaultAudience : audienceIn(ownerFound.word, setting);
     facts.excepted = setting !== undefined && (back & (firstException << setting)) !== 0;
     const lacksFollows = !this.#keepsFollows && dependsOnFollows(facts.audience);
     return lacksFollows && facts.known && viewer !== null && viewer !== owner ? undefined : facts;
@@ -282,7 +289,7 @@ export class RelationshipGraph {
     if (kind !== "follow" || this.#keepsFollows) this.#edges.set(kind, owner, target, expiresAt, scopes);
   }
 
-  /** Interns nobody: what does not hold names no one. */
+  /** Gives nobody a number: what does not hold names no one. */
   #deleteEdge(kind: EdgeKind, ownerId: UserId, targetId: UserId): void {
     const owner = this.#numberOf(ownerId);
     const target = this.#numberOf(targetId);
