@@ -64,7 +64,7 @@ export function explanationText({ viewer, owner, explanation }: Explained, paint
     "",
     paints.title("What this rests on") + paints.faint(`, at ${timeOf(facts.readAt)}`),
     "",
-    ...tableLines(edgeRows(viewer, facts, names)),
+    ...tableLines(edgeRows(viewer, owner, facts, names)),
   ];
   if (settings.length > 0) {
     const titles = header(`setting of ${names.owner}`, "audience", `includes ${names.viewer}`);
@@ -98,8 +98,9 @@ function settingRow(chosen: ExplainedSetting, names: Names, { good, bad }: Paint
   ];
 }
 
-function edgeRows(viewer: User | undefined, facts: ExplainedFacts, names: Names): string[][] {
+function edgeRows(viewer: User | undefined, owner: User, facts: ExplainedFacts, names: Names): string[][] {
   if (viewer === undefined) return [["nobody is signed in: no block, mute or follow counts"]];
+  if (viewer.id === owner.id) return [["the viewer is the owner: no block, mute, follow or setting counts"]];
   const there = `${names.viewer} blocks ${names.owner}`;
   const back = `${names.owner} blocks ${names.viewer}`;
   const contact = `${names.viewer} is ${facts.contact === undefined ? "no" : "a"} contact of ${names.owner}`;

@@ -80,6 +80,8 @@ describe("npm run explain", function () {
     expect(lineOf(muting.output, "view content")).to.match(/ HIDE +alice mutes bob$/);
     const oneself = await run(["bob", "bob"]);
     expect(lineOf(oneself.output, "view status")).to.match(/ ALLOW +the viewer is the owner$/);
+    expect(lineOf(oneself.output, "the viewer is")).to.match(/: no block, mute, follow or setting counts$/);
+    expect(lineOf(oneself.output, "the viewer blocks")).to.equal("");
   });
 
   it("shows what a signed-out viewer may do", async () => {
