@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
-import { type CallOptions, Code, ConnectError, createClient } from "@connectrpc/connect";
-import { createConnectTransport, createGrpcTransport } from "@connectrpc/connect-node";
+import { Code, ConnectError, createClient } from "@connectrpc/connect";
+import { createGrpcTransport } from "@connectrpc/connect-node";
 import { expect } from "chai";
 import {
   AccessService,
@@ -8,13 +8,11 @@ import {
   Interaction,
   InteractionSchema,
 } from "../../gen/nexgate/privacy/v1/access_service_pb.ts";
-import {
-  PreviewCauseSchema,
-  PrivacyControlService,
-} from "../../gen/nexgate/privacy/v1/privacy_control_service_pb.ts";
+import { PreviewCauseSchema } from "../../gen/nexgate/privacy/v1/privacy_control_service_pb.ts";
 import { AudienceSchema, PrivacySettingSchema } from "../../gen/nexgate/privacy/v1/resources_pb.ts";
 import { reasonOf } from "../../src/call/errors.ts";
 import { embedded, postgresql } from "../support/backends.ts";
+import { privacyControlClients } from "../support/privacy-control-clients.ts";
 import { startService, type TestService } from "../support/service.ts";
 
 const paths = ["/users/me/privacy", "/api/v1/users/me/privacy"];
@@ -162,20 +160,11 @@ for (const { backend, databaseUrl } of [embedded, postgresql]) {
       });
     });
 
-    const clients = {
-      "gRPC with a service's token": () => createGrpcTransport({ baseUrl: service.internalUrl }),
-      gRPC: () => createGrpcTransport({ baseUrl: service.publicUrl }),
-      Connect: () => createConnectTransport({ baseUrl: service.publicUrl, httpVersion: "1.1" }),
-    };
-    for (const [name, transport] of Object.entries(clients)) {
+    for (const { name, connect, optionsFor } of privacyControlClients) {
       describe(`by ${name}`, () => {
-        const optionsFor = async (user: string): Promise<CallOptions> =>
-          name === "gRPC with a service's token"
-            ? service.acting(user)
-            : { headers: { authorization: `Bearer ${await service.userToken(user)}` } };
         async function ask(request: { userId?: string; signedOut?: boolean }, as = me) {
-          const client = createClient(PrivacyControlService, transport());
-          const { interactions } = await client.previewAccess(request, await optionsFor(as));
+          const client = connect(service);
+          const { interactions } = await client.previewAccess(request, await optionsFor(service, as));
           const word = (localName = "?") => (localName === "UNSPECIFIED" ? null : localName.toLowerCase());
           return interactions.map(({ interaction, effect, cause, setting, audience }) => ({
             interaction: word(InteractionSchema.value[interaction]?.localName),

@@ -1,18 +1,17 @@
 import { randomUUID } from "node:crypto";
 import { create, toJson } from "@bufbuild/protobuf";
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
-import { type CallOptions, Code, ConnectError, createClient } from "@connectrpc/connect";
-import { createConnectTransport, createGrpcTransport } from "@connectrpc/connect-node";
+import { Code, ConnectError } from "@connectrpc/connect";
 import { expect } from "chai";
 import { type ImportedEdge, ImportedEdgeSchema } from "../../gen/nexgate/privacy/v1/graph_service_pb.ts";
 import {
-  PrivacyControlService,
   type UserRelationship,
   UserRelationshipSchema,
 } from "../../gen/nexgate/privacy/v1/privacy_control_service_pb.ts";
 import { MuteScope } from "../../gen/nexgate/privacy/v1/resources_pb.ts";
 import { reasonOf } from "../../src/call/errors.ts";
 import { embedded, postgresql } from "../support/backends.ts";
+import { privacyControlClients } from "../support/privacy-control-clients.ts";
 import { startService, type TestService } from "../support/service.ts";
 
 const path = "/api/v1/e-social/privacy-control/relationships";
@@ -143,20 +142,11 @@ for (const { backend, databaseUrl } of [embedded, postgresql]) {
       });
     });
 
-    const clients = {
-      "gRPC with a service's token": () => createGrpcTransport({ baseUrl: service.internalUrl }),
-      gRPC: () => createGrpcTransport({ baseUrl: service.publicUrl }),
-      Connect: () => createConnectTransport({ baseUrl: service.publicUrl, httpVersion: "1.1" }),
-    };
-    for (const [name, transport] of Object.entries(clients)) {
+    for (const { name, connect, optionsFor } of privacyControlClients) {
       describe(`by ${name}`, () => {
-        const optionsFor = async (user: string): Promise<CallOptions> =>
-          name === "gRPC with a service's token"
-            ? service.acting(user)
-            : { headers: { authorization: `Bearer ${await service.userToken(user)}` } };
         async function list(userIds: string[], as = me): Promise<UserRelationship[]> {
-          const client = createClient(PrivacyControlService, transport());
-          return (await client.listRelationships({ userIds }, await optionsFor(as))).relationships;
+          const client = connect(service);
+          return (await client.listRelationships({ userIds }, await optionsFor(service, as))).relationships;
         }
         const failureOf = async (call: Promise<unknown>) => {
           const failure = ConnectError.from(
