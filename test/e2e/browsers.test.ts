@@ -156,7 +156,7 @@ describe("response headers for browsers", () => {
       const cases: [path: string, methods: string][] = [
         [settings, "GET, HEAD, PATCH"],
         [`/api/v1${settings}/last_seen/exceptions`, "GET, HEAD, PATCH"],
-        [`${control}/block/${ada}?x=1`, "POST"],
+        [`${control}/block/${ada}?x=1`, "POST, PATCH"],
         [`${control}/unblock/${ada}`, "DELETE"],
         [rpc, "POST, GET"],
         [rpc.replace("GetPrivacySettings", "BlockUser"), "POST"],
