@@ -1,4 +1,5 @@
 import { allScopes, type EdgeChange } from "../domain/changes.ts";
+import type { EdgeTerms } from "../domain/edges.ts";
 import { privacySettings } from "../domain/settings.ts";
 import { PairTable } from "./pair-table.ts";
 import type { TableOptions } from "./segmented-table.ts";
@@ -20,6 +21,8 @@ const direction = (1 << directionBits) - 1;
 /** The words of terms: when the edge ends, in two halves, and what it covers. */
 const termsWords = 3;
 const half = 2 ** 32;
+/** What `endAt` says of an edge that does not end. */
+const noEnd = 2 ** 64;
 /** When an edge ends that does not end by itself. */
 export const never = Number.POSITIVE_INFINITY;
 
@@ -69,6 +72,22 @@ export class Edges {
     const at = this.#terms.mute.find(owner, target);
     const { words } = this.#terms.mute;
     return ((words[at + 2] as number) & scopes) !== 0 && endAt(words, at) > nowMicros;
+  }
+
+  /** The terms of an edge; undefined when it does not hold. */
+  terms(kind: EdgeKind, owner: number, target: number): EdgeTerms | undefined {
+    const bits = this.between(owner, target);
+    if ((bits & edgeBits[kind]) === 0) return undefined;
+    if (kind === "follow" || (bits & termsBits[kind]) === 0) return { expiresAt: null, scopes: allScopes };
+    const at = this.#terms[kind].find(owner, target);
+    const { words } = this.#terms[kind];
+    const end = endAt(words, at);
+    return { expiresAt: end >= noEnd ? null : BigInt(end), scopes: words[at + 2] as number };
+  }
+
+  /** Whether a user is an exception of the setting with an index. */
+  isException(setting: number, owner: number, target: number): boolean {
+    return (this.between(owner, target) & (firstException << setting)) !== 0;
   }
 
   /** Records that an edge holds, with its end in microseconds since 1970 (`never`) and its scopes. */

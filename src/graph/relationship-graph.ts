@@ -133,6 +133,33 @@ export class RelationshipGraph {
     }
   }
 
+  /** What holds of the key of a change, as a change that makes it hold again. When an edge was made is not kept. */
+  current(change: Change): Change {
+    const owner = this.#numberOf(change.owner);
+    switch (change.kind) {
+      case "user":
+        return { ...change, present: (this.#wordOf(change.owner) & knownBit) !== 0 };
+      case "setting": {
+        const setting = indexOfSetting(change.setting);
+        return setting === undefined
+          ? change
+          : { ...change, audience: audienceIn(this.#wordOf(change.owner), setting) };
+      }
+      case "exception": {
+        const setting = indexOfSetting(change.setting);
+        const target = this.#numberOf(change.target);
+        return {
+          ...change,
+          present: setting !== undefined && this.#edges.isException(setting, owner, target),
+        };
+      }
+      default: {
+        const terms = this.#edges.terms(change.kind, owner, this.#numberOf(change.target));
+        return { ...change, edge: terms === undefined ? null : { createdAt: 0n, ...terms } };
+      }
+    }
+  }
+
   /** Adds a known user, the bytes of whose id begin at an offset. */
   addUser(bytes: Uint8Array, offset: number): void {
     this.#beginChange();
@@ -253,6 +280,13 @@ export class RelationshipGraph {
   #internBytes(bytes: Uint8Array, offset: number): number {
     readUuid(bytes, offset, this.#id);
     return this.#users.numberAt(this.#place());
+  }
+
+  /** What is known of a user. */
+  #wordOf(id: UserId): number {
+    this.#readId(id);
+    const at = this.#users.find(this.#id);
+    return at < 0 ? newUser : this.#users.stateAt(at);
   }
 
   /** The number of a user, 0 when nothing names the user. */
