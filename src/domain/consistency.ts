@@ -43,7 +43,8 @@ export function includes(state: DatabaseState, token: ConsistencyToken): boolean
     : coversSnapshot(state.snapshot, token.snapshot);
 }
 
-function hasEnded({ next, running }: Snapshot, xid: bigint): boolean {
+/** Whether a transaction had ended at a snapshot. */
+export function hasEnded({ next, running }: Snapshot, xid: bigint): boolean {
   return xid < next && !running.includes(xid);
 }
 

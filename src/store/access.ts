@@ -1,5 +1,5 @@
 import { type RawBuilder, sql } from "kysely";
-import type { RelationshipFacts } from "../domain/access.ts";
+import { type AccessQuery, decisionTable, type RelationshipFacts } from "../domain/access.ts";
 import type { DatabaseState } from "../domain/consistency.ts";
 import { defaultAudience, type PrivacySetting } from "../domain/settings.ts";
 import type { UserId } from "../domain/users.ts";
@@ -20,6 +20,12 @@ export interface FactsQuery {
   readonly setting: PrivacySetting | null;
 }
 
+/** Asks for what the decision of a query needs. */
+export function factsQuery({ viewer, owner, interaction }: AccessQuery): FactsQuery {
+  const { muteScope, audience } = decisionTable[interaction];
+  return { viewer, owner, muteScope, setting: audience };
+}
+
 /** The facts of a pair, and the state of the database that they are of. */
 export interface FactsOfState extends RelationshipFacts {
   readonly state: DatabaseState;
@@ -34,7 +40,7 @@ type FactsRow = RelationshipFacts & { state: string | null | DatabaseState };
  * Each look-up is a query of its own for at most one row by its whole key. A join, `exists` or `in` would let the planner
  * read a user's whole list, or the whole table, instead of a few index entries.
  */
-const factsOf = (pairs: RawBuilder<unknown>, state: RawBuilder<unknown>) => sql<FactsRow>`
+export const factsOf = (pairs: RawBuilder<unknown>, state: RawBuilder<unknown>) => sql<FactsRow>`
   select
     (q.viewer is null or (select true from users where id = q.viewer and erased_at is null) is not null)
       and (select true from users where id = q.owner and erased_at is null) is not null as "known",
@@ -68,13 +74,17 @@ const factsOfOne = queryTemplate(
     ),
 );
 
+/** The columns of many queries, for `pairsOf`. */
+export type QueryColumns = [viewers: Buffer, owners: Buffer, muteScopes: string, settings: string];
+
+/** Many queries as rows `q (viewer, owner, mute_scope, setting, n)`. */
+export const pairsOf = (...[viewers, owners, muteScopes, settings]: QueryColumns) => sql`
+  unnest(${viewers}::uuid[], ${owners}::uuid[], ${muteScopes}::int2[], ${settings}::text[])
+    with ordinality q (viewer, owner, mute_scope, setting, n)`;
+
 const factsOfMany = queryTemplate(
-  (viewers: Buffer, owners: Buffer, muteScopes: string, settings: string) =>
-    sql<FactsRow>`${factsOf(
-      sql`unnest(${viewers}::uuid[], ${owners}::uuid[], ${muteScopes}::int2[], ${settings}::text[])
-        with ordinality q (viewer, owner, mute_scope, setting, n)`,
-      sql`case when q.n = 1 then ${currentState} end`,
-    )}
+  (...columns: QueryColumns) =>
+    sql<FactsRow>`${factsOf(pairsOf(...columns), sql`case when q.n = 1 then ${currentState} end`)}
     order by q.n`,
 );
 
@@ -115,13 +125,18 @@ function statementOf(queries: readonly FactsQuery[]) {
   // A lone pair needs no arrays and no order.
   if (queries.length === 1 && first !== undefined)
     return factsOfOne(first.viewer, first.owner, first.muteScope, first.setting);
-  return factsOfMany(
+  return factsOfMany(...columnsOf(queries));
+}
+
+/** The columns of queries. */
+export function columnsOf(queries: readonly FactsQuery[]): QueryColumns {
+  return [
     uuidArray(queries.map(({ viewer }) => viewer)),
     uuidArray(queries.map(({ owner }) => owner)),
     // Words that need no quotes: the driver would look for characters to escape in each.
     `{${queries.map(({ muteScope }) => muteScope).join(",")}}`,
     `{${queries.map(({ setting }) => setting ?? "null").join(",")}}`,
-  );
+  ];
 }
 
 const uuidOid = 2950;

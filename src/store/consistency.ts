@@ -1,5 +1,5 @@
 import { type CompiledQuery, type RawBuilder, sql } from "kysely";
-import { type ConsistencyToken, type DatabaseState, includes } from "../domain/consistency.ts";
+import { type ConsistencyToken, type DatabaseState, includes, type Snapshot } from "../domain/consistency.ts";
 import { microsOf } from "./change-rows.ts";
 import type { SqlExecutor } from "./executor.ts";
 import { queryTemplate } from "./statement.ts";
@@ -27,12 +27,13 @@ export const hasLogged = sql<boolean>`
 /** Reads what `currentState` answered. */
 export function parseState(text: string): DatabaseState {
   const [server = "", snapshot = ""] = text.split(" ");
-  const [, next = "", running = ""] = snapshot.split(":");
-  return {
-    kind: "state",
-    server: microsOfSeconds(server),
-    snapshot: { next: BigInt(next), running: running === "" ? [] : running.split(",").map(BigInt) },
-  };
+  return { kind: "state", server: microsOfSeconds(server), snapshot: parseSnapshot(snapshot) };
+}
+
+/** Reads a snapshot as PostgreSQL writes it. */
+export function parseSnapshot(text: string): Snapshot {
+  const [, next = "", running = ""] = text.split(":");
+  return { next: BigInt(next), running: running === "" ? [] : running.split(",").map(BigInt) };
 }
 
 /** Reads what `writeToken` answered. */

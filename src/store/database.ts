@@ -12,6 +12,7 @@ import { ExpiryRepository } from "./expiry.ts";
 import { ExplainedFactsReader } from "./explanation.ts";
 import { ExportRepository } from "./export.ts";
 import { FollowRepository } from "./follows.ts";
+import { GraphPageReader } from "./graph-pages.ts";
 import { HiddenUsersReader } from "./hidden.ts";
 import { IdempotencyKeyUpkeep } from "./idempotency.ts";
 import { ImportRepository } from "./imports.ts";
@@ -19,6 +20,7 @@ import { pendingMigrations } from "./migrations/migrate.ts";
 import { MuteRepository } from "./mutes.ts";
 import type { OnWait } from "./pg-pool.ts";
 import { PreviewReader } from "./preview.ts";
+import { ReadIndex } from "./read-index.ts";
 import { RelationshipsReader } from "./relationships.ts";
 import { SettingsRepository } from "./settings.ts";
 import { query } from "./statement.ts";
@@ -60,6 +62,8 @@ export interface Database {
   readonly imports: ImportRepository;
   readonly exports: ExportRepository;
   readonly changes: ChangeLog;
+  readonly readIndex: ReadIndex;
+  readonly graphPages: GraphPageReader;
   readonly changeLogFigures: ChangeLogFiguresReader;
   readonly changeLogUpkeep: ChangeLogUpkeep;
   readonly expiry: ExpiryRepository;
@@ -91,6 +95,8 @@ export interface Backend {
   readonly executor: SqlExecutor;
   /** For decisions: no change can make them wait for a connection. */
   readonly checks: SqlExecutor;
+  /** With one connection, for the graph in memory. */
+  readonly graph: SqlExecutor;
   /** Where the data is, without credentials. */
   readonly description: string;
   /** See `Database`. */
@@ -133,6 +139,8 @@ export function databaseOn(backend: Backend): Database {
     imports: new ImportRepository(executor),
     exports: new ExportRepository(executor),
     changes: new ChangeLog(executor),
+    readIndex: new ReadIndex(backend.graph),
+    graphPages: new GraphPageReader(backend.graph),
     changeLogFigures: new ChangeLogFiguresReader(executor),
     changeLogUpkeep: new ChangeLogUpkeep(executor, { vacuums: kind === "embedded" }),
     expiry: new ExpiryRepository(executor),

@@ -96,6 +96,7 @@ function serve(
     executor,
     // One connection serves all.
     checks: executor,
+    graph: executor,
     description,
     // It runs in this process: there is nothing to probe.
     watchAvailability: () => {},

@@ -23,6 +23,9 @@ const mainPool: PoolLimits = { maxConnections: 16, acquireTimeoutMs: 1_000, maxW
 /** For decisions: as many connections as statements of decisions run at once. */
 const checkPool: PoolLimits = { ...mainPool, maxConnections: 4 };
 
+/** For the graph in memory: what it has seen is known by the session, so it has one connection. */
+const graphPool: PoolLimits = { ...mainPool, maxConnections: 1, maxWaiting: 8 };
+
 /** Cancel requests under way at once, each on its own connection. */
 const cancelConnections = 2;
 
@@ -102,7 +105,8 @@ export async function openPostgresql(
   const changes = makePgPool("changes", mainPool, connection);
   // Changes may wait for locks with some of their connections; decisions must not wait for them.
   const checks = makePgPool("checks", checkPool, plannedOnce);
-  const pools = [changes, checks];
+  const graph = makePgPool("graph", graphPool, plannedOnce);
+  const pools = [changes, checks, graph];
   const probe = new HealthProbe(target, {
     ...connection,
     ...probeTimeouts,
@@ -118,6 +122,7 @@ export async function openPostgresql(
     kind: "postgresql",
     executor: new SqlExecutor(changes, { breaker, tracer }),
     checks: new SqlExecutor(checks, { breaker, tracer }),
+    graph: new SqlExecutor(graph, { breaker, tracer }),
     description: `${addresses}/${database}`,
     watchAvailability: (onChange) => breaker.start(onChange),
     isSaturated: () => changes.isSaturated,

@@ -37,7 +37,7 @@ describe("the migration to the change log", () => {
   it("logs every change of the tables on which decisions rest, and of all that refer to users", async () => {
     const [actor, target, owner, ...others] = (await store().newUsers(5)) as [UserId, UserId, UserId];
     const operations = Object.entries(storeOperations({ actor, target, owner, others }));
-    const decisions = operations.filter(([name]) => /\bchecks?\b|hidden/.test(name));
+    const decisions = operations.filter(([name]) => /\bchecks?\b|hidden|load of the graph/.test(name));
     expect(decisions).to.have.length.above(4);
     const read = await statementsOf(store().url, async (database) => {
       for (const [, decide] of decisions) await decide(database);

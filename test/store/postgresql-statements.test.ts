@@ -49,7 +49,9 @@ interface RowCondition {
 }
 
 /** Pages in the order of the keys: what does not hold is left out after the limit. */
-const keyPages = /^ select \* from .* order by .* limit \$\d+ $/;
+const keyPages = /^ ?select \* from .* order by .* limit \$\d+ ?$/;
+/** The last key of such a page. */
+const lastKeys = /^select array\[[^\]]*\] from .* limit 1 offset \$\d+::int - 1$/;
 
 const rowConditions: Record<string, RowCondition> = {
   "leave out blocks and mutes that have ended": {
@@ -58,6 +60,9 @@ const rowConditions: Record<string, RowCondition> = {
     condition: /\bexpires_at (?:>|<=) statement_timestamp/g,
     except: [
       keyPages,
+      lastKeys,
+      // Pairs about which the graph and the tables are compared.
+      /^select \S+ as owner, \S+ as target from /,
       // Hidden users: what has ended is left out after the limit.
       / as hides from /,
       // The size of an export, and what an erasure deletes.
@@ -69,6 +74,7 @@ const rowConditions: Record<string, RowCondition> = {
     condition: /\berased_at\b/g,
     except: [
       keyPages,
+      lastKeys,
       // Locks of any row that there is, without a change.
       / do update set user_name = excluded\.user_name where false/,
       /^select from users where id = \$1 for update$/,

@@ -50,6 +50,7 @@ export async function statementsOf(
     kind: "postgresql",
     executor,
     checks: executor,
+    graph: executor,
     description: "recorded",
     watchAvailability: () => {},
     isSaturated: () => false,

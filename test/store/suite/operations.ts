@@ -3,6 +3,7 @@ import type { ImportRecord } from "../../../src/domain/imports.ts";
 import type { UserId } from "../../../src/domain/users.ts";
 import type { FactsQuery } from "../../../src/store/access.ts";
 import type { Database } from "../../../src/store/database.ts";
+import type { GraphPosition } from "../../../src/store/graph-pages.ts";
 
 interface Users {
   readonly actor: UserId;
@@ -100,6 +101,22 @@ export function storeOperations({
       const from = await changes.newestTick();
       await changes.tick({ force: true });
       for (const to of (await changes.ticksAfter(from, 10)).ticks) await changes.read(from, to, 0n, 1_000);
+    },
+    "a load of the graph": async ({ graphPages }) => {
+      for (let at: GraphPosition | undefined = { table: 0, key: [] }; at !== undefined; )
+        ({ next: at } = await graphPages.read(at, 1_000));
+    },
+    "what is new for the graph": async ({ changes, readIndex }) => {
+      const [base, session] = [await changes.newestTick(), await readIndex.begin()];
+      await readIndex.lastStart();
+      const { snapshot = "" } =
+        (await readIndex.read({ session, base, snapshot: base.snapshot }, 1_000)) ?? {};
+      const next = BigInt(snapshot.split(":")[1] ?? 0);
+      // As when another transaction was running.
+      const start = { session, base, snapshot: `${next - 1n}:${next}:${next - 1n}` };
+      await readIndex.read(start, 1_000);
+      await readIndex.audit(start, 1_000, queries(100));
+      await readIndex.sampleEdges(100);
     },
     "the figures of the log": ({ changeLogFigures }) => changeLogFigures.read(),
     "a sweep of what has ended": async ({ expiry }) => {
