@@ -19,6 +19,7 @@ import { renderFailure } from "./rest/envelopes.ts";
 import { createRestGateway } from "./rest/gateway.ts";
 import { ChangeFeed, feedIntervals } from "./service/change-feed.ts";
 import { ChangeLogMonitor } from "./service/change-log-monitor.ts";
+import { graphModes, RelationshipIndex } from "./service/relationship-index.ts";
 import { Upkeep, upkeepTasks } from "./service/upkeep.ts";
 import { openDatabase } from "./store/database.ts";
 import type { Tracing } from "./tracing/tracing.ts";
@@ -102,7 +103,20 @@ export async function startApp(
   const { stopping, shutdown: shutdownSignal } = lifecycle;
   const feed = await ChangeFeed.start(database.changes, feedIntervals(database.kind), log);
   resources.defer(() => feed.close());
-  const services = createServices({ database, feed, signingKey, log, metrics, tracing, stopping });
+  const graph =
+    config.graphMemoryBytes === 0
+      ? undefined
+      : new RelationshipIndex({
+          changes: database.changes,
+          readIndex: database.readIndex,
+          pages: database.graphPages,
+          newestTick: () => feed.head,
+          maxBytes: config.graphMemoryBytes,
+          log,
+        });
+  resources.defer(() => graph?.close());
+  if (graph !== undefined) metrics.showGraph(graph, { modes: graphModes, maxBytes: config.graphMemoryBytes });
+  const services = createServices({ database, feed, graph, signingKey, log, metrics, tracing, stopping });
   const internalServices = [
     services.privacyControl,
     services.graph,

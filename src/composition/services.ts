@@ -12,6 +12,7 @@ import { changeHandlers } from "../service/changes.ts";
 import { CheckBatcher, checkBatchLimits } from "../service/check-batcher.ts";
 import { ConsistencyTokens } from "../service/consistency-tokens.ts";
 import { ConsistentReads } from "../service/consistent-reads.ts";
+import { GraphDecisions, TableDecisions } from "../service/decisions.ts";
 import { exceptionHandlers } from "../service/exceptions.ts";
 import { explanationHandlers } from "../service/explanations.ts";
 import { exportHandlers } from "../service/exports.ts";
@@ -21,6 +22,7 @@ import { importHandlers } from "../service/imports.ts";
 import { muteHandlers } from "../service/mutes.ts";
 import { PageTokens } from "../service/pages.ts";
 import { previewHandlers } from "../service/preview.ts";
+import type { RelationshipIndex } from "../service/relationship-index.ts";
 import { relationshipHandlers } from "../service/relationships.ts";
 import { settingHandlers } from "../service/settings.ts";
 import { userHandlers } from "../service/users.ts";
@@ -38,6 +40,8 @@ interface ServicesOptions {
   readonly database: Database;
   /** What follows the change log. */
   readonly feed: ChangeFeed;
+  /** The relationship graph; undefined when the tables decide. */
+  readonly graph: RelationshipIndex | undefined;
   /** Signs page tokens; the keys of consistency tokens and of cursors are derived from it. */
   readonly signingKey: Uint8Array;
   readonly log: Logger;
@@ -51,6 +55,7 @@ interface ServicesOptions {
 export function createServices({
   database,
   feed,
+  graph,
   signingKey,
   log,
   metrics,
@@ -74,6 +79,7 @@ export function createServices({
     reader: database.consistency,
     onUnmet: metrics.missedWrite,
   });
+  const tables = new TableDecisions(facts);
   metrics.showChecks(facts);
   metrics.showChanges(feed);
   const onProgress = ({ id }: ImportName, progress: object) =>
@@ -96,7 +102,7 @@ export function createServices({
     access: service(
       AccessService,
       {
-        ...accessHandlers(facts, reads),
+        ...accessHandlers(graph === undefined ? tables : new GraphDecisions(graph, tables), reads),
         ...explanationHandlers(database.explainedFacts, reads),
         ...hiddenUserHandlers(database.hiddenUsers, tokens),
       },

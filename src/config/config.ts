@@ -1,4 +1,5 @@
 import { isIPv6 } from "node:net";
+import { totalmem } from "node:os";
 import { findLikelyTypos, type LikelyTypo } from "./did-you-mean.ts";
 import {
   type InFlightConfig,
@@ -57,6 +58,8 @@ export interface Config {
   readonly maxInFlight: InFlightConfig;
   /** For how long changes are kept for those who follow them, in hours. */
   readonly changeRetentionHours: number;
+  /** The most memory of the relationship graph; 0 when the tables are to decide. */
+  readonly graphMemoryBytes: number;
   readonly reflection: boolean;
   readonly logLevel: LogLevel;
   /** Undefined: no traces. */
@@ -85,6 +88,14 @@ const day = 86_400;
 const productionDrainDelayMs = 5_000;
 /** The longest known idle timeout of a balancer is 600 s (Google Cloud's), and it must close first. */
 const keepAliveSeconds = 620;
+
+const megabyte = 2 ** 20;
+
+/** The default of `GRAPH_MEMORY_MB`: a quarter of what a machine has, or of a container's limit, which may be 0 for none. */
+export function defaultGraphMegabytes(machineBytes: number, limitBytes: number): number {
+  const bytes = limitBytes > 0 ? Math.min(machineBytes, limitBytes) : machineBytes;
+  return Math.floor(bytes / 4 / megabyte);
+}
 
 const postgresUrl = kind(
   "a postgres:// URL",
@@ -122,6 +133,11 @@ const variables = {
   DRAIN_DELAY_MS: wholeNumber("milliseconds", 0, 600_000)(),
   KEEP_ALIVE_SECONDS: wholeNumber("seconds", 1, day)(keepAliveSeconds),
   CHANGE_RETENTION_HOURS: wholeNumber("hours", 1, 8_760)(72),
+  GRAPH_MEMORY_MB: wholeNumber(
+    "megabytes",
+    0,
+    1_000_000,
+  )(defaultGraphMegabytes(totalmem(), process.constrainedMemory())),
   REFLECTION: onOrOff("on"),
   LOG_LEVEL: oneOf(...logLevels)("info"),
   ...databaseVariables,
@@ -195,6 +211,7 @@ function read(environment: NodeJS.ProcessEnv) {
     rates: rateConfig(env),
     maxInFlight: inFlightConfig(env),
     changeRetentionHours: env.CHANGE_RETENTION_HOURS,
+    graphMemoryBytes: env.GRAPH_MEMORY_MB * megabyte,
     reflection: env.REFLECTION === "on",
     logLevel: env.LOG_LEVEL,
     tracing: tracingConfig(env),

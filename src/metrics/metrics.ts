@@ -9,6 +9,7 @@ import {
 import type { Listener } from "../http/listen.ts";
 import type { PoolStats } from "../store/connection.ts";
 import { CallMetrics } from "./call-metrics.ts";
+import { type GraphMetricsOptions, type RelationshipGraphStats, showGraph } from "./graph-metrics.ts";
 
 /** A scrape, in Prometheus' text format. */
 export interface Scrape {
@@ -122,6 +123,11 @@ export class Metrics {
       "Time since the change log was last read to its end, in seconds.",
       () => changes.ageSeconds,
     );
+  }
+
+  /** Shows the relationship graph. */
+  showGraph(graph: RelationshipGraphStats, options: Omit<GraphMetricsOptions, "registry">): void {
+    showGraph(graph, { ...options, registry: this.#registry });
   }
 
   /** Shows the state of the change log. */

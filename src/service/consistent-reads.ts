@@ -2,6 +2,7 @@ import type { Consistency } from "../../gen/nexgate/privacy/v1/access_service_pb
 import { type ConsistencyToken, type DatabaseState, includes, union } from "../domain/consistency.ts";
 import type { ConsistencyReader } from "../store/consistency.ts";
 import type { ConsistencyTokens } from "./consistency-tokens.ts";
+import type { Freshness } from "./decisions.ts";
 
 interface ConsistentReadsOptions {
   readonly tokens: ConsistencyTokens;
@@ -16,7 +17,7 @@ interface ConsistentRead<Found> {
   readonly consistencyToken: string;
 }
 
-/** Reads for calls that take `Consistency`. Every answer is fully consistent, whatever the call asks for. */
+/** Reads for calls that take `Consistency`. */
 export class ConsistentReads {
   readonly #options: ConsistentReadsOptions;
 
@@ -25,21 +26,20 @@ export class ConsistentReads {
   }
 
   /**
-   * Loads what a call needs; `statesOf` returns the states that it is of. Throws `INVALID_CONSISTENCY_TOKEN`, before
+   * Loads what a call needs, as fresh as it asks for; `statesOf` returns the states that it is of. Throws `INVALID_CONSISTENCY_TOKEN`, before
    * anything is loaded.
    */
   async read<Found>(
     consistency: Consistency | undefined,
-    load: () => Promise<Found>,
+    load: (freshness: Freshness) => Promise<Found>,
     statesOf: (found: Found) => readonly DatabaseState[],
     signal: AbortSignal,
   ): Promise<ConsistentRead<Found>> {
     const { tokens } = this.#options;
-    const { case: kind, value } = consistency?.requirement ?? {};
-    const token = kind === "atLeastAsFresh" ? tokens.read(value as string) : undefined;
-    const found = await load();
+    const freshness = toFreshness(consistency, tokens);
+    const found = await load(freshness);
     const states = statesOf(found);
-    if (token !== undefined) await this.#countUnmet(token, states, signal);
+    if (freshness.atLeast !== undefined) await this.#countUnmet(freshness.atLeast, states, signal);
     const all = union(states);
     return { found, consistencyToken: all === undefined ? "" : tokens.write(all) };
   }
@@ -49,4 +49,14 @@ export class ConsistentReads {
     if (token.kind !== "write" || states.every((state) => includes(state, token))) return;
     if (!(await this.#options.reader.isSatisfied(token, signal))) this.#options.onUnmet();
   }
+}
+
+function toFreshness(consistency: Consistency | undefined, tokens: ConsistencyTokens): Freshness {
+  const requirement = consistency?.requirement;
+  if (requirement?.case === "atLeastAsFresh") return { atLeast: tokens.read(requirement.value) };
+  if (requirement?.case === "maxStaleness") {
+    const { seconds, nanos } = requirement.value;
+    return { maxStalenessMs: Number(seconds) * 1_000 + nanos / 1_000_000 };
+  }
+  return {};
 }

@@ -168,6 +168,15 @@ for (const { backend, databaseUrl } of [embedded, postgresql]) {
         allowed.map(({ ownerIds }) => ownerIds),
         "FilterUsers",
       ).to.eql(left);
+      if (viewer.case === "signedOut") return;
+      const viewerIds = [viewer.value];
+      const reached = await Promise.all(
+        everything.map((interaction) => access.filterViewers({ ownerId, viewerIds, interaction }, options)),
+      );
+      expect(
+        reached.map((answer) => answer.viewerIds),
+        "FilterViewers",
+      ).to.eql(left.map((owners) => owners.map(() => viewer.value.toLowerCase())));
     }
 
     const withCause = (effects: string, cause: string) =>
@@ -262,7 +271,19 @@ for (const { backend, databaseUrl } of [embedded, postgresql]) {
         const ownerIds = [o, ownerId];
         await expectInvalid(access.filterUsers({ viewer, ownerIds, interaction }, options), "owner_ids[1]");
       }
+      for (const ownerId of ["", "ann", `${o}0`]) {
+        const viewerIds = [o, ownerId];
+        await expectInvalid(
+          access.filterViewers({ ownerId, viewerIds: [], interaction }, options),
+          "owner_id",
+        );
+        await expectInvalid(
+          access.filterViewers({ ownerId: o, viewerIds, interaction }, options),
+          "viewer_ids[1]",
+        );
+      }
       for (const bad of [Interaction.UNSPECIFIED, 13 as Interaction]) {
+        await expectInvalid(access.filterViewers({ ownerId: o, interaction: bad }, options), "interaction");
         const check = { viewer, ownerId: o, interaction: bad };
         await expectInvalid(access.checkAccess(check, options), "interaction");
         await expectInvalid(access.batchCheckAccess({ checks: [check] }, options), "checks[0].interaction");
@@ -296,6 +317,11 @@ for (const { backend, databaseUrl } of [embedded, postgresql]) {
       expect(await filter(viewerId(v), [gone, o, gone])).to.eql([o]);
       expect(await filter(signedOut(), [o, gone])).to.eql([o]);
       expect(await filter(viewerId(gone), [o, v, gone])).to.eql([]);
+      const viewersOf = async (ownerId: string, viewerIds: string[]) =>
+        (await access.filterViewers({ ownerId, viewerIds, interaction: Interaction.VIEW_PROFILE }, options))
+          .viewerIds;
+      expect(await viewersOf(o, [gone, v, gone, o])).to.eql([v, o]);
+      expect(await viewersOf(gone, [v, o, gone])).to.eql([]);
     });
 
     it("of an erased user are those of an unknown one", async () => {
@@ -336,6 +362,30 @@ for (const { backend, databaseUrl } of [embedded, postgresql]) {
       expect((await access.filterUsers(request, options)).ownerIds).to.eql([other, v, other, other]);
     });
 
+    it("filter viewers in order, as often as given, in lower case", async () => {
+      await take("v block o");
+      const { v, o } = ids();
+      const other = p as string;
+      const viewerIds = [other, v, o, other.toUpperCase(), v.toUpperCase(), other];
+      for (const ownerId of [o, o.toUpperCase()]) {
+        const request = { ownerId, viewerIds, interaction: Interaction.RECEIVE_NOTIFICATION };
+        expect((await access.filterViewers(request, options)).viewerIds).to.eql([other, o, other, other]);
+      }
+    });
+
+    it("filter viewers by the owner's audience, and by what each viewer mutes", async () => {
+      await take("v mute o");
+      await take("o contacts");
+      await take("o follow v");
+      const { v, o } = ids();
+      const viewerIds = [v, p as string];
+      const reached = async (ownerId: string, interaction: Interaction) =>
+        (await access.filterViewers({ ownerId, viewerIds, interaction }, options)).viewerIds;
+      expect(await reached(o, Interaction.RECEIVE_NOTIFICATION)).to.eql([p]);
+      expect(await reached(o, Interaction.VIEW_STATUS)).to.eql([v]);
+      expect(await reached(v, Interaction.VIEW_STATUS)).to.eql([v, p]);
+    });
+
     it("accept empty lists, and at most 1,000 items", async () => {
       const { v, o } = ids();
       const viewer = viewerId(v);
@@ -357,6 +407,14 @@ for (const { backend, databaseUrl } of [embedded, postgresql]) {
         access.filterUsers({ viewer, ownerIds: [...ownerIds, o], interaction }, options),
         "owner_ids",
       );
+      const viewers = { ownerId: o, interaction };
+      expect((await access.filterViewers(viewers, options)).viewerIds).to.eql([]);
+      const viewerIds = Array<string>(1_000).fill(v);
+      expect((await access.filterViewers({ ...viewers, viewerIds }, options)).viewerIds).to.eql(viewerIds);
+      await expectInvalid(
+        access.filterViewers({ ...viewers, viewerIds: [...viewerIds, v] }, options),
+        "viewer_ids",
+      );
     });
 
     it("need the scope access.read, and a service's token", async () => {
@@ -364,6 +422,7 @@ for (const { backend, databaseUrl } of [embedded, postgresql]) {
         () => access.checkAccess({}, { headers: { authorization } }),
         () => access.batchCheckAccess({}, { headers: { authorization } }),
         () => access.filterUsers({}, { headers: { authorization } }),
+        () => access.filterViewers({}, { headers: { authorization } }),
       ];
       const others = `Bearer ${await service.serviceToken("graph.read graph.write users.act")}`;
       for (const make of call(others)) expect(reasonOf(await failureOf(make()))).to.equal("SCOPE_MISSING");

@@ -7,6 +7,7 @@ import { expect } from "chai";
 import { AccessService, Interaction } from "../../gen/nexgate/privacy/v1/access_service_pb.ts";
 import { ChangeService } from "../../gen/nexgate/privacy/v1/change_service_pb.ts";
 import { postgresUrl } from "../support/cluster.ts";
+import { untilGraphReady } from "../support/graph.ts";
 import { filesInSequence } from "../support/mermaid.ts";
 import { startService, type TestService } from "../support/service.ts";
 
@@ -110,10 +111,10 @@ describe("the files of src that one call runs through", () => {
     } as const;
     const files = await filesOf(
       () => client.checkAccess(request, options),
-      async () => {},
+      () => untilGraphReady(service),
     );
     expect(files).to.include.members(["service/access.ts", ...filesInSequence("A check over gRPC")]);
-    expect(files.length, files.join("\n")).to.be.at.most(38);
+    expect(files.length, files.join("\n")).to.be.at.most(50);
   });
 
   it("of a change until a follower has it include those that ARCHITECTURE.md shows", async () => {

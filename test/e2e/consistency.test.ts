@@ -132,7 +132,7 @@ describe("consistency tokens", () => {
     const fresh = (text: string) => ({ requirement: { case: "atLeastAsFresh" as const, value: text } });
     const unmet = async () => (await scrape(service.adminUrl)).value(unmetTotal) ?? 0;
 
-    it("name the state that they rest on, and are accepted by all three methods", async () => {
+    it("name the state that they rest on, and are accepted by every method", async () => {
       const options = await service.acting();
       const { consistencyToken: first } = await access().checkAccess(ask(), options);
       const consistency = fresh(first);
@@ -143,8 +143,13 @@ describe("consistency tokens", () => {
         { viewer, interaction, ownerIds: [bob], consistency },
         options,
       );
+      const viewers = await access().filterViewers(
+        { ownerId: bob, interaction, viewerIds: [ann], consistency },
+        options,
+      );
+      expect(viewers.viewerIds).to.eql([ann]);
       expect(batch.results.map(({ consistencyToken }) => consistencyToken)).to.eql(["", ""]);
-      for (const { consistencyToken } of [{ consistencyToken: first }, check, batch, filter])
+      for (const { consistencyToken } of [{ consistencyToken: first }, check, batch, filter, viewers])
         expect(tokens.read(consistencyToken).kind).to.equal("state");
       expect(await unmet()).to.equal(0);
     });

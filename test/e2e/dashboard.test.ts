@@ -13,6 +13,7 @@ import { ChangeService } from "../../gen/nexgate/privacy/v1/change_service_pb.ts
 import { GraphService } from "../../gen/nexgate/privacy/v1/graph_service_pb.ts";
 import { PrivacyControlService } from "../../gen/nexgate/privacy/v1/privacy_control_service_pb.ts";
 import { postgresUrl } from "../support/cluster.ts";
+import { untilGraphReady } from "../support/graph.ts";
 import { readPromql } from "../support/promql.ts";
 import { type Scraped, scrape } from "../support/scrape.ts";
 import { noRates, startService, type TestService } from "../support/service.ts";
@@ -99,6 +100,7 @@ describe("the dashboard and the alerts", function () {
     const rates = { ...noRates, writesPerMinute: 1 };
     const service = await startService(url, { rates });
     try {
+      await untilGraphReady(service);
       await use(service);
       // Node tells of a collection of garbage when it likes.
       do scraped = await scrape(service.adminUrl);

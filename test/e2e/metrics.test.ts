@@ -12,6 +12,7 @@ import { expect } from "chai";
 import { AccessService, Interaction } from "../../gen/nexgate/privacy/v1/access_service_pb.ts";
 import { GraphService } from "../../gen/nexgate/privacy/v1/graph_service_pb.ts";
 import { postgresUrl } from "../support/cluster.ts";
+import { untilGraphReady } from "../support/graph.ts";
 import { talk } from "../support/raw-http.ts";
 import { type Scraped, scrape } from "../support/scrape.ts";
 import { noInFlightLimits, noRates, startService, type TestService } from "../support/service.ts";
@@ -103,21 +104,47 @@ describe("the metrics", function () {
   });
 
   it("count the pairs of each decision statement", async () => {
+    const byTables = await startService(undefined, { graphMemoryBytes: 0 });
+    try {
+      const access = createClient(AccessService, createGrpcTransport({ baseUrl: byTables.internalUrl }));
+      const check = {
+        viewer: { case: "signedOut", value: true },
+        ownerId: alice,
+        interaction: Interaction.VIEW_STATUS,
+      } as const;
+      const options = await byTables.acting();
+      const checks = Array.from({ length: 70 }, () => check);
+      await access.batchCheckAccess({ checks: [check] }, options);
+      await access.batchCheckAccess({ checks }, options);
+      const scraped = await scrape(byTables.adminUrl);
+      const pairs = "privacy_control_check_batch_pairs";
+      expect([scraped.value(`${pairs}_count`), scraped.value(`${pairs}_sum`)]).to.eql([2, 71]);
+      expect(scraped.value(`${pairs}_bucket`, { le: "64" })).to.equal(1);
+      expect(scraped.value("privacy_control_checks_waiting")).to.equal(0);
+      expect(scraped.value("privacy_control_check_statements_in_flight")).to.equal(0);
+      expect(scraped.types).not.to.include.keys("privacy_control_graph_mode");
+    } finally {
+      await byTables.stop(0);
+    }
+  });
+
+  it("count what the relationship graph does, and no statement of the tables while it is ready", async () => {
+    await untilGraphReady(service);
     const access = createClient(AccessService, createGrpcTransport({ baseUrl: service.internalUrl }));
-    const check = {
-      viewer: { case: "viewerId", value: alice },
-      ownerId: alice,
-      interaction: Interaction.FOLLOW,
-    } as const;
     const options = await service.acting();
-    await access.checkAccess(check, options);
-    await access.batchCheckAccess({ checks: Array.from({ length: 70 }, () => check) }, options);
-    const scraped = await scrape(service.adminUrl);
-    const pairs = "privacy_control_check_batch_pairs";
-    expect([scraped.value(`${pairs}_count`), scraped.value(`${pairs}_sum`)]).to.eql([2, 71]);
-    expect(scraped.value(`${pairs}_bucket`, { le: "64" })).to.equal(1);
-    expect(scraped.value("privacy_control_checks_waiting")).to.equal(0);
-    expect(scraped.value("privacy_control_check_statements_in_flight")).to.equal(0);
+    const before = await scrape(service.adminUrl);
+    const viewer = { case: "viewerId", value: alice } as const;
+    await access.checkAccess({ viewer, ownerId: alice, interaction: Interaction.FOLLOW }, options);
+    const after = await scrape(service.adminUrl);
+    const grown = (name: string) => (after.value(name) ?? 0) - (before.value(name) ?? 0);
+    expect(grown("privacy_control_graph_statements_total")).to.be.at.least(1);
+    expect(grown("privacy_control_check_batch_pairs_count")).to.equal(0);
+    expect(after.value("privacy_control_graph_users")).to.be.at.least(1);
+    expect(after.value("privacy_control_graph_bytes")).to.be.within(
+      1,
+      after.value("privacy_control_graph_max_bytes") ?? 0,
+    );
+    expect(after.value("privacy_control_graph_loads_total")).to.equal(1);
   });
 
   it("count rejections by rate and by concurrency, and show the limit of each port", async () => {
@@ -157,7 +184,16 @@ describe("the metrics", function () {
         .filter(({ name }) => name.startsWith("privacy_control_"))
         .flatMap(({ labels }) => Object.keys(labels)),
     );
-    expect([...labels]).to.have.members(["method", "protocol", "code", "le", "listener", "reason", "task"]);
+    expect([...labels]).to.have.members([
+      "method",
+      "protocol",
+      "code",
+      "le",
+      "listener",
+      "reason",
+      "task",
+      "mode",
+    ]);
   });
 
   it("show the process and the connections", async () => {

@@ -3,6 +3,7 @@ import fc from "fast-check";
 import { InteractionSchema } from "../../gen/nexgate/privacy/v1/access_service_pb.ts";
 import { AudienceSchema, PrivacySettingSchema } from "../../gen/nexgate/privacy/v1/resources_pb.ts";
 import { embedded, postgresql } from "../support/backends.ts";
+import { decisionStatements, untilGraphReady } from "../support/graph.ts";
 import { OpenedBackend } from "../support/opened-backend.ts";
 import { startService, type TestService } from "../support/service.ts";
 import { ends, muteScopes } from "./edges-model.ts";
@@ -94,7 +95,7 @@ const questions: Question[] = viewers.flatMap((viewer) =>
 );
 /** Each question twice, and in another order the second time. */
 const twice = [...questions, ...questions.toReversed()];
-const ownersTwice = [...everyone, ...everyone.toReversed()];
+const everyoneTwice = [...everyone, ...everyone.toReversed()];
 
 /** Expects the model's decision of every question; a failure names those that differ. */
 function compare(model: Model, asked: readonly Question[], decided: readonly string[]): void {
@@ -113,12 +114,19 @@ async function compareAll(world: World, model: Model): Promise<void> {
   compare(model, questions, await Promise.all(questions.map((question) => world.check(question))));
   const filters = viewers.flatMap((viewer) =>
     interactions.map(async (interaction) => {
-      const found = await world.filter(viewer, ownersTwice, interaction);
+      const found = await world.filter(viewer, everyoneTwice, interaction);
       const allowed = (owner: number) => model.decide(viewer, owner, interaction).startsWith("ALLOW");
-      expect(found, `${viewer ?? "nobody"} ${interaction}`).to.eql(ownersTwice.filter(allowed));
+      expect(found, `${viewer ?? "nobody"} ${interaction}`).to.eql(everyoneTwice.filter(allowed));
     }),
   );
-  await Promise.all(filters);
+  const viewerFilters = everyone.flatMap((owner) =>
+    interactions.map(async (interaction) => {
+      const found = await world.filterViewers(owner, everyoneTwice, interaction);
+      const allowed = (viewer: number) => model.decide(viewer, owner, interaction).startsWith("ALLOW");
+      expect(found, `viewers: ${interaction} ${owner}`).to.eql(everyoneTwice.filter(allowed));
+    }),
+  );
+  await Promise.all([...filters, ...viewerFilters]);
   await compareRecords(world, model);
 }
 
@@ -141,10 +149,10 @@ async function compareRecords(world: World, model: Model): Promise<void> {
   );
   await compareFor(
     everyone,
-    (user) => world.ownSide(user, ownersTwice),
+    (user) => world.ownSide(user, everyoneTwice),
     (user) =>
       model.isKnown(user)
-        ? ownersTwice.map((other) => model.relationship(user, other, { withTimes: true }))
+        ? everyoneTwice.map((other) => model.relationship(user, other, { withTimes: true }))
         : null,
   );
   await compareFor(
@@ -214,10 +222,14 @@ const ended: Step[] = [
   { act: "wait", before: 0n },
 ];
 
-/** Statements of the service with something wrong in them, and a history that shows it. */
-const mutants: Readonly<
-  Record<string, { readonly search: string | RegExp; readonly replacement: string; readonly steps: Step[] }>
-> = {
+/** Something wrong in the statements of the service, and a history that shows it. */
+interface Mutant {
+  readonly search: string | RegExp;
+  readonly replacement: string;
+  readonly steps: Step[];
+}
+
+const mutants: Readonly<Record<string, Mutant>> = {
   "records that hold at their end": {
     search: "expires_at > statement_timestamp()",
     replacement: "expires_at >= statement_timestamp()",
@@ -251,17 +263,39 @@ const mutants: Readonly<
   },
 };
 
-for (const { backend, databaseUrl, histories } of [
-  { ...embedded, histories: 8 },
-  { ...postgresql, histories: 20 },
+/** Something wrong in the statements by which the graph follows the tables. */
+const graphMutants: Readonly<Record<string, Mutant>> = {
+  "a graph that goes by the clock of the process": {
+    search: /(?<=extract\(epoch from )statement_timestamp\(\)(?=\) \* 1000000\)::bigint::text as now)/g,
+    replacement: `to_timestamp(${Date.now() / 1_000})`,
+    steps: ended,
+  },
+  "a graph that follows nothing": {
+    search: "where xid >= pg_snapshot_xmax(",
+    replacement: "where false and xid >= pg_snapshot_xmax(",
+    steps: [{ act: "block", by: ann, to: bob }],
+  },
+};
+
+const [byTables, byGraph] = [
+  { source: "the tables", graphMemoryBytes: 0, wrong: mutants },
+  { source: "the graph", graphMemoryBytes: 2 ** 26, wrong: graphMutants },
+];
+
+for (const { backend, databaseUrl, histories, source, graphMemoryBytes, wrong } of [
+  { ...embedded, histories: 4, ...byTables },
+  { ...embedded, histories: 4, ...byGraph },
+  { ...postgresql, histories: 10, ...byTables },
+  { ...postgresql, histories: 10, ...byGraph },
 ]) {
-  describe(`any history on ${backend}`, () => {
+  describe(`any history on ${backend}, decided by ${source}`, () => {
     let service: TestService;
     const opened = new OpenedBackend({ hasClock: true });
     let newWorld: (users: readonly number[]) => Promise<World>;
     before(async function () {
       const url = await databaseUrl(this);
-      service = await startService(url, {}, opened.open);
+      service = await startService(url, { graphMemoryBytes }, opened.open);
+      if (graphMemoryBytes > 0) await untilGraphReady(service);
       newWorld = await worldsOf(service, opened);
     });
     after(() => service?.stop(1_000));
@@ -276,10 +310,12 @@ for (const { backend, databaseUrl, histories } of [
         ),
         parameters,
       );
+      const { tables } = await decisionStatements(service);
+      expect(tables > 0).to.equal(graphMemoryBytes === 0);
     });
 
     if (backend === embedded.backend)
-      for (const [name, { search, replacement, steps }] of Object.entries(mutants))
+      for (const [name, { search, replacement, steps }] of Object.entries(wrong))
         it(`is found wrong with ${name}`, async () => {
           let count = 0;
           opened.rewrite = (text) =>

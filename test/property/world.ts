@@ -43,6 +43,7 @@ export interface World {
   check(question: Question): Promise<string>;
   batch(questions: readonly Question[]): Promise<string[]>;
   filter(viewer: number | null, owners: readonly number[], interaction: string): Promise<number[]>;
+  filterViewers(owner: number, viewers: readonly number[], interaction: string): Promise<number[]>;
   /** Everybody whom a viewer must not be shown for an interaction, and until when; null for an unknown viewer. */
   hidden(viewer: number, interaction: string): Promise<Hidden | null>;
   /** What one user does with regard to another, and the other; nothing between users of whom one is unknown. */
@@ -129,6 +130,15 @@ export async function worldsOf(
         };
         const { ownerIds } = await whenAvailable(() => access.filterUsers(request, options));
         return ownerIds.map(toUser);
+      },
+      async filterViewers(owner, viewers, interaction) {
+        const request = {
+          ownerId: idOf(owner),
+          viewerIds: viewers.map(idOf),
+          interaction: Interaction[interaction as keyof typeof Interaction],
+        };
+        const { viewerIds } = await whenAvailable(() => access.filterViewers(request, options));
+        return viewerIds.map(toUser);
       },
       hidden: (viewer, interaction) =>
         ifKnown(async () => {

@@ -76,6 +76,7 @@ export async function startService(
       tls: undefined,
       drainDelayMs: 0,
       keepAliveMs: 620_000,
+      graphMemoryBytes: 64 * 2 ** 20,
       admin: { host: "127.0.0.1", port: 0 },
       database: { url: databaseUrl, dataDir },
       jwt: {

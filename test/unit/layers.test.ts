@@ -16,7 +16,7 @@ const layers: Record<string, readonly string[]> = {
   "src/rest": ["src/domain", "src/call", "src/http", "src/overload", "gen"],
   "src/metrics": ["src/call", "src/http", "src/store"],
   "src/tracing": ["src/config", "src/call", "src/store"],
-  "src/service": ["src/domain", "src/store", "src/call", "gen"],
+  "src/service": ["src/domain", "src/graph", "src/store", "src/call", "gen"],
   "src/commands": ["src/domain", "gen"],
   "src/importer": ["src/domain", "src/commands", "gen"],
   "src/development": ["src/config", "src/domain", "src/store"],

@@ -1,5 +1,11 @@
+import { totalmem } from "node:os";
 import { expect } from "chai";
-import { effectiveVariables, readConfig, readDatabaseConfig } from "../../../src/config/config.ts";
+import {
+  defaultGraphMegabytes,
+  effectiveVariables,
+  readConfig,
+  readDatabaseConfig,
+} from "../../../src/config/config.ts";
 import { ConfigError } from "../../../src/config/variables.ts";
 
 const secret = "x".repeat(32);
@@ -38,6 +44,26 @@ describe("configuration", () => {
       reflection: true,
       logLevel: "info",
     });
+  });
+
+  it("lets the relationship graph take a quarter of the memory of the machine, or of its container", () => {
+    const [megabyte, gigabyte] = [2 ** 20, 2 ** 30];
+    expect(defaultGraphMegabytes(16 * gigabyte, gigabyte)).to.equal(256);
+    expect(defaultGraphMegabytes(8 * gigabyte, 2 ** 64)).to.equal(2_048);
+    expect(defaultGraphMegabytes(8 * gigabyte, 0)).to.equal(2_048);
+    expect(defaultGraphMegabytes(gigabyte, 10 * megabyte)).to.equal(2);
+    const { graphMemoryBytes } = readConfig({});
+    expect(graphMemoryBytes).to.be.within(megabyte, totalmem() / 4);
+    expect(Number(effectiveVariables({}).GRAPH_MEMORY_MB) * megabyte).to.equal(graphMemoryBytes);
+  });
+
+  it("takes the memory of the relationship graph in megabytes, and 0 for none", () => {
+    expect(readConfig({ GRAPH_MEMORY_MB: "512" }).graphMemoryBytes).to.equal(2 ** 29);
+    expect(readConfig({ GRAPH_MEMORY_MB: "0" }).graphMemoryBytes).to.equal(0);
+    for (const wrong of ["-1", "0.5", "1G", "1000001"])
+      expect(problems({ GRAPH_MEMORY_MB: wrong }), wrong).to.eql([
+        "GRAPH_MEMORY_MB must be megabytes from 0 to 1000000",
+      ]);
   });
 
   it("treats an empty variable as unset", () => {

@@ -66,6 +66,40 @@ describe("the metrics that are read at each scrape", () => {
     ]);
   });
 
+  it("show the relationship graph", async () => {
+    const metrics = new Metrics();
+    const graph = {
+      mode: "loading",
+      keepsFollows: true,
+      ageMs: Number.POSITIVE_INFINITY,
+      size: { users: 1, edges: 2, bytes: 3 },
+      counts: { statements: 4, changes: 5, loads: 6, differences: 0 },
+    };
+    metrics.showGraph(graph, { modes: ["loading", "ready"], maxBytes: 7 });
+    await metrics.render();
+    expect(await linesOf(metrics)).to.eql([
+      'privacy_control_graph_mode{mode="loading"} 1',
+      'privacy_control_graph_mode{mode="ready"} 0',
+      "privacy_control_graph_follows 1",
+      "privacy_control_graph_users 1",
+      "privacy_control_graph_edges 2",
+      "privacy_control_graph_bytes 3",
+      "privacy_control_graph_max_bytes 7",
+      "privacy_control_graph_age_seconds +Inf",
+      "privacy_control_graph_statements_total 4",
+      "privacy_control_graph_changes_total 5",
+      "privacy_control_graph_loads_total 6",
+      "privacy_control_graph_differences_total 0",
+    ]);
+    Object.assign(graph, { mode: "ready", keepsFollows: false, ageMs: 250 });
+    expect(await linesOf(metrics)).to.include.members([
+      'privacy_control_graph_mode{mode="loading"} 0',
+      'privacy_control_graph_mode{mode="ready"} 1',
+      "privacy_control_graph_follows 0",
+      "privacy_control_graph_age_seconds 0.25",
+    ]);
+  });
+
   it("show the use of each pool", async () => {
     const metrics = new Metrics();
     metrics.showPools(() => [{ name: "changes", max: 16, open: 9, idle: 2, waiting: 1 }]);

@@ -14,6 +14,7 @@ import { accessHandlers } from "../../../src/service/access.ts";
 import { CheckBatcher, type ReadBatch } from "../../../src/service/check-batcher.ts";
 import { ConsistencyTokens } from "../../../src/service/consistency-tokens.ts";
 import { ConsistentReads } from "../../../src/service/consistent-reads.ts";
+import { TableDecisions } from "../../../src/service/decisions.ts";
 import type { FactsOfState, FactsQuery } from "../../../src/store/access.ts";
 
 const viewer = { case: "viewerId" as const, value: "a11ce000-0000-4000-8000-000000000001" };
@@ -43,9 +44,14 @@ const innocent: FactsOfState = {
   excepted: false,
 };
 
+/** Decides by what a database answers. */
+function byTables(read: ReadBatch<FactsQuery, FactsOfState>, of = limits): TableDecisions {
+  return new TableDecisions(new CheckBatcher(read, of));
+}
+
 /** What each method makes of a database that answers so: its answer, or what it rejects with. */
 async function answers(read: ReadBatch<FactsQuery, FactsOfState>): Promise<unknown[]> {
-  const handlers = accessHandlers(new CheckBatcher(read, limits), noTokens);
+  const handlers = accessHandlers(byTables(read), noTokens);
   const context = { signal: new AbortController().signal } as HandlerContext;
   const outcomes = await Promise.allSettled([
     handlers.checkAccess(create(CheckAccessRequestSchema, check), context),
@@ -89,10 +95,10 @@ describe("the access handlers, when the database", () => {
   it("is read for an interaction, request only the facts that it needs", async () => {
     const asked: FactsQuery[] = [];
     const handlers = accessHandlers(
-      new CheckBatcher(async (queries) => {
+      byTables(async (queries) => {
         asked.push(...queries);
         return queries.map(() => innocent);
-      }, limits),
+      }),
       noTokens,
     );
     const context = { signal: new AbortController().signal } as HandlerContext;
@@ -121,7 +127,7 @@ describe("the access handlers, asked for a state that is at least as fresh as a 
   async function ask(token: string, isSatisfied = true) {
     const seen = { asked: [] as ConsistencyToken[], unmet: 0 };
     const handlers = accessHandlers(
-      new CheckBatcher(async (queries) => queries.map(() => innocent), limits),
+      byTables(async (queries) => queries.map(() => innocent)),
       new ConsistentReads({
         tokens,
         reader: {
@@ -166,7 +172,7 @@ describe("the access handlers, asked for a state that is at least as fresh as a 
   it("answer no token when the facts are of two servers, or of none", async () => {
     let server = 0n;
     const handlers = accessHandlers(
-      new CheckBatcher(
+      byTables(
         async (queries) => {
           server += 1n;
           const read = { ...state, server };
@@ -187,7 +193,10 @@ describe("the access handlers, asked for a state that is at least as fresh as a 
   });
 
   it("refuse a consistency of a single check of a batch", () => {
-    const handlers = accessHandlers(new CheckBatcher(async () => [], limits), noTokens);
+    const handlers = accessHandlers(
+      byTables(async () => []),
+      noTokens,
+    );
     const consistency = create(ConsistencySchema, { requirement: { case: "fullyConsistent", value: true } });
     const request = create(BatchCheckAccessRequestSchema, { checks: [{ ...check, consistency }] });
     expect(() => handlers.batchCheckAccess(request, context)).to.throw(PrivacyError, "for the whole batch");

@@ -16,7 +16,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file nexgate/privacy/v1/access_service.proto.
  */
 export const file_nexgate_privacy_v1_access_service: GenFile = /*@__PURE__*/
-  fileDesc("CiduZXhnYXRlL3ByaXZhY3kvdjEvYWNjZXNzX3NlcnZpY2UucHJvdG8SEm5leGdhdGUucHJpdmFjeS52MSL3AQoSQ2hlY2tBY2Nlc3NSZXF1ZXN0Eh0KCXZpZXdlcl9pZBgBIAEoCUIIukgFcgOwAQFIABIdCgpzaWduZWRfb3V0GAIgASgIQge6SARqAggBSAASGgoIb3duZXJfaWQYAyABKAlCCLpIBXIDsAEBEkAKC2ludGVyYWN0aW9uGAQgASgOMh8ubmV4Z2F0ZS5wcml2YWN5LnYxLkludGVyYWN0aW9uQgq6SAeCAQQQASAAEjQKC2NvbnNpc3RlbmN5GAUgASgLMh8ubmV4Z2F0ZS5wcml2YWN5LnYxLkNvbnNpc3RlbmN5Qg8KBnZpZXdlchIFukgCCAEihgEKE0NoZWNrQWNjZXNzUmVzcG9uc2USKgoGZWZmZWN0GAEgASgOMhoubmV4Z2F0ZS5wcml2YWN5LnYxLkVmZmVjdBIoCgVjYXVzZRgCIAEoDjIZLm5leGdhdGUucHJpdmFjeS52MS5DYXVzZRIZChFjb25zaXN0ZW5jeV90b2tlbhgDIAEoCSKSAQoXQmF0Y2hDaGVja0FjY2Vzc1JlcXVlc3QSQQoGY2hlY2tzGAEgAygLMiYubmV4Z2F0ZS5wcml2YWN5LnYxLkNoZWNrQWNjZXNzUmVxdWVzdEIJukgGkgEDEOgHEjQKC2NvbnNpc3RlbmN5GAIgASgLMh8ubmV4Z2F0ZS5wcml2YWN5LnYxLkNvbnNpc3RlbmN5Im8KGEJhdGNoQ2hlY2tBY2Nlc3NSZXNwb25zZRI4CgdyZXN1bHRzGAEgAygLMicubmV4Z2F0ZS5wcml2YWN5LnYxLkNoZWNrQWNjZXNzUmVzcG9uc2USGQoRY29uc2lzdGVuY3lfdG9rZW4YAiABKAkigAIKEkZpbHRlclVzZXJzUmVxdWVzdBIdCgl2aWV3ZXJfaWQYASABKAlCCLpIBXIDsAEBSAASHQoKc2lnbmVkX291dBgCIAEoCEIHukgEagIIAUgAEiMKCW93bmVyX2lkcxgDIAMoCUIQukgNkgEKEOgHIgVyA7ABARJACgtpbnRlcmFjdGlvbhgEIAEoDjIfLm5leGdhdGUucHJpdmFjeS52MS5JbnRlcmFjdGlvbkIKukgHggEEEAEgABI0Cgtjb25zaXN0ZW5jeRgFIAEoCzIfLm5leGdhdGUucHJpdmFjeS52MS5Db25zaXN0ZW5jeUIPCgZ2aWV3ZXISBbpIAggBIkMKE0ZpbHRlclVzZXJzUmVzcG9uc2USEQoJb3duZXJfaWRzGAEgAygJEhkKEWNvbnNpc3RlbmN5X3Rva2VuGAIgASgJIrcBChRFeHBsYWluQWNjZXNzUmVxdWVzdBIdCgl2aWV3ZXJfaWQYASABKAlCCLpIBXIDsAEBSAASHQoKc2lnbmVkX291dBgCIAEoCEIHukgEagIIAUgAEhoKCG93bmVyX2lkGAMgASgJQgi6SAVyA7ABARI0Cgtjb25zaXN0ZW5jeRgEIAEoCzIfLm5leGdhdGUucHJpdmFjeS52MS5Db25zaXN0ZW5jeUIPCgZ2aWV3ZXISBbpIAggBIq0BChVFeHBsYWluQWNjZXNzUmVzcG9uc2USPgoMaW50ZXJhY3Rpb25zGAEgAygLMigubmV4Z2F0ZS5wcml2YWN5LnYxLkV4cGxhaW5lZEludGVyYWN0aW9uEjkKBWZhY3RzGAIgASgLMiIubmV4Z2F0ZS5wcml2YWN5LnYxLkV4cGxhaW5lZEZhY3RzQga6SAPIAQESGQoRY29uc2lzdGVuY3lfdG9rZW4YAyABKAki1wEKFEV4cGxhaW5lZEludGVyYWN0aW9uEjQKC2ludGVyYWN0aW9uGAEgASgOMh8ubmV4Z2F0ZS5wcml2YWN5LnYxLkludGVyYWN0aW9uEioKBmVmZmVjdBgCIAEoDjIaLm5leGdhdGUucHJpdmFjeS52MS5FZmZlY3QSKAoFY2F1c2UYAyABKA4yGS5uZXhnYXRlLnByaXZhY3kudjEuQ2F1c2USMwoHc2V0dGluZxgEIAEoDjIiLm5leGdhdGUucHJpdmFjeS52MS5Qcml2YWN5U2V0dGluZyLzAgoORXhwbGFpbmVkRmFjdHMSFAoMdmlld2VyX2tub3duGAEgASgIEhMKC293bmVyX2tub3duGAIgASgIEjMKCGJsb2NraW5nGAMgASgLMiEubmV4Z2F0ZS5wcml2YWN5LnYxLkV4cGxhaW5lZEVkZ2USNQoKYmxvY2tlZF9ieRgEIAEoCzIhLm5leGdhdGUucHJpdmFjeS52MS5FeHBsYWluZWRFZGdlEjEKBm11dGluZxgFIAEoCzIhLm5leGdhdGUucHJpdmFjeS52MS5FeHBsYWluZWRFZGdlEjIKB2NvbnRhY3QYBiABKAsyIS5uZXhnYXRlLnByaXZhY3kudjEuRXhwbGFpbmVkRWRnZRI2CghzZXR0aW5ncxgHIAMoCzIkLm5leGdhdGUucHJpdmFjeS52MS5FeHBsYWluZWRTZXR0aW5nEisKB3JlYWRfYXQYCCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIp4BCg1FeHBsYWluZWRFZGdlEi4KCmNyZWF0ZWRfYXQYASABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi4KCmV4cGlyZXNfYXQYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi0KBnNjb3BlcxgDIAMoDjIdLm5leGdhdGUucHJpdmFjeS52MS5NdXRlU2NvcGUiogEKEEV4cGxhaW5lZFNldHRpbmcSMwoHc2V0dGluZxgBIAEoDjIiLm5leGdhdGUucHJpdmFjeS52MS5Qcml2YWN5U2V0dGluZxIuCghhdWRpZW5jZRgCIAEoDjIcLm5leGdhdGUucHJpdmFjeS52MS5BdWRpZW5jZRIQCghleGNlcHRlZBgDIAEoCBIXCg9pbmNsdWRlc192aWV3ZXIYBCABKAgirAEKC0NvbnNpc3RlbmN5EiMKEGZ1bGx5X2NvbnNpc3RlbnQYASABKAhCB7pIBGoCCAFIABInChFhdF9sZWFzdF9hc19mcmVzaBgCIAEoCUIKukgHcgUQARiAIEgAEkAKDW1heF9zdGFsZW5lc3MYAyABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb25CDLpICaoBBiICCDwyAEgAQg0KC3JlcXVpcmVtZW50IrMBChZMaXN0SGlkZGVuVXNlcnNSZXF1ZXN0EhsKCXZpZXdlcl9pZBgBIAEoCUIIukgFcgOwAQESQgoLaW50ZXJhY3Rpb24YAiABKA4yHy5uZXhnYXRlLnByaXZhY3kudjEuSW50ZXJhY3Rpb25CDLpICYIBBhgAGAYYBxIaCglwYWdlX3NpemUYAyABKAVCB7pIBBoCKAASHAoKcGFnZV90b2tlbhgEIAEoCUIIukgFcgMYgAEidQoXTGlzdEhpZGRlblVzZXJzUmVzcG9uc2USEAoIdXNlcl9pZHMYASADKAkSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJEi8KC3ZhbGlkX3VudGlsGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCqZAwoLSW50ZXJhY3Rpb24SGwoXSU5URVJBQ1RJT05fVU5TUEVDSUZJRUQQABIWChJJTlRFUkFDVElPTl9GT0xMT1cQARIcChhJTlRFUkFDVElPTl9TRU5EX01FU1NBR0UQAhIXChNJTlRFUkFDVElPTl9NRU5USU9OEAMSFwoTSU5URVJBQ1RJT05fQ09NTUVOVBAEEhwKGElOVEVSQUNUSU9OX1ZJRVdfUFJPRklMRRAFEhwKGElOVEVSQUNUSU9OX1ZJRVdfQ09OVEVOVBAGEiQKIElOVEVSQUNUSU9OX1JFQ0VJVkVfTk9USUZJQ0FUSU9OEAcSHgoaSU5URVJBQ1RJT05fVklFV19MQVNUX1NFRU4QCBIkCiBJTlRFUkFDVElPTl9WSUVXX1BST0ZJTEVfUElDVFVSRRAJEhsKF0lOVEVSQUNUSU9OX1ZJRVdfU1RBVFVTEAoSIgoeSU5URVJBQ1RJT05fVklFV19SRUFEX1JFQ0VJUFRTEAsSHAoYSU5URVJBQ1RJT05fQUREX1RPX0dST1VQEAwqZgoGRWZmZWN0EhYKEkVGRkVDVF9VTlNQRUNJRklFRBAAEhAKDEVGRkVDVF9BTExPVxABEhAKDEVGRkVDVF9MSU1JVBACEg8KC0VGRkVDVF9ISURFEAMSDwoLRUZGRUNUX0RFTlkQBCqsAQoFQ2F1c2USFQoRQ0FVU0VfVU5TUEVDSUZJRUQQABIOCgpDQVVTRV9TRUxGEAESEgoOQ0FVU0VfQkxPQ0tJTkcQAhIUChBDQVVTRV9CTE9DS0VEX0JZEAMSEgoOQ0FVU0VfQVVESUVOQ0UQBBIQCgxDQVVTRV9NVVRJTkcQBRIUChBDQVVTRV9TSUdORURfT1VUEAYSFgoSQ0FVU0VfVU5LTk9XTl9VU0VSEAcy+AQKDUFjY2Vzc1NlcnZpY2UScgoLQ2hlY2tBY2Nlc3MSJi5uZXhnYXRlLnByaXZhY3kudjEuQ2hlY2tBY2Nlc3NSZXF1ZXN0GicubmV4Z2F0ZS5wcml2YWN5LnYxLkNoZWNrQWNjZXNzUmVzcG9uc2UiEpACAZK1GAthY2Nlc3MucmVhZBKBAQoQQmF0Y2hDaGVja0FjY2VzcxIrLm5leGdhdGUucHJpdmFjeS52MS5CYXRjaENoZWNrQWNjZXNzUmVxdWVzdBosLm5leGdhdGUucHJpdmFjeS52MS5CYXRjaENoZWNrQWNjZXNzUmVzcG9uc2UiEpACAZK1GAthY2Nlc3MucmVhZBJyCgtGaWx0ZXJVc2VycxImLm5leGdhdGUucHJpdmFjeS52MS5GaWx0ZXJVc2Vyc1JlcXVlc3QaJy5uZXhnYXRlLnByaXZhY3kudjEuRmlsdGVyVXNlcnNSZXNwb25zZSISkAIBkrUYC2FjY2Vzcy5yZWFkEnsKDUV4cGxhaW5BY2Nlc3MSKC5uZXhnYXRlLnByaXZhY3kudjEuRXhwbGFpbkFjY2Vzc1JlcXVlc3QaKS5uZXhnYXRlLnByaXZhY3kudjEuRXhwbGFpbkFjY2Vzc1Jlc3BvbnNlIhWQAgGStRgOYWNjZXNzLmV4cGxhaW4SfgoPTGlzdEhpZGRlblVzZXJzEioubmV4Z2F0ZS5wcml2YWN5LnYxLkxpc3RIaWRkZW5Vc2Vyc1JlcXVlc3QaKy5uZXhnYXRlLnByaXZhY3kudjEuTGlzdEhpZGRlblVzZXJzUmVzcG9uc2UiEpACAZK1GAthY2Nlc3MucmVhZGIGcHJvdG8z", [file_buf_validate_validate, file_google_protobuf_duration, file_google_protobuf_timestamp, file_nexgate_auth_v1_scope, file_nexgate_privacy_v1_resources]);
+  fileDesc("CiduZXhnYXRlL3ByaXZhY3kvdjEvYWNjZXNzX3NlcnZpY2UucHJvdG8SEm5leGdhdGUucHJpdmFjeS52MSL3AQoSQ2hlY2tBY2Nlc3NSZXF1ZXN0Eh0KCXZpZXdlcl9pZBgBIAEoCUIIukgFcgOwAQFIABIdCgpzaWduZWRfb3V0GAIgASgIQge6SARqAggBSAASGgoIb3duZXJfaWQYAyABKAlCCLpIBXIDsAEBEkAKC2ludGVyYWN0aW9uGAQgASgOMh8ubmV4Z2F0ZS5wcml2YWN5LnYxLkludGVyYWN0aW9uQgq6SAeCAQQQASAAEjQKC2NvbnNpc3RlbmN5GAUgASgLMh8ubmV4Z2F0ZS5wcml2YWN5LnYxLkNvbnNpc3RlbmN5Qg8KBnZpZXdlchIFukgCCAEihgEKE0NoZWNrQWNjZXNzUmVzcG9uc2USKgoGZWZmZWN0GAEgASgOMhoubmV4Z2F0ZS5wcml2YWN5LnYxLkVmZmVjdBIoCgVjYXVzZRgCIAEoDjIZLm5leGdhdGUucHJpdmFjeS52MS5DYXVzZRIZChFjb25zaXN0ZW5jeV90b2tlbhgDIAEoCSKSAQoXQmF0Y2hDaGVja0FjY2Vzc1JlcXVlc3QSQQoGY2hlY2tzGAEgAygLMiYubmV4Z2F0ZS5wcml2YWN5LnYxLkNoZWNrQWNjZXNzUmVxdWVzdEIJukgGkgEDEOgHEjQKC2NvbnNpc3RlbmN5GAIgASgLMh8ubmV4Z2F0ZS5wcml2YWN5LnYxLkNvbnNpc3RlbmN5Im8KGEJhdGNoQ2hlY2tBY2Nlc3NSZXNwb25zZRI4CgdyZXN1bHRzGAEgAygLMicubmV4Z2F0ZS5wcml2YWN5LnYxLkNoZWNrQWNjZXNzUmVzcG9uc2USGQoRY29uc2lzdGVuY3lfdG9rZW4YAiABKAkigAIKEkZpbHRlclVzZXJzUmVxdWVzdBIdCgl2aWV3ZXJfaWQYASABKAlCCLpIBXIDsAEBSAASHQoKc2lnbmVkX291dBgCIAEoCEIHukgEagIIAUgAEiMKCW93bmVyX2lkcxgDIAMoCUIQukgNkgEKEOgHIgVyA7ABARJACgtpbnRlcmFjdGlvbhgEIAEoDjIfLm5leGdhdGUucHJpdmFjeS52MS5JbnRlcmFjdGlvbkIKukgHggEEEAEgABI0Cgtjb25zaXN0ZW5jeRgFIAEoCzIfLm5leGdhdGUucHJpdmFjeS52MS5Db25zaXN0ZW5jeUIPCgZ2aWV3ZXISBbpIAggBIkMKE0ZpbHRlclVzZXJzUmVzcG9uc2USEQoJb3duZXJfaWRzGAEgAygJEhkKEWNvbnNpc3RlbmN5X3Rva2VuGAIgASgJItABChRGaWx0ZXJWaWV3ZXJzUmVxdWVzdBIaCghvd25lcl9pZBgBIAEoCUIIukgFcgOwAQESJAoKdmlld2VyX2lkcxgCIAMoCUIQukgNkgEKEOgHIgVyA7ABARJACgtpbnRlcmFjdGlvbhgDIAEoDjIfLm5leGdhdGUucHJpdmFjeS52MS5JbnRlcmFjdGlvbkIKukgHggEEEAEgABI0Cgtjb25zaXN0ZW5jeRgEIAEoCzIfLm5leGdhdGUucHJpdmFjeS52MS5Db25zaXN0ZW5jeSJGChVGaWx0ZXJWaWV3ZXJzUmVzcG9uc2USEgoKdmlld2VyX2lkcxgBIAMoCRIZChFjb25zaXN0ZW5jeV90b2tlbhgCIAEoCSK3AQoURXhwbGFpbkFjY2Vzc1JlcXVlc3QSHQoJdmlld2VyX2lkGAEgASgJQgi6SAVyA7ABAUgAEh0KCnNpZ25lZF9vdXQYAiABKAhCB7pIBGoCCAFIABIaCghvd25lcl9pZBgDIAEoCUIIukgFcgOwAQESNAoLY29uc2lzdGVuY3kYBCABKAsyHy5uZXhnYXRlLnByaXZhY3kudjEuQ29uc2lzdGVuY3lCDwoGdmlld2VyEgW6SAIIASKtAQoVRXhwbGFpbkFjY2Vzc1Jlc3BvbnNlEj4KDGludGVyYWN0aW9ucxgBIAMoCzIoLm5leGdhdGUucHJpdmFjeS52MS5FeHBsYWluZWRJbnRlcmFjdGlvbhI5CgVmYWN0cxgCIAEoCzIiLm5leGdhdGUucHJpdmFjeS52MS5FeHBsYWluZWRGYWN0c0IGukgDyAEBEhkKEWNvbnNpc3RlbmN5X3Rva2VuGAMgASgJItcBChRFeHBsYWluZWRJbnRlcmFjdGlvbhI0CgtpbnRlcmFjdGlvbhgBIAEoDjIfLm5leGdhdGUucHJpdmFjeS52MS5JbnRlcmFjdGlvbhIqCgZlZmZlY3QYAiABKA4yGi5uZXhnYXRlLnByaXZhY3kudjEuRWZmZWN0EigKBWNhdXNlGAMgASgOMhkubmV4Z2F0ZS5wcml2YWN5LnYxLkNhdXNlEjMKB3NldHRpbmcYBCABKA4yIi5uZXhnYXRlLnByaXZhY3kudjEuUHJpdmFjeVNldHRpbmci8wIKDkV4cGxhaW5lZEZhY3RzEhQKDHZpZXdlcl9rbm93bhgBIAEoCBITCgtvd25lcl9rbm93bhgCIAEoCBIzCghibG9ja2luZxgDIAEoCzIhLm5leGdhdGUucHJpdmFjeS52MS5FeHBsYWluZWRFZGdlEjUKCmJsb2NrZWRfYnkYBCABKAsyIS5uZXhnYXRlLnByaXZhY3kudjEuRXhwbGFpbmVkRWRnZRIxCgZtdXRpbmcYBSABKAsyIS5uZXhnYXRlLnByaXZhY3kudjEuRXhwbGFpbmVkRWRnZRIyCgdjb250YWN0GAYgASgLMiEubmV4Z2F0ZS5wcml2YWN5LnYxLkV4cGxhaW5lZEVkZ2USNgoIc2V0dGluZ3MYByADKAsyJC5uZXhnYXRlLnByaXZhY3kudjEuRXhwbGFpbmVkU2V0dGluZxIrCgdyZWFkX2F0GAggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKeAQoNRXhwbGFpbmVkRWRnZRIuCgpjcmVhdGVkX2F0GAEgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgpleHBpcmVzX2F0GAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBItCgZzY29wZXMYAyADKA4yHS5uZXhnYXRlLnByaXZhY3kudjEuTXV0ZVNjb3BlIqIBChBFeHBsYWluZWRTZXR0aW5nEjMKB3NldHRpbmcYASABKA4yIi5uZXhnYXRlLnByaXZhY3kudjEuUHJpdmFjeVNldHRpbmcSLgoIYXVkaWVuY2UYAiABKA4yHC5uZXhnYXRlLnByaXZhY3kudjEuQXVkaWVuY2USEAoIZXhjZXB0ZWQYAyABKAgSFwoPaW5jbHVkZXNfdmlld2VyGAQgASgIIqwBCgtDb25zaXN0ZW5jeRIjChBmdWxseV9jb25zaXN0ZW50GAEgASgIQge6SARqAggBSAASJwoRYXRfbGVhc3RfYXNfZnJlc2gYAiABKAlCCrpIB3IFEAEYgCBIABJACg1tYXhfc3RhbGVuZXNzGAMgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uQgy6SAmqAQYiAgg8MgBIAEINCgtyZXF1aXJlbWVudCKzAQoWTGlzdEhpZGRlblVzZXJzUmVxdWVzdBIbCgl2aWV3ZXJfaWQYASABKAlCCLpIBXIDsAEBEkIKC2ludGVyYWN0aW9uGAIgASgOMh8ubmV4Z2F0ZS5wcml2YWN5LnYxLkludGVyYWN0aW9uQgy6SAmCAQYYABgGGAcSGgoJcGFnZV9zaXplGAMgASgFQge6SAQaAigAEhwKCnBhZ2VfdG9rZW4YBCABKAlCCLpIBXIDGIABInUKF0xpc3RIaWRkZW5Vc2Vyc1Jlc3BvbnNlEhAKCHVzZXJfaWRzGAEgAygJEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCRIvCgt2YWxpZF91bnRpbBgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAqmQMKC0ludGVyYWN0aW9uEhsKF0lOVEVSQUNUSU9OX1VOU1BFQ0lGSUVEEAASFgoSSU5URVJBQ1RJT05fRk9MTE9XEAESHAoYSU5URVJBQ1RJT05fU0VORF9NRVNTQUdFEAISFwoTSU5URVJBQ1RJT05fTUVOVElPThADEhcKE0lOVEVSQUNUSU9OX0NPTU1FTlQQBBIcChhJTlRFUkFDVElPTl9WSUVXX1BST0ZJTEUQBRIcChhJTlRFUkFDVElPTl9WSUVXX0NPTlRFTlQQBhIkCiBJTlRFUkFDVElPTl9SRUNFSVZFX05PVElGSUNBVElPThAHEh4KGklOVEVSQUNUSU9OX1ZJRVdfTEFTVF9TRUVOEAgSJAogSU5URVJBQ1RJT05fVklFV19QUk9GSUxFX1BJQ1RVUkUQCRIbChdJTlRFUkFDVElPTl9WSUVXX1NUQVRVUxAKEiIKHklOVEVSQUNUSU9OX1ZJRVdfUkVBRF9SRUNFSVBUUxALEhwKGElOVEVSQUNUSU9OX0FERF9UT19HUk9VUBAMKmYKBkVmZmVjdBIWChJFRkZFQ1RfVU5TUEVDSUZJRUQQABIQCgxFRkZFQ1RfQUxMT1cQARIQCgxFRkZFQ1RfTElNSVQQAhIPCgtFRkZFQ1RfSElERRADEg8KC0VGRkVDVF9ERU5ZEAQqrAEKBUNhdXNlEhUKEUNBVVNFX1VOU1BFQ0lGSUVEEAASDgoKQ0FVU0VfU0VMRhABEhIKDkNBVVNFX0JMT0NLSU5HEAISFAoQQ0FVU0VfQkxPQ0tFRF9CWRADEhIKDkNBVVNFX0FVRElFTkNFEAQSEAoMQ0FVU0VfTVVUSU5HEAUSFAoQQ0FVU0VfU0lHTkVEX09VVBAGEhYKEkNBVVNFX1VOS05PV05fVVNFUhAHMvIFCg1BY2Nlc3NTZXJ2aWNlEnIKC0NoZWNrQWNjZXNzEiYubmV4Z2F0ZS5wcml2YWN5LnYxLkNoZWNrQWNjZXNzUmVxdWVzdBonLm5leGdhdGUucHJpdmFjeS52MS5DaGVja0FjY2Vzc1Jlc3BvbnNlIhKQAgGStRgLYWNjZXNzLnJlYWQSgQEKEEJhdGNoQ2hlY2tBY2Nlc3MSKy5uZXhnYXRlLnByaXZhY3kudjEuQmF0Y2hDaGVja0FjY2Vzc1JlcXVlc3QaLC5uZXhnYXRlLnByaXZhY3kudjEuQmF0Y2hDaGVja0FjY2Vzc1Jlc3BvbnNlIhKQAgGStRgLYWNjZXNzLnJlYWQScgoLRmlsdGVyVXNlcnMSJi5uZXhnYXRlLnByaXZhY3kudjEuRmlsdGVyVXNlcnNSZXF1ZXN0GicubmV4Z2F0ZS5wcml2YWN5LnYxLkZpbHRlclVzZXJzUmVzcG9uc2UiEpACAZK1GAthY2Nlc3MucmVhZBJ4Cg1GaWx0ZXJWaWV3ZXJzEigubmV4Z2F0ZS5wcml2YWN5LnYxLkZpbHRlclZpZXdlcnNSZXF1ZXN0GikubmV4Z2F0ZS5wcml2YWN5LnYxLkZpbHRlclZpZXdlcnNSZXNwb25zZSISkAIBkrUYC2FjY2Vzcy5yZWFkEnsKDUV4cGxhaW5BY2Nlc3MSKC5uZXhnYXRlLnByaXZhY3kudjEuRXhwbGFpbkFjY2Vzc1JlcXVlc3QaKS5uZXhnYXRlLnByaXZhY3kudjEuRXhwbGFpbkFjY2Vzc1Jlc3BvbnNlIhWQAgGStRgOYWNjZXNzLmV4cGxhaW4SfgoPTGlzdEhpZGRlblVzZXJzEioubmV4Z2F0ZS5wcml2YWN5LnYxLkxpc3RIaWRkZW5Vc2Vyc1JlcXVlc3QaKy5uZXhnYXRlLnByaXZhY3kudjEuTGlzdEhpZGRlblVzZXJzUmVzcG9uc2UiEpACAZK1GAthY2Nlc3MucmVhZGIGcHJvdG8z", [file_buf_validate_validate, file_google_protobuf_duration, file_google_protobuf_timestamp, file_nexgate_auth_v1_scope, file_nexgate_privacy_v1_resources]);
 
 /**
  * Asks whether a viewer may do something with regard to an owner.
@@ -254,7 +254,77 @@ export const FilterUsersResponseSchema: GenMessage<FilterUsersResponse> = /*@__P
   messageDesc(file_nexgate_privacy_v1_access_service, 5);
 
 /**
- * Asks what a viewer may do with regard to an owner, and why.
+ * Asks which viewers may interact with an owner.
+ *
+ * @generated from message nexgate.privacy.v1.FilterViewersRequest
+ */
+export type FilterViewersRequest = Message<"nexgate.privacy.v1.FilterViewersRequest"> & {
+  /**
+   * UUID of the user whom the interaction concerns.
+   *
+   * @generated from field: string owner_id = 1;
+   */
+  ownerId: string;
+
+  /**
+   * UUIDs of the viewers, at most 1,000.
+   *
+   * @generated from field: repeated string viewer_ids = 2;
+   */
+  viewerIds: string[];
+
+  /**
+   * What the viewers want.
+   *
+   * @generated from field: nexgate.privacy.v1.Interaction interaction = 3;
+   */
+  interaction: Interaction;
+
+  /**
+   * How current the answer must be.
+   *
+   * @generated from field: nexgate.privacy.v1.Consistency consistency = 4;
+   */
+  consistency?: Consistency | undefined;
+};
+
+/**
+ * Describes the message nexgate.privacy.v1.FilterViewersRequest.
+ * Use `create(FilterViewersRequestSchema)` to create a new message.
+ */
+export const FilterViewersRequestSchema: GenMessage<FilterViewersRequest> = /*@__PURE__*/
+  messageDesc(file_nexgate_privacy_v1_access_service, 6);
+
+/**
+ * The viewers for whom the interaction is allowed.
+ *
+ * @generated from message nexgate.privacy.v1.FilterViewersResponse
+ */
+export type FilterViewersResponse = Message<"nexgate.privacy.v1.FilterViewersResponse"> & {
+  /**
+   * UUIDs in lower case, in the order of the request.
+   *
+   * @generated from field: repeated string viewer_ids = 1;
+   */
+  viewerIds: string[];
+
+  /**
+   * Names the state that the answer rests on, for `Consistency.at_least_as_fresh`.
+   *
+   * @generated from field: string consistency_token = 2;
+   */
+  consistencyToken: string;
+};
+
+/**
+ * Describes the message nexgate.privacy.v1.FilterViewersResponse.
+ * Use `create(FilterViewersResponseSchema)` to create a new message.
+ */
+export const FilterViewersResponseSchema: GenMessage<FilterViewersResponse> = /*@__PURE__*/
+  messageDesc(file_nexgate_privacy_v1_access_service, 7);
+
+/**
+ * Asks what a viewer may do with regard to an owner, and why. Always answered from the tables.
  *
  * @generated from message nexgate.privacy.v1.ExplainAccessRequest
  */
@@ -302,7 +372,7 @@ export type ExplainAccessRequest = Message<"nexgate.privacy.v1.ExplainAccessRequ
  * Use `create(ExplainAccessRequestSchema)` to create a new message.
  */
 export const ExplainAccessRequestSchema: GenMessage<ExplainAccessRequest> = /*@__PURE__*/
-  messageDesc(file_nexgate_privacy_v1_access_service, 6);
+  messageDesc(file_nexgate_privacy_v1_access_service, 8);
 
 /**
  * Every decision about a viewer and an owner, and what it rests on.
@@ -337,7 +407,7 @@ export type ExplainAccessResponse = Message<"nexgate.privacy.v1.ExplainAccessRes
  * Use `create(ExplainAccessResponseSchema)` to create a new message.
  */
 export const ExplainAccessResponseSchema: GenMessage<ExplainAccessResponse> = /*@__PURE__*/
-  messageDesc(file_nexgate_privacy_v1_access_service, 7);
+  messageDesc(file_nexgate_privacy_v1_access_service, 9);
 
 /**
  * A decision as `CheckAccess` answers it.
@@ -379,7 +449,7 @@ export type ExplainedInteraction = Message<"nexgate.privacy.v1.ExplainedInteract
  * Use `create(ExplainedInteractionSchema)` to create a new message.
  */
 export const ExplainedInteractionSchema: GenMessage<ExplainedInteraction> = /*@__PURE__*/
-  messageDesc(file_nexgate_privacy_v1_access_service, 8);
+  messageDesc(file_nexgate_privacy_v1_access_service, 10);
 
 /**
  * What is stored about a viewer and an owner.
@@ -449,7 +519,7 @@ export type ExplainedFacts = Message<"nexgate.privacy.v1.ExplainedFacts"> & {
  * Use `create(ExplainedFactsSchema)` to create a new message.
  */
 export const ExplainedFactsSchema: GenMessage<ExplainedFacts> = /*@__PURE__*/
-  messageDesc(file_nexgate_privacy_v1_access_service, 9);
+  messageDesc(file_nexgate_privacy_v1_access_service, 11);
 
 /**
  * A follow, block or mute.
@@ -484,7 +554,7 @@ export type ExplainedEdge = Message<"nexgate.privacy.v1.ExplainedEdge"> & {
  * Use `create(ExplainedEdgeSchema)` to create a new message.
  */
 export const ExplainedEdgeSchema: GenMessage<ExplainedEdge> = /*@__PURE__*/
-  messageDesc(file_nexgate_privacy_v1_access_service, 10);
+  messageDesc(file_nexgate_privacy_v1_access_service, 12);
 
 /**
  * A setting of the owner.
@@ -526,10 +596,10 @@ export type ExplainedSetting = Message<"nexgate.privacy.v1.ExplainedSetting"> & 
  * Use `create(ExplainedSettingSchema)` to create a new message.
  */
 export const ExplainedSettingSchema: GenMessage<ExplainedSetting> = /*@__PURE__*/
-  messageDesc(file_nexgate_privacy_v1_access_service, 11);
+  messageDesc(file_nexgate_privacy_v1_access_service, 13);
 
 /**
- * How current an answer must be. Every answer of this version is fully consistent, whatever is asked for.
+ * How current an answer must be.
  *
  * @generated from message nexgate.privacy.v1.Consistency
  */
@@ -550,7 +620,8 @@ export type Consistency = Message<"nexgate.privacy.v1.Consistency"> & {
   } | {
     /**
      * What this token names must be covered: that of an earlier answer, or of the `consistency-token` header of a
-     * change. `INVALID_ARGUMENT` for a malformed one; one that names a lost change is as if unset.
+     * change. Answered without the database where that is possible. `INVALID_ARGUMENT` for a malformed one; one that
+     * names a lost change is as if unset.
      *
      * @generated from field: string at_least_as_fresh = 2;
      */
@@ -558,7 +629,8 @@ export type Consistency = Message<"nexgate.privacy.v1.Consistency"> & {
     case: "atLeastAsFresh";
   } | {
     /**
-     * Nothing older than this may be missing: up to a minute.
+     * No change that was acknowledged longer ago than this may be missing: at most a minute. Answered without the
+     * database where that is possible, also while it is unavailable.
      *
      * @generated from field: google.protobuf.Duration max_staleness = 3;
      */
@@ -572,7 +644,7 @@ export type Consistency = Message<"nexgate.privacy.v1.Consistency"> & {
  * Use `create(ConsistencySchema)` to create a new message.
  */
 export const ConsistencySchema: GenMessage<Consistency> = /*@__PURE__*/
-  messageDesc(file_nexgate_privacy_v1_access_service, 12);
+  messageDesc(file_nexgate_privacy_v1_access_service, 14);
 
 /**
  * Asks who must not be shown to a viewer.
@@ -614,7 +686,7 @@ export type ListHiddenUsersRequest = Message<"nexgate.privacy.v1.ListHiddenUsers
  * Use `create(ListHiddenUsersRequestSchema)` to create a new message.
  */
 export const ListHiddenUsersRequestSchema: GenMessage<ListHiddenUsersRequest> = /*@__PURE__*/
-  messageDesc(file_nexgate_privacy_v1_access_service, 13);
+  messageDesc(file_nexgate_privacy_v1_access_service, 15);
 
 /**
  * Users who must not be shown to the viewer.
@@ -650,7 +722,7 @@ export type ListHiddenUsersResponse = Message<"nexgate.privacy.v1.ListHiddenUser
  * Use `create(ListHiddenUsersResponseSchema)` to create a new message.
  */
 export const ListHiddenUsersResponseSchema: GenMessage<ListHiddenUsersResponse> = /*@__PURE__*/
-  messageDesc(file_nexgate_privacy_v1_access_service, 14);
+  messageDesc(file_nexgate_privacy_v1_access_service, 16);
 
 /**
  * What a viewer may want of an owner.
@@ -899,8 +971,8 @@ export const CauseSchema: GenEnum<Cause> = /*@__PURE__*/
 /**
  * Decisions: may a viewer do something with regard to an owner? Internal only.
  *
- * Every answer rests on one statement of the primary database that was sent after the call arrived: no answer is ever
- * older than the call. A failure is never "allow". The table of decisions is in docs/api.md.
+ * Every answer is as current as a statement of the primary database that was sent after the call arrived, unless the
+ * `consistency` of the call accepts less. A failure is never "allow". The table of decisions is in docs/api.md.
  *
  * @generated from service nexgate.privacy.v1.AccessService
  */
@@ -938,6 +1010,17 @@ export const AccessService: GenService<{
     methodKind: "unary";
     input: typeof FilterUsersRequestSchema;
     output: typeof FilterUsersResponseSchema;
+  },
+  /**
+   * Returns those of up to 1,000 viewers for whom the interaction with an owner is `EFFECT_ALLOW`, in the order given, as
+   * often as given: whom to notify, or whose feed to write to. Unknown viewers are left out; for an unknown owner all are.
+   *
+   * @generated from rpc nexgate.privacy.v1.AccessService.FilterViewers
+   */
+  filterViewers: {
+    methodKind: "unary";
+    input: typeof FilterViewersRequestSchema;
+    output: typeof FilterViewersResponseSchema;
   },
   /**
    * Explains every interaction of a viewer with an owner: its effect, its cause and what they rest on, of one moment.
