@@ -22,6 +22,7 @@ import { memoryRun } from "./floods/memory-run.ts";
 import { slowConnections } from "./floods/slow.ts";
 import { fuzzRest } from "./fuzz/fuzz-rest.ts";
 import { fuzzRpc } from "./fuzz/fuzz-rpc.ts";
+import { runGraph } from "./graph/graph-run.ts";
 import { freezeBackends, holdPackets, losePackets } from "./lost-packets/faults.ts";
 import { lostPacketsFigures } from "./lost-packets/lost-packets.ts";
 import { faults } from "./outage/faults.ts";
@@ -156,6 +157,19 @@ export const runs: Readonly<Record<string, Run>> = {
         notes: Object.values(parts).flatMap(({ notes = [] }) => notes),
       };
     },
+  }),
+
+  /** Changes by SQL that are asked about at once, and a crash of PostgreSQL that loses one. */
+  graph: run({
+    usual: 30,
+    unit: "rounds",
+    mutants: [
+      "decisions without asking the database",
+      "graph changes in the order of transactions",
+      "a lost session is carried on",
+      "expiries are forgotten",
+    ],
+    make: ({ size, mutant }) => runGraph({ rounds: size, mutant }),
   }),
 
   /** Each way in which the database is away lasts for the time of the size. */

@@ -1,6 +1,8 @@
 import { rmSync } from "node:fs";
 import { newDataDirectory } from "../../support/data-directory.ts";
+import { decisionStatements } from "../../support/graph.ts";
 import { startThrowawayServer, type ThrowawayServer } from "../../support/throwaway-server.ts";
+import { until } from "../../support/until.ts";
 import { type Progress, type RaceOutcome, race } from "../race/race.ts";
 import { countAcross } from "../support/across.ts";
 import { type Instance, startInstance } from "../support/instance.ts";
@@ -28,6 +30,8 @@ export interface ChaosOutcome extends RaceOutcome {
   readonly readyMs: readonly number[];
   /** Follows across a block that were found after the kills, and in the end. */
   readonly across: number;
+  /** Statements of the instances for decisions, since they were last started: for those of the graph, and of the tables. */
+  readonly statements: { readonly graph: number; readonly tables: number };
 }
 
 /** A database with instances at work on it. */
@@ -144,12 +148,20 @@ async function chaos(options: ChaosOptions, { instances, kill, look }: Stage): P
     }
   };
   const outcome = await race({ ...options, instances, disturb });
-  return { ...outcome, readyMs, across };
+  const statements = { graph: 0, tables: 0 };
+  for (const instance of instances) {
+    // An instance that was started just now loads the graph first.
+    await until(async () => (await decisionStatements(instance)).graph > 0);
+    const { graph, tables } = await decisionStatements(instance);
+    statements.graph += graph;
+    statements.tables += tables;
+  }
+  return { ...outcome, readyMs, across, statements };
 }
 
 /** What is promised of a run of this kind. */
 export function chaosFigures(name: string, outcome: ChaosOutcome, slowestMs: number): Figure[] {
-  const { operations, lost, pairs, violations, across, readyMs, seconds } = outcome;
+  const { operations, lost, pairs, violations, across, readyMs, seconds, statements } = outcome;
   const figure = figuresOf(name);
   return [
     figure("operations answered", operations),
@@ -159,6 +171,8 @@ export function chaosFigures(name: string, outcome: ChaosOutcome, slowestMs: num
     figure("pairs", pairs),
     figure("pairs that are not linearizable", violations.length, { atMost: 0 }),
     figure("follows across a block", across, { atMost: 0 }),
+    figure("statements for decisions of the graph", statements.graph, { atLeast: 1 }),
+    figure("statements for decisions of the tables", statements.tables),
     figure("slowest to be ready, ms", Math.max(...readyMs), { atMost: slowestMs }),
   ];
 }

@@ -1,5 +1,7 @@
 import { setTimeout } from "node:timers/promises";
 import { type FreezingProxy, startFreezingProxy } from "../../support/freezing-proxy.ts";
+import { decisionStatements, untilGraphReady } from "../../support/graph.ts";
+import { scrape } from "../../support/scrape.ts";
 import { startThrowawayServer, type ThrowawayServer } from "../../support/throwaway-server.ts";
 import { type Instance, startInstance } from "../support/instance.ts";
 import { type Call, startMixedLoad } from "../support/mixed-load.ts";
@@ -8,7 +10,7 @@ import { type Figure, figuresOf, percentile } from "../support/report.ts";
 import { type Fault, readyFaults } from "./faults.ts";
 
 /** As docs/resilience.md promises. */
-const connections = 24;
+const connections = 25;
 /** The service may take this long to find out. */
 const findMs = 1_000;
 const sampleMs = 25;
@@ -53,6 +55,8 @@ interface Outage {
   readonly unhealthy: number;
   /** The most connections to the database at any time. */
   readonly connections: number;
+  /** How often the graph was brought up to date, and loaded since the instance was started. */
+  readonly graph: { readonly statements: number; readonly loads: number };
 }
 
 /** Takes the database of an instance under load away and brings it back. */
@@ -62,6 +66,8 @@ export async function runOutage(
   options: OutageOptions,
 ): Promise<Outage> {
   await using parts = new AsyncDisposableStack();
+  await untilGraphReady(instance);
+  const before = await decisionStatements(instance);
   const load = await startMixedLoad(instance, { seed: options.seed, callers: 24, rate: 500 });
   parts.defer(() => load.stop());
   await load.answered(200);
@@ -92,6 +98,9 @@ export async function runOutage(
   await setTimeout(Math.max(0, over + options.settleMs - performance.now()));
   samples.abort();
   await Promise.all(sampling);
+  await untilGraphReady(instance);
+  const { graph } = await decisionStatements(instance);
+  const loads = (await scrape(instance.adminUrl)).value("privacy_control_graph_loads_total") ?? 0;
   return {
     began,
     over,
@@ -100,6 +109,7 @@ export async function runOutage(
     unreadyShare: unready / looks,
     unhealthy,
     connections: most,
+    graph: { statements: graph - before.graph, loads },
   };
 }
 
@@ -129,6 +139,8 @@ export function outageFigures(name: string, outage: Outage, slack = 1): Figure[]
       : figure("not ready after, ms", unreadyMs, { atMost: 2_000 * slack }),
     figure("times not alive", unhealthy, { atMost: 0 }),
     figure("most connections", outage.connections, { atMost: connections }),
+    figure("statements for decisions of the graph", outage.graph.statements, { atLeast: 1 }),
+    figure("loads of the graph", outage.graph.loads, { atMost: 1 }),
     figure("last failure after the end, ms", backMs, { atMost: 2_000 * slack }),
   ];
 }

@@ -1,5 +1,7 @@
 import { expect } from "chai";
+import type { Config } from "../../../src/config/config.ts";
 import { postgresUrl } from "../../support/cluster.ts";
+import { decisionStatements } from "../../support/graph.ts";
 import { startService, type TestService } from "../../support/service.ts";
 import { countAcross } from "../support/across.ts";
 import type { Target } from "../support/pair-client.ts";
@@ -27,8 +29,8 @@ describe("follow against block, on two instances at once", function () {
   });
 
   /** Starts two instances; `url` is that of `databaseUrl`, in some form. */
-  async function startInstances(url: string): Promise<Target[]> {
-    for (let i = 0; i < 2; i++) services.push(await startService(url));
+  async function startInstances(url: string, overrides: Partial<Config> = {}): Promise<Target[]> {
+    for (let i = 0; i < 2; i++) services.push(await startService(url, overrides));
     return Promise.all(
       services.map(async (service) => ({
         internalUrl: service.internalUrl,
@@ -37,8 +39,11 @@ describe("follow against block, on two instances at once", function () {
     );
   }
 
-  async function expectNoViolation(options: Partial<RaceOptions>): Promise<void> {
-    const instances = await startInstances(databaseUrl);
+  async function expectNoViolation(
+    options: Partial<RaceOptions>,
+    overrides: Partial<Config> = {},
+  ): Promise<void> {
+    const instances = await startInstances(databaseUrl, overrides);
     const { operations, lost, violations } = await race({
       seed,
       instances,
@@ -54,8 +59,22 @@ describe("follow against block, on two instances at once", function () {
     expect(await countAcross(databaseUrl), `seed ${seed}: follows across a block`).to.equal(0);
   }
 
-  it("is linearizable for every pair, and leaves no follow between users who block each other", () =>
-    expectNoViolation({}));
+  it("is linearizable for every pair, and leaves no follow between users who block each other", async () => {
+    await expectNoViolation({});
+    for (const service of services) {
+      const { graph, tables } = await decisionStatements(service);
+      expect(graph).to.be.above(tables);
+    }
+  });
+
+  it("is linearizable without the graph in memory", async () => {
+    await expectNoViolation({ operations: 2_000 }, { graphMemoryBytes: 0 });
+    for (const service of services) {
+      const { graph, tables } = await decisionStatements(service);
+      expect(graph).to.equal(0);
+      expect(tables).to.be.above(0);
+    }
+  });
 
   it("stays linearizable while connections to the database are cut", () => {
     const disturb = async (progress: Progress) => {

@@ -25,6 +25,8 @@ type Executor = typeof import("../../../src/store/executor.ts");
 type Transaction = InstanceType<Executor["SqlExecutor"]>["transaction"];
 type ChangeLogModule = typeof import("../../../src/store/change-log.ts");
 type Limits = typeof import("../../../src/http/listener-limits.ts");
+type ReadIndexModule = typeof import("../../../src/store/read-index.ts");
+type ReadIndexClass = InstanceType<ReadIndexModule["ReadIndex"]>;
 
 const executorPath = "src/store/executor.ts";
 
@@ -379,6 +381,63 @@ export const mutants = {
               const [tick] = await this.#ask<{ id: string; nonce: string }>(sql, id.toString());
               return tick === undefined ? { id, nonce } : { id: BigInt(tick.id), nonce: tick.nonce };
             }
+          },
+      }),
+    ],
+  },
+  /** The graph answers by what it happens to have. */
+  "decisions without asking the database": {
+    replacements: [
+      replace<typeof import("../../../src/service/relationship-index.ts")>(
+        "src/service/relationship-index.ts",
+        {
+          RelationshipIndex: (original) =>
+            class extends original {
+              override confirm = async () => this.mode === "ready";
+            },
+        },
+      ),
+    ],
+  },
+  "graph changes in the order of transactions": {
+    replacements: [
+      replace<ReadIndexModule>("src/store/read-index.ts", {
+        ReadIndex: (original) =>
+          class extends original {
+            override read: ReadIndexClass["read"] = async (...start) => {
+              const read = await super.read(...start);
+              const changes = read?.changes?.toSorted((a, b) => Number(a.xid - b.xid));
+              return read && { ...read, changes };
+            };
+          },
+      }),
+    ],
+  },
+  /** Takes another session of the server for the one that has read the snapshot. */
+  "a lost session is carried on": {
+    replacements: [
+      replace<ReadIndexModule>("src/store/read-index.ts", {
+        ReadIndex: (original) =>
+          class extends original {
+            override read: ReadIndexClass["read"] = async (start, ...rest) =>
+              (await super.read(start, ...rest)) ??
+              super.read({ ...start, session: await this.begin() }, ...rest);
+          },
+      }),
+      replace<typeof import("../../../src/service/graph-journal.ts")>("src/service/graph-journal.ts", {
+        GraphJournal: (original) =>
+          class extends original {
+            override rollBack = () => true;
+          },
+      }),
+    ],
+  },
+  "expiries are forgotten": {
+    replacements: [
+      replace<typeof import("../../../src/graph/relationship-graph.ts")>("src/graph/relationship-graph.ts", {
+        RelationshipGraph: (original) =>
+          class extends original {
+            override decide: InstanceType<typeof original>["decide"] = (query) => super.decide(query, 0);
           },
       }),
     ],
