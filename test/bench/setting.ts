@@ -1,6 +1,8 @@
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { serviceToken, userToken } from "../../src/development/token-issuer.ts";
 import type { UserId } from "../../src/domain/users.ts";
+import { until } from "../support/until.ts";
 import type { BenchDatabase } from "./harness/database.ts";
 import { type Server, startServer } from "./harness/processes.ts";
 import { startFlags } from "./harness/start-flags.ts";
@@ -39,9 +41,12 @@ export interface Setting extends AsyncDisposable {
   userToken(id: string): Promise<string>;
 }
 
-/** Starts this service on a database, as in production but for its empty method. */
-export function startOurs(url: string, log: string): Promise<Server> {
-  return startServer("test/bench/service.ts", [], log, environmentOf(url), startFlags);
+/** Starts this service on a database, as in production but for its empty method, and waits until its graph decides. */
+export async function startOurs(url: string, log: string): Promise<Server> {
+  const server = await startServer("test/bench/service.ts", [], log, environmentOf(url), startFlags);
+  // Until then the tables are asked.
+  await until(() => readFileSync(log, "utf8").includes("the graph is current"));
+  return server;
 }
 
 /** The environment in which this service is measured. */

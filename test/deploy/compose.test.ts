@@ -1,7 +1,7 @@
 import { globSync, readFileSync } from "node:fs";
 import { expect } from "chai";
 import { parse } from "yaml";
-import { compose, stopsWithinMs } from "./files.ts";
+import { compose, leavesRoom, stopsWithinMs } from "./files.ts";
 import { image } from "./image.ts";
 
 describe("deploy/compose.yaml", () => {
@@ -65,6 +65,11 @@ describe("deploy/compose.yaml", () => {
     expect(compose.services).to.have.property(target.names[0]);
     expect(image.exposed).to.include(target.port);
     expect(service.environment.ADMIN_HOST).to.equal("0.0.0.0");
+  });
+
+  it("gives each replica memory beside that of the relationship graph", () => {
+    expect(leavesRoom("768M")).to.equal(false);
+    expect(service.deploy.resources.limits.memory).to.satisfy(leavesRoom);
   });
 
   it("waits for the delay before draining and the calls in flight", () => {

@@ -1,5 +1,6 @@
 import { globSync, readFileSync } from "node:fs";
 import { parse, parseAllDocuments } from "yaml";
+import { defaultGraphMegabytes } from "../../src/config/config.ts";
 
 // biome-ignore-start lint/suspicious/noExplicitAny: files whose shape their schemas hold
 export const compose: any = parse(readFileSync("deploy/compose.yaml", "utf8"), { merge: true });
@@ -21,6 +22,13 @@ export function object(kind: string, name?: string): any {
   return found[0];
 }
 // biome-ignore-end lint/suspicious/noExplicitAny: as above
+
+/** Whether a limit of memory leaves room for a replica beside its relationship graph. */
+export function leavesRoom(limit: string): boolean {
+  const [, size, unit = ""] = /^(\d+)([MG])i?$/.exec(limit) ?? [];
+  const bytes = Number(size) * (unit === "G" ? 2 ** 30 : 2 ** 20);
+  return bytes / 2 ** 20 - defaultGraphMegabytes(Number.POSITIVE_INFINITY, bytes) >= 768;
+}
 
 /** How long a replica takes to stop at most: the delay before it drains, and the grace of calls in flight. */
 export const stopsWithinMs =

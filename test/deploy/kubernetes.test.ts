@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { expect } from "chai";
 import { parse } from "yaml";
 import { readConfig } from "../../src/config/config.ts";
-import { object, objects, stopsWithinMs } from "./files.ts";
+import { leavesRoom, object, objects, stopsWithinMs } from "./files.ts";
 import { image } from "./image.ts";
 
 const appLabel = { "app.kubernetes.io/name": "privacy-control" };
@@ -73,6 +73,10 @@ describe("deploy/kubernetes.yaml", () => {
       expect(httpGet.port).to.equal("metrics");
     expect(config.ADMIN_HOST).to.equal("0.0.0.0");
     expect(container.readinessProbe.httpGet.path).to.equal("/readyz");
+  });
+
+  it("gives each replica memory beside that of the relationship graph", () => {
+    expect(container.resources.limits.memory).to.satisfy(leavesRoom);
   });
 
   it("waits for the delay before draining and the calls in flight", () => {
