@@ -10,7 +10,7 @@ import { rowsOf, tableLine } from "./harness/results.ts";
 import { measureInRounds } from "./harness/rounds.ts";
 import { beginBenchmark } from "./options.ts";
 import { changesCostRows } from "./rows/changes-cost.ts";
-import { mintServiceToken, mintUserToken, startOurs } from "./setting.ts";
+import { mintServiceToken, mintUserToken, startByTables } from "./setting.ts";
 
 const { options, folder, say } = beginBenchmark(
   "bench:changes-cost",
@@ -45,7 +45,7 @@ async function startInstance(name: string) {
   parts.defer(() => client.end());
   if (name === "unlogged")
     for (const table of logged) await client.query(`alter table ${table.name} disable trigger user`);
-  const server = await startOurs(urlOf(name), join(folder, `${name}.log`));
+  const server = await startByTables(urlOf(name), join(folder, `${name}.log`));
   parts.defer(() => server.stop());
   return { server, client };
 }

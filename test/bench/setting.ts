@@ -49,6 +49,12 @@ export async function startOurs(url: string, log: string): Promise<Server> {
   return server;
 }
 
+/** Starts this service as `startOurs` does, where the tables decide: a graph cannot follow changes that are not logged. */
+export function startByTables(url: string, log: string): Promise<Server> {
+  const environment = { ...environmentOf(url), GRAPH_MEMORY_MB: "0" };
+  return startServer("test/bench/service.ts", [], log, environment, startFlags);
+}
+
 /** The environment in which this service is measured. */
 export function environmentOf(url: string): Record<string, string> {
   return {

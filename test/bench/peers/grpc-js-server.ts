@@ -1,5 +1,9 @@
-import { clone, create, type DescService, toBinary } from "@bufbuild/protobuf";
-import { FileDescriptorProtoSchema, FileDescriptorSetSchema } from "@bufbuild/protobuf/wkt";
+import { clone, create, type DescFile, type DescService, toBinary } from "@bufbuild/protobuf";
+import {
+  type FileDescriptorProto,
+  FileDescriptorProtoSchema,
+  FileDescriptorSetSchema,
+} from "@bufbuild/protobuf/wkt";
 import {
   Server,
   ServerCredentials,
@@ -11,23 +15,32 @@ import { announce } from "./serve.ts";
 
 /** A service as services of grpc-js usually load theirs: by `@grpc/proto-loader`. */
 export function loadDefinition({ file, typeName }: DescService): ServiceDefinition {
+  const files = [...new Set(withDependencies(file))].map(withoutOptions);
+  const bytes = toBinary(FileDescriptorSetSchema, create(FileDescriptorSetSchema, { file: files }));
+  return loadFileDescriptorSetFromBuffer(Buffer.from(bytes))[typeName] as ServiceDefinition;
+}
+
+/** The files that messages are of: those that define options are of no concern here. */
+function neededBy({ dependencies, proto }: DescFile): DescFile[] {
+  return dependencies.filter((other) => [proto.package, "google.protobuf"].includes(other.proto.package));
+}
+
+/** A file after all that it needs. */
+function withDependencies(file: DescFile): DescFile[] {
+  return [...neededBy(file).flatMap(withDependencies), file];
+}
+
+function withoutOptions(file: DescFile): FileDescriptorProto {
   const proto = clone(FileDescriptorProtoSchema, file.proto);
-  // The options are of no concern here, nor the files that define them: what remains is times and durations.
-  const needed = file.dependencies.filter(({ proto }) => proto.package === "google.protobuf");
-  proto.dependency = needed.map(({ proto }) => proto.name);
-  for (const { field, oneofDecl } of proto.messageType) {
-    for (const part of [...field, ...oneofDecl]) delete part.options;
+  proto.dependency = neededBy(file).map((needed) => needed.proto.name);
+  for (const message of proto.messageType) {
+    delete message.options;
+    for (const part of [...message.field, ...message.oneofDecl]) delete part.options;
     // The library turns names into camel case only when it reads a definition's source.
-    for (const part of field) part.name = part.jsonName;
+    for (const part of message.field) part.name = part.jsonName;
   }
   for (const { method } of proto.service) for (const one of method) delete one.options;
-  const bytes = Buffer.from(
-    toBinary(
-      FileDescriptorSetSchema,
-      create(FileDescriptorSetSchema, { file: [...needed.map((dependency) => dependency.proto), proto] }),
-    ),
-  );
-  return loadFileDescriptorSetFromBuffer(bytes)[typeName] as ServiceDefinition;
+  return proto;
 }
 
 /** Serves on a free port and announces it. */
