@@ -49,9 +49,11 @@ for (const { backend, databaseUrl } of [embedded, postgresql]) {
       expect(await decide(lastSeen)).to.equal("DENY UNKNOWN_USER");
     });
 
+    // The embedded database in memory ends with the index on it.
+    if (backend === embedded.backend) return;
+
     it("loads what is in the tables before it is started", async function () {
       const url = await databaseUrl(this);
-      if (url === undefined) this.skip();
       await using first = await openIndexedDatabase({ url });
       const [viewer = "" as UserId, owner = "" as UserId, third = "" as UserId] = await newUsers(first, 3);
       await first.database.blocks.block(viewer, third, forever);
