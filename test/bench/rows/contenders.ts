@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Contender } from "../harness/comparison.ts";
@@ -23,9 +24,8 @@ const rampMs = 300;
 
 /** Makes contenders that answer gRPC calls. */
 export function grpcContenders({ folder, serviceToken }: Pick<Setting, "folder" | "serviceToken">) {
-  let files = 0;
   return (name: string, server: Server, { path, calls }: Calls, shape: Shape): Contender => {
-    const callsFile = join(folder, `calls-${files++}`);
+    const callsFile = join(folder, `calls-${randomUUID()}`);
     writeFileSync(callsFile, packCalls(calls));
     return {
       name,
