@@ -27,7 +27,7 @@ export interface Paints {
   readonly bad: Paint;
 }
 
-/** A viewer, undefined for one who is not signed in, and an owner, with what is explained of them. */
+/** A viewer and an owner, with what is explained of them. The viewer is undefined when signed out. */
 export interface Explained {
   readonly viewer: User | undefined;
   readonly owner: User;

@@ -14,7 +14,7 @@ class UnclearUserError extends Error {
   override readonly name = "UnclearUserError";
 }
 
-/** A viewer, undefined for one who is not signed in, and an owner. */
+/** A viewer and an owner. The viewer is undefined when signed out. */
 interface Pair<Named> {
   readonly viewer: Named | undefined;
   readonly owner: Named;

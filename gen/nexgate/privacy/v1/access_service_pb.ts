@@ -458,7 +458,7 @@ export const ExplainedInteractionSchema: GenMessage<ExplainedInteraction> = /*@_
  */
 export type ExplainedFacts = Message<"nexgate.privacy.v1.ExplainedFacts"> & {
   /**
-   * The viewer is known. False for a viewer who is not signed in.
+   * The viewer is known. False for a signed-out viewer.
    *
    * @generated from field: bool viewer_known = 1;
    */

@@ -958,7 +958,7 @@ export const PrivacyControlService: GenService<{
     output: typeof UnblockUserResponseSchema;
   },
   /**
-   * Mutes a user: hides what the user posts from the acting user, who goes on following. The muted user cannot tell.
+   * Mutes a user: hides what the user posts from the acting user. Follows stay. The muted user cannot tell.
    *
    * A call with the header `idempotency-key` (1 to 255 printable ASCII characters) can be repeated: for 24 hours a call
    * with the same key and request gets the answer of the first one, also when the mute has been removed meanwhile.
@@ -1032,7 +1032,7 @@ export const PrivacyControlService: GenService<{
     output: typeof ListRelationshipsResponseSchema;
   },
   /**
-   * Shows the acting user's account as another user sees it, or as a viewer who is not signed in sees it: the effect of
+   * Shows the acting user's account as another user or a signed-out viewer sees it: the effect of
    * every interaction, and which of the acting user's own blocks, settings and exceptions decides it. Whether the other
    * user blocks or mutes the acting user changes nothing in the answer.
    *
