@@ -23,16 +23,24 @@ const limit = 2;
 const hide = 3;
 const deny = 4;
 
-/** By number of the interaction: what a block and a mute lead to, and the setting that counts. */
-const rules: readonly { readonly block: number; readonly mute?: number; readonly setting?: string }[] = [
+/** What a block and a mute of a scope lead to, and the setting that counts. */
+interface Rule {
+  readonly block: number;
+  readonly mute?: number;
+  readonly muteScope?: number;
+  readonly setting?: string;
+}
+
+/** By number of the interaction. */
+const rules: readonly Rule[] = [
   { block: deny },
   { block: deny },
   { block: deny },
   { block: deny },
   { block: deny },
   { block: limit },
-  { block: hide, mute: hide },
-  { block: hide, mute: hide },
+  { block: hide, mute: hide, muteScope: 1 },
+  { block: hide, mute: hide, muteScope: 2 },
   { block: deny, setting: "last_seen" },
   { block: deny, setting: "profile_picture" },
   { block: deny, setting: "status" },

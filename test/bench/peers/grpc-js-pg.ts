@@ -45,7 +45,7 @@ async function readMany(checks: readonly CheckRequest[]): Promise<Facts[]> {
     values: [
       checks.map(({ viewerId }) => viewerId),
       checks.map(({ ownerId }) => ownerId),
-      rules.map(({ mute }) => mute !== undefined),
+      rules.map(({ muteScope = 0 }) => muteScope),
       rules.map(({ setting }) => setting ?? null),
     ],
   });
