@@ -1,4 +1,4 @@
-import type { Row } from "./harness/results.ts";
+import { isTime, type Row } from "./harness/results.ts";
 import { goalText } from "./harness/statistics.ts";
 import type { Report } from "./report.ts";
 
@@ -42,7 +42,7 @@ function bar({ work, peer, ratio, goal, met, figure }: Row, top: number): string
   const middle = top + rowHeight / 2;
   const fill = met === undefined ? "#8c959f" : met ? "#2da44e" : "#bf8700";
   const goalAt = goal && place("atLeast" in goal ? goal.atLeast : goal.atMost);
-  const sense = figure === "ms" ? ", less is better" : "";
+  const sense = isTime(figure) ? ", less is better" : "";
   return [
     text(16, middle - 2, work, { size: 12 }),
     text(16, middle + 12, `against ${peer}${sense}`, { size: 11, fill: "#57606a" }),

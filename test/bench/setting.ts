@@ -21,6 +21,8 @@ const tokenSettings = { JWT_SECRET: minting.secret, JWT_ISSUER: minting.issuer }
 /** The servers that are compared, each on a free port, all of them on the same core and database. */
 export interface Servers {
   readonly ours: Server;
+  /** This service without its graph. */
+  readonly oursByTables: Server;
   readonly grpcJs: Server;
   readonly grpcJsByAny: Server;
   readonly grpcJsEmpty: Server;
@@ -49,7 +51,7 @@ export async function startOurs(url: string, log: string): Promise<Server> {
   return server;
 }
 
-/** Starts this service as `startOurs` does, where the tables decide: a graph cannot follow changes that are not logged. */
+/** Starts this service as `startOurs` does, without a graph: the tables decide. */
 export function startByTables(url: string, log: string): Promise<Server> {
   const environment = { ...environmentOf(url), GRAPH_MEMORY_MB: "0" };
   return startServer("test/bench/service.ts", [], log, environment, startFlags);
@@ -98,6 +100,7 @@ export async function startSetting({ url }: BenchDatabase, folder: string): Prom
     );
   const servers = {
     ours: await owned("ours", (log) => startOurs(url, log)),
+    oursByTables: await owned("ours-by-tables", (log) => startByTables(url, log)),
     grpcJs: await peer("grpc-js-pg", url, "own"),
     grpcJsByAny: await peer("grpc-js-pg", url, "any"),
     grpcJsEmpty: await peer("grpc-js-empty"),

@@ -40,7 +40,7 @@ describe("the benchmark of decisions", function () {
   it("finds the answers of the service and of its peers right, in every row", async () => {
     if (database === undefined || setting === undefined) return;
     const rows = [
-      ...(await accessRows(setting, database.client, size)),
+      ...(await accessRows(setting, database, size)),
       ...(await hiddenRows(setting, database.client, size)),
     ];
     for (const row of rows) {

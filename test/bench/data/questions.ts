@@ -1,4 +1,5 @@
 import { create, toBinary } from "@bufbuild/protobuf";
+import { DurationSchema } from "@bufbuild/protobuf/wkt";
 import type pg from "pg";
 import {
   BatchCheckAccessRequestSchema,
@@ -6,9 +7,12 @@ import {
   Cause,
   CheckAccessRequestSchema,
   CheckAccessResponseSchema,
+  ConsistencySchema,
   Effect,
   FilterUsersRequestSchema,
   FilterUsersResponseSchema,
+  FilterViewersRequestSchema,
+  FilterViewersResponseSchema,
   Interaction,
 } from "../../../gen/nexgate/privacy/v1/access_service_pb.ts";
 import * as access from "../../../src/domain/access.ts";
@@ -52,24 +56,35 @@ export async function mixedChecks(client: pg.Client, users: number, count: numbe
 }
 
 /** The questions of viewers about 1,000 owners each, some of whom they block. */
-export async function candidates(
+export function candidates(client: pg.Client, viewers: readonly string[], users: number): Promise<Check[][]> {
+  return answeredInSets(client, viewers, users, (viewer, owner) => ({ viewer, owner }));
+}
+
+/** The questions of 1,000 viewers each about owners, who block some of them. */
+export function audiences(client: pg.Client, owners: readonly string[], users: number): Promise<Check[][]> {
+  return answeredInSets(client, owners, users, (owner, viewer) => ({ viewer, owner }));
+}
+
+/** Questions about a user and 1,000 others, some of whom the user blocks, for each of some users. */
+async function answeredInSets(
   client: pg.Client,
-  viewers: readonly string[],
+  ones: readonly string[],
   users: number,
+  pairOf: (one: string, other: string) => Pick<Question, "viewer" | "owner">,
 ): Promise<Check[][]> {
-  const { rows } = await client.query<{ viewer: string; owner: string }>(
-    `select viewer, owner from unnest($1::uuid[]) with ordinality as v (viewer, n) cross join lateral (
-      (select blocked_id as owner from blocks where blocker_id = viewer limit 50)
+  const { rows } = await client.query<{ one: string; other: string }>(
+    `select one, other from unnest($1::uuid[]) with ordinality as v (one, n) cross join lateral (
+      (select blocked_id as other from blocks where blocker_id = one limit 50)
       union all (select ${idSql(`floor(random() * ${users})::int`)} from generate_series(1, 1000 + 0 * n))
       limit 1000
     ) found order by n, random()`,
-    [viewers],
+    [ones],
   );
   const checks = await answered(
     client,
-    rows.map((pair) => ({ ...pair, interaction: "VIEW_CONTENT" })),
+    rows.map(({ one, other }) => ({ ...pairOf(one, other), interaction: "VIEW_CONTENT" })),
   );
-  return viewers.map((_, i) => checks.slice(i * 1_000, (i + 1) * 1_000));
+  return ones.map((_, i) => checks.slice(i * 1_000, (i + 1) * 1_000));
 }
 
 async function answered(client: pg.Client, questions: readonly Question[]): Promise<Check[]> {
@@ -109,10 +124,19 @@ async function answered(client: pg.Client, questions: readonly Question[]): Prom
   }));
 }
 
-/** `CheckAccess` for each. */
-export function checkCalls(checks: readonly Check[]): Call[] {
+/** `CheckAccess` for each, fully consistent unless an answer may be some seconds old. */
+export function checkCalls(checks: readonly Check[], maxStalenessSeconds?: number): Call[] {
+  const consistency =
+    maxStalenessSeconds === undefined
+      ? undefined
+      : create(ConsistencySchema, {
+          requirement: {
+            case: "maxStaleness",
+            value: create(DurationSchema, { seconds: BigInt(maxStalenessSeconds) }),
+          },
+        });
   return checks.map((check) => ({
-    request: toBinary(CheckAccessRequestSchema, requestOf(check)),
+    request: toBinary(CheckAccessRequestSchema, { ...requestOf(check), consistency }),
     reply: toBinary(CheckAccessResponseSchema, replyOf(check)),
   }));
 }
@@ -154,6 +178,21 @@ export function filterCall(checks: readonly Check[]): Call {
         ownerIds: checks.filter(({ decision }) => decision.effect === "ALLOW").map(({ owner }) => owner),
       }),
     ),
+  };
+}
+
+/** `FilterViewers` for the checks of `audiences`. */
+export function filterViewersCall(checks: readonly Check[]): Call {
+  const request = create(FilterViewersRequestSchema, {
+    ownerId: checks[0]?.owner ?? "",
+    viewerIds: checks.map(({ viewer }) => viewer),
+    interaction: Interaction.VIEW_CONTENT,
+  });
+  const allowed = checks.filter(({ decision }) => decision.effect === "ALLOW");
+  const reply = create(FilterViewersResponseSchema, { viewerIds: allowed.map(({ viewer }) => viewer) });
+  return {
+    request: toBinary(FilterViewersRequestSchema, request),
+    reply: toBinary(FilterViewersResponseSchema, reply),
   };
 }
 

@@ -22,10 +22,15 @@ interface Peer {
 export interface Comparison {
   readonly id: string;
   readonly title: string;
-  /** `rate` compares answers a second, `p50` the time that half of the answers took. */
-  readonly figure: "rate" | "p50";
+  /**
+   * `rate` compares answers a second, `p50` the time that half of the answers took, `database` the processor time of the
+   * database for an answer.
+   */
+  readonly figure: "rate" | "p50" | "database";
   /** What one answer counts for in `rate`, and the name of that. */
   readonly unit: { readonly name: string; readonly perCall: number };
+  /** The database of the contenders, for `database`. */
+  readonly database?: { cpuSeconds(): number };
   readonly ours: Contender;
   readonly peers: readonly Peer[];
 }
@@ -44,7 +49,7 @@ export interface Measurement {
 
 /** Measures a contender once. Throws when an answer was wrong or missing. */
 export async function measure(
-  { figure, unit, title }: Comparison,
+  { figure, unit, title, database }: Comparison,
   contender: Contender,
   ms: number,
 ): Promise<Measurement> {
@@ -52,14 +57,21 @@ export async function measure(
   await contender.prepare?.();
   const startedAt = performance.now();
   const before = server?.cpuSeconds() ?? 0;
+  const databaseBefore = database?.cpuSeconds() ?? 0;
   const result = await contender.run(ms);
   const cpu = (server?.cpuSeconds() ?? 0) - before;
+  const databaseCpu = (database?.cpuSeconds() ?? 0) - databaseBefore;
   const seconds = (performance.now() - startedAt) / 1_000;
   if (result.wrong > 0 || result.total === 0)
     throw new Error(`${title}: ${result.wrong} wrong answers of ${name}, the first: ${result.example}`);
   server?.checkLog();
+  const values = {
+    rate: result.rate * unit.perCall,
+    p50: result.p50Ms,
+    database: (databaseCpu / result.total) * 1e6,
+  };
   return {
-    value: figure === "rate" ? result.rate * unit.perCall : result.p50Ms,
+    value: values[figure],
     p50Ms: result.p50Ms,
     p99Ms: result.p99Ms,
     cpuMicros: (cpu / result.total) * 1e6,

@@ -4,7 +4,7 @@ import { openDatabase } from "../../../src/store/database.ts";
 import { startThrowawayServer } from "../../support/throwaway-server.ts";
 import { loadData } from "../data/load.ts";
 import type { Size } from "../data/sizes.ts";
-import { moveToCore, otherCore, parentOf } from "./machine.ts";
+import { cpuSecondsOfFamily, moveToCore, otherCore } from "./machine.ts";
 
 /** What the server of the benchmark has other than PostgreSQL's defaults; the throwaway server adds `fsync=off`. */
 export const serverSettings = ["shared_buffers=1GB", "max_wal_size=16GB", "checkpoint_timeout=1h"];
@@ -14,6 +14,8 @@ export interface BenchDatabase extends AsyncDisposable {
   readonly url: string;
   readonly client: pg.Client;
   readonly version: string;
+  /** Processor seconds that the server has used. */
+  cpuSeconds(): number;
 }
 
 /** Starts a server, fills it, and moves it to the core of the load. */
@@ -31,15 +33,14 @@ export async function startDatabase(
   await client.connect();
   parts.defer(() => client.end());
   await loadData(client, size, say);
-  const { rows } = await client.query(
-    "select pg_backend_pid() as pid, current_setting('server_version') as version",
-  );
-  await moveToCore(parentOf(rows[0].pid), otherCore);
+  const { rows } = await client.query("select current_setting('server_version') as version");
+  await moveToCore(server.pid(), otherCore);
   const owned = parts.move();
   return {
     url: server.url,
     client,
     version: rows[0].version,
+    cpuSeconds: () => cpuSecondsOfFamily(server.pid()),
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
 }

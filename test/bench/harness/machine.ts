@@ -39,13 +39,20 @@ export function cpuSecondsOf(pid: number): number {
   return ((user ?? 0) + (system ?? 0)) / clockTicksPerSecond;
 }
 
+/** Processor seconds of a process that starts others and waits for those that end: of itself and of all of them. */
+export function cpuSecondsOfFamily(pid: number): number {
+  const [user = 0, system = 0, endedUser = 0, endedSystem = 0] = statOf(pid).slice(11, 15).map(Number);
+  const own = (user + system + endedUser + endedSystem) / clockTicksPerSecond;
+  return childrenOf(pid).reduce((sum, child) => sum + (ofLiving(() => cpuSecondsOf(child)) ?? 0), own);
+}
+
 /** Resident memory of a process, in megabytes. */
 export function residentMegabytes(pid: number): number {
   return Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1]) / 1024;
 }
 
 /** The process that started a process. */
-export function parentOf(pid: number): number {
+function parentOf(pid: number): number {
   return Number(statOf(pid)[1]);
 }
 
@@ -60,11 +67,14 @@ export function childrenOf(pid: number): number[] {
   return readdirSync("/proc")
     .filter((name) => /^\d+$/.test(name))
     .map(Number)
-    .filter((candidate) => {
-      try {
-        return parentOf(candidate) === pid;
-      } catch {
-        return false;
-      }
-    });
+    .filter((candidate) => ofLiving(() => parentOf(candidate)) === pid);
+}
+
+/** What is read of a process; undefined when it has ended. */
+function ofLiving(read: () => number): number | undefined {
+  try {
+    return read();
+  } catch {
+    return undefined;
+  }
 }

@@ -37,7 +37,7 @@ export function rowsOf(comparisons: readonly Comparison[], found: Measurements):
         id: `${comparison.id}/${contender.name}`,
         work: comparison.title,
         peer: contender.name,
-        figure: comparison.figure === "rate" ? `${comparison.unit.name}/s` : "ms",
+        figure: unitOf(comparison),
         ours: figuresOf(ours),
         theirs: figuresOf(theirs),
         ratio,
@@ -48,10 +48,14 @@ export function rowsOf(comparisons: readonly Comparison[], found: Measurements):
   );
 }
 
+function unitOf({ figure, unit }: Comparison): string {
+  return { rate: `${unit.name}/s`, p50: "ms", database: "µs" }[figure];
+}
+
 /** What the table of a terminal shows of a row. */
 export function tableLine({ work, peer, figure, ours, theirs, ratio, goal, met }: Row) {
   const amount = (value: number) =>
-    figure === "ms" ? value.toFixed(3) : Math.round(value).toLocaleString("en");
+    isTime(figure) ? value.toFixed(3) : Math.round(value).toLocaleString("en");
   return {
     work,
     against: peer,
@@ -65,6 +69,11 @@ export function tableLine({ work, peer, figure, ours, theirs, ratio, goal, met }
     "core used": `${percent(ours.serverShare)} : ${percent(theirs.serverShare)}`,
     "load's core": `${percent(ours.generatorShare)} : ${percent(theirs.generatorShare)}`,
   };
+}
+
+/** Whether a figure of a row is a time: less is better. */
+export function isTime(figure: string): boolean {
+  return ["ms", "µs"].includes(figure);
 }
 
 function measurementsOf(found: Measurements, contender: Contender): readonly Measurement[] {

@@ -21,6 +21,12 @@ interface FilterRequest {
   readonly interaction: number;
 }
 
+interface FilterViewersRequest {
+  readonly ownerId: string;
+  readonly viewerIds: string[];
+  readonly interaction: number;
+}
+
 interface ListRequest {
   readonly viewerId: string;
   readonly pageSize: number;
@@ -64,12 +70,20 @@ async function batchCheckAccess({ checks }: { readonly checks: CheckRequest[] })
   return { results: checks.map((check, i) => decided(check, facts[i] as Facts)) };
 }
 
-async function filterByOwn({ viewerId, ownerIds, interaction }: FilterRequest) {
-  const checks = ownerIds.map((ownerId) => ({ viewerId, ownerId, interaction }));
+/** For each check, whether its answer is to allow. */
+async function allowed(checks: readonly CheckRequest[]): Promise<boolean[]> {
   const facts = await readMany(checks);
-  return {
-    ownerIds: ownerIds.filter((_, i) => decided(checks[i] as CheckRequest, facts[i] as Facts).effect === 1),
-  };
+  return checks.map((check, i) => decided(check, facts[i] as Facts).effect === 1);
+}
+
+async function filterByOwn({ viewerId, ownerIds, interaction }: FilterRequest) {
+  const kept = await allowed(ownerIds.map((ownerId) => ({ viewerId, ownerId, interaction })));
+  return { ownerIds: ownerIds.filter((_, i) => kept[i]) };
+}
+
+async function filterViewers({ ownerId, viewerIds, interaction }: FilterViewersRequest) {
+  const kept = await allowed(viewerIds.map((viewerId) => ({ viewerId, ownerId, interaction })));
+  return { viewerIds: viewerIds.filter((_, i) => kept[i]) };
 }
 
 function handler<Request, Reply>(handle: (request: Request) => Promise<Reply>) {
@@ -89,6 +103,7 @@ await serveGrpcJs(loadDefinition(AccessService), {
       ? ({ viewerId, ownerIds }: FilterRequest) => filterByAny(pool, viewerId, ownerIds)
       : filterByOwn,
   ),
+  FilterViewers: handler(filterViewers),
   ListHiddenUsers: handler(({ viewerId, pageSize, pageToken }: ListRequest) =>
     listHidden(pool, viewerId, pageSize, pageToken),
   ),
