@@ -6,21 +6,25 @@ import { statementsOf } from "../../support/statements.ts";
 /** What a parameter of a recorded statement holds. `pair` is the name of the lock of two users. */
 export type Role = "actor" | "target" | "pair" | "setting" | "audience";
 
-/** A statement with the roles of its parameters, in their order. */
+/** A parameter that is the same in every transaction. */
+type Constant = { readonly value: number | null };
+
+/** A statement with what its parameters hold, in their order. */
 export interface RecordedStatement {
   readonly text: string;
-  readonly roles: readonly Role[];
+  readonly parameters: readonly (Role | Constant)[];
 }
 
 const actor = "00000000-0000-4000-8000-00000000000a" as UserId;
 const target = "00000000-0000-4000-8000-00000000000b" as UserId;
 const setting: PrivacySetting = "last_seen";
 const audience: Audience = "none";
-const roles = new Map<unknown, Role>([
+const roles: ReadonlyMap<unknown, Role> = new Map<unknown, Role>([
   [actor, "actor"],
   [target, "target"],
   [setting, "setting"],
   [audience, "audience"],
+  [pairName(actor, target), "pair"],
 ]);
 
 /** The statements of the service's own transaction of a block, from begin to commit. */
@@ -56,12 +60,17 @@ async function recorded(
         .slice(0, first)
         .map(({ sql }) => sql)
         .join("; "),
-      roles: [],
+      parameters: [],
     },
     ...sent.slice(first).map(({ sql, parameters }) => ({
       // The actor does not exist, so the recorded transaction was rolled back.
       text: sql === "rollback" ? "commit" : sql,
-      roles: parameters.map((value) => roles.get(value) ?? "pair"),
+      parameters: parameters.map((value) => roles.get(value) ?? constant(value)),
     })),
   ];
+}
+
+function constant(value: unknown): Constant {
+  if (typeof value === "number" || value === null) return { value };
+  throw new Error(`a recorded statement has the parameter ${value}, of which nothing is known`);
 }

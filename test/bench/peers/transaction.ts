@@ -12,12 +12,14 @@ export async function runTransaction(
   let failure: Error | undefined;
   try {
     let row: pg.QueryResultRow | undefined;
-    for (const [index, { text, roles }] of statements.entries()) {
-      if (roles.length === 0) {
+    for (const [index, { text, parameters }] of statements.entries()) {
+      if (parameters.length === 0) {
         await client.query(text);
         continue;
       }
-      const values = roles.map((role) => given[role]);
+      const values = parameters.map((parameter) =>
+        typeof parameter === "string" ? given[parameter] : parameter.value,
+      );
       const { rows } = await client.query({ name: `${name} ${index}`, text, values });
       row = rows[0] ?? row;
     }

@@ -110,9 +110,13 @@ async function blockScript(url: string, firstWriter: number, count: number, user
     target: idSql(":target"),
     pair: `(least(${idSql(":actor")}, ${idSql(":target")}) || ':' || greatest(${idSql(":actor")}, ${idSql(":target")}))`,
   };
-  const statements = (await blockStatements(url)).map(({ text, roles }) =>
+  const statements = (await blockStatements(url)).map(({ text, parameters }) =>
     text
-      .replaceAll(/\$(\d+)/g, (parameter, n) => expressions[roles[Number(n) - 1] as Role] ?? parameter)
+      .replaceAll(/\$(\d+)/g, (name, n) => {
+        const parameter = parameters[Number(n) - 1];
+        if (typeof parameter === "string") return expressions[parameter] ?? name;
+        return `(${parameter?.value ?? "null"})`;
+      })
       .replaceAll(/\s+/g, " "),
   );
   return [
