@@ -108,7 +108,7 @@ export function createServices({
       },
       { isOverloaded: () => facts.isFull },
     ),
-    changes: service(ChangeService, changeHandlers({ feed, signingKey, stopping }), {
+    changes: service(ChangeService, changeHandlers({ feed, signingKey, consistency, stopping }), {
       isWaiting: true,
       // A message goes to many watchers, and would be compressed for each of them.
       compresses: false,

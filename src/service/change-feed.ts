@@ -53,6 +53,9 @@ export class ChangeFeed {
   #head: Tick;
   #through: bigint;
   #readAt = performance.now();
+  /** How many polls have begun, and the last one that ended well, with what the clock of the database showed in it. */
+  #polls = 0;
+  #lastPoll: { readonly number: number; readonly now: bigint } | undefined;
   /** How long the processor worked when the followers were woken the last time: most of it is their work. */
   #deliveryMs = 0;
   #isFailing = false;
@@ -134,12 +137,16 @@ export class ChangeFeed {
 
   /**
    * Waits until what was committed before now is read, as far as there is a tick after it, or until that fails, for `ms`
-   * milliseconds at most.
+   * milliseconds at most. Resolves to what the clock of the database showed meanwhile, in microseconds since 1970; undefined
+   * when it was not read.
    */
-  refreshed(ms: number, signal: AbortSignal): Promise<void> {
+  async refreshed(ms: number, signal: AbortSignal): Promise<bigint | undefined> {
+    const begun = this.#polls;
     this.#isWanted = true;
     this.#wake();
-    return this.#polled.wait(ms, signal);
+    await this.#polled.wait(ms, signal);
+    const last = this.#lastPoll;
+    return last !== undefined && last.number > begun ? last.now : undefined;
   }
 
   /** Finds the ticks of a position. Throws `CURSOR_EXPIRED` and `HISTORY_CHANGED` as `ChangeLog.findTick` does. */
@@ -191,6 +198,7 @@ export class ChangeFeed {
       this.#isWanted = false;
       // A call from now on waits for the next poll.
       const wakePolled = this.#polled.take();
+      this.#polls++;
       try {
         await this.#poll(signal);
         this.#report(undefined);
@@ -219,7 +227,7 @@ export class ChangeFeed {
   async #poll(signal: AbortSignal): Promise<void> {
     await this.#log.tick({}, signal);
     const from = this.#head;
-    const { ticks, through } = await this.#log.ticksAfter(from, maxTicks, signal);
+    const { ticks, through, now } = await this.#log.ticksAfter(from, maxTicks, signal);
     const to = ticks.at(-1);
     if (to !== undefined) {
       if (this.#followers.size === 0) this.#ring.clear();
@@ -227,6 +235,7 @@ export class ChangeFeed {
       this.#head = to;
     }
     this.#through = through;
+    this.#lastPoll = { number: this.#polls, now };
     this.#readAt = performance.now();
     this.#deliveryMs = 0;
     if (to !== undefined) await this.#deliver();

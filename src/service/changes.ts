@@ -12,11 +12,14 @@ import type { ChangeFeed } from "./change-feed.ts";
 import { ChangeFollower, type Part, type Start } from "./change-follower.ts";
 import { ChangeMessages, isWanted, toChangeKind } from "./change-messages.ts";
 import { ChangeStream } from "./change-stream.ts";
+import type { ConsistencyTokens } from "./consistency-tokens.ts";
+import { fromMicros } from "./proto-mapping.ts";
 
 interface ChangeHandlersOptions {
   readonly feed: ChangeFeed;
   /** Signs cursors: the secret that all instances of the service share. */
   readonly signingKey: Uint8Array;
+  readonly consistency: ConsistencyTokens;
   /** Aborts when streams are to end. */
   readonly stopping: AbortSignal;
   /** For how long the caller of a stream may leave a message. */
@@ -59,40 +62,53 @@ export function changeHandlers(options: ChangeHandlersOptions): ServiceImpl<type
 
     async readChanges(request, context) {
       const { kinds, start } = readStart(request, cursors);
+      // Whatever the write is, it was acknowledged before the call.
+      if (request.consistencyToken !== "") options.consistency.read(request.consistencyToken);
       const waitMs = request.wait === undefined ? 0 : durationMs(request.wait);
       const endsAt = performance.now() + waitMs;
       using call = new FollowingCall(options, context, start);
       const follower = await ChangeFollower.begin(feed, kinds, start, call.signal);
       call.follow(follower);
-      const part = await readPart(follower, feed, kinds, endsAt, call.signal);
+      const { part, readAt } = await readPart(follower, feed, kinds, endsAt, call.signal);
       const { progress } = follower;
       const message = messages.ofPart(part, progress, true) ?? messages.write([], progress);
       const { changes, cursor, complete, through } = message;
-      return { changes, cursor, complete, ...(through !== undefined && { through }) };
+      return {
+        changes,
+        cursor,
+        complete,
+        ...(through !== undefined && { through }),
+        ...(readAt !== undefined && { readAt: fromMicros(readAt) }),
+      };
     },
   };
 }
 
-/** Reads on until there is something for the caller, or the time is over; but once in any case. */
+/**
+ * Reads on until there is something for the caller, or the time is over; but once in any case. `readAt`: what the clock of the
+ * database showed meanwhile, in microseconds since 1970; undefined when the log was not read.
+ */
 async function readPart(
   follower: ChangeFollower,
   feed: ChangeFeed,
   kinds: KindMask,
   endsAt: number,
   signal: AbortSignal,
-): Promise<Part> {
+): Promise<{ readonly part: Part; readonly readAt: bigint | undefined }> {
   const beganInSnapshot = follower.isInSnapshot;
+  let readAt: bigint | undefined;
   for (let isRefreshed = false; ; ) {
     const part = await follower.next(signal);
     const leftMs = endsAt - performance.now();
     if (part !== undefined) {
       const hasEnded = beganInSnapshot && !follower.isInSnapshot;
-      if (hasEnded || leftMs <= 0 || part.changes.some((change) => isWanted(change, kinds))) return part;
+      const isOver = hasEnded || leftMs <= 0 || part.changes.some((change) => isWanted(change, kinds));
+      if (isOver) return { part, readAt };
     } else if (!isRefreshed) {
       isRefreshed = true;
-      await feed.refreshed(refreshMs, signal);
+      readAt = await feed.refreshed(refreshMs, signal);
     } else {
-      if (leftMs <= 0) return { changes: [] };
+      if (leftMs <= 0) return { part: { changes: [] }, readAt };
       await feed.changed(leftMs, signal);
     }
   }

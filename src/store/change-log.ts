@@ -199,13 +199,14 @@ export class ChangeLog {
 
   /**
    * Returns at most `limit` ticks after one, oldest first. `through`, in microseconds since 1970: nothing that was committed
-   * before is missing when the changes up to the last tick are applied. Throws as `findTick` does.
+   * before is missing when the changes up to the last tick are applied. `now`: the time of the database when it was asked, after
+   * the call. Throws as `findTick` does.
    */
   async ticksAfter(
     name: TickName,
     limit: number,
     signal?: AbortSignal,
-  ): Promise<{ ticks: Tick[]; through: bigint }> {
+  ): Promise<{ ticks: Tick[]; through: bigint; now: bigint }> {
     // The tick itself, and one more to see whether there are more.
     const rows = await this.#ticksFrom(name, limit + 2, signal);
     const last = rows[Math.min(limit, rows.length - 1)] as TickAfterRow;
@@ -213,6 +214,7 @@ export class ChangeLog {
     return {
       ticks: rows.slice(1, limit + 1).map(toTick),
       through: BigInt(isNewest && !last.is_pending ? last.now : last.at),
+      now: BigInt(last.now),
     };
   }
 

@@ -85,7 +85,8 @@ export class FakeChangeLog {
         await ask("ticksAfter");
         const { id } = find(name);
         const ticks = this.ticks.filter((tick) => tick.id > id).slice(0, limit);
-        return { ticks, through: (ticks.at(-1) ?? find(name)).at };
+        const through = (ticks.at(-1) ?? find(name)).at;
+        return { ticks, through, now: through };
       },
       read: async (from, to, after, limit) => {
         await ask("read");

@@ -10,6 +10,7 @@ import {
 import { service } from "../../../src/call/service.ts";
 import { ChangeFeed } from "../../../src/service/change-feed.ts";
 import { changeHandlers } from "../../../src/service/changes.ts";
+import { ConsistencyTokens } from "../../../src/service/consistency-tokens.ts";
 import { FakeChangeLog } from "../../support/fake-change-log.ts";
 import { lengthPrefixed } from "../../support/frames.ts";
 import { openSession } from "../../support/raw-http.ts";
@@ -31,6 +32,7 @@ describe("a watcher that takes nothing", function () {
     const handlers = changeHandlers({
       feed,
       signingKey: Buffer.alloc(32),
+      consistency: new ConsistencyTokens(Buffer.alloc(32)),
       stopping: stopping.signal,
       delivery,
     });
