@@ -1,21 +1,21 @@
 import { type AccessRule, type Decision, decideAccess, decisionTable, type Interaction } from "./access.ts";
-import type { DatedTerms } from "./edges.ts";
+import type { DatedTerms, EdgeTerms } from "./edges.ts";
 import type { PrivacySetting, SettingChoice } from "./settings.ts";
 import type { UserId } from "./users.ts";
 
 /** Everything that decisions about a viewer and an owner rest on, of one moment. An edge is null when there is none. */
-export interface ExplainedFacts {
+export interface ExplainedFacts<Edge extends EdgeTerms = DatedTerms> {
   /** False for a viewer who is not signed in. */
   readonly viewerKnown: boolean;
   readonly ownerKnown: boolean;
   /** The viewer blocks the owner. */
-  readonly blocking: DatedTerms | null;
+  readonly blocking: Edge | null;
   /** The owner blocks the viewer. */
-  readonly blockedBy: DatedTerms | null;
+  readonly blockedBy: Edge | null;
   /** The viewer mutes the owner. */
-  readonly muting: DatedTerms | null;
+  readonly muting: Edge | null;
   /** The owner follows the viewer. */
-  readonly contact: DatedTerms | null;
+  readonly contact: Edge | null;
   /** Every setting of the owner; null when the owner is unknown. */
   readonly settings: Readonly<Record<PrivacySetting, SettingChoice>> | null;
   /** The time of the database, in microseconds since 1970. */
@@ -35,8 +35,9 @@ const rules = Object.entries(decisionTable) as [Interaction, AccessRule][];
 export function explainAccess(
   viewer: UserId | null,
   owner: UserId,
-  { viewerKnown, ownerKnown, blocking, blockedBy, muting, contact, settings }: ExplainedFacts,
+  facts: ExplainedFacts<EdgeTerms>,
 ): ExplainedDecision[] {
+  const { viewerKnown, ownerKnown, blocking, blockedBy, muting, contact, settings } = facts;
   return rules.map(([interaction, { audience: setting, muteScope }]) => {
     const chosen = settings === null || setting === null ? undefined : settings[setting];
     const decision = decideAccess(

@@ -1,0 +1,103 @@
+import { type Decision, decisionTable, type Interaction } from "../domain/access.ts";
+import type { Change } from "../domain/changes.ts";
+import type { EdgeTerms } from "../domain/edges.ts";
+import type { ExplainedFacts } from "../domain/explanation.ts";
+import { mapSettings } from "../domain/settings.ts";
+import { parseUserId, type UserId } from "../domain/users.ts";
+import type { RelationshipGraph } from "../graph/relationship-graph.ts";
+import { FollowsNotKeptError } from "./replica-types.ts";
+
+const interactions = new Set<string>(Object.keys(decisionTable));
+
+/** Throws for what no call of this language can be, but one of JavaScript. */
+export function assertInteraction(interaction: Interaction): void {
+  if (!interactions.has(interaction)) throw new TypeError("there is no such interaction");
+}
+
+/** Reads an id. Throws a `TypeError` for a text that is no UUID. */
+export function readId(text: string): UserId {
+  const id = typeof text === "string" ? parseUserId(text) : undefined;
+  if (id === undefined) throw new TypeError("an id is no UUID");
+  return id;
+}
+
+const upperCase = /[A-F]/;
+
+/** The id of a text that is one. */
+export function lowerCase(id: string): string {
+  return upperCase.test(id) ? id.toLowerCase() : id;
+}
+
+/**
+ * Decides a query as of a time, in microseconds since 1970. Throws a `TypeError` for an id that is no UUID, and a
+ * `FollowsNotKeptError`.
+ */
+export function decide(
+  graph: RelationshipGraph,
+  nowMicros: number,
+  viewer: string | null,
+  owner: string,
+  interaction: Interaction,
+): Decision {
+  assertId(viewer === null ? owner : viewer);
+  assertId(owner);
+  const query = { viewer: viewer as UserId | null, owner: owner as UserId, interaction };
+  let decision = graph.decide(query, nowMicros);
+  // To the graph, what is no id in lower case is an unknown user.
+  if (decision?.cause === "UNKNOWN_USER") {
+    const from = viewer === null ? null : readId(viewer);
+    decision = graph.decide({ viewer: from, owner: readId(owner), interaction }, nowMicros);
+  }
+  if (decision === undefined) throw new FollowsNotKeptError();
+  return decision;
+}
+
+function assertId(id: string): void {
+  if (typeof id !== "string") throw new TypeError("an id is no text");
+}
+
+/** The facts about a viewer and an owner as of a time, in microseconds since 1970. */
+export function factsOf(
+  graph: RelationshipGraph,
+  nowMicros: number,
+  viewer: UserId | null,
+  owner: UserId,
+): ExplainedFacts<EdgeTerms> {
+  const base = { version: 0n, cause: null, changedAt: null } as const;
+  const isKnown = (user: UserId | null) =>
+    user !== null && isPresent(graph.current({ ...base, kind: "user", owner: user, present: true }));
+  const [viewerKnown, ownerKnown] = [isKnown(viewer), isKnown(owner)];
+  const terms = (
+    kind: "block" | "mute" | "follow",
+    from: UserId | null,
+    to: UserId | null,
+  ): EdgeTerms | null => {
+    if (from === null || to === null || !viewerKnown || !ownerKnown) return null;
+    const change = graph.current({ ...base, kind, owner: from, target: to, edge: null });
+    const edge = "edge" in change ? change.edge : null;
+    if (edge === null || (edge.expiresAt !== null && Number(edge.expiresAt) <= nowMicros)) return null;
+    return { expiresAt: edge.expiresAt, scopes: edge.scopes };
+  };
+  const settings = mapSettings((setting) => {
+    const chosen = graph.current({ ...base, kind: "setting", owner, setting, audience: null });
+    const key = { ...base, kind: "exception", owner, setting, present: false } as const;
+    return {
+      audience: ("audience" in chosen ? chosen.audience : null) ?? "none",
+      excepted: viewer !== null && viewerKnown && isPresent(graph.current({ ...key, target: viewer })),
+    };
+  });
+  return {
+    viewerKnown,
+    ownerKnown,
+    blocking: terms("block", viewer, owner),
+    blockedBy: terms("block", owner, viewer),
+    muting: terms("mute", viewer, owner),
+    contact: terms("follow", owner, viewer),
+    settings: ownerKnown ? settings : null,
+    readAt: BigInt(nowMicros),
+  };
+}
+
+function isPresent(change: Change): boolean {
+  return "present" in change && change.present;
+}

@@ -1,0 +1,272 @@
+import type { WatchChangesResponse } from "../../gen/nexgate/privacy/v1/change_service_pb.ts";
+import { DatabaseClock, ElapsedClock } from "./replica-clock.ts";
+import { nextTurn, ReplicaCopy } from "./replica-copy.ts";
+import { isLasting, type ReplicaService, reasonOf, retryAfterMs } from "./replica-service.ts";
+
+/** What happens to a follower. Called after its state has changed. */
+interface FollowerListener {
+  /** The copy has another state, or another age. */
+  onState(): void;
+  onReconnected(): void;
+  onReloaded(): void;
+  /** `lasting`: it fails again until somebody changes something. */
+  onFailure(failure: Error, lasting: boolean): void;
+  /** Called about every `heartbeatMs`. */
+  onTick(): void;
+}
+
+interface FollowerOptions {
+  readonly service: ReplicaService;
+  readonly keepsFollows: boolean;
+  readonly heartbeatMs: number;
+  readonly listener: FollowerListener;
+}
+
+/** The stream is given up after so many heartbeats without a message. */
+const silentHeartbeats = 4;
+/** The pause after a failure, in milliseconds: doubled from failure to failure, and shortened by chance to half of it. */
+const firstPauseMs = 100;
+const longestPauseMs = 5_000;
+/** A stream that lasts shorter counts as a failure. */
+const shortStreamMs = 2_000;
+/** How often the clock of the database is looked at, in milliseconds. */
+const compareMs = 30_000;
+/** How often at most: while it was never seen, and while the copy looks older than it should. */
+const firstCompareMs = 500;
+const soonCompareMs = 5_000;
+/** A message with so many changes takes milliseconds to apply. */
+const manyChanges = 500;
+
+/** Errors after which the copy cannot be continued from its cursor. */
+const reloadReasons: ReadonlySet<string | undefined> = new Set([
+  "CURSOR_EXPIRED",
+  "HISTORY_CHANGED",
+  "INVALID_CURSOR",
+]);
+
+/**
+ * Keeps a copy as current as the service tells: by a snapshot, then by what changes. It resumes after a cut, and loads
+ * another copy when it has to: until that is complete, it answers by the one that it has.
+ */
+export class ReplicaFollower {
+  readonly clock = new ElapsedClock();
+  readonly counts = { changes: 0, reconnects: 0, reloads: 0, failures: 0 };
+  readonly #options: FollowerOptions;
+  readonly #database = new DatabaseClock();
+  readonly #closing = new AbortController();
+  readonly #timer: ReturnType<typeof setInterval>;
+  readonly #ended: Promise<void>;
+  /** The copy that answers. */
+  #live: ReplicaCopy | undefined;
+  /** The copy that is being loaded. */
+  #loading: ReplicaCopy | undefined;
+  /** When the time of the live copy came first, by `clock`. */
+  #throughMicros: number | undefined;
+  #broughtAt = 0;
+  /** Ends the stream that is open. */
+  #stream: AbortController | undefined;
+  #isConnected = false;
+  #wasConnected = false;
+  #isAwaiting = false;
+  #silentTicks = 0;
+  #comparedAt = Number.NEGATIVE_INFINITY;
+  #isComparing = false;
+
+  constructor(options: FollowerOptions) {
+    this.#options = options;
+    this.#loading = new ReplicaCopy(options.keepsFollows);
+    this.#timer = setInterval(() => this.#tick(), options.heartbeatMs);
+    this.#ended = this.#run();
+  }
+
+  get isConnected(): boolean {
+    return this.#isConnected;
+  }
+
+  get isLoading(): boolean {
+    return this.#loading !== undefined;
+  }
+
+  /** The copy that answers, also while it has no state; undefined before the first one is complete. */
+  get copy(): ReplicaCopy | undefined {
+    return this.#live;
+  }
+
+  /** The size of all copies. */
+  get bytes(): number {
+    return (this.#live?.graph.size.bytes ?? 0) + (this.#loading?.graph.size.bytes ?? 0);
+  }
+
+  /**
+   * The moment, by `clock`, at which the state of the copy was current at the earliest: what was acknowledged before is in it.
+   * `-Infinity` while there is no state.
+   */
+  get currentAt(): number {
+    const through = this.#live?.throughMicros;
+    if (through === undefined) return Number.NEGATIVE_INFINITY;
+    return Math.min(this.#broughtAt, this.#database.earliestAt(through));
+  }
+
+  /**
+   * Asks the service for a time of the database that is later than everything acknowledged by now. Fails for a text that is no
+   * consistency token, and when the service does not answer.
+   */
+  async readTime(consistencyToken: string, signal: AbortSignal): Promise<number> {
+    const sentAt = this.clock.now();
+    const through = this.#live?.throughMicros ?? Number.NEGATIVE_INFINITY;
+    const time = await this.#options.service.readTime(consistencyToken, signal);
+    if (time === undefined) throw new Error("the service cannot read the change log");
+    this.#database.compare(sentAt, time);
+    // The clock of the database was set back. A stream never goes back: another one begins with the present time.
+    if (time < through) this.#stream?.abort(new Error("the clock of the database was set back"));
+    this.#options.listener.onState();
+    return time;
+  }
+
+  /** Ends everything. */
+  async close(): Promise<void> {
+    clearInterval(this.#timer);
+    this.#closing.abort(new Error("the replica is closed"));
+    this.#stream?.abort(this.#closing.signal.reason);
+    await this.#ended;
+    this.#live = undefined;
+    this.#loading = undefined;
+  }
+
+  async #run(): Promise<void> {
+    const { listener } = this.#options;
+    let pauseMs = firstPauseMs;
+    while (!this.#closing.signal.aborted) {
+      const begunAt = this.clock.now();
+      let failure: Error;
+      try {
+        await this.#follow();
+        failure = new Error("the stream has ended");
+      } catch (thrown) {
+        failure = thrown instanceof Error ? thrown : new Error(String(thrown));
+      }
+      this.#isConnected = false;
+      if (this.#closing.signal.aborted) return;
+      this.counts.failures++;
+      if (reloadReasons.has(reasonOf(failure))) this.#loading = new ReplicaCopy(this.#options.keepsFollows);
+      listener.onFailure(failure, isLasting(failure));
+      if (this.clock.now() - begunAt > shortStreamMs) pauseMs = firstPauseMs;
+      await this.#pause(Math.max(pauseMs * (0.5 + Math.random() / 2), retryAfterMs(failure)));
+      pauseMs = Math.min(longestPauseMs, pauseMs * 2);
+    }
+  }
+
+  /** Follows by one stream, until it fails. */
+  async #follow(): Promise<void> {
+    const copy = this.#loading ?? (this.#live as ReplicaCopy);
+    const stream = new AbortController();
+    this.#stream = stream;
+    this.#awaitMessage();
+    try {
+      await this.#readStream(copy, stream.signal);
+    } catch (failure) {
+      // What the stream was given up for says more than how the transport reports it.
+      throw stream.signal.aborted ? stream.signal.reason : failure;
+    } finally {
+      this.#isAwaiting = false;
+      this.#stream = undefined;
+    }
+  }
+
+  async #readStream(copy: ReplicaCopy, signal: AbortSignal): Promise<void> {
+    const { service } = this.#options;
+    for await (const message of await service.watch(copy.cursor, this.#options, signal)) {
+      this.#isAwaiting = false;
+      await this.#take(copy, message);
+      signal.throwIfAborted();
+      this.#awaitMessage();
+    }
+  }
+
+  async #take(copy: ReplicaCopy, message: WatchChangesResponse): Promise<void> {
+    const { listener } = this.#options;
+    try {
+      await copy.take(message);
+    } catch (failure) {
+      this.#loading = new ReplicaCopy(this.#options.keepsFollows);
+      throw failure;
+    }
+    this.counts.changes += message.changes.length;
+    if (copy === this.#loading && copy.isLoaded) {
+      const isFirst = this.#live === undefined;
+      this.#live = copy;
+      this.#loading = undefined;
+      if (!isFirst) {
+        this.counts.reloads++;
+        listener.onReloaded();
+      }
+    }
+    const through = this.#live?.throughMicros;
+    if (through !== undefined && through !== this.#throughMicros) {
+      this.#throughMicros = through;
+      this.#broughtAt = this.clock.now();
+    }
+    this.#noteConnected();
+    listener.onState();
+    this.#compareClocks();
+    if (message.changes.length >= manyChanges) await nextTurn();
+  }
+
+  #noteConnected(): void {
+    if (this.#isConnected) return;
+    this.#isConnected = true;
+    if (this.#wasConnected) {
+      this.counts.reconnects++;
+      this.#options.listener.onReconnected();
+    }
+    this.#wasConnected = true;
+  }
+
+  #awaitMessage(): void {
+    this.#silentTicks = 0;
+    this.#isAwaiting = true;
+  }
+
+  #tick(): void {
+    // A process that was frozen gets one tick for all that it missed, and then what came meanwhile.
+    if (this.#isAwaiting) this.#silentTicks++;
+    if (this.#silentTicks > silentHeartbeats)
+      this.#stream?.abort(new Error("the service gave no sign of life"));
+    this.#options.listener.onTick();
+  }
+
+  /** Looks at the clock of the database when it is time to. */
+  #compareClocks(): void {
+    if (this.#isComparing) return;
+    const now = this.clock.now();
+    const looksOld = now - this.currentAt > 2 * this.#options.heartbeatMs;
+    // A time that came before the clock can have shown it: that was set forward.
+    const isWrong = this.#database.earliestAt(this.#throughMicros ?? 0) > this.#broughtAt;
+    const knownMs = looksOld || isWrong ? soonCompareMs : compareMs;
+    const interval = this.#database.isKnown ? knownMs : firstCompareMs;
+    if (now - this.#comparedAt < interval) return;
+    this.#comparedAt = now;
+    this.#isComparing = true;
+    this.readTime("", this.#closing.signal)
+      .catch(() => {
+        // The stream tells what is wrong.
+      })
+      .finally(() => {
+        this.#isComparing = false;
+      });
+  }
+
+  /** Waits, or until it is closed. */
+  #pause(ms: number): Promise<void> {
+    const { signal } = this.#closing;
+    return new Promise((resolve) => {
+      const end = () => {
+        clearTimeout(timer);
+        signal.removeEventListener("abort", end);
+        resolve();
+      };
+      const timer = setTimeout(end, ms);
+      signal.addEventListener("abort", end);
+    });
+  }
+}
