@@ -9,8 +9,8 @@ export interface Snapshot {
 export interface DatabaseState {
   readonly kind: "state";
   /**
-   * When the server was started, in microseconds since 1970. Only transaction ids of the same server since the same start can
-   * be compared: after a crash, a failover or a restore an id may name another transaction.
+   * A number that names a run of the server: the time from a start, or from a crash of one of its processes, to the next. Only
+   * transaction ids of one run can be compared: after a crash, a failover or a restore an id may name another transaction.
    */
   readonly server: bigint;
   readonly snapshot: Snapshot;

@@ -40,7 +40,7 @@ export interface ChangeCursor {
 export interface SnapshotProgress {
   /** Where the next page begins; undefined at the beginning of the tables. */
   readonly after: StatePosition | undefined;
-  /** When the server was started that the pages are from, in microseconds since 1970; undefined before the first one. */
+  /** The run of the server that the pages are from: see `DatabaseState`. Undefined before the first one. */
   readonly server: bigint | undefined;
   /** All tables were read. */
   readonly ended: boolean;
@@ -49,7 +49,7 @@ export interface SnapshotProgress {
 const version = 1;
 const macBytes = 16;
 const uuidBytes = 16;
-/** No time at which a server was started. */
+/** No run of a server. */
 const noServer = 0n;
 const flags = { within: 1, snapshot: 2, after: 4, ended: 8 } as const;
 /** Keeps cursors and all else that is signed with the secret apart. */

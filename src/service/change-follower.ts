@@ -114,7 +114,7 @@ export class ChangeFollower {
     const reading = this.#nextState ?? this.#feed.readState(progress.after, signal);
     this.#nextState = undefined;
     const { changes, next, server } = await reading;
-    assertSameServer(progress, server);
+    assertSameRun(progress, server);
     this.#snapshot = { after: next ?? progress.after, server, ended: next === undefined };
     if (next !== undefined) {
       this.#headOfNextState = this.#feed.head;
@@ -137,7 +137,7 @@ export class ChangeFollower {
   /** What comes after the last page of the snapshot, up to a tick that sees everything that the pages saw. */
   async #nextOfTail(progress: SnapshotProgress, signal: AbortSignal): Promise<Part | undefined> {
     this.#lastTick ??= await this.#feed.storeTick(signal);
-    assertSameServer(progress, this.#lastTick.server);
+    assertSameRun(progress, this.#lastTick.server);
     const page = this.#hasReached(this.#lastTick) ? undefined : await this.#feed.read(this.#place, signal);
     const part = page && this.#take(page);
     if (!this.#hasReached(this.#lastTick)) return part;
@@ -163,8 +163,8 @@ export class ChangeFollower {
   }
 }
 
-/** Throws `HISTORY_CHANGED` when the server was started again since the first page of a snapshot was read. */
-function assertSameServer({ server: first }: SnapshotProgress, server: bigint): void {
+/** Throws `HISTORY_CHANGED` when the server was started again, or crashed, since the first page of a snapshot was read. */
+function assertSameRun({ server: first }: SnapshotProgress, server: bigint): void {
   if (first !== undefined && first !== server) throw new PrivacyError("HISTORY_CHANGED");
 }
 

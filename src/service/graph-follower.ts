@@ -61,16 +61,16 @@ export class GraphFollower {
   #session: string | undefined;
   /** A stored tick of which the graph has everything. What is newer is in the journal. */
   #base: Tick;
-  /** The start of the server that has shown what is in the journal: see `ReadIndex.lastStart`. */
-  #start: string;
+  /** The run of the server that has shown what is in the journal: see `DatabaseState`. */
+  #run: bigint;
   /** Changes read from the log. */
   replayed = 0;
 
-  private constructor(source: GraphSource, journal: GraphJournal, base: Tick, start: string) {
+  private constructor(source: GraphSource, journal: GraphJournal, base: Tick, run: bigint) {
     this.#source = source;
     this.journal = journal;
     this.#base = base;
-    this.#start = start;
+    this.#run = run;
   }
 
   /** Makes a graph of the tables. Throws a `GraphTooLargeError`. */
@@ -79,7 +79,7 @@ export class GraphFollower {
     const graph = new RelationshipGraph({ follows: options.keepsFollows });
     const begunAt = performance.now();
     let saidAt = begunAt;
-    const start = await readIndex.lastStart(signal);
+    const run = await readIndex.serverRun(signal);
     const from = await changes.newestTick(signal);
     await loadGraph(
       graph,
@@ -96,9 +96,9 @@ export class GraphFollower {
     // What a crash takes away must not be in the graph. This tick is stored, and sees all that the pages saw, unless the
     // server has crashed in between.
     const to = await storeTick(changes, signal);
-    const follower = new GraphFollower(source, new GraphJournal(graph), to, start);
+    const follower = new GraphFollower(source, new GraphJournal(graph), to, run);
     await follower.#replay(from, to, signal);
-    if ((await readIndex.lastStart(signal)) !== start)
+    if ((await readIndex.serverRun(signal)) !== run)
       throw new Error("the server was started anew while the graph was loaded");
     follower.journal.settle();
     const ms = Math.round(performance.now() - begunAt);
@@ -124,10 +124,10 @@ export class GraphFollower {
     const { changes, readIndex } = this.#source;
     const isNew = this.#session === undefined;
     const session = this.#session ?? (await readIndex.begin(signal));
-    const start = isNew ? await readIndex.lastStart(signal) : this.#start;
+    const run = isNew ? await readIndex.serverRun(signal) : this.#run;
     let { ticks } = await changes.ticksAfter(this.#base, ticksAtOnce, signal);
     onBegin();
-    if (isNew) this.#rollBack(start);
+    if (isNew) this.#rollBack(run);
     this.#session = session;
     for (;;) {
       const tick = await this.#replayAll(ticks, signal);
@@ -139,7 +139,7 @@ export class GraphFollower {
       }
       // The session is older than the tick and has outlived it: their transaction ids are those of one server.
       this.#base = tick;
-      this.#start = start;
+      this.#run = run;
       this.journal.settle(parseSnapshot(tick.snapshot));
       if (read.changes !== undefined) {
         this.apply(read);
@@ -151,8 +151,8 @@ export class GraphFollower {
   }
 
   /** Takes back what the last session showed. Where that cannot be done, it is kept if the server has not crashed since. */
-  #rollBack(start: string): void {
-    if (!this.journal.isReversible && start === this.#start) return;
+  #rollBack(run: bigint): void {
+    if (!this.journal.isReversible && run === this.#run) return;
     if (!this.journal.rollBack())
       throw new GraphLostError("changes that the database may have lost cannot be taken back");
   }

@@ -3,6 +3,7 @@ import type { Change } from "../domain/changes.ts";
 import { PrivacyError } from "../domain/errors.ts";
 import { readBatchPage } from "./change-batches.ts";
 import { microsOf } from "./change-rows.ts";
+import { parseRun, runOfTick } from "./consistency.ts";
 import type { SqlExecutor } from "./executor.ts";
 import { assertWritable, isWritable } from "./server-state.ts";
 import { readStatePage, type StatePage, type StatePosition } from "./state-pages.ts";
@@ -21,7 +22,7 @@ export interface Tick {
   readonly snapshot: string;
   /** The tick sees everything that was committed before this time: in microseconds since 1970. */
   readonly at: bigint;
-  /** When the server was started that stored the tick: in microseconds since 1970. */
+  /** The run of the server that stored the tick: see `DatabaseState`. */
   readonly server: bigint;
 }
 
@@ -40,7 +41,7 @@ interface TickRow {
 const tickInterval = sql.lit("50 ms");
 
 const tickColumns = sql`t.id::text as id, t.nonce::text as nonce, t.snapshot::text as snapshot,
-  ${microsOf(sql`t.at`)} as at, ${microsOf(sql`t.server_started_at`)} as server`;
+  ${microsOf(sql`t.at`)} as at, ${runOfTick}::text as server`;
 
 const newest = sql`(select id, snapshot, at from ticks order by id desc limit 1)`;
 
@@ -140,7 +141,7 @@ const ticksFrom = queryTemplate(
       from ${newest} last
     ) log on server.is_writable
     left join lateral (
-      select id, nonce, snapshot, at, server_started_at
+      select id, nonce, snapshot, at, server_started_at, statistics_reset_at
       from ticks where id >= ${id}::bigint order by id limit ${limit}
     ) t on server.is_writable
     order by t.id`,
@@ -280,5 +281,5 @@ async function storeTicks(run: Run, force: boolean): Promise<Tick | undefined> {
 }
 
 function toTick({ id, nonce, snapshot, at, server }: TickRow): Tick {
-  return { id: BigInt(id), nonce, snapshot, at: BigInt(at), server: BigInt(server) };
+  return { id: BigInt(id), nonce, snapshot, at: BigInt(at), server: parseRun(server) };
 }

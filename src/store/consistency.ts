@@ -7,9 +7,22 @@ import { queryTemplate } from "./statement.ts";
 /** A time in seconds since 1970, with six digits behind the point. */
 const secondsOf = (time: RawBuilder<unknown>) => sql`extract(epoch from ${time})`;
 
+/**
+ * Names a run of the server by two times: when it was started, and when its statistics were reset, which a crash of one of its
+ * processes causes. The sum differs when one of them does, also after the clock was set back. Ticks of earlier versions have
+ * no second time: their runs are those of no server.
+ */
+const runOf = (startedAt: RawBuilder<unknown>, resetAt: RawBuilder<unknown>) =>
+  sql`(${secondsOf(startedAt)} + coalesce(${secondsOf(resetAt)}, 0))`;
+
+/** The run of the server that answers, for `parseRun`. */
+export const currentRun = runOf(sql`pg_postmaster_start_time()`, sql`pg_stat_get_bgwriter_stat_reset_time()`);
+
+/** The run of the server that stored a tick, for `parseRun`. */
+export const runOfTick = runOf(sql`server_started_at`, sql`statistics_reset_at`);
+
 /** The state that a statement rests on, for `parseState`. The same in every row: one of them should have it. */
-export const currentState = sql<string>`
-  concat(${secondsOf(sql`pg_postmaster_start_time()`)}, ' ', pg_current_snapshot())`;
+export const currentState = sql<string>`concat(${currentRun}, ' ', pg_current_snapshot())`;
 
 /**
  * What names the write of a transaction, for `parseToken`. `changed`: whether the transaction has rows in the change log.
@@ -17,7 +30,7 @@ export const currentState = sql<string>`
  */
 export const writeToken = (changed: RawBuilder<unknown>) => sql<string>`(
   case when ${changed} then concat(
-    ${secondsOf(sql`pg_postmaster_start_time()`)}, ' ', pg_current_xact_id(), ' ', ${secondsOf(sql`now()`)}
+    ${currentRun}, ' ', pg_current_xact_id(), ' ', ${secondsOf(sql`now()`)}
   ) else ${currentState} end)`;
 
 /** Whether the transaction has rows in the change log by its statements before this one. */
@@ -27,7 +40,7 @@ export const hasLogged = sql<boolean>`
 /** Reads what `currentState` answered. */
 export function parseState(text: string): DatabaseState {
   const [server = "", snapshot = ""] = text.split(" ");
-  return { kind: "state", server: microsOfSeconds(server), snapshot: parseSnapshot(snapshot) };
+  return { kind: "state", server: parseRun(server), snapshot: parseSnapshot(snapshot) };
 }
 
 /** Reads a snapshot as PostgreSQL writes it. */
@@ -41,7 +54,12 @@ export function parseToken(text: string): ConsistencyToken {
   const [server = "", xid = "", at] = text.split(" ");
   return at === undefined
     ? parseState(text)
-    : { kind: "write", server: microsOfSeconds(server), xid: BigInt(xid), at: microsOfSeconds(at) };
+    : { kind: "write", server: parseRun(server), xid: BigInt(xid), at: microsOfSeconds(at) };
+}
+
+/** Reads what `currentRun` and `runOfTick` answered. */
+export function parseRun(seconds: string): bigint {
+  return microsOfSeconds(seconds);
 }
 
 function microsOfSeconds(text: string): bigint {
@@ -73,7 +91,7 @@ const view = queryTemplate(
     select (select true from changes
         where xid = ${xid}::xid8 and ${microsOf(sql`at`)} = ${at} limit 1) is not null as is_logged,
       case when pg_is_in_recovery() then (
-        select concat(${secondsOf(sql`server_started_at`)}, ' ', snapshot) from ticks order by id desc limit 1
+        select concat(${runOfTick}, ' ', snapshot) from ticks order by id desc limit 1
       ) else ${currentState} end as state`,
 );
 

@@ -150,8 +150,13 @@ const TickEntity = defineEntity({
     at: p.datetime().columnType("timestamptz").defaultRaw("statement_timestamp()"),
     /** Tells histories apart that have the same ids. */
     nonce: p.uuid().defaultRaw("gen_random_uuid()"),
-    /** When the server that made it was started: see `DatabaseState`. */
+    /** The run of the server that made it: see `DatabaseState`. */
     serverStartedAt: p.datetime().columnType("timestamptz").defaultRaw("pg_postmaster_start_time()"),
+    statisticsResetAt: p
+      .datetime()
+      .columnType("timestamptz")
+      .nullable()
+      .defaultRaw("pg_stat_get_bgwriter_stat_reset_time()"),
   },
 });
 

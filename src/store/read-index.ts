@@ -6,7 +6,7 @@ import type { UserId } from "../domain/users.ts";
 import { columnsOf, type FactsQuery, factsOf, pairsOf, type QueryColumns } from "./access.ts";
 import type { Tick } from "./change-log.ts";
 import { type ChangeRow, changeColumns, toChange } from "./change-rows.ts";
-import { currentState, parseState } from "./consistency.ts";
+import { currentRun, currentState, parseRun, parseState } from "./consistency.ts";
 import type { SqlExecutor } from "./executor.ts";
 import { assertWritable, isWritable } from "./server-state.ts";
 import { queryTemplate } from "./statement.ts";
@@ -107,11 +107,7 @@ const beginSession = queryTemplate(
   (session: string) => sql`select set_config(${sessionSetting}, ${session}, false)`,
 );
 
-// After an unclean end of the server its statistics begin anew, also when it was not started anew.
-const lastStart = queryTemplate(
-  () => sql<{ start: string }>`
-    select concat(pg_postmaster_start_time(), ' ', pg_stat_get_bgwriter_stat_reset_time()) as start`,
-);
+const serverRun = queryTemplate(() => sql<{ run: string }>`select ${currentRun}::text as run`);
 
 /** Pairs of users with something between them, from the lowest owner after an id on. */
 const sampleEdges = queryTemplate((after: string, limit: number) => {
@@ -149,12 +145,12 @@ export class ReadIndex {
   }
 
   /**
-   * Names the time since when the server runs without a crash. What was seen in that time is not lost: a stored tick that
-   * was made later sees it too.
+   * Returns the run of the server: see `DatabaseState`. What was seen in a run is not lost as long as it lasts: a stored tick
+   * that was made later sees it too.
    */
-  async lastStart(signal?: AbortSignal): Promise<string> {
-    const [row] = await this.#executor.read(lastStart(), signal);
-    return (row as { start: string }).start;
+  async serverRun(signal?: AbortSignal): Promise<bigint> {
+    const [row] = await this.#executor.read(serverRun(), signal);
+    return parseRun((row as { run: string }).run);
   }
 
   /**

@@ -11,7 +11,7 @@ export interface StatePage {
   readonly changes: Change[];
   /** Where the next page begins; undefined at the end. */
   readonly next: StatePosition | undefined;
-  /** When the server was started that the page is from: in microseconds since 1970. */
+  /** The run of the server that the page is from: see `DatabaseState`. */
   readonly server: bigint;
 }
 

@@ -1,7 +1,7 @@
 import { type CompiledQuery, type RawBuilder, sql } from "kysely";
 import { PrivacyError } from "../domain/errors.ts";
 import type { UserId } from "../domain/users.ts";
-import { microsOf } from "./change-rows.ts";
+import { currentRun, parseRun } from "./consistency.ts";
 import type { SqlExecutor } from "./executor.ts";
 import { assertWritable, isWritable } from "./server-state.ts";
 import { queryTemplate } from "./statement.ts";
@@ -29,7 +29,7 @@ export interface PagedTable<Kind extends string> {
   readonly isOver?: RawBuilder<unknown>;
 }
 
-/** A row of a table, whether nothing holds of it, and when the server was started. */
+/** A row of a table, whether nothing holds of it, and the run of the server. */
 type PagedRow = Readonly<Record<string, unknown>> & { readonly is_over: boolean; readonly server: string };
 
 /** Some rows of one table, and where the next page begins; undefined at the end. */
@@ -37,7 +37,7 @@ export interface Page<Kind extends string, Row> {
   readonly kind: Kind;
   readonly rows: Row[];
   readonly next: StatePosition | undefined;
-  /** When the server was started that the page is from: in microseconds since 1970. */
+  /** The run of the server that the page is from: see `DatabaseState`. */
   readonly server: bigint;
 }
 
@@ -105,7 +105,7 @@ export class TablePages<Kind extends string, Row> {
       kind: table.kind,
       rows: found.filter(({ is_over }) => !is_over) as Row[],
       next: isFull ? { table: number, key: position.map((name) => String(last[name])) } : following,
-      server: BigInt(rows[0]?.server ?? 0),
+      server: parseRun(rows[0]?.server ?? ""),
     };
   }
 }
@@ -144,7 +144,7 @@ function page<Kind extends string>(
     select ${sql.join(selected)}
     from (
       select array(select id from users where erased_at <= 'infinity') as ids,
-        ${microsOf(sql`pg_postmaster_start_time()`)} as server
+        ${currentRun}::text as server
       where ${isWritable}
     ) erased
     left join (

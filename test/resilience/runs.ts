@@ -11,7 +11,7 @@ import {
   killPostgresql,
   killServices,
 } from "./chaos/chaos.ts";
-import { loseWrites, lostFigures } from "./consistency/lost-writes.ts";
+import { losses } from "./consistency/lost-writes.ts";
 import { pausedFigures, pauseReplay } from "./consistency/paused-replay.ts";
 import { type ConsistencyMutant, mutants as consistencyMutants, wayOf } from "./consistency/ways.ts";
 import { deadlineFigures, runDeadlines } from "./deadlines/deadlines.ts";
@@ -231,7 +231,7 @@ export const runs: Readonly<Record<string, Run>> = {
     },
   }),
 
-  /** For so long a standby is asked; then the writes of as many rounds are lost. */
+  /** For so long a standby is asked; then as many writes are lost, by a failover and by a crash. */
   consistency: run({
     usual: 40,
     unit: "seconds",
@@ -239,7 +239,9 @@ export const runs: Readonly<Record<string, Run>> = {
     async make({ seed, size, mutant }) {
       const way = wayOf(mutant);
       const answers = await pauseReplay({ seed, lastsMs: size * 1_000, way });
-      return { figures: [...pausedFigures(answers), ...lostFigures(await loseWrites(size, way))] };
+      const figures = pausedFigures(answers);
+      for (const lose of Object.values(losses)) figures.push(...(await lose(size, way)));
+      return { figures };
     },
   }),
 

@@ -56,6 +56,18 @@ describe("the change log on PostgreSQL", () => {
     expect((await store().changes.ticksAfter(fourth, 1)).through > fourth.at).to.equal(true);
   });
 
+  it("has ticks of the present run of the server by the previous version, and of no run by earlier ones", async () => {
+    const { server } = await forcedTick(store());
+    const stored = async (columns: string, values: string) => {
+      await store().admin.query(
+        `insert into ticks (id, snapshot, at${columns}) select max(id) + 1, pg_current_snapshot(), now()${values} from ticks`,
+      );
+      return (await store().changes.newestTick()).server;
+    };
+    expect(await stored("", "")).to.equal(server);
+    expect(await stored(", statistics_reset_at", ", null")).not.to.equal(server);
+  });
+
   it("is pending when a transaction that ran at the newest tick is committed", async () => {
     const [ann, bob] = three();
     await store().admin.query(

@@ -10,7 +10,7 @@ const idOf = (n: number) => `00000000-0000-4000-8000-${n.toString(16).padStart(1
 /** A change log in memory, with ticks and changes as a test wants them. */
 export class FakeChangeLog {
   readonly ticks: Tick[] = [];
-  /** When the server was started. */
+  /** The run of the server. */
   server = 1n;
   readonly changes: { readonly tick: bigint; readonly change: Change }[] = [];
   /** The rows of the state. */

@@ -6,6 +6,7 @@ import { DropRateDebts } from "./0005-drop-rate-debts.ts";
 import { ChangeLog } from "./0006-change-log.ts";
 import { IdempotencyKeys } from "./0007-idempotency-keys.ts";
 import { UserNames } from "./0008-user-names.ts";
+import { ServerRuns } from "./0009-server-runs.ts";
 
 /** All migrations, oldest first, for both backends: they use only features of PostgreSQL 15. */
 export const migrationsList = [
@@ -17,4 +18,5 @@ export const migrationsList = [
   { name: "0006-change-log", class: ChangeLog },
   { name: "0007-idempotency-keys", class: IdempotencyKeys },
   { name: "0008-user-names", class: UserNames },
+  { name: "0009-server-runs", class: ServerRuns },
 ];

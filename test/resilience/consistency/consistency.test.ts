@@ -2,9 +2,9 @@ import { expect } from "chai";
 import { canStartServer } from "../../support/throwaway-server.ts";
 import { newSeed } from "../support/random.ts";
 import { brokenLines, brokenNames } from "../support/report.ts";
-import { loseWrites, lostFigures } from "./lost-writes.ts";
+import { losses } from "./lost-writes.ts";
 import { pausedFigures, pauseReplay } from "./paused-replay.ts";
-import { mutants, wayOf } from "./ways.ts";
+import { type ConsistencyMutant, lossOf, wayOf } from "./ways.ts";
 
 // The short form of `npm run test:consistency`.
 describe("a consistency token", function () {
@@ -19,15 +19,15 @@ describe("a consistency token", function () {
     expect(brokenLines({ figures: pausedFigures(answers) }), `seed ${seed}`).to.eql([]);
   });
 
-  it("is never satisfied after its write was lost by a failover", async () => {
-    expect(brokenLines({ figures: lostFigures(await loseWrites(10, wayOf(undefined))) })).to.eql([]);
-  });
+  for (const [name, lose] of Object.entries(losses))
+    it(`is never satisfied after its write was lost by ${name}`, async () => {
+      expect(brokenLines({ figures: await lose(10, wayOf(undefined)) })).to.eql([]);
+    });
 
-  for (const [name, way] of Object.entries(mutants)) {
-    it(`would be satisfied after its write was lost: ${name}`, async () => {
-      expect(brokenNames(lostFigures(await loseWrites(10, way)))).to.include(
-        "lost writes: of these satisfied",
+  for (const [mutant, loss] of Object.entries(lossOf) as [ConsistencyMutant, keyof typeof losses][])
+    it(`would be satisfied after its write was lost by ${loss}: ${mutant}`, async () => {
+      expect(brokenNames(await losses[loss](10, wayOf(mutant)))).to.include(
+        `writes lost by ${loss}: of these satisfied`,
       );
     });
-  }
 });

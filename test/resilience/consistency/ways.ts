@@ -1,6 +1,6 @@
 import type pg from "pg";
 import { type ConsistencyToken, type DatabaseState, includes } from "../../../src/domain/consistency.ts";
-import { isSatisfiedBy, parseState, tokenView } from "../../../src/store/consistency.ts";
+import { isSatisfiedBy, parseRun, parseState, tokenView } from "../../../src/store/consistency.ts";
 
 /** A question of one row, and what its answer means. */
 export interface Probe {
@@ -67,7 +67,28 @@ export const mutants = {
       };
     },
   },
+  /** A crash of one process of the server does not change it, and takes back commits. */
+  "time of start as identity": {
+    async prepare(token, primary) {
+      const start = "extract(epoch from pg_postmaster_start_time())";
+      const { rows } = await primary.query(`select ${start} as server`);
+      return {
+        sql: `select concat(${start}, ' ', pg_current_snapshot()) as state`,
+        values: [],
+        isSatisfied: ({ state }) =>
+          includes(parseState(String(state)), { ...token, server: parseRun(rows[0].server) }),
+      };
+    },
+  },
 } satisfies Record<string, Way>;
+
+/** What loses writes that each of them takes to be there. */
+export const lossOf = {
+  "bare transaction id": "a failover",
+  "log position": "a failover",
+  "newest change as evidence": "a failover",
+  "time of start as identity": "a crash",
+} as const satisfies Record<ConsistencyMutant, string>;
 
 export type ConsistencyMutant = keyof typeof mutants;
 

@@ -108,7 +108,7 @@ export function storeOperations({
     },
     "what is new for the graph": async ({ changes, readIndex }) => {
       const [base, session] = [await changes.newestTick(), await readIndex.begin()];
-      await readIndex.lastStart();
+      await readIndex.serverRun();
       const { snapshot = "" } =
         (await readIndex.read({ session, base, snapshot: base.snapshot }, 1_000)) ?? {};
       const next = BigInt(snapshot.split(":")[1] ?? 0);

@@ -30,7 +30,7 @@ class Answers {
   ticks: Tick[] = [];
   batch: Change[] = [];
   read: IndexRead | undefined;
-  start = "first";
+  run = 1n;
   #session = 0;
 
   readonly source = {
@@ -41,7 +41,7 @@ class Answers {
       read: async () => this.batch,
     },
     readIndex: {
-      lastStart: async () => this.start,
+      serverRun: async () => this.run,
       begin: async () => `session ${this.#session++}`,
       read: async () => this.read,
     },
@@ -107,7 +107,7 @@ describe("a follower of the change log", () => {
     );
     // Between two attempts to catch up, too.
     follower.endSession();
-    answers.start = "second";
+    answers.run = 2n;
     answers.read = undefined;
     for (let attempt = 0; attempt < 2; attempt++)
       expect(await catchUp().catch(String)).to.include("cannot be taken back");
