@@ -1,9 +1,7 @@
 import { Code, ConnectError } from "@connectrpc/connect";
 import { ErrorInfoSchema, RetryInfoSchema } from "../../gen/google/rpc/error_details_pb.ts";
 import { type ErrorKind, type ErrorReason, overloaded, PrivacyError } from "../domain/errors.ts";
-
-/** The `domain` of every `google.rpc.ErrorInfo` (AIP-193). */
-export const errorDomain = "privacy.nexgate.com";
+import { errorDomain } from "../domain/wire-names.ts";
 
 const codes: Record<ErrorKind, Code> = {
   invalid: Code.InvalidArgument,

@@ -1,10 +1,6 @@
 import { randomUUID } from "node:crypto";
 
-/** The header that names a request, and the failed call in the log. */
-export const requestIdHeader = "x-request-id";
-
-/** The header by which a caller may repeat a call without a second effect: see `makeOnce`. */
-export const idempotencyKeyHeader = "idempotency-key";
+export { requestIdHeader } from "../domain/wire-names.ts";
 
 /** The header in which a listener leaves the path prefix under which the client sees the service. */
 export const pathPrefixHeader = "x-forwarded-prefix";

@@ -2,9 +2,9 @@ import type { HandlerContext } from "@connectrpc/connect";
 import { actorKey, principalKey } from "../call/auth/authenticator.ts";
 import { tokenFlawKey } from "../call/auth/tokens.ts";
 import { requestHeaderOf } from "../call/context.ts";
-import { idempotencyKeyHeader } from "../call/request-headers.ts";
 import { PrivacyError, UnknownActorError } from "../domain/errors.ts";
 import type { UserId } from "../domain/users.ts";
+import { idempotencyKeyHeader } from "../domain/wire-names.ts";
 
 /**
  * Runs an operation for the acting user of a call. When the store does not know that user, the error depends on how the

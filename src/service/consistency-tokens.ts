@@ -2,9 +2,7 @@ import { createCipheriv, createDecipheriv, hkdfSync, randomBytes } from "node:cr
 import type { HandlerContext } from "@connectrpc/connect";
 import type { ConsistencyToken } from "../domain/consistency.ts";
 import { PrivacyError } from "../domain/errors.ts";
-
-/** The response header of a write that carries its token. */
-const consistencyTokenHeader = "consistency-token";
+import { consistencyTokenHeader } from "../domain/wire-names.ts";
 
 const cipher = "aes-256-gcm";
 const keyBytes = 32;

@@ -3,6 +3,7 @@ import { createContextKey, type HandlerContext } from "@connectrpc/connect";
 import { scope } from "../../../gen/nexgate/auth/v1/scope_pb.ts";
 import { type ErrorReason, PrivacyError } from "../../domain/errors.ts";
 import { parseUserId, type UserId } from "../../domain/users.ts";
+import { actingUserHeader } from "../../domain/wire-names.ts";
 import { requestHeaderOf } from "../context.ts";
 import { type Claims, InvalidTokenError, tokenFlawKey, type VerifyToken } from "./tokens.ts";
 
@@ -30,8 +31,6 @@ export const actorKey = createContextKey<Actor | undefined>(undefined, { descrip
  */
 export type Authenticator = (context: HandlerContext) => void | Promise<void>;
 
-/** The metadata in which a service names the user for whom it acts. */
-const actingUserHeader = "x-acting-user";
 /** The scope of the methods that act for a user. */
 const actScope = "users.act";
 
