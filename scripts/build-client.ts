@@ -1,35 +1,59 @@
 import { execFileSync } from "node:child_process";
-import { cpSync, globSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, globSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { readCommandLine } from "../src/command.ts";
 
 const usage = `Usage:
   npm run build:client
 
-Packs typed stubs and the .proto files for other services into dist/.
+Packs the client package and the .proto files for other services into dist/.
 `;
 
 readCommandLine(usage, {});
 
+const sources = "build/client-sources";
 const built = "build/client";
 const archive = "privacy-control-protos";
 
-execFileSync("node", ["scripts/stage-protos.ts"], { stdio: "inherit" });
-execFileSync("buf", ["generate", "--template", "buf.gen.client.yaml"], { stdio: "inherit" });
-cpSync("client", built, { recursive: true });
+function run(command: string, ...args: string[]): void {
+  execFileSync(command, args, { stdio: "inherit" });
+}
 
-const modules = globSync("nexgate/privacy/v1/*_pb.js", { cwd: built }).sort();
-const index = modules.map((module) => `export * from "./${module}";\n`).join("");
-writeFileSync(`${built}/index.js`, index);
-writeFileSync(`${built}/index.d.ts`, index);
+for (const folder of [sources, built]) rmSync(folder, { recursive: true, force: true });
+run("node", "scripts/stage-protos.ts");
+run("buf", "generate", "--template", "buf.gen.client.yaml");
+for (const layer of ["client", "graph", "domain"])
+  cpSync(`src/${layer}`, `${sources}/src/${layer}`, { recursive: true });
+run("tsc", "--project", "client/tsconfig.json", "--emitDeclarationOnly");
+run("tsc", "--project", "client/tsconfig.json", "--declaration", "false", "--removeComments");
 
+/** Comments of the generator that repeat a name: a third of all stubs. Those of the definitions stay. */
+const nameComments = [
+  /\n *\*\n *\* @generated from .*/g,
+  / *\/\*\*\n *\* @generated from .*\n *\*\/\n/g,
+  /\/\*\*\n \* Describes the .*\n(?: \* Use .*\n)? \*\/\n/g,
+];
+for (const stub of globSync("gen/**/*.{js,d.ts}", { cwd: sources })) {
+  const text = readFileSync(join(sources, stub), "utf8");
+  mkdirSync(dirname(join(built, stub)), { recursive: true });
+  writeFileSync(
+    join(built, stub),
+    nameComments.reduce((rest, comment) => rest.replaceAll(comment, ""), text),
+  );
+}
+
+for (const file of ["package.json", "README.md", "service-config.json"])
+  cpSync(`client/${file}`, `${built}/${file}`);
 mkdirSync("dist", { recursive: true });
-execFileSync("npm", ["pack", `./${built}`, "--pack-destination", "dist"], { stdio: "inherit" });
+for (const stale of globSync("dist/nexgate-privacy-control-client-*.tgz")) rmSync(stale);
+run("npm", "pack", `./${built}`, "--pack-destination", "dist");
 
 // The definitions and all that they import, for the compilers of other languages.
 const protos = `build/${archive}`;
 rmSync(protos, { recursive: true, force: true });
 cpSync("LICENSE", `${protos}/LICENSE`);
 cpSync("client/protos.md", `${protos}/README.md`);
+cpSync("client/service-config.json", `${protos}/service-config.json`);
 cpSync("proto/nexgate", `${protos}/nexgate`, { recursive: true });
 for (const folder of ["buf", "google"])
   cpSync(`build/proto/${folder}`, `${protos}/${folder}`, { recursive: true });
@@ -37,4 +61,4 @@ for (const name of ["any", "descriptor", "duration", "field_mask", "timestamp"])
   const path = `google/protobuf/${name}.proto`;
   cpSync(`node_modules/google-proto-files/${path}`, `${protos}/${path}`);
 }
-execFileSync("tar", ["-czf", `dist/${archive}.tar.gz`, "-C", "build", archive], { stdio: "inherit" });
+run("tar", "-czf", `dist/${archive}.tar.gz`, "-C", "build", archive);
