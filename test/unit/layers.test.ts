@@ -7,6 +7,7 @@ const layers: Record<string, readonly string[]> = {
   "src/config": [],
   "src/domain": [],
   "src/graph": ["src/domain"],
+  "src/client": ["src/domain", "src/graph", "gen"],
   "src/collections": [],
   "src/store": ["src/config", "src/domain", "src/collections"],
   "src/overload": ["src/domain"],
