@@ -60,6 +60,7 @@ export class RelationshipIndex {
   #confirmed: Confirmed | undefined;
   #waiting: Waiter[] = [];
   #isReading = false;
+  #isPlanned = false;
   #lose: (loss: Loss) => void = () => {};
   /** What the next statement is to be compared by. */
   #auditQueries: readonly AccessQuery[] | undefined;
@@ -132,7 +133,7 @@ export class RelationshipIndex {
     };
     signal.addEventListener("abort", onAbort);
     this.#waiting.push(waiter);
-    if (!this.#isReading) void this.#read();
+    this.#planRead();
     return promise;
   }
 
@@ -237,7 +238,7 @@ export class RelationshipIndex {
         if (this.size.bytes > maxBytes) throw new GraphTooLargeError(this.size.bytes);
         // A failure that lasts ends the session too.
         if (performance.now() - this.#auditedAt > auditMs) await this.#planAudit(signal).catch(() => {});
-        if (this.ageMs > pollMs && !this.#isReading) void this.#read();
+        if (this.ageMs > pollMs) this.#planRead();
       }
     } finally {
       // What is still under way belongs to no session any more.
@@ -249,6 +250,16 @@ export class RelationshipIndex {
     this.#auditedAt = performance.now();
     const edges = await this.#options.readIndex.sampleEdges(auditedQueries, signal);
     this.#auditQueries = this.#audit.queries(edges);
+  }
+
+  /** Sends a statement when the event loop has handled what it has read: the calls that came together share it. */
+  #planRead(): void {
+    if (this.#isReading || this.#isPlanned) return;
+    this.#isPlanned = true;
+    setImmediate(() => {
+      this.#isPlanned = false;
+      if (!this.#isReading) void this.#read();
+    });
   }
 
   /** Sends a statement for all who wait. One is under way at a time, so that what they bring is applied in its order. */
@@ -278,7 +289,7 @@ export class RelationshipIndex {
     if (this.#lose === lose && loss !== undefined) {
       this.#stopAnswering();
       lose(loss);
-    } else if (this.#waiting.length > 0) void this.#read();
+    } else if (this.#waiting.length > 0) this.#planRead();
   }
 
   /** Applies what a statement brought. Returns why the graph is not current, if so. */
