@@ -1,8 +1,11 @@
 import type { Consistency } from "../../gen/nexgate/privacy/v1/access_service_pb.ts";
 import { type ConsistencyToken, type DatabaseState, includes, union } from "../domain/consistency.ts";
+import { PrivacyError } from "../domain/errors.ts";
 import type { ConsistencyReader } from "../store/consistency.ts";
 import type { ConsistencyTokens } from "./consistency-tokens.ts";
 import type { Freshness } from "./decisions.ts";
+
+const longestStalenessMs = 60_000;
 
 interface ConsistentReadsOptions {
   readonly tokens: ConsistencyTokens;
@@ -26,8 +29,8 @@ export class ConsistentReads {
   }
 
   /**
-   * Loads what a call needs, as fresh as it asks for; `statesOf` returns the states that it is of. Throws `INVALID_CONSISTENCY_TOKEN`, before
-   * anything is loaded.
+   * Loads what a call needs, as fresh as it asks for; `statesOf` returns the states that it is of. Throws
+   * `INVALID_CONSISTENCY_TOKEN` and `INVALID_REQUEST` before anything is loaded.
    */
   async read<Found>(
     consistency: Consistency | undefined,
@@ -56,7 +59,13 @@ function toFreshness(consistency: Consistency | undefined, tokens: ConsistencyTo
   if (requirement?.case === "atLeastAsFresh") return { atLeast: tokens.read(requirement.value) };
   if (requirement?.case === "maxStaleness") {
     const { seconds, nanos } = requirement.value;
-    return { maxStalenessMs: Number(seconds) * 1_000 + nanos / 1_000_000 };
+    const maxStalenessMs = Number(seconds) * 1_000 + nanos / 1_000_000;
+    // Not a rule of the definition: the library interprets those of durations, which takes longer than the decision.
+    if (!(maxStalenessMs >= 0 && maxStalenessMs <= longestStalenessMs))
+      throw new PrivacyError("INVALID_REQUEST", {
+        message: "consistency.maxStaleness must be from 0 to 60 seconds",
+      });
+    return { maxStalenessMs };
   }
   return {};
 }

@@ -196,8 +196,9 @@ describe("consistency tokens", () => {
       expect(await failureOf(access().batchCheckAccess({ checks: [single] }, options))).to.eql(invalid);
       for (const requirement of [
         { case: "fullyConsistent" as const, value: false },
-        { case: "maxStaleness" as const, value: { seconds: 61n, nanos: 0 } },
-        { case: "maxStaleness" as const, value: { seconds: -1n, nanos: 0 } },
+        { case: "maxStaleness" as const, value: { seconds: 60n, nanos: 1 } },
+        { case: "maxStaleness" as const, value: { seconds: 0n, nanos: -1 } },
+        { case: "maxStaleness" as const, value: { seconds: 2n ** 63n - 1n, nanos: 0 } },
         { case: "atLeastAsFresh" as const, value: "" },
         { case: "atLeastAsFresh" as const, value: "A".repeat(4_097) },
       ]) {
