@@ -9,12 +9,24 @@ export function createLog(level: string): Logger {
     {
       level,
       base: null,
-      timestamp: pino.stdTimeFunctions.isoTime,
+      timestamp: timeOfLine(),
       formatters: { level: (label) => ({ level: label }) },
       serializers: { err: serializeError },
     },
     oneWritePerTurn(),
   );
+}
+
+/** The time as pino's `isoTime` writes it, made once for all lines of a millisecond. */
+function timeOfLine(): () => string {
+  let last = Number.NaN;
+  let text = "";
+  return () => {
+    const now = Date.now();
+    if (now !== last) text = `,"time":"${new Date(now).toISOString()}"`;
+    last = now;
+    return text;
+  };
 }
 
 /**
