@@ -17,6 +17,7 @@ import type { CallContext, CallStart } from "../call/context.ts";
 import { overloadedError } from "../call/errors.ts";
 import type { CallPipeline, Transport, Write } from "../call/pipeline.ts";
 import type { UnaryEndpoint } from "../call/service.ts";
+import { frameOfReply } from "../call/shared-replies.ts";
 import { deferToNextTurn } from "../call/streams.ts";
 import { copyHeaders, setFailure, trailersOnly } from "./status.ts";
 import { cancellation, prefixBytes, readMessage } from "./unary-body.ts";
@@ -143,8 +144,12 @@ class GrpcTransport implements Transport {
   }
 
   reply(context: CallContext, message: Message): Write | Promise<Write> {
+    if (this.#compression === null) {
+      const frame = frameOfReply(message, () => frameOf(0, this.#method.serialize(message)));
+      return () => this.#respond(context, frame);
+    }
     const data = this.#method.serialize(message);
-    if (this.#compression === null || data.byteLength < this.#shared.compressMinBytes) {
+    if (data.byteLength < this.#shared.compressMinBytes) {
       const frame = frameOf(0, data);
       return () => this.#respond(context, frame);
     }

@@ -1,12 +1,16 @@
+import { create } from "@bufbuild/protobuf";
 import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
 import {
   type AccessService,
   Cause,
   type CheckAccessRequest,
+  type CheckAccessResponse,
+  CheckAccessResponseSchema,
   type Consistency,
   Effect,
   Interaction,
 } from "../../gen/nexgate/privacy/v1/access_service_pb.ts";
+import { shareReply } from "../call/shared-replies.ts";
 import * as access from "../domain/access.ts";
 import { PrivacyError } from "../domain/errors.ts";
 import type { UserId } from "../domain/users.ts";
@@ -40,13 +44,15 @@ export function accessHandlers(
     return { decisions: found.decisions, consistencyToken };
   }
 
+  const replies = new CheckReplies();
+
   // Not async functions where requests are large: those would keep the request for as long as the call waits.
   return {
     async checkAccess(request, context) {
       const answer = await decide(toQueries([request]), request.consistency, context);
       const [decided = access.unknownUser] = answer.decisions;
       if (decided.cause === "UNKNOWN_USER") throw new PrivacyError("USER_NOT_FOUND");
-      return { ...toDecisionMessage(decided), consistencyToken: answer.consistencyToken };
+      return replies.of(decided, answer.consistencyToken);
     },
 
     batchCheckAccess({ checks, consistency }, context) {
@@ -79,6 +85,25 @@ export function accessHandlers(
       }));
     },
   };
+}
+
+/** The replies of the last token. The calls that share a statement share its token, and many of them the decision. */
+class CheckReplies {
+  #token = "";
+  readonly #byDecision = new Map<string, CheckAccessResponse>();
+
+  of(decision: access.Decision, consistencyToken: string): CheckAccessResponse {
+    if (consistencyToken !== this.#token) this.#byDecision.clear();
+    this.#token = consistencyToken;
+    const key = `${decision.effect} ${decision.cause}`;
+    let reply = this.#byDecision.get(key);
+    if (reply === undefined) {
+      const fields = { ...toDecisionMessage(decision), consistencyToken };
+      reply = shareReply(create(CheckAccessResponseSchema, fields));
+      this.#byDecision.set(key, reply);
+    }
+    return reply;
+  }
 }
 
 const statesOf = ({ states }: Decisions) => states;

@@ -68,7 +68,7 @@ describe("the access handlers, when the database", () => {
   it("reports nothing against it, answer ALLOW", async () => {
     const allow = { effect: 1, cause: 0 };
     expect(await answers(async (queries) => queries.map(() => innocent))).to.eql([
-      { ...allow, consistencyToken },
+      { $typeName: "nexgate.privacy.v1.CheckAccessResponse", ...allow, consistencyToken },
       { results: [allow, allow], consistencyToken },
       { ownerIds: [ownerId, ownerId], consistencyToken },
     ]);
