@@ -9,24 +9,12 @@ export function createLog(level: string): Logger {
     {
       level,
       base: null,
-      timestamp: timeOfLine(),
+      timestamp: pino.stdTimeFunctions.isoTime,
       formatters: { level: (label) => ({ level: label }) },
       serializers: { err: serializeError },
     },
     oneWritePerTurn(),
   );
-}
-
-/** The time as pino's `isoTime` writes it, made once for all lines of a millisecond. */
-function timeOfLine(): () => string {
-  let last = Number.NaN;
-  let text = "";
-  return () => {
-    const now = Date.now();
-    if (now !== last) text = `,"time":"${new Date(now).toISOString()}"`;
-    last = now;
-    return text;
-  };
 }
 
 /**
