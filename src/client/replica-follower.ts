@@ -1,7 +1,9 @@
 import type { WatchChangesResponse } from "../../gen/nexgate/privacy/v1/change_service_pb.ts";
+import { ErrorReason } from "../../gen/nexgate/privacy/v1/error_reason_pb.ts";
+import { callFailure } from "./errors.ts";
 import { DatabaseClock, ElapsedClock } from "./replica-clock.ts";
 import { nextTurn, ReplicaCopy } from "./replica-copy.ts";
-import { isLasting, type ReplicaService, reasonOf, retryAfterMs } from "./replica-service.ts";
+import { isLasting, type ReplicaService } from "./replica-service.ts";
 
 /** What happens to a follower. Called after its state has changed. */
 interface FollowerListener {
@@ -38,10 +40,10 @@ const soonCompareMs = 5_000;
 const manyChanges = 500;
 
 /** Errors after which the copy cannot be continued from its cursor. */
-const reloadReasons: ReadonlySet<string | undefined> = new Set([
-  "CURSOR_EXPIRED",
-  "HISTORY_CHANGED",
-  "INVALID_CURSOR",
+const reloadReasons: ReadonlySet<ErrorReason | undefined> = new Set([
+  ErrorReason.CURSOR_EXPIRED,
+  ErrorReason.HISTORY_CHANGED,
+  ErrorReason.INVALID_CURSOR,
 ]);
 
 /**
@@ -148,10 +150,11 @@ export class ReplicaFollower {
       this.#isConnected = false;
       if (this.#closing.signal.aborted) return;
       this.counts.failures++;
-      if (reloadReasons.has(reasonOf(failure))) this.#loading = new ReplicaCopy(this.#options.keepsFollows);
+      const { reason, retryAfterMs = 0 } = callFailure(failure) ?? {};
+      if (reloadReasons.has(reason)) this.#loading = new ReplicaCopy(this.#options.keepsFollows);
       listener.onFailure(failure, isLasting(failure));
       if (this.clock.now() - begunAt > shortStreamMs) pauseMs = firstPauseMs;
-      await this.#pause(Math.max(pauseMs * (0.5 + Math.random() / 2), retryAfterMs(failure)));
+      await this.#pause(Math.max(pauseMs * (0.5 + Math.random() / 2), retryAfterMs));
       pauseMs = Math.min(longestPauseMs, pauseMs * 2);
     }
   }

@@ -1,5 +1,4 @@
 import { type CallOptions, Code, ConnectError, createClient, type Transport } from "@connectrpc/connect";
-import { ErrorInfoSchema, RetryInfoSchema } from "../../gen/google/rpc/error_details_pb.ts";
 import {
   AccessService,
   Cause,
@@ -12,9 +11,11 @@ import {
   ChangeService,
   type WatchChangesResponse,
 } from "../../gen/nexgate/privacy/v1/change_service_pb.ts";
+import { ErrorReason } from "../../gen/nexgate/privacy/v1/error_reason_pb.ts";
 import type * as access from "../domain/access.ts";
 import { unknownUser } from "../domain/access.ts";
 import type { UserId } from "../domain/users.ts";
+import { callFailure } from "./errors.ts";
 import { kindsWithoutFollows, microsOf } from "./replica-changes.ts";
 import type { AskOptions, ReplicaOptions } from "./replica-types.ts";
 
@@ -78,7 +79,7 @@ export class ReplicaService {
         cause: cause === Cause.UNSPECIFIED ? null : (CauseSchema.value[cause]?.localName as access.Cause),
       };
     } catch (failure) {
-      if (reasonOf(failure) === "USER_NOT_FOUND") return unknownUser;
+      if (callFailure(failure)?.reason === ErrorReason.USER_NOT_FOUND) return unknownUser;
       throw failure;
     }
   }
@@ -140,19 +141,6 @@ function viewerOf(viewer: UserId | null) {
 
 function durationOf(ms: number) {
   return { seconds: BigInt(Math.floor(ms / 1_000)), nanos: Math.round((ms % 1_000) * 1_000_000) };
-}
-
-/** The reason of an error of the service; undefined for any other. */
-export function reasonOf(failure: unknown): string | undefined {
-  if (!(failure instanceof ConnectError)) return undefined;
-  return failure.findDetails(ErrorInfoSchema)[0]?.reason;
-}
-
-/** In how many milliseconds the service wants to be called again; 0 when it does not say. */
-export function retryAfterMs(failure: unknown): number {
-  if (!(failure instanceof ConnectError)) return 0;
-  const delay = failure.findDetails(RetryInfoSchema)[0]?.retryDelay;
-  return delay === undefined ? 0 : Number(delay.seconds) * 1_000 + delay.nanos / 1_000_000;
 }
 
 /** Codes of failures that do not pass unless somebody changes something. */

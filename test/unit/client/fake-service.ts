@@ -9,7 +9,7 @@ import {
   WatchChangesResponseSchema,
 } from "../../../gen/nexgate/privacy/v1/change_service_pb.ts";
 import { Audience, PrivacySetting } from "../../../gen/nexgate/privacy/v1/resources_pb.ts";
-import { errorDomain } from "../../../src/call/errors.ts";
+import { errorDomain } from "../../../src/domain/wire-names.ts";
 import { until } from "../../support/until.ts";
 
 type ChangeInit = MessageInitShape<typeof ChangeSchema>;

@@ -110,7 +110,7 @@ describe("the copy of a replica", () => {
     ({
       change: { case: "setting", value: { userId: ann, setting: PrivacySetting.STATUS, audience } },
     }) as ChangeInit;
-  const excepted = (present: boolean, of = PrivacySetting.STATUS) =>
+  const excepted = (present: boolean, of: PrivacySetting = PrivacySetting.STATUS) =>
     ({
       change: { case: "exception", value: { userId: ann, setting: of, exceptedId: bob, present } },
     }) as ChangeInit;
