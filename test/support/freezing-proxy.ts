@@ -10,6 +10,8 @@ export interface FreezingProxy {
   /** How many connections are open. */
   readonly open: () => number;
   freeze(): void;
+  /** Passes nothing on of the connections that are open now, ever; but of those that are made later. */
+  abandon(): void;
   /** Whether something came since it froze. */
   holds(): boolean;
   /** Passes on what came in the meantime, and what comes. */
@@ -28,6 +30,7 @@ export interface FreezingProxy {
 export async function startFreezingProxy(url: string): Promise<FreezingProxy> {
   const target = new URL(url);
   const sockets = new Set<Socket>();
+  const abandoned = new WeakSet<Socket>();
   const held: { readonly to: Socket; readonly bytes: Buffer | string }[] = [];
   const delayed: { readonly to: Socket; readonly bytes: Buffer }[] = [];
   let isDelayed: (bytes: Buffer) => boolean = () => false;
@@ -48,6 +51,7 @@ export async function startFreezingProxy(url: string): Promise<FreezingProxy> {
       });
       socket.on("data", (received: Buffer) => {
         const bytes = socket === near ? rewritten(received) : received;
+        if (abandoned.has(socket)) return;
         if (isDelayed(bytes)) delayed.push({ to: other, bytes });
         else if (frozen) held.push({ to: other, bytes });
         else other.write(bytes);
@@ -71,6 +75,9 @@ export async function startFreezingProxy(url: string): Promise<FreezingProxy> {
     open: () => sockets.size / 2,
     freeze() {
       frozen = true;
+    },
+    abandon() {
+      for (const socket of sockets) abandoned.add(socket);
     },
     holds: () => held.length + delayed.length > 0,
     thaw() {
