@@ -15,6 +15,17 @@ const sources = "build/client-sources";
 const built = "build/client";
 const archive = "privacy-control-protos";
 
+/** The declarations that those of the entry points import, and they themselves. */
+function reachableDeclarations(entryPoints: readonly string[]): ReadonlySet<string> {
+  const found = new Set(entryPoints.map((name) => `src/client/${name}.d.ts`));
+  for (const declaration of found) {
+    const text = readFileSync(join(built, declaration), "utf8");
+    for (const [, path = ""] of text.matchAll(/(?:from|import\() ?"(\.[^"]+)\.ts"/g))
+      if (!path.includes("/gen/")) found.add(join(dirname(declaration), `${path}.d.ts`));
+  }
+  return found;
+}
+
 function run(command: string, ...args: string[]): void {
   execFileSync(command, args, { stdio: "inherit" });
 }
@@ -26,6 +37,10 @@ for (const layer of ["client", "graph", "domain"])
   cpSync(`src/${layer}`, `${sources}/src/${layer}`, { recursive: true });
 run("tsc", "--project", "client/tsconfig.json", "--emitDeclarationOnly");
 run("tsc", "--project", "client/tsconfig.json", "--declaration", "false", "--removeComments");
+
+const isReachable = reachableDeclarations(["index", "grpc-js", "replica"]);
+for (const declaration of globSync("src/**/*.d.ts", { cwd: built }))
+  if (!isReachable.has(declaration)) rmSync(join(built, declaration));
 
 /** Comments of the generator that repeat a name: a third of all stubs. Those of the definitions stay. */
 const nameComments = [
@@ -61,4 +76,7 @@ for (const name of ["any", "descriptor", "duration", "field_mask", "timestamp"])
   const path = `google/protobuf/${name}.proto`;
   cpSync(`node_modules/google-proto-files/${path}`, `${protos}/${path}`);
 }
+// Compilers before protoc 3.15 refuse this label of proto3. Nothing that reads the message needs it.
+const details = `${protos}/google/rpc/error_details.proto`;
+writeFileSync(details, readFileSync(details, "utf8").replaceAll(/^( +)optional (?=int64 )/gm, "$1"));
 run("tar", "-czf", `dist/${archive}.tar.gz`, "-C", "build", archive);

@@ -3,15 +3,17 @@ import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { text } from "node:stream/consumers";
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
-import { status } from "@grpc/grpc-js";
+import { credentials, status } from "@grpc/grpc-js";
 import { expect } from "chai";
 import {
   AccessService,
   CheckAccessRequestSchema,
+  type CheckAccessResponse,
   CheckAccessResponseSchema,
   Effect,
   Interaction,
 } from "../../gen/nexgate/privacy/v1/access_service_pb.ts";
+import { AccessClient, callMetadata } from "../../src/client/grpc-js.ts";
 import { GrpcClient } from "../support/grpc-client.ts";
 import { isNeeded } from "../support/programs.ts";
 import { findPython } from "../support/python.ts";
@@ -27,10 +29,8 @@ const question = {
 } as const;
 const { checkAccess } = AccessService.method;
 
-/** The service config of the client's README. */
-const [, documented = ""] = /```json\n(.*?)```/s.exec(readFileSync("client/README.md", "utf8")) ?? [];
-/** The same, with pauses that outlast the restart of a database on a busy machine. */
-const patient = documented
+/** The service config of the client package, with pauses that outlast the restart of a database on a busy machine. */
+const patient = readFileSync("client/service-config.json", "utf8")
   .replace(/"maxAttempts": \d+/, '"maxAttempts": 5')
   .replace(/"initialBackoff": "[\d.]+s"/, '"initialBackoff": "1s"')
   .replace(/"maxBackoff": "[\d.]+s"/, '"maxBackoff": "10s"')
@@ -41,13 +41,15 @@ describe("gRPC clients with the documented service config", function () {
   let database: ThrowawayServer;
   let service: TestService;
   let python: string;
+  let token: string;
   let authorization: string;
   before(async function () {
     if (!canStartServer()) return this.skip();
     python = isNeeded("python3-grpcio", await findPython("grpc")) ?? this.skip();
     database = await startThrowawayServer();
     service = await startService(database.url);
-    authorization = `Bearer ${await service.serviceToken()}`;
+    token = await service.serviceToken();
+    authorization = `Bearer ${token}`;
     const users = [alice, bob].map((id) => ({ id, userName: id }));
     await service.graph.upsertUsers({ users }, await service.acting());
     await service.rest("POST", `/api/v1/e-social/privacy-control/block/${bob}`, { as: alice });
@@ -65,12 +67,15 @@ describe("gRPC clients with the documented service config", function () {
     }) ?? 0;
 
   async function byGrpcJs(serviceConfig: string): Promise<Effect> {
-    const client = new GrpcClient(service.internalUrl, { "grpc.service_config": serviceConfig });
-    try {
-      return (await client.start(checkAccess, question, { authorization }).reply).effect;
-    } finally {
-      client.close();
-    }
+    const { host } = new URL(service.internalUrl);
+    const client = new AccessClient(host, credentials.createInsecure(), {
+      "grpc.service_config": serviceConfig,
+    });
+    const metadata = callMetadata({ token });
+    const reply = await new Promise<CheckAccessResponse>((resolve, reject) => {
+      client.checkAccess(question, metadata, (error, answer) => (error ? reject(error) : resolve(answer)));
+    }).finally(() => client.close());
+    return reply.effect;
   }
 
   async function byGrpcio(serviceConfig: string): Promise<Effect> {
