@@ -2,7 +2,8 @@ import { setImmediate as nextTurn } from "node:timers/promises";
 import { allScopes } from "../domain/changes.ts";
 import { audiences, privacySettings } from "../domain/settings.ts";
 import type { RelationshipGraph } from "../graph/relationship-graph.ts";
-import type { GraphPage, GraphPageReader, GraphPosition } from "../store/graph-pages.ts";
+import type { StatePosition } from "../store/change-log.ts";
+import type { GraphPage, GraphPageReader } from "../store/graph-pages.ts";
 
 /** So many rows are read at once: fewer take longer for each, more are more memory. */
 const pageRows = 20_000;
@@ -110,7 +111,7 @@ export async function loadGraph(
 }
 
 /** Begins to read a page. Its failure is met when the page is awaited. */
-function readNext(pages: GraphPageReader, position: GraphPosition, signal: AbortSignal): Promise<GraphPage> {
+function readNext(pages: GraphPageReader, position: StatePosition, signal: AbortSignal): Promise<GraphPage> {
   const reading = pages.read(position, pageRows, signal);
   reading.catch(() => {});
   return reading;

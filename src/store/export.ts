@@ -3,10 +3,10 @@ import { PrivacyError } from "../domain/errors.ts";
 import type { StoredRecord } from "../domain/imports.ts";
 import type { Audience, PrivacySetting } from "../domain/settings.ts";
 import type { UserId } from "../domain/users.ts";
-import { microsOf } from "./change-rows.ts";
 import type { SqlExecutor } from "./executor.ts";
 import { assertWritable, isWritable } from "./server-state.ts";
 import { queryTemplate } from "./statement.ts";
+import { storedTables } from "./stored-tables.ts";
 import { type StatePosition, TablePages } from "./table-pages.ts";
 import { toUser, type UserRow, userColumns } from "./users.ts";
 
@@ -32,59 +32,14 @@ type RecordRow = Omit<UserRow, "id"> & {
   readonly audience: Audience;
 };
 
-const created_at = microsOf(sql`r.created_at`);
-const expires_at = microsOf(sql`r.expires_at`);
-const isOver = sql`r.expires_at <= statement_timestamp()`;
-
-/** In the order in which they are exported: users first, since an import needs them before all else. */
-const pages = new TablePages<StoredRecord["kind"], RecordRow>([
-  {
-    name: "users",
-    kind: "user",
-    key: { owner: "id" },
-    state: {
-      user_name: sql`r.user_name`,
-      first_name: sql`r.first_name`,
-      last_name: sql`r.last_name`,
-      profile_picture_urls: sql`array_to_json(r.profile_picture_urls)`,
-      is_verified: sql`r.is_verified`,
-    },
-    // The lock of an unknown user.
-    isOver: sql`r.user_name = ''`,
-  },
-  {
-    name: "follows",
-    kind: "follow",
-    key: { owner: "follower_id", target: "followee_id" },
-    state: { created_at },
-  },
-  {
-    name: "blocks",
-    kind: "block",
-    key: { owner: "blocker_id", target: "blocked_id" },
-    state: { created_at, expires_at },
-    isOver,
-  },
-  {
-    name: "mutes",
-    kind: "mute",
-    key: { owner: "muter_id", target: "muted_id" },
-    state: { created_at, expires_at, scopes: sql`r.scopes` },
-    isOver,
-  },
-  {
-    name: "privacy_settings",
-    kind: "setting",
-    key: { owner: "user_id", setting: "setting" },
-    state: { audience: sql`r.audience` },
-  },
-  {
-    name: "privacy_exceptions",
-    kind: "exception",
-    key: { owner: "user_id", setting: "setting", target: "excepted_id" },
-    state: { created_at },
-  },
-]);
+/** Users first, since an import needs them before all else. */
+const pages = new TablePages<RecordRow>(["user", "follow", "block", "mute", "setting", "exception"], {
+  user_name: sql`r.user_name`,
+  first_name: sql`r.first_name`,
+  last_name: sql`r.last_name`,
+  profile_picture_urls: sql`array_to_json(r.profile_picture_urls)`,
+  is_verified: sql`r.is_verified`,
+});
 
 const snapshotNow = queryTemplate(
   () => sql<{ snapshot: string }>`select pg_current_snapshot()::text as snapshot where ${isWritable}`,
@@ -114,22 +69,18 @@ const estimate = queryTemplate(
       case when reltuples >= 0 then reltuples else pg_relation_size(oid) / 100 end
     )::float8 as total
     from pg_class
-    where oid = any (array[
-      'users'::regclass, 'follows'::regclass, 'blocks'::regclass, 'mutes'::regclass, 'privacy_settings'::regclass,
-      'privacy_exceptions'::regclass
-    ])`,
+    where oid = any (array[${sql.join(Object.values(storedTables).map(({ name }) => sql`${sql.lit(name)}::regclass`))}])`,
 );
 
-const countOf = queryTemplate(
-  (user: UserId) => sql<{ known: boolean; total: number }>`
-    select (select true from users where id = ${user} and erased_at is null) is not null as known, (
-      1 + (select count(*) from follows where follower_id = ${user})
-      + (select count(*) from blocks where blocker_id = ${user})
-      + (select count(*) from mutes where muter_id = ${user})
-      + (select count(*) from privacy_settings where user_id = ${user})
-      + (select count(*) from privacy_exceptions where user_id = ${user})
-    )::float8 as total`,
-);
+const countOf = queryTemplate((user: UserId) => {
+  const { user: _, ...others } = storedTables;
+  const counts = Object.values(others).map(
+    ({ name, key }) => sql`(select count(*) from ${sql.table(name)} where ${sql.ref(key.owner)} = ${user})`,
+  );
+  return sql<{ known: boolean; total: number }>`
+    select (select true from users where id = ${user} and erased_at is null) is not null as known,
+      (1 + ${sql.join(counts, sql` + `)})::float8 as total`;
+});
 
 /** Reads what imports can store. */
 export class ExportRepository {

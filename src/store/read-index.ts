@@ -10,6 +10,7 @@ import { currentRun, currentState, parseRun, parseState } from "./consistency.ts
 import type { SqlExecutor } from "./executor.ts";
 import { assertWritable, isWritable } from "./server-state.ts";
 import { queryTemplate } from "./statement.ts";
+import { storedTables } from "./stored-tables.ts";
 
 /** What a read goes on from. */
 export interface ReadStart {
@@ -111,13 +112,13 @@ const serverRun = queryTemplate(() => sql<{ run: string }>`select ${currentRun}:
 
 /** Pairs of users with something between them, from the lowest owner after an id on. */
 const sampleEdges = queryTemplate((after: string, limit: number) => {
-  const sample = (table: string, owner: string, target: string) => sql`
-    (select ${sql.ref(owner)} as owner, ${sql.ref(target)} as target from ${sql.table(table)}
-      where ${sql.ref(owner)} >= ${after}::uuid order by ${sql.ref(owner)}, ${sql.ref(target)} limit ${limit}::int)`;
-  return sql<{ owner: UserId; target: UserId }>`
-    ${sample("blocks", "blocker_id", "blocked_id")}
-    union all ${sample("mutes", "muter_id", "muted_id")}
-    union all ${sample("follows", "follower_id", "followee_id")}`;
+  const { block, mute, follow } = storedTables;
+  const samples = [block, mute, follow].map(
+    ({ name, key: { owner, target } }) => sql`
+    (select ${sql.ref(owner)} as owner, ${sql.ref(target)} as target from ${sql.table(name)}
+      where ${sql.ref(owner)} >= ${after}::uuid order by ${sql.ref(owner)}, ${sql.ref(target)} limit ${limit}::int)`,
+  );
+  return sql<{ owner: UserId; target: UserId }>`${sql.join(samples, sql` union all `)}`;
 });
 
 /**

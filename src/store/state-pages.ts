@@ -1,6 +1,5 @@
-import { sql } from "kysely";
-import type { Change, ChangeKind } from "../domain/changes.ts";
-import { type ChangeRow, microsOf, toChange } from "./change-rows.ts";
+import type { Change } from "../domain/changes.ts";
+import { type ChangeRow, toChange } from "./change-rows.ts";
 import type { SqlExecutor } from "./executor.ts";
 import { type StatePosition, TablePages } from "./table-pages.ts";
 
@@ -15,45 +14,14 @@ export interface StatePage {
   readonly server: bigint;
 }
 
-const created_at = microsOf(sql`r.created_at`);
-const expires_at = microsOf(sql`r.expires_at`);
-const isOver = sql`r.expires_at <= statement_timestamp()`;
-
-/** In the order in which they are read. Each has the columns of a `ChangeRow`, as far as they are not blank. */
-const pages = new TablePages<ChangeKind, Partial<ChangeRow> & Pick<ChangeRow, "owner">>([
-  // A row without a name is the lock of an unknown user.
-  { name: "users", kind: "user", key: { owner: "id" }, isOver: sql`r.user_name = ''` },
-  {
-    name: "privacy_settings",
-    kind: "setting",
-    key: { owner: "user_id", setting: "setting" },
-    state: { audience: sql`r.audience` },
-  },
-  {
-    name: "privacy_exceptions",
-    kind: "exception",
-    key: { owner: "user_id", setting: "setting", target: "excepted_id" },
-  },
-  {
-    name: "blocks",
-    kind: "block",
-    key: { owner: "blocker_id", target: "blocked_id" },
-    state: { created_at, expires_at },
-    isOver,
-  },
-  {
-    name: "mutes",
-    kind: "mute",
-    key: { owner: "muter_id", target: "muted_id" },
-    state: { created_at, expires_at, scopes: sql`r.scopes` },
-    isOver,
-  },
-  {
-    name: "follows",
-    kind: "follow",
-    key: { owner: "follower_id", target: "followee_id" },
-    state: { created_at },
-  },
+/** In an order that cursors rely on. Each row has the columns of a `ChangeRow`, as far as they are not blank. */
+const pages = new TablePages<Partial<ChangeRow> & Pick<ChangeRow, "owner">>([
+  "user",
+  "setting",
+  "exception",
+  "block",
+  "mute",
+  "follow",
 ]);
 
 /** See `ChangeLog.readState`. */

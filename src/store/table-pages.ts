@@ -1,10 +1,13 @@
 import { type CompiledQuery, type RawBuilder, sql } from "kysely";
+import type { ChangeKind } from "../domain/changes.ts";
 import { PrivacyError } from "../domain/errors.ts";
 import type { UserId } from "../domain/users.ts";
+import { microsOf } from "./change-rows.ts";
 import { currentRun, parseRun } from "./consistency.ts";
 import type { SqlExecutor } from "./executor.ts";
 import { assertWritable, isWritable } from "./server-state.ts";
 import { queryTemplate } from "./statement.ts";
+import { type KeyColumn, keyType, storedTable } from "./stored-tables.ts";
 
 /** A position in tables that are read one after the other: after the key of a row, or before all rows of a table. */
 export interface StatePosition {
@@ -14,27 +17,15 @@ export interface StatePosition {
   readonly key: readonly string[];
 }
 
-type KeyColumn = "owner" | "setting" | "target";
-
-/** A table that is read by its primary key. */
-export interface PagedTable<Kind extends string> {
-  readonly name: string;
-  /** What a row is about. */
-  readonly kind: Kind;
-  /** The columns of the primary key, in its order, by the names that rows have them under. */
-  readonly key: Readonly<Partial<Record<KeyColumn, string>>> & { readonly owner: string };
-  /** What else is read of a row `r`, by the names that rows have it under. */
-  readonly state?: Readonly<Record<string, RawBuilder<unknown>>>;
-  /** Whether nothing holds of a row `r`. */
-  readonly isOver?: RawBuilder<unknown>;
-}
+/** What is read of a row `r`, by the names that rows have it under. */
+type Columns = Readonly<Record<string, RawBuilder<unknown>>>;
 
 /** A row of a table, whether nothing holds of it, and the run of the server. */
 type PagedRow = Readonly<Record<string, unknown>> & { readonly is_over: boolean; readonly server: string };
 
 /** Some rows of one table, and where the next page begins; undefined at the end. */
-export interface Page<Kind extends string, Row> {
-  readonly kind: Kind;
+interface Page<Row> {
+  readonly kind: ChangeKind;
   readonly rows: Row[];
   readonly next: StatePosition | undefined;
   /** The run of the server that the page is from: see `DatabaseState`. */
@@ -53,15 +44,17 @@ interface Statements {
  * however many of its rows are left out. Left out are rows of which nothing holds, users who are being erased, and what
  * names them.
  */
-export class TablePages<Kind extends string, Row> {
-  readonly #tables: readonly PagedTable<Kind>[];
+export class TablePages<Row> {
+  readonly #kinds: readonly ChangeKind[];
   readonly #ofAll: readonly Statements[];
   readonly #ofOwner: readonly Statements[];
 
-  constructor(tables: readonly PagedTable<Kind>[]) {
-    this.#tables = tables;
+  /** `kinds`: in the order in which they are read. `ofUsers`: what is read of a user besides the key. */
+  constructor(kinds: readonly ChangeKind[], ofUsers: Columns = {}) {
+    this.#kinds = kinds;
+    const tables = kinds.map((kind) => ({ kind, more: kind === "user" ? ofUsers : {} }));
     this.#ofAll = tables.map((table) => {
-      const position = Object.keys(table.key) as KeyColumn[];
+      const position = keyOf(table);
       return {
         position,
         first: queryTemplate((limit) => page(table, { limit })),
@@ -69,7 +62,7 @@ export class TablePages<Kind extends string, Row> {
       };
     });
     this.#ofOwner = tables.map((table) => {
-      const position = (Object.keys(table.key) as KeyColumn[]).filter((name) => name !== "owner");
+      const position = keyOf(table).filter((name) => name !== "owner");
       return {
         position,
         first: queryTemplate((limit, owner) => page(table, { limit, owner })),
@@ -86,11 +79,11 @@ export class TablePages<Kind extends string, Row> {
     executor: SqlExecutor,
     { after, limit, owner }: { after: StatePosition | undefined; limit: number; owner?: UserId | undefined },
     signal: AbortSignal | undefined,
-  ): Promise<Page<Kind, Row>> {
+  ): Promise<Page<Row>> {
     const { table: number, key } = after ?? { table: 0, key: [] };
-    const table = this.#tables[number];
+    const kind = this.#kinds[number];
     const statements = (owner === undefined ? this.#ofAll : this.#ofOwner)[number];
-    if (table === undefined || statements === undefined) throw new PrivacyError("INVALID_CURSOR");
+    if (kind === undefined || statements === undefined) throw new PrivacyError("INVALID_CURSOR");
     const { position, first, later } = statements;
     if (key.length > 0 && key.length !== position.length) throw new PrivacyError("INVALID_CURSOR");
     const values = owner === undefined ? [limit] : [limit, owner];
@@ -100,14 +93,31 @@ export class TablePages<Kind extends string, Row> {
     const found = rows.filter((row): row is PagedRow => row.owner != null);
     const last = found.at(-1);
     const isFull = found.length === limit && last !== undefined && position.length > 0;
-    const following = number + 1 < this.#tables.length ? { table: number + 1, key: [] } : undefined;
+    const following = number + 1 < this.#kinds.length ? { table: number + 1, key: [] } : undefined;
     return {
-      kind: table.kind,
+      kind,
       rows: found.filter(({ is_over }) => !is_over) as Row[],
       next: isFull ? { table: number, key: position.map((name) => String(last[name])) } : following,
       server: parseRun(rows[0]?.server ?? ""),
     };
   }
+}
+
+/** What is said of a row `r`. */
+const stateColumns = {
+  audience: sql`r.audience`,
+  created_at: microsOf(sql`r.created_at`),
+  expires_at: microsOf(sql`r.expires_at`),
+  scopes: sql`r.scopes`,
+};
+
+/** Whether nothing holds of a row `r`. */
+function isOver(kind: ChangeKind): RawBuilder<unknown> {
+  // A row without a name is the lock of an unknown user.
+  if (kind === "user") return sql`r.user_name = ''`;
+  return storedTable(kind).state.includes("expires_at")
+    ? sql`r.expires_at <= statement_timestamp()`
+    : sql`false`;
 }
 
 interface PageValues {
@@ -118,17 +128,27 @@ interface PageValues {
   readonly position?: readonly KeyColumn[];
 }
 
+interface PagedTable {
+  readonly kind: ChangeKind;
+  readonly more: Columns;
+}
+
+function keyOf({ kind }: PagedTable): KeyColumn[] {
+  return Object.keys(storedTable(kind).key) as KeyColumn[];
+}
+
 /** A row of nulls comes from a server that takes changes and has no more rows; no row from one that takes none. */
-function page<Kind extends string>(
-  { name, key, state = {}, isOver = sql`false` }: PagedTable<Kind>,
+function page(
+  { kind, more }: PagedTable,
   { limit, owner, after = [], position = [] }: PageValues,
 ): RawBuilder<Partial<PagedRow>> {
+  const { name, key, state } = storedTable(kind);
   const column = (logged: KeyColumn) => sql.ref(key[logged] ?? "");
   const columns = Object.values(key).map((of) => sql.ref(of));
   const users = Object.entries(key).flatMap(([logged, of]) =>
     logged === "setting" ? [] : [sql`r.${sql.ref(of)} = any (erased.ids)`],
   );
-  const values = after.map((value, n) => sql`${value}::${sql.raw(typeOf(position[n]))}`);
+  const values = after.map((value, n) => sql`${value}::${keyType(position[n])}`);
   const conditions = [
     ...(owner === undefined ? [] : [sql`${column("owner")} = ${owner}`]),
     ...(after.length === 0 ? [] : [sql`(${sql.join(position.map(column))}) > (${sql.join(values)})`]),
@@ -136,8 +156,9 @@ function page<Kind extends string>(
   const condition = conditions.length === 0 ? sql`` : sql`where ${sql.join(conditions, sql` and `)}`;
   const selected = [
     ...Object.entries(key).map(([logged, of]) => sql`r.${sql.ref(of)} as ${sql.ref(logged)}`),
-    ...Object.entries(state).map(([logged, value]) => sql`${value} as ${sql.ref(logged)}`),
-    sql`${sql.join([isOver, ...users], sql` or `)} as is_over`,
+    ...state.map((of) => sql`${stateColumns[of]} as ${sql.ref(of)}`),
+    ...Object.entries(more).map(([name, value]) => sql`${value} as ${sql.ref(name)}`),
+    sql`${sql.join([isOver(kind), ...users], sql` or `)} as is_over`,
     sql`erased.server`,
   ];
   return sql<Partial<PagedRow>>`
@@ -151,8 +172,4 @@ function page<Kind extends string>(
       select * from ${sql.table(name)} ${condition} order by ${sql.join(columns)} limit ${limit}
     ) r on true
     order by ${sql.join(columns.map((of) => sql`r.${of}`))}`;
-}
-
-function typeOf(logged: KeyColumn | undefined): string {
-  return logged === "setting" ? "text" : "uuid";
 }

@@ -2,8 +2,8 @@ import { randomUUID } from "node:crypto";
 import type { ImportRecord } from "../../../src/domain/imports.ts";
 import type { UserId } from "../../../src/domain/users.ts";
 import type { FactsQuery } from "../../../src/store/access.ts";
+import type { StatePosition } from "../../../src/store/change-log.ts";
 import type { Database } from "../../../src/store/database.ts";
-import type { GraphPosition } from "../../../src/store/graph-pages.ts";
 
 interface Users {
   readonly actor: UserId;
@@ -103,7 +103,7 @@ export function storeOperations({
       for (const to of (await changes.ticksAfter(from, 10)).ticks) await changes.read(from, to, 0n, 1_000);
     },
     "a load of the graph": async ({ graphPages }) => {
-      for (let at: GraphPosition | undefined = { table: 0, key: [] }; at !== undefined; )
+      for (let at: StatePosition | undefined = { table: 0, key: [] }; at !== undefined; )
         ({ next: at } = await graphPages.read(at, 1_000));
     },
     "what is new for the graph": async ({ changes, readIndex }) => {
