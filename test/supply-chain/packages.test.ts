@@ -14,6 +14,14 @@ describe("the packages that are used", () => {
       expect(version[1]).to.match(exact);
   });
 
+  it("are the same in the example, with the client that is packed here", () => {
+    const example = JSON.parse(readFileSync("examples/feed/package.json", "utf8"));
+    const client = JSON.parse(readFileSync("client/package.json", "utf8"));
+    const { [client.name]: packed, ...others } = example.dependencies;
+    expect(packed).to.equal(`file:../../dist/nexgate-privacy-control-client-${client.version}.tgz`);
+    expect({ ...dependencies, ...devDependencies }).to.include(others);
+  });
+
   it("are locked with a checksum, and from no particular registry", () => {
     expect(lockedPackages).to.have.length.above(100);
     const loose = lockedPackages.filter(({ integrity, resolved }) => !integrity || resolved);

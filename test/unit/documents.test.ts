@@ -8,7 +8,7 @@ import { statusOf } from "../../src/call/http-status.ts";
 import { variableNames } from "../../src/config/config.ts";
 import { type ErrorReason, errors, PrivacyError } from "../../src/domain/errors.ts";
 
-const documents = ["*.md", "docs/**/*.md", "client/*.md"]
+const documents = ["*.md", "docs/**/*.md", "client/*.md", "examples/*/*.md"]
   .flatMap((pattern) => globSync(pattern))
   .map((path) => ({ path, text: readFileSync(path, "utf8") }));
 
@@ -79,14 +79,22 @@ describe("the documents", () => {
       ({ name }) => !isMade(name) && !isStaged(name) && !isMediaType(name) && !isProtocol(name),
     );
     expect(paths).to.have.length.above(50);
-    const candidates = (name: string) => [name, `src/${name}`, `src/${name}.ts`, `proto/${name}`];
-    expect(paths.filter(({ name }) => !candidates(name).some((path) => existsSync(path)))).to.eql([]);
+    const candidates = ({ document, name }: (typeof paths)[number]) => [
+      name,
+      `src/${name}`,
+      `src/${name}.ts`,
+      `proto/${name}`,
+      ...(document.startsWith("examples/") ? [join(dirname(document), name)] : []),
+    ];
+    expect(paths.filter((path) => !candidates(path).some((file) => existsSync(file)))).to.eql([]);
   });
 
   it("name only variables that are read", () => {
     const byLibraries = ["OTEL_SERVICE_NAME", "OTEL_RESOURCE_ATTRIBUTES", "OTEL_EXPORTER_OTLP_HEADERS"];
     const byTests = ["TEST_DATABASE_URL", "PROPERTY_SEED", "RACE_SEED"];
-    const known = [...variableNames, ...byLibraries, ...byTests];
+    const example = readFileSync("examples/feed/src/main.ts", "utf8");
+    const byExample = [...example.matchAll(/(?:env\.|required\(")([A-Z_]+)/g)].map(([, name]) => name);
+    const known = [...variableNames, ...byLibraries, ...byTests, ...byExample];
     const others = [...Object.keys(errors), ...Object.keys(Code).map(grpcName)];
     const named = found(/`([A-Z]+(?:_[A-Z]+)+)(?:=[^`]*)?`/g).filter(({ name }) => !others.includes(name));
     expect(named).to.have.length.above(20);
