@@ -48,17 +48,21 @@ const nameComments = [
   / *\/\*\*\n *\* @generated from .*\n *\*\/\n/g,
   /\/\*\*\n \* Describes the .*\n(?: \* Use .*\n)? \*\/\n/g,
 ];
+/** All comments of a file but for its head: Google documents its messages. */
+const comments = [/^ *\/\*\*\n(?: *\*.*\n)+/gm];
 for (const stub of globSync("gen/**/*.{js,d.ts}", { cwd: sources })) {
   const text = readFileSync(join(sources, stub), "utf8");
+  const dropped = stub.startsWith("gen/google/") ? comments : nameComments;
   mkdirSync(dirname(join(built, stub)), { recursive: true });
   writeFileSync(
     join(built, stub),
-    nameComments.reduce((rest, comment) => rest.replaceAll(comment, ""), text),
+    dropped.reduce((rest, comment) => rest.replaceAll(comment, ""), text),
   );
 }
 
 for (const file of ["package.json", "README.md", "service-config.json"])
   cpSync(`client/${file}`, `${built}/${file}`);
+cpSync("docs/decision-table.json", `${built}/decision-table.json`);
 mkdirSync("dist", { recursive: true });
 for (const stale of globSync("dist/nexgate-privacy-control-client-*.tgz")) rmSync(stale);
 run("npm", "pack", `./${built}`, "--pack-destination", "dist");
@@ -69,6 +73,8 @@ rmSync(protos, { recursive: true, force: true });
 cpSync("LICENSE", `${protos}/LICENSE`);
 cpSync("client/protos.md", `${protos}/README.md`);
 cpSync("client/service-config.json", `${protos}/service-config.json`);
+for (const file of ["decision-table.json", "decision-table.schema.json"])
+  cpSync(`docs/${file}`, `${protos}/${file}`);
 cpSync("proto/nexgate", `${protos}/nexgate`, { recursive: true });
 for (const folder of ["buf", "google"])
   cpSync(`build/proto/${folder}`, `${protos}/${folder}`, { recursive: true });

@@ -20,20 +20,14 @@ const vocabulary = {
 };
 
 const description =
-  "The decision table of Privacy Control as test vectors. Each vector is a question (interaction, viewer), the facts " +
-  "that are stored when it is asked, and the answer (effect, cause). A fact that is left out is not so.";
+  "The decision table of Privacy Control as test vectors. Each vector has who asks, the facts that are stored then, and " +
+  "the answers: effect and cause of each interaction. A fact that is left out is not so.";
 
 /** The content of decision-table.json: the vectors, one a line. */
 export function decisionTableFile(): string {
-  const { $schema, vectors, ...rest } = {
-    $schema: "./decision-table.schema.json",
-    version,
-    description,
-    vocabulary,
-    vectors: decisionVectors(),
-  };
-  const head = JSON.stringify({ $schema, ...rest }, undefined, 2).slice(0, -2);
-  return `${head},\n  "vectors": [\n${vectors.map((vector) => `    ${JSON.stringify(vector)}`).join(",\n")}\n  ]\n}\n`;
+  const head = JSON.stringify({ version, description, vocabulary }, undefined, 2).slice(0, -2);
+  const vectors = decisionVectors().map((vector) => `    ${JSON.stringify(vector)}`);
+  return `${head},\n  "vectors": [\n${vectors.join(",\n")}\n  ]\n}\n`;
 }
 
 /** The content of decision-table.schema.json, which describes every field. */
@@ -101,20 +95,30 @@ const facts = object("What is stored about viewer and owner. A fact that is left
 });
 
 const vectorProperties = {
-  name: { type: "string", description: "Names the vector; no other has this name." },
-  interaction: oneOf("What the viewer wants: `Interaction` without its prefix.", vocabulary.interactions),
   viewer: oneOf("A user other than the owner, nobody, or the owner.", viewers),
   facts,
-  effect: oneOf("The answer: `Effect` without its prefix.", effects),
-  cause: {
-    description:
-      "Why: `Cause` without its prefix. Null where the answer is CAUSE_UNSPECIFIED, a plain ALLOW.",
-    enum: [...vocabulary.causes, null],
+  answers: {
+    type: "object",
+    description: "Effect and cause of what the viewer wants: `Interaction` without its prefix.",
+    propertyNames: { enum: vocabulary.interactions },
+    minProperties: 1,
+    additionalProperties: {
+      type: "array",
+      prefixItems: [
+        oneOf("The answer: `Effect` without its prefix.", effects),
+        {
+          description:
+            "Why: `Cause` without its prefix. Null where the answer is CAUSE_UNSPECIFIED, a plain ALLOW.",
+          enum: [...vocabulary.causes, null],
+        },
+      ],
+      items: false,
+      minItems: 2,
+    },
   },
 };
 
 const rootProperties = {
-  $schema: { type: "string" },
   version: {
     type: "integer",
     description: "The next number whenever a vector is added, changed or removed.",
@@ -135,7 +139,7 @@ const rootProperties = {
   ),
   vectors: list(
     "Every cell of the table, every tie of causes, and the ends of blocks and mutes.",
-    object("A question, the facts, and the answer.", vectorProperties, Object.keys(vectorProperties)),
+    object("Who asks, the facts, and the answers.", vectorProperties, Object.keys(vectorProperties)),
   ),
 };
 
@@ -146,7 +150,6 @@ const schema = {
 };
 
 if (import.meta.main) {
-  // Beside each other: the table names its schema by a relative address.
   writeFileSync("docs/decision-table.json", decisionTableFile());
   writeFileSync("docs/decision-table.schema.json", decisionTableSchemaFile());
 }

@@ -47,21 +47,41 @@ interface VectorQuestion {
   readonly facts: VectorFacts;
 }
 
+/** What is stored, who asks, and the effect and cause of every interaction that is asked about. */
+interface DecisionVector extends Pick<VectorQuestion, "viewer" | "facts"> {
+  readonly answers: Partial<Record<Interaction, [effect: Decision["effect"], cause: Cause | null]>>;
+}
+
 /** A question with its answer. */
-export interface DecisionVector extends VectorQuestion {
+export interface AnsweredQuestion extends VectorQuestion, Decision {
   readonly name: string;
-  readonly effect: Decision["effect"];
-  readonly cause: Cause | null;
 }
 
 /** Returns the vectors: every cell of the decision table, every tie of causes, and the ends of blocks and mutes. */
 export function decisionVectors(): DecisionVector[] {
   const interactions = Object.keys(decisionTable) as Interaction[];
-  return interactions.flatMap(questionsAbout).map((question) => ({
-    name: nameOf(question),
-    ...question,
-    ...decide(question),
-  }));
+  const vectors = new Map<string, DecisionVector>();
+  for (const question of interactions.flatMap(questionsAbout)) {
+    const { interaction, viewer, facts } = question;
+    const key = JSON.stringify([viewer, facts]);
+    const vector: DecisionVector = vectors.get(key) ?? { viewer, facts, answers: {} };
+    const { effect, cause } = decide(question);
+    vector.answers[interaction] = [effect, cause];
+    vectors.set(key, vector);
+  }
+  return [...vectors.values()];
+}
+
+/** The questions of vectors, one by one, with their answers and names. */
+export function answeredQuestions(vectors: readonly DecisionVector[]): AnsweredQuestion[] {
+  return vectors.flatMap(({ viewer, facts, answers }) =>
+    (Object.keys(answers) as Interaction[]).flatMap((interaction) => {
+      const [effect, cause] = answers[interaction] ?? [];
+      if (effect === undefined || cause === undefined) return [];
+      const question = { interaction, viewer, facts };
+      return [{ ...question, name: nameOf(question), effect, cause }];
+    }),
+  );
 }
 
 function questionsAbout(interaction: Interaction): VectorQuestion[] {

@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import type { DecisionVector } from "../../scripts/decision-vectors.ts";
+import { type AnsweredQuestion, answeredQuestions } from "../../scripts/decision-vectors.ts";
 import type * as access from "../../src/domain/access.ts";
 import type * as changes from "../../src/domain/changes.ts";
 import type * as settings from "../../src/domain/settings.ts";
@@ -10,14 +10,15 @@ import type { UserId } from "../../src/domain/users.ts";
 export const decisionTablePath = fileURLToPath(new URL("../../docs/decision-table.json", import.meta.url));
 
 /** The decision table as consumers read it. */
-export interface PublishedTable {
-  readonly version: number;
+interface PublishedTable {
   readonly vocabulary: Readonly<Record<string, readonly string[]>>;
-  readonly vectors: readonly DecisionVector[];
+  /** One for each answer. */
+  readonly vectors: readonly AnsweredQuestion[];
 }
 
 export function readDecisionTable(): PublishedTable {
-  return JSON.parse(readFileSync(decisionTablePath, "utf8"));
+  const { vocabulary, vectors } = JSON.parse(readFileSync(decisionTablePath, "utf8"));
+  return { vocabulary, vectors: answeredQuestions(vectors) };
 }
 
 /** The modules that decide. */
@@ -29,7 +30,7 @@ export interface Evaluator {
 
 /** What an evaluator is asked by a vector. */
 export function askedBy(
-  { interaction, viewer, facts }: DecisionVector,
+  { interaction, viewer, facts }: AnsweredQuestion,
   evaluator: Evaluator,
 ): { query: access.AccessQuery; facts: access.RelationshipFacts } {
   const [someone, owner] = ["viewer", "owner"] as UserId[] as [UserId, UserId];
@@ -54,7 +55,7 @@ export function askedBy(
 }
 
 /** The names of the vectors that an evaluator contradicts. */
-export function contradicted(vectors: readonly DecisionVector[], evaluator: Evaluator): string[] {
+export function contradicted(vectors: readonly AnsweredQuestion[], evaluator: Evaluator): string[] {
   return vectors
     .filter((vector) => {
       const { query, facts } = askedBy(vector, evaluator);

@@ -4,7 +4,7 @@ import { createGrpcTransport } from "@connectrpc/connect-node";
 import { Interaction } from "../../gen/nexgate/privacy/v1/access_service_pb.ts";
 import { PrivacyControlService } from "../../gen/nexgate/privacy/v1/privacy_control_service_pb.ts";
 import { Audience, MuteScope, PrivacySetting } from "../../gen/nexgate/privacy/v1/resources_pb.ts";
-import type { DecisionVector, VectorFacts } from "../../scripts/decision-vectors.ts";
+import type { AnsweredQuestion, VectorFacts } from "../../scripts/decision-vectors.ts";
 import type { UserId } from "../../src/domain/users.ts";
 import type { TestService } from "./service.ts";
 
@@ -14,7 +14,7 @@ const groupSize = 20;
 
 /** A vector whose facts a service has, and the users that they are of. */
 export interface StoredVector {
-  readonly vector: DecisionVector;
+  readonly vector: AnsweredQuestion;
   readonly viewer: UserId;
   readonly owner: UserId;
 }
@@ -22,11 +22,11 @@ export interface StoredVector {
 /** Stores the facts of vectors in a service by its API, for decisions at a time in microseconds since 1970. */
 export async function storeVectors(
   service: TestService,
-  vectors: readonly DecisionVector[],
+  vectors: readonly AnsweredQuestion[],
   decidedAt: bigint,
 ): Promise<StoredVector[]> {
   const store = await storeIn(service, decidedAt);
-  const keyOf = ({ viewer, facts }: DecisionVector) => JSON.stringify([viewer, facts]);
+  const keyOf = ({ viewer, facts }: AnsweredQuestion) => JSON.stringify([viewer, facts]);
   // The facts of one pair serve the vectors of all interactions.
   const different = new Map(vectors.map((vector) => [keyOf(vector), vector]));
   const pairs = await inGroups([...different.values()], store);

@@ -31,6 +31,7 @@ const results: Readonly<Record<string, readonly [expression: string, value: unkn
   ],
   Errors: [["outcome", "muted"]],
   "Acting users": [["[consistencyToken.length, decision.effect]", [102, 1]]],
+  "Test vectors": [["[viewer, facts, effect, cause]", ["signed_in", {}, "ALLOW", null]]],
   "Retries and keep-alive": [["made.user.id === otherUserId", true]],
 };
 
@@ -178,6 +179,7 @@ export const wrong = (graph: GraphClient) => graph.getUser({ id: "" }, () => {})
       );
       expect([...new Set(kinds)].sort()).to.eql([
         "README.md",
+        "decision-table.json",
         "gen/google/*.d.ts",
         "gen/google/*.js",
         "gen/nexgate/*.d.ts",
@@ -200,6 +202,7 @@ export const wrong = (graph: GraphClient) => graph.getUser({ id: "" }, () => {})
         "./replica",
         "./google/rpc/*",
         "./nexgate/privacy/v1/*",
+        "./decision-table.json",
         "./service-config.json",
         "./package.json",
       ]);

@@ -40,8 +40,10 @@ describe("the archive of definitions", () => {
     expect(files).to.include.members(imported);
   });
 
-  it("has the service config and the licence", () => {
+  it("has the test vectors, the service config and the licence", () => {
     for (const [packed, source] of [
+      ["decision-table.json", "docs/decision-table.json"],
+      ["decision-table.schema.json", "docs/decision-table.schema.json"],
       ["service-config.json", "client/service-config.json"],
       ["LICENSE", "LICENSE"],
     ] as const)
