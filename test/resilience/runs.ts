@@ -22,6 +22,7 @@ import { memoryRun } from "./floods/memory-run.ts";
 import { slowConnections } from "./floods/slow.ts";
 import { fuzzRest } from "./fuzz/fuzz-rest.ts";
 import { fuzzRpc } from "./fuzz/fuzz-rpc.ts";
+import { importParts, messageEdges, runBurst } from "./graph/burst.ts";
 import { runGraph } from "./graph/graph-run.ts";
 import { freezeBackends, holdPackets, losePackets } from "./lost-packets/faults.ts";
 import { lostPacketsFigures } from "./lost-packets/lost-packets.ts";
@@ -159,7 +160,10 @@ export const runs: Readonly<Record<string, Run>> = {
     },
   }),
 
-  /** Changes by SQL that are asked about at once, and a crash of PostgreSQL that loses one. */
+  /**
+   * Changes by SQL that are asked about at once, and a crash of PostgreSQL that loses one; then as many edges are imported as
+   * make a million in the usual run.
+   */
   graph: run({
     usual: 30,
     unit: "rounds",
@@ -169,7 +173,13 @@ export const runs: Readonly<Record<string, Run>> = {
       "a lost session is carried on",
       "expiries are forgotten",
     ],
-    make: ({ size, mutant }) => runGraph({ rounds: size, mutant }),
+    async make({ size, mutant }) {
+      const { figures, notes = [] } = await runGraph({ rounds: size, mutant });
+      if (mutant !== undefined) return { figures, notes };
+      const messages = Math.ceil((size * 1_000) / 30 / importParts) * importParts;
+      const burst = await runBurst({ edges: messages * messageEdges, calmMs: 15_000 });
+      return { figures: [...figures, ...burst.figures], notes: [...notes, ...(burst.notes ?? [])] };
+    },
   }),
 
   /** Each way in which the database is away lasts for the time of the size. */

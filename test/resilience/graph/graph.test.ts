@@ -1,10 +1,12 @@
 import { expect } from "chai";
 import { canStartServer } from "../../support/throwaway-server.ts";
 import { brokenLines, brokenNames } from "../support/report.ts";
+import { runBurst } from "./burst.ts";
 import { runGraph } from "./graph-run.ts";
 
 const maxRounds = 6;
 const atOnce = "wrong decisions, asked at once";
+const inBurst = "burst: wrong decisions";
 const found = {
   "decisions without asking the database": atOnce,
   "graph changes in the order of transactions": "wrong decisions, of transactions that overlap",
@@ -21,6 +23,20 @@ describe("decisions of the graph", function () {
 
   it("are those of the tables, whatever happens", async () => {
     expect(brokenLines(await runGraph({ rounds: 2 }))).to.eql([]);
+  });
+
+  it("are right while many edges are imported", async () => {
+    expect(brokenLines(await runBurst({ edges: 20_000, calmMs: 100 }))).to.eql([]);
+  });
+
+  it("are not right while many edges are imported on the mutant: decisions without asking the database", async () => {
+    let broken: string[] = [];
+    for (let round = 0; round < maxRounds && !broken.includes(inBurst); round++)
+      broken = brokenNames(
+        (await runBurst({ edges: 20_000, calmMs: 100, mutant: "decisions without asking the database" }))
+          .figures,
+      );
+    expect(broken).to.include(inBurst);
   });
 
   for (const [mutant, figure] of Object.entries(found) as [keyof typeof found, string][])
