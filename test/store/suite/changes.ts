@@ -267,7 +267,10 @@ function describeLog(store: () => TestStore): void {
       const first = await forcedTick(store());
       const second = await forcedTick(store());
       await forcedTick(store());
-      expect(await store().changes.ticksAfter(first, 1)).to.deep.include({ ticks: [second], through: second.at });
+      expect(await store().changes.ticksAfter(first, 1)).to.deep.include({
+        ticks: [second],
+        through: second.at,
+      });
     });
 
     it("stores every forced tick, also at the same moment", async () => {
