@@ -11,4 +11,5 @@ const app = await startApp(config, {
   log: createLog(config.logLevel),
   furtherServices: [service(emptyService, { empty: () => ({}) })],
 });
-announce({ http: Number(new URL(app.publicUrl).port), grpc: Number(new URL(app.internalUrl).port) });
+const portOf = (url: string) => Number(new URL(url).port);
+announce({ http: portOf(app.publicUrl), grpc: portOf(app.internalUrl), admin: portOf(app.adminUrl) });

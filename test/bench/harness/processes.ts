@@ -6,7 +6,7 @@ import { cpuSecondsOf, onCore, serverCore } from "./machine.ts";
 /** A server of Node, alone on its core. */
 export interface Server {
   readonly pid: number;
-  readonly ports: { readonly grpc: number; readonly http: number };
+  readonly ports: { readonly grpc: number; readonly http: number; readonly admin: number };
   /** Processor seconds used so far. */
   cpuSeconds(): number;
   /** Throws when the server has ended, or written to its log of a fault or of a call that failed; empties the log. */

@@ -1,0 +1,154 @@
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { AccessService } from "../../gen/nexgate/privacy/v1/access_service_pb.ts";
+import { checkCalls, mixedChecks } from "./data/questions.ts";
+import { startDatabase } from "./harness/database.ts";
+import { grpcLoad } from "./harness/loads.ts";
+import { moveToCore, otherCore } from "./harness/machine.ts";
+import type { Server } from "./harness/processes.ts";
+import { goalText, isMet, quartiles } from "./harness/statistics.ts";
+import { startBlocks } from "./harness/steady-blocks.ts";
+import { packCalls } from "./load/exchanges.ts";
+import { beginBenchmark } from "./options.ts";
+import { mintServiceToken, startOurs } from "./setting.ts";
+
+const counts = [1, 2, 4];
+const blocksPerSecond = 200;
+const maxStalenessSeconds = 2;
+const mixedCount = 24_000;
+/** No more than the lowest limit of calls in flight: an instance that waits for the core refuses others. */
+const inFlight = { sessions: 4, streams: 4 };
+const rampMs = 300;
+/** What more instances may cost: a fifth. */
+const goal = { atMost: 1.2 };
+
+/** Processor time in microseconds, and what it was for. */
+interface Measured {
+  readonly decisionsPerSecond: number;
+  readonly service: number;
+  readonly database: number;
+  readonly barriersPerSecond: number;
+  readonly barrier: number;
+  readonly block: number;
+}
+
+const { options, folder, say } = beginBenchmark(
+  "bench:scale",
+  "Measures decisions by 1, 2 and 4 instances, all on one core, amid blocks. Takes about 4 minutes.",
+  ["--size", "small", "--rounds", "5"],
+);
+await moveToCore(process.pid, otherCore);
+await using database = await startDatabase(options.size, (what) => say(`data: ${what}`));
+const { url, client } = database;
+const checks = await mixedChecks(client, options.size.users, mixedCount);
+const token = await mintServiceToken();
+const works = [
+  { name: "fully consistent", callsFile: join(folder, "full"), calls: checkCalls(checks) },
+  {
+    name: `${maxStalenessSeconds} s of staleness`,
+    callsFile: join(folder, "stale"),
+    calls: checkCalls(checks, maxStalenessSeconds),
+  },
+].filter(({ name }) => name.includes(options.only));
+for (const { callsFile, calls } of works) writeFileSync(callsFile, packCalls(calls));
+await using blocks = await startBlocks(url, options.size, blocksPerSecond);
+
+/** Puts a load on each of some instances at once, the same on each. */
+async function putLoad(instances: readonly Server[], callsFile: string, ms: number): Promise<Measured> {
+  const read = async () => ({
+    at: performance.now(),
+    service: instances.reduce((sum, instance) => sum + instance.cpuSeconds(), 0),
+    database: database.cpuSeconds(),
+    writers: blocks.cpuSeconds(),
+    blocks: blocks.made(),
+    barriers: (await Promise.all(instances.map(statementsOf))).reduce((sum, count) => sum + count, 0),
+  });
+  const before = await read();
+  const results = await Promise.all(
+    instances.map(({ ports }) =>
+      grpcLoad({
+        ...inFlight,
+        url: `http://127.0.0.1:${ports.grpc}`,
+        path: `/${AccessService.typeName}/CheckAccess`,
+        headers: { authorization: `Bearer ${token}` },
+        callsFile,
+        once: false,
+        rampMs,
+        ms,
+      }),
+    ),
+  );
+  const after = await read();
+  const wrong = results.find((result) => result.wrong > 0 || result.total === 0);
+  if (wrong !== undefined) throw new Error(`${wrong.wrong} wrong answers, the first: ${wrong.example}`);
+  for (const instance of instances) instance.checkLog();
+  const used = (key: keyof typeof before) => after[key] - before[key];
+  const decisions = results.reduce((sum, { total }) => sum + total, 0);
+  const forDecisions = (used("database") - used("writers")) * 1e6;
+  return {
+    decisionsPerSecond: results.reduce((sum, { rate }) => sum + rate, 0),
+    service: (used("service") * 1e6) / decisions,
+    database: forDecisions / decisions,
+    barriersPerSecond: (used("barriers") * 1_000) / used("at"),
+    barrier: forDecisions / used("barriers"),
+    block: (used("writers") * 1e6) / used("blocks"),
+  };
+}
+
+/** How many statements an instance has sent to keep its graph current. */
+async function statementsOf({ ports }: Server): Promise<number> {
+  const metrics = await (await fetch(`http://127.0.0.1:${ports.admin}/metrics`)).text();
+  return Number(/^privacy_control_graph_statements_total (\d+)$/m.exec(metrics)?.[1]);
+}
+
+const found = new Map<string, Measured[]>();
+for (let round = 0; round < options.rounds; round++) {
+  await using instances = new AsyncDisposableStack();
+  const started: Server[] = [];
+  for (const count of counts) {
+    say(`round ${round + 1} of ${options.rounds}: instances: ${count}`);
+    while (started.length < count) {
+      const server = await startOurs(url, join(folder, `ours-${round}-${started.length}.log`));
+      instances.defer(() => server.stop());
+      started.push(server);
+      for (const { callsFile } of works) await putLoad([server], callsFile, options.warmUpMs);
+    }
+    for (const { name, callsFile } of works) {
+      const key = `${name}, ${count}`;
+      found.set(key, [...(found.get(key) ?? []), await putLoad(started, callsFile, options.ms)]);
+    }
+  }
+}
+
+const lines = works.flatMap(({ name }) =>
+  counts.map((count) => {
+    const [alone, here] = [found.get(`${name}, ${counts[0]}`) ?? [], found.get(`${name}, ${count}`) ?? []];
+    const median = (key: keyof Measured) => quartiles(here.map((one) => one[key])).median;
+    const ratio = (key: keyof Measured) =>
+      quartiles(here.map((one, round) => one[key] / (alone[round]?.[key] ?? Number.NaN)));
+    const compared = (key: keyof Measured) => {
+      const { lower, median, upper } = ratio(key);
+      return `${median.toFixed(2)} (${lower.toFixed(2)} to ${upper.toFixed(2)})`;
+    };
+    const both = [ratio("service"), ratio("database")];
+    return {
+      answers: name,
+      instances: count,
+      "decisions/s": Math.round(median("decisionsPerSecond")).toLocaleString("en"),
+      "service, µs each": median("service").toFixed(1),
+      "to one": compared("service"),
+      "PostgreSQL, µs each": median("database").toFixed(1),
+      "to one ": compared("database"),
+      goal: goalText(goal),
+      met: both.every((one) => isMet(goal, one)) ? "yes" : "no",
+      "statements/s": Math.round(median("barriersPerSecond")).toLocaleString("en"),
+      "µs a statement": median("barrier").toFixed(0),
+    };
+  }),
+);
+console.table(lines);
+const all = [...found.values()].flat();
+console.log(
+  `PostgreSQL for one of ${blocksPerSecond} blocks a second: ${quartiles(all.map(({ block }) => block)).median.toFixed(0)} µs. ` +
+    "Its time for decisions is all that it used but for what the blocks took.",
+);
