@@ -1,9 +1,12 @@
+import { setTimeout as delay } from "node:timers/promises";
 import { createClient } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
 import { callHeaders, consistencyTokenOf, GraphService } from "@nexgate/privacy-control-client";
 import { SignJWT } from "jose";
 import type { FeedPage } from "../src/feed.ts";
 
+/** Of a request that is answered by 503 and "try again". */
+const maxAttempts = 5;
 const issuer = "privacy-control";
 
 /** Signs tokens of users and services, as an accounts service would. */
@@ -80,10 +83,13 @@ export class App {
 
   async #call(url: string, options: RequestInit = {}): Promise<Response> {
     const headers = { ...options.headers, ...callHeaders({ token: this.#token }) };
-    const response = await fetch(url, { ...options, headers });
-    if (response.ok) return response;
-    throw new Error(
-      `${options.method ?? "GET"} ${url} is answered by ${response.status}: ${await response.text()}`,
-    );
+    for (let attempt = 1; ; attempt++) {
+      const response = await fetch(url, { ...options, headers });
+      if (response.ok) return response;
+      const method = options.method ?? "GET";
+      if (response.status !== 503 || attempt === maxAttempts)
+        throw new Error(`${method} ${url} is answered by ${response.status}: ${await response.text()}`);
+      await delay(Number(response.headers.get("retry-after") ?? 1) * 1_000);
+    }
   }
 }
