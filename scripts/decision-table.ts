@@ -20,7 +20,7 @@ const vocabulary = {
 };
 
 const description =
-  "The decision table of Privacy Control as test vectors. Each vector has who asks, the facts that are stored then, and " +
+  "The decision table of Privacy Control as test vectors. Each vector has a name, who asks, the facts that are stored then, and " +
   "the answers: effect and cause of each interaction. A fact that is left out is not so.";
 
 /** The content of decision-table.json: the vectors, one a line. */
@@ -95,6 +95,7 @@ const facts = object("What is stored about viewer and owner. A fact that is left
 });
 
 const vectorProperties = {
+  name: { type: "string", description: "Names the vector; no other has this name." },
   viewer: oneOf("A user other than the owner, nobody, or the owner.", viewers),
   facts,
   answers: {

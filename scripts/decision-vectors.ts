@@ -49,6 +49,7 @@ interface VectorQuestion {
 
 /** What is stored, who asks, and the effect and cause of every interaction that is asked about. */
 interface DecisionVector extends Pick<VectorQuestion, "viewer" | "facts"> {
+  readonly name: string;
   readonly answers: Partial<Record<Interaction, [effect: Decision["effect"], cause: Cause | null]>>;
 }
 
@@ -64,7 +65,12 @@ export function decisionVectors(): DecisionVector[] {
   for (const question of interactions.flatMap(questionsAbout)) {
     const { interaction, viewer, facts } = question;
     const key = JSON.stringify([viewer, facts]);
-    const vector: DecisionVector = vectors.get(key) ?? { viewer, facts, answers: {} };
+    const vector: DecisionVector = vectors.get(key) ?? {
+      name: nameOf(question),
+      viewer,
+      facts,
+      answers: {},
+    };
     const { effect, cause } = decide(question);
     vector.answers[interaction] = [effect, cause];
     vectors.set(key, vector);
@@ -74,12 +80,11 @@ export function decisionVectors(): DecisionVector[] {
 
 /** The questions of vectors, one by one, with their answers and names. */
 export function answeredQuestions(vectors: readonly DecisionVector[]): AnsweredQuestion[] {
-  return vectors.flatMap(({ viewer, facts, answers }) =>
+  return vectors.flatMap(({ name, viewer, facts, answers }) =>
     (Object.keys(answers) as Interaction[]).flatMap((interaction) => {
       const [effect, cause] = answers[interaction] ?? [];
       if (effect === undefined || cause === undefined) return [];
-      const question = { interaction, viewer, facts };
-      return [{ ...question, name: nameOf(question), effect, cause }];
+      return [{ name: `${interaction}: ${name}`, interaction, viewer, facts, effect, cause }];
     }),
   );
 }
@@ -153,7 +158,7 @@ function combinations(facts: readonly VectorFacts[]): VectorFacts[] {
   return chosen.filter(({ length }) => length > 1).map((some) => Object.assign({}, ...some));
 }
 
-function nameOf({ interaction, viewer, facts }: VectorQuestion): string {
+function nameOf({ viewer, facts }: VectorQuestion): string {
   const { blocking, blocked_by, muting, muted_by, settings = {}, exceptions = [] } = facts;
   const parts = [
     ...(viewer === "signed_in" ? [] : [viewer.replace("_", " ")]),
@@ -168,7 +173,7 @@ function nameOf({ interaction, viewer, facts }: VectorQuestion): string {
     ...Object.entries(settings).map(([setting, audience]) => `${setting} ${audience}`),
     ...exceptions.map((setting) => `${setting} excepts the viewer`),
   ];
-  return `${interaction}: ${parts.join(", ") || "no fact"}`;
+  return parts.join(", ") || "no fact";
 }
 
 function endOf({ expires_in_micros: micros }: VectorBlock): string {
