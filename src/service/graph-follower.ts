@@ -44,6 +44,18 @@ export class GraphLostError extends Error {
   override readonly name = "GraphLostError";
 }
 
+/** Another session of the server answers than the one that has just begun. */
+export class SessionSharedError extends Error {
+  override readonly name = "SessionSharedError";
+
+  constructor() {
+    super(
+      "the session of the server ended at once: behind a pooler that shares connections, as PgBouncer in transaction mode, " +
+        "decisions ask the database",
+    );
+  }
+}
+
 /** A statement of the read index. */
 export interface Confirmed {
   readonly read: IndexRead;
@@ -135,7 +147,7 @@ export class GraphFollower {
       const read = await readIndex.read({ session, base: tick, snapshot: tick.snapshot }, maxChanges, signal);
       if (read === undefined) {
         this.endSession();
-        throw new Error("the session of the server ended while the graph caught up");
+        throw new SessionSharedError();
       }
       // The session is older than the tick and has outlived it: their transaction ids are those of one server.
       this.#base = tick;

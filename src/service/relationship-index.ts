@@ -14,6 +14,7 @@ import {
   type GraphSource,
   GraphTooLargeError,
   maxChanges,
+  SessionSharedError,
 } from "./graph-follower.ts";
 
 /** What the graph does: only a `ready` one is current. One that is `too_large` is given up. */
@@ -68,6 +69,8 @@ export class RelationshipIndex {
   #keepsFollows = true;
   /** The last failure that was logged; undefined while the graph is current. */
   #reported: string | undefined = "loading";
+  /** Whether it was that another session answers than the one that began. */
+  #sharesSessions = false;
   readonly #counts = { statements: 0, changes: 0, loads: 0, differences: 0 };
 
   constructor(options: IndexOptions) {
@@ -220,18 +223,19 @@ export class RelationshipIndex {
     const begunAt = performance.now();
     this.#lose = (loss) => lost.abort(loss);
     this.#mode = "ready";
-    this.#report(undefined);
     try {
       for (;;) {
+        // Sessions that end at once begin again and again: that is logged once.
+        if (!this.#sharesSessions || performance.now() - begunAt > shortSessionMs) this.#report(undefined);
         await delay(pollMs, undefined, { signal: ended, ref: false }).catch(() => {});
         if (signal.aborted) return;
         if (lost.signal.aborted) {
           const loss: Loss = lost.signal.reason;
           if (loss !== "too many changes") follower.endSession();
-          log.info({ reason: String(loss) }, "the graph is behind the database");
+          if (!this.#sharesSessions) log.info({ reason: String(loss) }, "the graph is behind the database");
           if (loss instanceof Error) throw loss;
           if (loss === "the session ended" && performance.now() - begunAt < shortSessionMs)
-            throw new Error("the session of the server ended at once");
+            throw new SessionSharedError();
           return;
         }
         if (this.#confirmed !== undefined) follower.settle(this.#confirmed);
@@ -346,6 +350,7 @@ export class RelationshipIndex {
     const text = failure === undefined ? undefined : String(failure);
     if (text === this.#reported) return;
     this.#reported = text;
+    this.#sharesSessions = failure instanceof SessionSharedError;
     const { log } = this.#options;
     if (failure === undefined) log.info("the graph is current");
     else if (failure instanceof GraphLostError) log.error({ err: failure }, "the graph is dropped");

@@ -237,6 +237,8 @@ describe("the relationship graph of a server", function () {
       for (const { index } of instances)
         if (await index.confirm(signal)) expect(index.decide(query)?.cause).to.equal("BLOCKING");
     }
+    const warning = "the graph cannot be kept current";
+    await until(() => instances.some(({ messages }) => messages.includes(warning)));
     for (const { index } of instances) expect(index.counts.loads).to.equal(1);
   });
 });
