@@ -1,9 +1,13 @@
 import { randomUUID } from "node:crypto";
+import { once } from "node:events";
 import { rmSync } from "node:fs";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { createClient } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
 import { expect } from "chai";
+import { exportJWK, generateKeyPair, SignJWT } from "jose";
 import { GraphService } from "../../gen/nexgate/privacy/v1/graph_service_pb.ts";
 import { serviceToken, userToken } from "../../src/development/token-issuer.ts";
 import type { UserId } from "../../src/domain/users.ts";
@@ -81,17 +85,21 @@ describe("npm run example", function () {
       ports = { ...ports, HTTP_PORT: new URL(publicUrl).port, GRPC_PORT: new URL(internalUrl).port };
     }
 
-    before(async () => {
-      dataDir = await newDataDirectory();
-      await startPrivacyControl();
+    async function startFeed(keys: Record<string, string>): Promise<string> {
       const feed = runFile("examples/feed/src/main.ts", {
         PRIVACY_CONTROL_URL: internalUrl,
         PRIVACY_CONTROL_TOKEN: await serviceToken("feed", "access.read changes.read", issuer),
-        JWT_SECRET: issuer.secret,
         FEED_MAX_STALENESS_MS: String(maxStalenessMs),
+        ...keys,
       });
       running.push(feed);
-      [, feedUrl = ""] = /"url":"([^"]+)"/.exec(await feed.sees(/"message":"listening".*\n/)) ?? [];
+      return /"url":"([^"]+)"/.exec(await feed.sees(/"message":"listening".*\n/))?.[1] ?? "";
+    }
+
+    before(async () => {
+      dataDir = await newDataDirectory();
+      await startPrivacyControl();
+      feedUrl = await startFeed({ JWT_SECRET: issuer.secret });
       await until(async () => (await fetch(`${feedUrl}/readyz`)).ok);
     });
     after(async () => {
@@ -296,6 +304,33 @@ describe("npm run example", function () {
       expect(await request("/posts/1/comment")).to.eql([404, "NOT_FOUND"]);
     });
 
+    it("verifies tokens by published keys, and answers 503 while these cannot be had", async () => {
+      const { publicKey, privateKey } = await generateKeyPair("ES256");
+      const keys = JSON.stringify({ keys: [await exportJWK(publicKey)] });
+      const server = createServer((_, response) => response.end(keys)).listen(0, "127.0.0.1");
+      await once(server, "listening");
+      const { port } = server.address() as AddressInfo;
+      const token = await new SignJWT()
+        .setProtectedHeader({ alg: "ES256" })
+        .setIssuer(issuer.issuer)
+        .setSubject(randomUUID())
+        .setAudience(issuer.audience)
+        .setExpirationTime("1 hour")
+        .sign(privateKey);
+      const post = async (url: string, authorization: string) => {
+        const headers = { authorization, "content-type": "application/json" };
+        return (await fetch(`${url}/posts`, { method: "POST", headers, body: '{"text":"signed"}' })).status;
+      };
+      const url = await startFeed({ JWKS_URL: `http://127.0.0.1:${port}/keys` });
+      expect(await post(url, `Bearer ${token}`)).to.equal(201);
+      const bySecret = await userToken(randomUUID() as UserId, issuer);
+      expect(await post(url, `Bearer ${bySecret}`)).to.equal(401);
+      server.close();
+      server.closeAllConnections();
+      const without = await startFeed({ JWKS_URL: `http://127.0.0.1:${port}/keys` });
+      expect(await post(without, `Bearer ${token}`)).to.equal(503);
+    });
+
     it("shows nothing while it cannot know what to hide, and recovers", async () => {
       const { ids, after } = await newUsers(2);
       const [author, reader] = ids as [string, string];
@@ -312,7 +347,7 @@ describe("npm run example", function () {
       });
       expect([refused?.status, refused?.headers.get("retry-after")]).to.eql([503, "1"]);
       expect(refused?.json).to.eql({
-        error: { reason: "UNAVAILABLE", message: "what may be shown is not known at present" },
+        error: { reason: "UNAVAILABLE", message: "who may see what is not known at present" },
       });
       expect((await fetch(`${feedUrl}/readyz`)).status).to.equal(503);
 

@@ -3,7 +3,7 @@ import { Code } from "@connectrpc/connect";
 import { callFailure } from "@nexgate/privacy-control-client";
 import { ReplicaStaleError } from "@nexgate/privacy-control-client/replica";
 import type { Feed } from "./feed.ts";
-import { InvalidTokenError } from "./viewers.ts";
+import { InvalidTokenError, KeysUnavailableError } from "./viewers.ts";
 
 interface ServerOptions {
   readonly feed: Feed;
@@ -126,10 +126,11 @@ function toHttpError(failure: unknown): HttpError {
   if (ofCall?.code === Code.InvalidArgument)
     return new HttpError(400, "INVALID_AFTER", "after is no consistency token");
   const isTimeout = failure instanceof Error && failure.name === "TimeoutError";
-  if (ofCall === undefined && !isTimeout && !(failure instanceof ReplicaStaleError))
-    return new HttpError(500, "INTERNAL", "an internal error");
+  const isTemporary =
+    isTimeout || failure instanceof ReplicaStaleError || failure instanceof KeysUnavailableError;
+  if (ofCall === undefined && !isTemporary) return new HttpError(500, "INTERNAL", "an internal error");
   const retryAfter = String(Math.max(1, Math.ceil((ofCall?.retryAfterMs ?? 0) / 1_000)));
-  return new HttpError(503, "UNAVAILABLE", "what may be shown is not known at present", {
+  return new HttpError(503, "UNAVAILABLE", "who may see what is not known at present", {
     "retry-after": retryAfter,
   });
 }

@@ -14,6 +14,19 @@ export class InvalidTokenError extends Error {
   override readonly name = "InvalidTokenError";
 }
 
+/** The keys that verify tokens cannot be had at present. */
+export class KeysUnavailableError extends Error {
+  override readonly name = "KeysUnavailableError";
+}
+
+/** Codes of errors that are not about the token. */
+const aboutKeys = new Set([
+  "ERR_JOSE_GENERIC",
+  "ERR_JWKS_TIMEOUT",
+  "ERR_JWKS_INVALID",
+  "ERR_JWK_INVALID",
+  "ERR_JWKS_MULTIPLE_MATCHING_KEYS",
+]);
 const uuid = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
 /** Returns the function that reads who makes a request, from its header `Authorization`; null for one who is not signed in. */
@@ -40,8 +53,8 @@ export function viewersOf({
       const { payload } = await verify(token);
       user = String(payload.sub).toLowerCase();
     } catch (failure) {
-      // Not the caller's fault: the keys cannot be had.
-      if (!(failure instanceof errors.JOSEError) || failure instanceof errors.JWKSTimeout) throw failure;
+      if (!(failure instanceof errors.JOSEError) || aboutKeys.has(failure.code))
+        throw new KeysUnavailableError("the keys cannot be had", { cause: failure });
       throw new InvalidTokenError("the token is not valid", { cause: failure });
     }
     if (!uuid.test(user)) throw new InvalidTokenError("the token names no user");
