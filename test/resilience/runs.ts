@@ -29,6 +29,7 @@ import { lostPacketsFigures } from "./lost-packets/lost-packets.ts";
 import { faults } from "./outage/faults.ts";
 import { openStage, outageFigures, runOutage } from "./outage/outage.ts";
 import { overloadFigures, runOverload } from "./overload/overload.ts";
+import { runReplica } from "./replica/replica-run.ts";
 import { runSoak, soakFigures } from "./soak/soak.ts";
 import { stopFigures, stopUnderLoad, waysToStop } from "./stops/stop.ts";
 import type { MutantName } from "./support/mutants.ts";
@@ -180,6 +181,21 @@ export const runs: Readonly<Record<string, Run>> = {
       const burst = await runBurst({ edges: messages * messageEdges, calmMs: 15_000 });
       return { figures: [...figures, ...burst.figures], notes: [...notes, ...(burst.notes ?? [])] };
     },
+  }),
+
+  /** Rounds with a fault each, while replicas are asked and compared with the service. */
+  replica: run({
+    usual: 28,
+    unit: "rounds",
+    mutants: [
+      "age not counted while disconnected",
+      "signs of life make a copy current",
+      "half of a moment is applied",
+      "a copy answers while it is loaded",
+      "the cursor is kept when a copy is loaded anew",
+    ],
+    make: ({ seed, size, mutant }) =>
+      runReplica({ seed, rounds: size, lastsMs: 3_000, catchUpMs: 30_000, mutant }),
   }),
 
   /** Each way in which the database is away lasts for the time of the size. */

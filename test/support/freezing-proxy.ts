@@ -10,6 +10,8 @@ export interface FreezingProxy {
   /** How many connections are open. */
   readonly open: () => number;
   freeze(): void;
+  /** Ends all connections. */
+  cut(): void;
   /** Passes nothing on of the connections that are open now, ever; but of those that are made later. */
   abandon(): void;
   /** Whether something came since it froze. */
@@ -66,6 +68,9 @@ export async function startFreezingProxy(url: string): Promise<FreezingProxy> {
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
 
+  const cut = () => {
+    for (const socket of sockets) socket.destroy();
+  };
   const through = new URL(url);
   through.hostname = "127.0.0.1";
   through.port = String((server.address() as AddressInfo).port);
@@ -76,6 +81,7 @@ export async function startFreezingProxy(url: string): Promise<FreezingProxy> {
     freeze() {
       frozen = true;
     },
+    cut,
     abandon() {
       for (const socket of sockets) abandoned.add(socket);
     },
@@ -101,7 +107,7 @@ export async function startFreezingProxy(url: string): Promise<FreezingProxy> {
       rewritten = change;
     },
     async close() {
-      for (const socket of sockets) socket.destroy();
+      cut();
       server.close();
       await once(server, "close");
     },

@@ -35,6 +35,16 @@ const executor = (SqlExecutor: (original: Executor["SqlExecutor"]) => Executor["
   replacements: [replace<Executor>(executorPath, { SqlExecutor })],
 });
 
+type ReplicaCopyModule = typeof import("../../../src/client/replica-copy.ts");
+type ReplicaCopy = InstanceType<ReplicaCopyModule["ReplicaCopy"]>;
+
+/** Replaces the copy of a replica by one of a class derived from it. */
+const copy = (
+  ReplicaCopy: (original: ReplicaCopyModule["ReplicaCopy"]) => ReplicaCopyModule["ReplicaCopy"],
+): Mutant => ({
+  replacements: [replace<ReplicaCopyModule>("src/client/replica-copy.ts", { ReplicaCopy })],
+});
+
 type ChangeLogClass = InstanceType<ChangeLogModule["ChangeLog"]>;
 type Changes = Awaited<ReturnType<ChangeLogClass["read"]>>;
 type Ask = <Row>(sql: string, parameter: unknown) => Promise<Row[]>;
@@ -442,6 +452,64 @@ export const mutants = {
       }),
     ],
   },
+  "age not counted while disconnected": {
+    replacements: [
+      replace<typeof import("../../../src/client/replica-follower.ts")>("src/client/replica-follower.ts", {
+        ReplicaFollower: (original) =>
+          class extends original {
+            override get currentAt(): number {
+              return this.isConnected || !Number.isFinite(super.currentAt)
+                ? super.currentAt
+                : this.clock.now();
+            }
+          },
+      }),
+    ],
+  },
+  /** Takes what the signs of life say for the age of the copy, whatever time they bring. */
+  "signs of life make a copy current": {
+    replacements: [
+      replace<typeof import("../../../src/client/replica-follower.ts")>("src/client/replica-follower.ts", {
+        ReplicaFollower: (original) =>
+          class extends original {
+            override get currentAt(): number {
+              return this.isConnected && Number.isFinite(super.currentAt)
+                ? this.clock.now()
+                : super.currentAt;
+            }
+          },
+      }),
+    ],
+  },
+  "half of a moment is applied": copy(
+    (original) =>
+      class extends original {
+        override take(message: Parameters<ReplicaCopy["take"]>[0]): Promise<void> {
+          return super.take(this.isLoaded ? { ...message, complete: true } : message);
+        }
+      },
+  ),
+  "a copy answers while it is loaded": copy(
+    (original) =>
+      class extends original {
+        override get isLoaded(): boolean {
+          return true;
+        }
+        override get throughMicros(): number {
+          return super.throughMicros ?? Date.now() * 1_000;
+        }
+      },
+  ),
+  "the cursor is kept when a copy is loaded anew": copy((original) => {
+    let kept: string | undefined;
+    return class extends original {
+      override cursor = kept;
+      override async take(message: Parameters<ReplicaCopy["take"]>[0]): Promise<void> {
+        await super.take(message);
+        kept = this.cursor;
+      }
+    };
+  }),
   /** Keeps 1 KB of every call. */
   leaky: executor((original) => {
     const kept: unknown[] = [];
