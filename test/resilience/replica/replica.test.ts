@@ -15,12 +15,12 @@ interface Found {
 const found = {
   "age not counted while disconnected": {
     only: ["connections frozen"],
-    lastsMs: 2_500,
+    lastsMs: 4_000,
     problem: "blocks that were missed",
   },
   "signs of life make a copy current": {
     only: ["an instance without its database"],
-    lastsMs: 2_500,
+    lastsMs: 3_000,
     problem: "blocks that were missed",
   },
   "half of a moment is applied": {
@@ -40,7 +40,7 @@ const found = {
   },
 } as const satisfies Record<string, Found>;
 
-const maxRounds = 6;
+const maxRounds = 10;
 
 // The short form of `npm run test:replica`.
 describe("replicas", function () {

@@ -7,7 +7,7 @@ import type { Pair } from "./consumer-process.ts";
 
 const pauseMs = 400;
 /** So many users follow each other anew in each transaction: their changes are several pages. */
-const fillers = 7;
+const fillers = 12;
 
 const insertBlock = `insert into blocks (blocker_id, blocked_id, id, created_at, expires_at)
   values ($1, $2, gen_random_uuid(), now(), 'infinity') on conflict do nothing`;
