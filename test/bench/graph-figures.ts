@@ -195,6 +195,7 @@ const change = (edge: number, holds: boolean): Change => ({
 });
 
 const before = graph.size;
+const rssBefore = process.memoryUsage().rss;
 timeBatches("a change", changeCount / batchSize, (batch) => {
   // Each edge that ends makes room for a new one.
   const changes = Array.from({ length: batchSize }, (_, index) => {
@@ -204,6 +205,8 @@ timeBatches("a change", changeCount / batchSize, (batch) => {
   return (index) => graph.apply(changes[index] as Change);
 });
 figures["arrays after the changes"] = `${(graph.size.bytes / before.bytes).toFixed(3)} of before`;
+figures["resident memory after the changes"] =
+  `${((process.memoryUsage().rss - rssBefore) / 2 ** 20).toFixed(0)} MB more`;
 figures["memory after the changes"] = `${((memory() - memoryBefore) / used).toFixed(3)} of before`;
 process.stdout.write(JSON.stringify(figures));
 if (denied === 0) process.exitCode = 1;

@@ -2,18 +2,20 @@ import { execFile } from "node:child_process";
 import { promisify } from "node:util";
 import { readCommandLine } from "../../src/command.ts";
 import type { Figures } from "./graph-figures.ts";
+import { measureLoad } from "./graph-load.ts";
 
 const usage = `Usage:
-  npm run bench:graph -- [--changes N] [EDGES...]
+  npm run bench:graph -- [--changes N] [--load N] [EDGES...]
 
 Measures the relationship graph in memory, with a user for every five edges:
 100,000 and 10,000,000 edges unless you say other numbers. Then it is changed as
-often as it has edges, or N times.
+often as it has edges, or N times. In the end a service loads 300,000 edges, or
+N, from PostgreSQL.
 `;
 
 const { positionals, values } = readCommandLine(usage, {
   allowPositionals: true,
-  options: { changes: { type: "string" } },
+  options: { changes: { type: "string" }, load: { type: "string", default: "300000" } },
 });
 const sizes = positionals.length > 0 ? positionals.map(Number) : [100_000, 10_000_000];
 if (!sizes.every((size) => Number.isInteger(size) && size >= 1_000))
@@ -35,3 +37,5 @@ for (const edges of sizes) {
   }
 }
 console.table(columns);
+console.table(await measureLoad(Number(values.load)));
+process.exit();
