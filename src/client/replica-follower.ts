@@ -1,3 +1,4 @@
+import { Code, ConnectError } from "@connectrpc/connect";
 import type { WatchChangesResponse } from "../../gen/nexgate/privacy/v1/change_service_pb.ts";
 import { ErrorReason } from "../../gen/nexgate/privacy/v1/error_reason_pb.ts";
 import { callFailure } from "./errors.ts";
@@ -117,10 +118,10 @@ export class ReplicaFollower {
     const sentAt = this.clock.now();
     const through = this.#live?.throughMicros ?? Number.NEGATIVE_INFINITY;
     const time = await this.#options.service.readTime(consistencyToken, signal);
-    if (time === undefined) throw new Error("the service cannot read the change log");
+    if (time === undefined) throw passing("the service cannot read the change log");
     this.#database.compare(sentAt, time);
     // The clock of the database was set back. A stream never goes back: another one begins with the present time.
-    if (time < through) this.#stream?.abort(new Error("the clock of the database was set back"));
+    if (time < through) this.#stream?.abort(passing("the clock of the database was set back"));
     this.#options.listener.onState();
     return time;
   }
@@ -136,23 +137,21 @@ export class ReplicaFollower {
   }
 
   async #run(): Promise<void> {
-    const { listener } = this.#options;
     let pauseMs = firstPauseMs;
     while (!this.#closing.signal.aborted) {
       const begunAt = this.clock.now();
       let failure: Error;
       try {
         await this.#follow();
-        failure = new Error("the stream has ended");
+        failure = passing("the stream has ended");
       } catch (thrown) {
         failure = thrown instanceof Error ? thrown : new Error(String(thrown));
       }
       this.#isConnected = false;
       if (this.#closing.signal.aborted) return;
-      this.counts.failures++;
       const { reason, retryAfterMs = 0 } = callFailure(failure) ?? {};
       if (reloadReasons.has(reason)) this.#loading = new ReplicaCopy(this.#options.keepsFollows);
-      listener.onFailure(failure, isLasting(failure));
+      this.#noteFailure(failure);
       if (this.clock.now() - begunAt > shortStreamMs) pauseMs = firstPauseMs;
       await this.#pause(Math.max(pauseMs * (0.5 + Math.random() / 2), retryAfterMs));
       pauseMs = Math.min(longestPauseMs, pauseMs * 2);
@@ -215,6 +214,11 @@ export class ReplicaFollower {
     if (message.changes.length >= manyChanges) await nextTurn();
   }
 
+  #noteFailure(failure: Error): void {
+    this.counts.failures++;
+    this.#options.listener.onFailure(failure, isLasting(failure));
+  }
+
   #noteConnected(): void {
     if (this.#isConnected) return;
     this.#isConnected = true;
@@ -234,7 +238,7 @@ export class ReplicaFollower {
     // A process that was frozen gets one tick for all that it missed, and then what came meanwhile.
     if (this.#isAwaiting) this.#silentTicks++;
     if (this.#silentTicks > silentHeartbeats)
-      this.#stream?.abort(new Error("the service gave no sign of life"));
+      this.#stream?.abort(passing("the service gave no sign of life"));
     this.#options.listener.onTick();
   }
 
@@ -251,8 +255,9 @@ export class ReplicaFollower {
     this.#comparedAt = now;
     this.#isComparing = true;
     this.readTime("", this.#closing.signal)
-      .catch(() => {
-        // The stream tells what is wrong.
+      .catch((failure) => {
+        // Once it is known, the stream tells what is wrong.
+        if (!this.#database.isKnown && !this.#closing.signal.aborted) this.#noteFailure(failure);
       })
       .finally(() => {
         this.#isComparing = false;
@@ -272,4 +277,9 @@ export class ReplicaFollower {
       signal.addEventListener("abort", end);
     });
   }
+}
+
+/** A failure that may pass by itself. */
+function passing(message: string): ConnectError {
+  return new ConnectError(message, Code.Unavailable);
 }

@@ -134,6 +134,14 @@ describe("a replica", function () {
       await ready;
     });
 
+    it("waits on when the service is silent", async () => {
+      open({ heartbeatMs: 100 });
+      const ready = replica.ready();
+      (await service.stream(2)).send(snapshot());
+      await ready;
+      expect(events).to.include("failed");
+    });
+
     it("goes on from the last page of its snapshot", async () => {
       open();
       const first = await service.stream(1);
