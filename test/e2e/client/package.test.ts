@@ -29,6 +29,7 @@ const results: Readonly<Record<string, readonly [expression: string, value: unkn
     ["isAllowed", true],
     ["kinds.has('userAdded')", true],
   ],
+  Replica: [["[effect, ownerIds.length, decisions.length, answer.cause]", ["ALLOW", 2, 12, null]]],
   Errors: [["outcome", "muted"]],
   "Acting users": [["[consistencyToken.length, decision.effect]", [102, 1]]],
   "Test vectors": [["[viewer, facts, effect, cause]", ["signed_in", {}, "ALLOW", null]]],
@@ -74,7 +75,8 @@ describe("the client package", () => {
           code
             .replaceAll("127.0.0.1:50051", new URL(service.internalUrl).host)
             .replaceAll("127.0.0.1:7001", new URL(service.publicUrl).host)
-            .replaceAll(/(timeoutMs: |Date\.now\(\) \+ )500/g, "$160_000"),
+            // However slow the machine is.
+            .replaceAll(/(?<=timeoutMs: |Date\.now\(\) \+ )500|(?<=maxStalenessMs: )5_000/g, "60_000"),
           `console.log(JSON.stringify(${expression}));`,
           "process.exit();",
         ];
