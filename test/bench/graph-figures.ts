@@ -2,44 +2,19 @@ import type { AccessQuery, Interaction } from "../../src/domain/access.ts";
 import { decisionTable } from "../../src/domain/access.ts";
 import { allScopes, type Change } from "../../src/domain/changes.ts";
 import { privacySettings } from "../../src/domain/settings.ts";
-import { formatUuid, type UserId } from "../../src/domain/users.ts";
 import { RelationshipGraph } from "../../src/graph/relationship-graph.ts";
+import { DrawnEdges, draw, drawnNow, idBytes } from "./data/drawn-edges.ts";
+import { batchSize, timeBatches } from "./harness/batches.ts";
 
 /** What was measured, by name. */
 export type Figures = Record<string, string>;
 
 const [edgeCount = 0, changeCount = edgeCount] = process.argv.slice(2).map(Number);
-const userCount = edgeCount / 5;
-const idBytes = 16;
-const batchSize = 200;
+const edges = new DrawnEdges(edgeCount);
+const { users: userCount, ids } = edges;
 const mostWatched = 1_000_000;
-/** Of the middle of 2026. */
-const now = 1_780_000_000_000_000;
 const figures: Figures = {};
 const base = { version: 0n, cause: null, changedAt: null };
-
-/** A number below `limit` that depends on two others alone (a round of Murmur's finalizer for each). */
-function draw(index: number, purpose: number, limit: number): number {
-  let hash = Math.imul(index ^ Math.imul(purpose + 1, 0x9e3779b1), 0x85ebca6b);
-  hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35);
-  hash = Math.imul(hash ^ (hash >>> 16), 0x7feb352d);
-  return ((hash ^ (hash >>> 15)) >>> 0) % limit;
-}
-
-const kinds = ["block", "mute", "follow", "follow", "follow"] as const;
-const kindOf = (edge: number) => kinds[draw(edge, 1, kinds.length)] as (typeof kinds)[number];
-const ownerOf = (edge: number) => draw(edge, 2, userCount);
-const targetOf = (edge: number) => draw(edge, 3, userCount);
-/** One block or mute in twenty ends by itself. */
-const endOf = (edge: number) =>
-  draw(edge, 4, 20) === 0 ? now + draw(edge, 5, 1e9) : Number.POSITIVE_INFINITY;
-
-const ids = new Uint8Array(userCount * idBytes);
-new Uint32Array(ids.buffer).forEach((_, index, words) => {
-  words[index] = draw(index, 0, 2 ** 32);
-});
-const textOf = (user: number) =>
-  formatUuid(Buffer.from(ids.buffer, user * idBytes, idBytes).toString("hex")) as UserId;
 
 function memory(): number {
   global.gc?.();
@@ -61,23 +36,14 @@ function timeAll(name: string, count: number, run: (index: number) => void): voi
   figures[name] = `${((processorTime() - startedAt) / count).toFixed(2)} µs`;
 }
 
-/**
- * Notes the time of one run of something in batches, for each of which `prepare` makes what it needs: quartiles and median
- * of the batches, which are too short to be interrupted often.
- */
-function timeBatches(
+/** Notes the time of one run of something, in batches: quartiles and median. */
+async function noteBatches(
   name: string,
   batches: number,
   prepare: (batch: number) => (index: number) => void,
-): void {
-  const durations = Array.from({ length: batches }, (_, batch) => {
-    const run = prepare(batch);
-    const startedAt = performance.now();
-    for (let index = 0; index < batchSize; index++) run(index);
-    return ((performance.now() - startedAt) / batchSize) * 1_000;
-  }).sort((a, b) => a - b);
-  const quartiles = [1, 2, 3].map((n) => durations[(batches * n) >> 2]?.toFixed(2));
-  figures[name] = `${quartiles.join(", ")} µs`;
+): Promise<void> {
+  const { lower, median, upper } = await timeBatches(batches, prepare);
+  figures[name] = `${[lower, median, upper].map((micros) => micros.toFixed(2)).join(", ")} µs`;
 }
 
 function addUser(graph: RelationshipGraph, user: number): void {
@@ -85,9 +51,8 @@ function addUser(graph: RelationshipGraph, user: number): void {
 }
 
 function addEdge(graph: RelationshipGraph, edge: number): void {
-  const kind = kindOf(edge);
-  const end = kind === "follow" ? Number.POSITIVE_INFINITY : endOf(edge);
-  graph.addEdge(kind, ids, ownerOf(edge) * idBytes, targetOf(edge) * idBytes, end, allScopes);
+  const [owner, target] = [edges.ownerOf(edge) * idBytes, edges.targetOf(edge) * idBytes];
+  graph.addEdge(edges.kindOf(edge), ids, owner, target, edges.endOf(edge), allScopes);
 }
 
 /**
@@ -96,9 +61,9 @@ function addEdge(graph: RelationshipGraph, edge: number): void {
  */
 function measureLongest(): void {
   // No part of the graph is larger when it has more edges.
-  const edges = Math.min(edgeCount, mostWatched);
-  const users = edges / 5;
-  const calls = new Float32Array(users + edges + users / 100).fill(Number.POSITIVE_INFINITY);
+  const watched = Math.min(edgeCount, mostWatched);
+  const users = watched / 5;
+  const calls = new Float32Array(users + watched + users / 100).fill(Number.POSITIVE_INFINITY);
   for (let round = 0; round < 3; round++) {
     // Collections of garbage come at other calls in each round.
     Array.from({ length: round * 50_000 }, (_, n) => ({ n }));
@@ -106,12 +71,12 @@ function measureLongest(): void {
     for (let call = 0; call < calls.length; call++) {
       const startedAt = performance.now();
       if (call < users) addUser(discarded, call);
-      else if (call < users + edges) addEdge(discarded, call - users);
+      else if (call < users + watched) addEdge(discarded, call - users);
       else
         discarded.apply({
           ...base,
           kind: "user",
-          owner: textOf(call - users - edges),
+          owner: edges.idOf(call - users - watched),
           present: false,
         });
       calls[call] = Math.min(calls[call] ?? 0, performance.now() - startedAt);
@@ -124,8 +89,8 @@ function measureLongest(): void {
     return `${(sorted.at(-1) ?? 0).toFixed(2)} ms (${count} over 0.5 ms)`;
   };
   figures["longest: a user"] = longest(0, users);
-  figures["longest: an edge"] = longest(users, users + edges);
-  figures["longest: an erasure"] = longest(users + edges, calls.length);
+  figures["longest: an edge"] = longest(users, users + watched);
+  figures["longest: an erasure"] = longest(users + watched, calls.length);
 }
 
 /** Hashes that are the same in each round. */
@@ -149,36 +114,36 @@ figures["arrays, an edge"] = `${(graph.size.bytes / graph.size.edges).toFixed(2)
 const interactions = Object.keys(decisionTable) as Interaction[];
 let denied = 0;
 const check = (query: AccessQuery | undefined) => {
-  if (query !== undefined && graph.decide(query, now)?.effect === "DENY") denied++;
+  if (query !== undefined && graph.decide(query, drawnNow)?.effect === "DENY") denied++;
 };
 /** Queries with texts that are made for them, as those of a request are. */
 const queriesOf = (batch: number, users: number): AccessQuery[] =>
   Array.from({ length: batchSize }, (_, index) => {
     const n = batch * batchSize + index;
     return {
-      viewer: textOf(draw(n, 7, users)),
-      owner: textOf(draw(n, 8, users)),
+      viewer: edges.idOf(draw(n, 7, users)),
+      owner: edges.idOf(draw(n, 8, users)),
       interaction: interactions[n % interactions.length] as Interaction,
     };
   });
-timeBatches("check, random pairs", 2_000, (batch) => {
+await noteBatches("check, random pairs", 2_000, (batch) => {
   const queries = queriesOf(batch, userCount);
   return (index) => check(queries[index]);
 });
-timeBatches("check, pairs of a hundred users", 2_000, (batch) => {
+await noteBatches("check, pairs of a hundred users", 2_000, (batch) => {
   const queries = queriesOf(batch, 100);
   return (index) => check(queries[index]);
 });
-timeBatches("filter of 1,000 owners, an owner", 2_000, (batch) => {
+await noteBatches("filter of 1,000 owners, an owner", 2_000, (batch) => {
   const [{ viewer }] = queriesOf(batch, userCount) as [AccessQuery];
   const queries = queriesOf(batch, userCount).map((query) => ({ ...query, viewer }));
   return (index) => check(queries[index]);
 });
-timeReads();
+await timeReads();
 /** Notes what one read of memory takes whose place is known only after the one before. */
-function timeReads(): void {
+async function timeReads(): Promise<void> {
   const memory = new Int32Array(2 ** 26).fill(1);
-  timeBatches("for comparison: a read at random of 256 MB", 1_000, (batch) => {
+  await noteBatches("for comparison: a read at random of 256 MB", 1_000, (batch) => {
     let at = draw(batch, 12, memory.length);
     return (index) => {
       at = (Math.imul(at, 31) + index * 7_919_777 + (memory[at] ?? 0)) & (memory.length - 1);
@@ -188,15 +153,15 @@ function timeReads(): void {
 
 const change = (edge: number, holds: boolean): Change => ({
   ...base,
-  kind: kindOf(edge),
-  owner: textOf(ownerOf(edge)),
-  target: textOf(targetOf(edge)),
+  kind: edges.kindOf(edge),
+  owner: edges.idOf(edges.ownerOf(edge)),
+  target: edges.idOf(edges.targetOf(edge)),
   edge: holds ? { createdAt: 0n, expiresAt: null, scopes: allScopes } : null,
 });
 
 const before = graph.size;
 const rssBefore = process.memoryUsage().rss;
-timeBatches("a change", changeCount / batchSize, (batch) => {
+await noteBatches("a change", changeCount / batchSize, (batch) => {
   // Each edge that ends makes room for a new one.
   const changes = Array.from({ length: batchSize }, (_, index) => {
     const n = batch * batchSize + index;
