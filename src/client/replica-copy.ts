@@ -29,7 +29,7 @@ export class ReplicaCopy {
 
   /**
    * The time of the state that the copy has, by the clock of the database, in microseconds since 1970. Undefined while it has
-   * none: during the snapshot, and while the changes of a moment are applied that are too many for one turn.
+   * none: during the snapshot, while the changes of a moment are applied that are too many for one turn, and after one that failed.
    */
   get throughMicros(): number | undefined {
     return this.#hasState ? this.#throughMicros : undefined;
@@ -48,8 +48,12 @@ export class ReplicaCopy {
       if (change !== undefined) this.#keptBack.push(change);
     }
     const isKeptBack = !complete && this.#hasState && this.#keptBack.length <= maxKeptBack;
-    if (!isKeptBack && this.#keptBack.length > changesPerTurn) await this.#applyInTurns();
-    if (!isKeptBack) this.#applyNext(changesPerTurn);
+    if (!isKeptBack) {
+      // Until all are applied: one that fails leaves a part of them.
+      this.#hasState = false;
+      if (this.#keptBack.length > changesPerTurn) await this.#applyInTurns();
+      this.#applyNext(changesPerTurn);
+    }
     if (complete) {
       // In the turn in which the last changes were applied.
       if (through === undefined) throw new Error("a complete message has no time");
@@ -61,7 +65,6 @@ export class ReplicaCopy {
 
   /** Applies all but the last of what was kept back. In between the copy has a part of it, which is no state. */
   async #applyInTurns(): Promise<void> {
-    this.#hasState = false;
     while (this.#keptBack.length - this.#applied > changesPerTurn) {
       this.#applyNext(changesPerTurn);
       await nextTurn();

@@ -30,6 +30,8 @@ const silentHeartbeats = 4;
 /** The pause after a failure, in milliseconds: doubled from failure to failure, and shortened by chance to half of it. */
 const firstPauseMs = 100;
 const longestPauseMs = 5_000;
+/** The longest pause that the service can ask for. */
+const longestRetryAfterMs = 60_000;
 /** A stream that lasts shorter counts as a failure. */
 const shortStreamMs = 2_000;
 /** How often the clock of the database is looked at, in milliseconds. */
@@ -112,7 +114,7 @@ export class ReplicaFollower {
 
   /**
    * Asks the service for a time of the database that is later than everything acknowledged by now. Fails for a text that is no
-   * consistency token, and when the service does not answer.
+   * consistency token, when the service does not answer, and when the clock of the database was set back.
    */
   async readTime(consistencyToken: string, signal: AbortSignal): Promise<number> {
     const sentAt = this.clock.now();
@@ -120,10 +122,12 @@ export class ReplicaFollower {
     const time = await this.#options.service.readTime(consistencyToken, signal);
     if (time === undefined) throw passing("the service cannot read the change log");
     this.#database.compare(sentAt, time);
-    // The clock of the database was set back. A stream never goes back: another one begins with the present time.
-    if (time < through) this.#stream?.abort(passing("the clock of the database was set back"));
     this.#options.listener.onState();
-    return time;
+    if (time >= through) return time;
+    // A stream never goes back: another one begins with the present time. The copy may lack what its own time is later than.
+    const failure = passing("the clock of the database was set back");
+    this.#stream?.abort(failure);
+    throw failure;
   }
 
   /** Ends everything. */
@@ -153,7 +157,8 @@ export class ReplicaFollower {
       if (reloadReasons.has(reason)) this.#loading = new ReplicaCopy(this.#options.keepsFollows);
       this.#noteFailure(failure);
       if (this.clock.now() - begunAt > shortStreamMs) pauseMs = firstPauseMs;
-      await this.#pause(Math.max(pauseMs * (0.5 + Math.random() / 2), retryAfterMs));
+      const askedMs = Math.min(retryAfterMs, longestRetryAfterMs);
+      await this.#pause(Math.max(pauseMs * (0.5 + Math.random() / 2), askedMs));
       pauseMs = Math.min(longestPauseMs, pauseMs * 2);
     }
   }
@@ -275,6 +280,7 @@ export class ReplicaFollower {
       };
       const timer = setTimeout(end, ms);
       signal.addEventListener("abort", end);
+      if (signal.aborted) end();
     });
   }
 }

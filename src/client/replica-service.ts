@@ -106,7 +106,7 @@ export class ReplicaService {
   }
 
   async #headers(signal: AbortSignal | undefined): Promise<Record<string, string>> {
-    const token = await untilAborted(Promise.resolve(this.#token()), signal);
+    const token = await inTime(Promise.resolve(this.#token()), signal);
     return { authorization: `Bearer ${token}` };
   }
 }
@@ -121,15 +121,21 @@ const effectNames = new Map<Effect, access.Effect>([
   [Effect.DENY, "DENY"],
 ]);
 
-/** What a promise resolves to, unless the signal aborts before. */
-function untilAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  if (signal === undefined) return promise;
+/** The token that a promise resolves to, unless the signal aborts before, or the time of a call is over. */
+function inTime(token: Promise<string>, signal: AbortSignal | undefined): Promise<string> {
   return new Promise((resolve, reject) => {
-    const onAbort = () => reject(signal.reason);
-    const end = () => signal.removeEventListener("abort", onAbort);
-    signal.addEventListener("abort", onAbort);
-    if (signal.aborted) onAbort();
-    promise.then(resolve, reject).finally(end);
+    const end = (settle: () => void) => {
+      clearTimeout(timer);
+      signal?.removeEventListener("abort", onAbort);
+      settle();
+    };
+    const fail = (reason: unknown) => end(() => reject(reason));
+    const onAbort = () => fail(signal?.reason);
+    const onTimeout = () => fail(new ConnectError("no token came in time", Code.DeadlineExceeded));
+    const timer = setTimeout(onTimeout, defaultTimeoutMs);
+    signal?.addEventListener("abort", onAbort);
+    if (signal?.aborted) onAbort();
+    token.then((text) => end(() => resolve(text)), fail);
   });
 }
 

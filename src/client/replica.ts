@@ -154,7 +154,8 @@ export class PrivacyReplica {
   /**
    * Waits until the replica has what the write made that answered with a consistency token, and everything else that was
    * acknowledged before the call. Rejects with the service's error for a text that is no token, and when the service does not answer
-   * within 5 seconds; then with the signal's reason when it aborts. Without a signal it waits as long as the stream is cut.
+   * within 5 seconds; with one of `UNAVAILABLE` when the clock of the database was set back; then with the signal's reason when it
+   * aborts. Without a signal it waits as long as the stream is cut.
    */
   async waitFor(token: string, signal?: AbortSignal): Promise<void> {
     if (this.#isClosed) throw new ReplicaClosedError();
@@ -222,8 +223,8 @@ export class PrivacyReplica {
   #ageWithin(options: StalenessOptions | undefined): number {
     const maxStalenessMs = options?.maxStalenessMs ?? this.#maxStalenessMs;
     const ageMs = this.#ageMs();
-    if (ageMs <= maxStalenessMs) return ageMs;
     if (this.#isClosed) throw new ReplicaClosedError();
+    if (ageMs <= maxStalenessMs && ageMs < Number.POSITIVE_INFINITY) return ageMs;
     this.#counts.refused++;
     throw new ReplicaStaleError(ageMs, maxStalenessMs);
   }

@@ -382,6 +382,8 @@ describe("a replica", function () {
       });
       const second = await service.stream(2);
       expect(second.request.start.case).to.equal("snapshot");
+      second.send(snapshot());
+      await until(() => events.includes("reloaded"));
       expect(effect()).to.equal("ALLOW");
     });
   });
