@@ -1,22 +1,15 @@
-import { homeOf, SegmentedTable, type TableOptions, tailWords } from "./segmented-table.ts";
-import { hashWord, tabulationOf } from "./tabulation.ts";
+import { hashWord, homeOf, SegmentedTable, type TableOptions, tailWords } from "./segmented-table.ts";
 
 const keyWords = 2;
 
 /** A table by two numbers of users, from 1 on. The words after these two are the caller's. */
 export class PairTable extends SegmentedTable {
   readonly #width: number;
-  readonly #tabulation: Int32Array;
 
   /** Makes a table with some words for each pair. */
   constructor(valueWords: number, options: TableOptions) {
-    super(keyWords + valueWords, options);
+    super(keyWords + valueWords, keyWords, options);
     this.#width = keyWords + valueWords;
-    this.#tabulation = tabulationOf(keyWords, options.randomize);
-  }
-
-  override get bytes(): number {
-    return super.bytes + this.#tabulation.byteLength;
   }
 
   /** Finds a pair. Returns the first word of its values, in `words`; -1 when it is not there. */
@@ -58,6 +51,6 @@ export class PairTable extends SegmentedTable {
   }
 
   #hash(first: number, second: number): number {
-    return hashWord(this.#tabulation, 0, first) ^ hashWord(this.#tabulation, 1, second);
+    return hashWord(this.tabulation, 0, first) ^ hashWord(this.tabulation, 1, second);
   }
 }

@@ -1,10 +1,12 @@
-import type { Randomize } from "./tabulation.ts";
-
 export interface TableOptions {
   /** The entries of a segment from which on it is split: they bound how long one change can take. */
   readonly segmentEntries: number;
-  readonly randomize: Randomize;
+  /** Fills an array with random bits. */
+  readonly randomize: (words: Int32Array<ArrayBuffer>) => void;
 }
+
+const valuesOfByte = 256;
+const bytesOfWord = 4;
 
 const least = 8;
 /** The shares of taken slots: the highest, that of a segment after a change of its size, and the lowest. */
@@ -18,6 +20,17 @@ const slotBits = hashBits - maxDepth;
 const slotMask = (1 << slotBits) - 1;
 /** The most entries of the directory for each segment: hashes that have many first bits in common do not let it grow. */
 const maxDirectoryShare = 4;
+
+/** What one word adds to the hash of a key; `place` is the index of the word in the key. */
+export function hashWord(tabulation: Int32Array, place: number, word: number): number {
+  const at = place * bytesOfWord * valuesOfByte;
+  return (
+    (tabulation[at + (word & 255)] as number) ^
+    (tabulation[at + valuesOfByte + ((word >>> 8) & 255)] as number) ^
+    (tabulation[at + 2 * valuesOfByte + ((word >>> 16) & 255)] as number) ^
+    (tabulation[at + 3 * valuesOfByte + (word >>> 24)] as number)
+  );
+}
 
 /** Where a sweep ends: after the highest hash. */
 export const sweepEnd = 2 ** hashBits;
@@ -36,6 +49,10 @@ const addToCount = (words: Int32Array, change: number) => {
  * slots are empty, and nothing is marked as deleted: the entries after a removed one move up.
  *
  * A segment is one array of slots with linear probing. A slot whose first word is 0 is empty.
+ *
+ * The hash is a simple tabulation: the exclusive or of one random word for each byte of the key. With linear probing it
+ * takes expected constant time whatever the keys are, provided that who chooses them does not know the random words
+ * (Patrascu and Thorup, "The power of simple tabulation hashing").
  */
 export abstract class SegmentedTable {
   /** The segment in which the last search ended, or to which the last entry was added. */
@@ -50,8 +67,14 @@ export abstract class SegmentedTable {
   #segments = 2;
   #bytes = 0;
 
-  /** Makes a table whose slots have `width` words. */
-  constructor(width: number, { segmentEntries }: TableOptions) {
+  /** The random words of the hash: see `hashWord`. */
+  protected readonly tabulation: Int32Array;
+
+  /** Makes a table whose slots have `width` words, for keys of `keyWords`. */
+  constructor(width: number, keyWords: number, { segmentEntries, randomize }: TableOptions) {
+    const tabulation = new Int32Array(keyWords * bytesOfWord * valuesOfByte);
+    randomize(tabulation);
+    this.tabulation = tabulation;
     this.#width = width;
     this.#segmentEntries = segmentEntries;
     this.#directory = [this.#allocate(least, 1), this.#allocate(least, 1)];
@@ -61,9 +84,9 @@ export abstract class SegmentedTable {
   /** The hash of the entry whose slot begins at a word. */
   protected abstract hashAt(words: Int32Array, at: number): number;
 
-  /** The size of all segments. */
+  /** The size of all segments and of the hash. */
   get bytes(): number {
-    return this.#bytes;
+    return this.#bytes + this.tabulation.byteLength;
   }
 
   protected segmentOf(hash: number): Int32Array {

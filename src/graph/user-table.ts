@@ -1,5 +1,4 @@
-import { homeOf, SegmentedTable, type TableOptions, tailWords } from "./segmented-table.ts";
-import { hashWord, tabulationOf } from "./tabulation.ts";
+import { hashWord, homeOf, SegmentedTable, type TableOptions, tailWords } from "./segmented-table.ts";
 import { uuidWords } from "./uuid.ts";
 
 /** A slot has the user's number, the words of the id, and a word of the caller. */
@@ -9,15 +8,8 @@ const width = stateWord + 1;
 
 /** A table from the ids of users to their numbers, from 1 on, and to a word that says what is known of each. */
 export class UserTable extends SegmentedTable {
-  readonly #tabulation: Int32Array;
-
   constructor(options: TableOptions) {
-    super(width, options);
-    this.#tabulation = tabulationOf(uuidWords, options.randomize);
-  }
-
-  override get bytes(): number {
-    return super.bytes + this.#tabulation.byteLength;
+    super(width, uuidWords, options);
   }
 
   /** Finds a user by the words of the id. Returns the place of the user until the next change; -1 when there is none. */
@@ -72,7 +64,7 @@ export class UserTable extends SegmentedTable {
   }
 
   #hash(a: number, b: number, c: number, d: number): number {
-    const table = this.#tabulation;
+    const table = this.tabulation;
     return hashWord(table, 0, a) ^ hashWord(table, 1, b) ^ hashWord(table, 2, c) ^ hashWord(table, 3, d);
   }
 }

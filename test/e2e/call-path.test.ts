@@ -114,7 +114,7 @@ describe("the files of src that one call runs through", () => {
       () => untilGraphReady(service),
     );
     expect(files).to.include.members(["service/access.ts", ...filesInSequence("A check over gRPC")]);
-    expect(files.length, files.join("\n")).to.be.at.most(50);
+    expect(files.length, files.join("\n")).to.be.at.most(48);
   });
 
   it("of a change until a follower has it include those that ARCHITECTURE.md shows", async () => {
