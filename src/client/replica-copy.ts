@@ -21,6 +21,8 @@ export class ReplicaCopy {
   /** How many of these are applied. */
   #applied = 0;
   #throughMicros: number | undefined;
+  /** Up to when nothing came after the cursor of the copy, as far as that was asked since the stream began. */
+  #confirmedMicros = Number.NEGATIVE_INFINITY;
   #hasState = false;
 
   constructor(keepsFollows: boolean) {
@@ -40,6 +42,19 @@ export class ReplicaCopy {
     return this.#throughMicros !== undefined;
   }
 
+  /** The next message is one of another stream: only those of one stream never go back in time. */
+  beginStream(): void {
+    this.#confirmedMicros = Number.NEGATIVE_INFINITY;
+  }
+
+  /** Nothing came after a cursor up to a time. Says nothing when the copy is at another place, or within a moment. */
+  confirm(cursor: string, throughMicros: number): void {
+    const isAtCursor = this.#hasState && this.#keptBack.length === 0 && this.cursor === cursor;
+    if (!isAtCursor || throughMicros <= (this.#throughMicros ?? 0)) return;
+    this.#throughMicros = throughMicros;
+    this.#confirmedMicros = throughMicros;
+  }
+
   /** Takes the next message. Rejects when it cannot be applied: then the copy is of no use any more. */
   async take({ changes, cursor, complete, through }: WatchChangesResponse): Promise<void> {
     this.changes += changes.length;
@@ -57,7 +72,7 @@ export class ReplicaCopy {
     if (complete) {
       // In the turn in which the last changes were applied.
       if (through === undefined) throw new Error("a complete message has no time");
-      this.#throughMicros = Number(microsOf(through));
+      this.#throughMicros = Math.max(Number(microsOf(through)), this.#confirmedMicros);
       this.#hasState = true;
     }
     this.cursor = cursor;

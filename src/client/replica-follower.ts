@@ -130,6 +130,23 @@ export class ReplicaFollower {
     throw failure;
   }
 
+  /**
+   * Asks the service whether the copy has everything up to a time. While nothing happens, the stream tells it by the next sign of
+   * life, and no earlier.
+   */
+  async confirm(timeMicros: number, signal: AbortSignal): Promise<void> {
+    const { service, keepsFollows, listener } = this.#options;
+    const copy = this.#live;
+    const { cursor, throughMicros } = copy ?? {};
+    if (copy === undefined || cursor === undefined || throughMicros === undefined) return;
+    if (throughMicros >= timeMicros) return;
+    const through = await service.readThrough(cursor, keepsFollows, signal);
+    if (through === undefined || copy !== this.#live) return;
+    copy.confirm(cursor, through);
+    this.#noteThrough();
+    listener.onState();
+  }
+
   /** Ends everything. */
   async close(): Promise<void> {
     clearInterval(this.#timer);
@@ -168,6 +185,7 @@ export class ReplicaFollower {
     const copy = this.#loading ?? (this.#live as ReplicaCopy);
     const stream = new AbortController();
     this.#stream = stream;
+    copy.beginStream();
     this.#awaitMessage();
     try {
       await this.#readStream(copy, stream.signal);
@@ -208,15 +226,18 @@ export class ReplicaFollower {
         listener.onReloaded();
       }
     }
-    const through = this.#live?.throughMicros;
-    if (through !== undefined && through !== this.#throughMicros) {
-      this.#throughMicros = through;
-      this.#broughtAt = this.clock.now();
-    }
+    this.#noteThrough();
     this.#noteConnected();
     listener.onState();
     this.#compareClocks();
     if (message.changes.length >= manyChanges) await nextTurn();
+  }
+
+  #noteThrough(): void {
+    const through = this.#live?.throughMicros;
+    if (through === undefined || through === this.#throughMicros) return;
+    this.#throughMicros = through;
+    this.#broughtAt = this.clock.now();
   }
 
   #noteFailure(failure: Error): void {

@@ -45,7 +45,7 @@ export class ReplicaService {
         cursor === undefined
           ? { case: "snapshot" as const, value: true }
           : { case: "cursor" as const, value: cursor },
-      kinds: keepsFollows ? [] : kindsWithoutFollows,
+      kinds: kindsOf(keepsFollows),
       heartbeat: durationOf(heartbeatMs),
     };
     return this.#changes.watchChanges(request, { headers: await this.#headers(signal), signal });
@@ -62,6 +62,19 @@ export class ReplicaService {
       { headers: await this.#headers(signal), signal, timeoutMs: defaultTimeoutMs },
     );
     return readAt === undefined ? undefined : Number(microsOf(readAt));
+  }
+
+  /**
+   * Asks whether anything came after a cursor. Resolves to a time after the call began up to which nothing did, in microseconds
+   * since 1970; undefined when something did, and when the database could not be asked.
+   */
+  async readThrough(cursor: string, keepsFollows: boolean, signal: AbortSignal): Promise<number | undefined> {
+    const { changes, complete, through, readAt } = await this.#changes.readChanges(
+      { start: { case: "cursor", value: cursor }, kinds: kindsOf(keepsFollows) },
+      { headers: await this.#headers(signal), signal, timeoutMs: defaultTimeoutMs },
+    );
+    const isUnchanged = changes.length === 0 && complete && readAt !== undefined;
+    return isUnchanged && through !== undefined ? Number(microsOf(through)) : undefined;
   }
 
   /** Asks for a decision; one about an unknown user is that of a batch. */
@@ -110,6 +123,9 @@ export class ReplicaService {
     return { authorization: `Bearer ${token}` };
   }
 }
+
+/** Those that a copy needs; none stands for all. */
+const kindsOf = (keepsFollows: boolean) => (keepsFollows ? [] : kindsWithoutFollows);
 
 /** The most owners of one call. */
 const maxOwners = 1_000;

@@ -166,6 +166,9 @@ export class PrivacyReplica {
     this.#calls.add(call);
     try {
       const time = await this.#follower.readTime(token, call.signal);
+      this.#follower.confirm(time, call.signal).catch(() => {
+        // The stream tells it, sooner or later.
+      });
       await this.#states.until(() => (this.#follower.copy?.throughMicros ?? 0) >= time, call.signal);
     } catch (failure) {
       throw call.signal.aborted ? call.signal.reason : failure;

@@ -26,8 +26,6 @@ const replica = new PrivacyReplica({
   transport: createGrpcTransport({ baseUrl: required("PRIVACY_CONTROL_URL"), pingIntervalMs: 10_000 }),
   token: () => required("PRIVACY_CONTROL_TOKEN"),
   maxStalenessMs,
-  // A reader with `after` waits for the next message, which is that of a change or this one.
-  heartbeatMs: 200,
   log,
 });
 const posts = new Posts(env.FEED_DATABASE ?? ":memory:");

@@ -112,6 +112,14 @@ for (const { backend, databaseUrl } of [embedded, postgresql])
         expect(replica.filter(viewer, owners, "FOLLOW", anyAge).ownerIds).to.eql(ownerIds);
       });
 
+    it("waits for no sign of life where it has what a token names", async () => {
+      const query = await newPair();
+      const replica = await open(overGrpc(), { heartbeatMs: 30_000 });
+      const token = await act("blockUser", query);
+      await until(() => replica.check(query, anyAge).effect === "DENY");
+      await replica.waitFor(token, AbortSignal.timeout(20_000));
+    });
+
     it("lets a block hold until its end, by the clock of the database", async () => {
       const query = await newPair();
       const replica = await open(overGrpc());

@@ -72,6 +72,8 @@ export class FakeService {
   readonly questions: string[] = [];
   /** What the clock of the database shows, in milliseconds since 1970; undefined when it cannot be read. */
   now: () => number | undefined = () => Date.now();
+  /** What comes after a cursor; nothing is said of it by default. */
+  after: (cursor: string) => Message | Promise<Message> = () => ({});
   /** What it answers instead of a time of the database, or of a stream. */
   failure: ConnectError | undefined;
   /** Called before a decision is answered. */
@@ -85,12 +87,15 @@ export class FakeService {
         this.streams.push(stream);
         return stream.messages();
       },
-      readChanges: ({ consistencyToken }) => {
+      readChanges: async ({ start, consistencyToken }) => {
         if (this.failure !== undefined) throw this.failure;
         if (consistencyToken === "no token")
           throw failureOf("INVALID_CONSISTENCY_TOKEN", Code.InvalidArgument);
         const now = this.now();
-        return { complete: true, ...(now !== undefined && { readAt: timestampOf(now) }) };
+        const readAt = now === undefined ? {} : { readAt: timestampOf(now) };
+        if (start.case !== "cursor") return { complete: true, ...readAt };
+        const { through, ...rest } = await this.after(start.value);
+        return { ...rest, ...readAt, ...(through !== undefined && { through: timestampOf(through) }) };
       },
     });
     service(AccessService, {

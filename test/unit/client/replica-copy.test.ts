@@ -45,6 +45,22 @@ describe("the copy of a replica", () => {
     expect(decided(copy)).to.equal("ALLOW");
   });
 
+  it("is confirmed at its cursor alone, and not within a moment", async () => {
+    const copy = await loaded();
+    copy.confirm("another", 20_000_000);
+    copy.confirm(copy.cursor ?? "", 9_000_000);
+    expect(copy.throughMicros).to.equal(10_000_000);
+    copy.confirm(copy.cursor ?? "", 20_000_000);
+    expect(copy.throughMicros).to.equal(20_000_000);
+    await copy.take(message(25, false, [changesOf.block(ann, bob)]));
+    copy.confirm(copy.cursor ?? "", 30_000_000);
+    expect(copy.throughMicros).to.equal(20_000_000);
+    // Another stream begins where the clock of the database is now.
+    copy.beginStream();
+    await copy.take(message(15, true));
+    expect(copy.throughMicros).to.equal(15_000_000);
+  });
+
   it("has none of a moment before the last of its messages, and then all of it", async () => {
     const copy = await loaded(changesOf.block(ann, bob));
     // In between, neither would hold.
