@@ -35,7 +35,7 @@ const longestRetryAfterMs = 60_000;
 /** A stream that lasts shorter counts as a failure. */
 const shortStreamMs = 2_000;
 /** How often the clock of the database is looked at, in milliseconds. */
-const compareMs = 30_000;
+const compareMs = 60_000;
 /** How often at most: while it was never seen, and while the copy looks older than it should. */
 const firstCompareMs = 500;
 const soonCompareMs = 5_000;
@@ -143,7 +143,7 @@ export class ReplicaFollower {
     const through = await service.readThrough(cursor, keepsFollows, signal);
     if (through === undefined || copy !== this.#live) return;
     copy.confirm(cursor, through);
-    this.#noteThrough();
+    this.#noteThrough(this.clock.now());
     listener.onState();
   }
 
@@ -195,6 +195,7 @@ export class ReplicaFollower {
     } finally {
       this.#isAwaiting = false;
       this.#stream = undefined;
+      stream.abort(passing("the stream is over"));
     }
   }
 
@@ -210,6 +211,7 @@ export class ReplicaFollower {
 
   async #take(copy: ReplicaCopy, message: WatchChangesResponse): Promise<void> {
     const { listener } = this.#options;
+    const receivedAt = this.clock.now();
     try {
       await copy.take(message);
     } catch (failure) {
@@ -226,18 +228,18 @@ export class ReplicaFollower {
         listener.onReloaded();
       }
     }
-    this.#noteThrough();
+    this.#noteThrough(receivedAt);
     this.#noteConnected();
     listener.onState();
     this.#compareClocks();
     if (message.changes.length >= manyChanges) await nextTurn();
   }
 
-  #noteThrough(): void {
+  #noteThrough(receivedAt: number): void {
     const through = this.#live?.throughMicros;
     if (through === undefined || through === this.#throughMicros) return;
     this.#throughMicros = through;
-    this.#broughtAt = this.clock.now();
+    this.#broughtAt = receivedAt;
   }
 
   #noteFailure(failure: Error): void {

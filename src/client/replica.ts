@@ -48,6 +48,8 @@ export class PrivacyReplica {
   readonly #states = new ReplicaWaits();
   readonly #calls = new Set<AbortController>();
   readonly #counts = { refused: 0, asked: 0 };
+  /** The last failure that was logged, until it follows again. */
+  #reported: string | undefined;
   #isReady = false;
   #isStale = false;
   #isClosed = false;
@@ -153,9 +155,9 @@ export class PrivacyReplica {
 
   /**
    * Waits until the replica has what the write made that answered with a consistency token, and everything else that was
-   * acknowledged before the call. Rejects with the service's error for a text that is no token, and when the service does not answer
-   * within 5 seconds; with one of `UNAVAILABLE` when the clock of the database was set back; then with the signal's reason when it
-   * aborts. Without a signal it waits as long as the stream is cut.
+   * acknowledged before the call; with an empty token, for that alone. Rejects with the service's error for a text that is no
+   * token, and when the service does not answer within 5 seconds; with one of `UNAVAILABLE` when the clock of the database was
+   * set back; then with the signal's reason when it aborts. Without a signal it waits as long as the stream is cut.
    */
   async waitFor(token: string, signal?: AbortSignal): Promise<void> {
     if (this.#isClosed) throw new ReplicaClosedError();
@@ -282,12 +284,17 @@ export class PrivacyReplica {
   }
 
   #noteFailure(failure: Error, isLasting: boolean): void {
-    this.#options.log?.warn({ err: failure }, "the replica cannot follow the service");
+    // Once for all attempts that fail alike.
+    if (failure.message !== this.#reported)
+      this.#options.log?.warn({ err: failure }, "the replica cannot follow the service");
+    this.#reported = failure.message;
     this.#events.emit("failed", failure);
     if (isLasting) this.#readiness.fail(failure);
   }
 
+  /** Writes an event to the log, and tells the listeners. */
   #note(event: "ready" | "reconnected" | "reloaded", message: string): void {
+    this.#reported = undefined;
     const { users, edges, bytes } = this.metrics;
     this.#options.log?.info({ users, edges, bytes }, message);
     this.#events.emit(event);

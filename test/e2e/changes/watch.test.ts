@@ -210,6 +210,26 @@ for (const { backend, databaseUrl } of [embedded, postgresql]) {
       expect(reason(await failureOf(read({ kinds: [99] })))).to.equal("INVALID_REQUEST");
     });
 
+    it("tells a time of the database that is later than what was acknowledged", async () => {
+      const [ann, bob] = [await addUser(), await addUser()];
+      for (let turn = 0; turn < 5; turn++) {
+        await follow(ann, bob);
+        const { readAt } = await read({});
+        const [row] = await database.run(
+          sql<{ made: string; now: string }>`select
+            (extract(epoch from created_at) * 1000000)::bigint::text as made,
+            (extract(epoch from clock_timestamp()) * 1000000)::bigint::text as now
+            from follows where follower_id = ${ann}::uuid`,
+        );
+        const time = readAt === undefined ? 0n : readAt.seconds * 1_000_000n + BigInt(readAt.nanos / 1_000);
+        expect(time > BigInt(row?.made ?? ""), "later than the change").to.equal(true);
+        expect(time < BigInt(row?.now ?? ""), "not in the future").to.equal(true);
+        await service.graph.unfollowUser({ followerId: ann, followeeId: bob }, await service.acting());
+      }
+      const refused = await failureOf(read({ consistencyToken: "none" }));
+      expect(reason(refused)).to.equal("INVALID_CONSISTENCY_TOKEN");
+    });
+
     it("ends watchers whose changes are no longer in the log with CURSOR_EXPIRED", async () => {
       const newestTick = async () => {
         const [row] = await database.run(sql<{ id: string }>`select max(id)::text as id from ticks`);

@@ -239,6 +239,32 @@ describe("the feed of changes", () => {
     expect(log.asked).to.include({ ticksAfter: 2, read: 0 });
   });
 
+  it("tells what the clock of the database showed after it was asked, and nothing when that failed", async () => {
+    const log = new FakeChangeLog();
+    const feed = await start(log, 60_000);
+    await until(() => log.asked.ticksAfter === 1);
+    const before = log.add(1).at;
+    const polling = Promise.withResolvers<void>();
+    log.before = (name) => (name === "ticksAfter" ? polling.promise : undefined);
+    const first = feed.refreshed(10_000, signal);
+    await until(() => log.asked.ticksAfter === 2);
+    // What is read already may be from before this call.
+    const second = feed.refreshed(10_000, signal);
+    polling.resolve();
+    expect(await first).to.equal(before);
+    await until(() => log.asked.ticksAfter === 3);
+    expect(await second).to.equal(before);
+    expect(log.asked.ticksAfter).to.equal(3);
+    log.before = () => {
+      throw new PrivacyError("UNAVAILABLE");
+    };
+    expect(await feed.refreshed(10_000, signal)).to.equal(undefined);
+    const late = Promise.withResolvers<void>();
+    log.before = () => late.promise;
+    expect(await feed.refreshed(10, signal)).to.equal(undefined);
+    late.resolve();
+  });
+
   it("stores one tick for all who need one while another is being stored, after all of them have asked", async () => {
     const log = new FakeChangeLog();
     const feed = await start(log, 60_000);
