@@ -43,11 +43,11 @@ const examples = readmeExamples().map(({ heading, code }, index, all) => ({
   result: results[heading]?.[all.slice(0, index).filter((earlier) => earlier.heading === heading).length],
 }));
 
-describe("the client package", () => {
+describe("the client package", function () {
+  this.timeout(300_000);
   let service: TestService;
   let folder: string;
-  before(async function () {
-    this.timeout(180_000);
+  before(async () => {
     service = await startService();
     folder = folderWithClient(libraries);
   });
@@ -97,7 +97,6 @@ describe("the client package", () => {
   describe("on the releases of Node that it supports", () => {
     let nodes: readonly Node[];
     before(function () {
-      this.timeout(300_000);
       nodes = isNeeded("Node for Linux", installNodes()) ?? this.skip();
     });
 
@@ -145,8 +144,7 @@ export const wrong = (graph: GraphClient) => graph.getUser({ id: "" }, () => {})
     expect(check).not.to.throw();
   });
 
-  it("needs the libraries of neither protocol for its stubs, errors and headers", async function () {
-    this.timeout(120_000);
+  it("needs the libraries of neither protocol for its stubs, errors and headers", async () => {
     const bare = folderWithClient([]);
     try {
       const script = `import { callFailure, ErrorReason } from "${name}";
