@@ -20,6 +20,20 @@ export interface ChangeRow {
   readonly audience: Audience | null;
 }
 
+/** What a row has by default. */
+export const blankRow: Omit<ChangeRow, "owner" | "kind"> = {
+  version: "0",
+  cause: null,
+  changed_at: null,
+  target: null,
+  present: true,
+  created_at: null,
+  expires_at: null,
+  scopes: null,
+  setting: null,
+  audience: null,
+};
+
 /** A time in microseconds since 1970, as text: drivers round timestamps to milliseconds. Null for one that never comes. */
 export function microsOf(time: RawBuilder<unknown>): RawBuilder<unknown> {
   return sql`(extract(epoch from nullif(${time}, 'infinity')) * 1000000)::bigint::text`;

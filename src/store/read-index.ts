@@ -5,7 +5,7 @@ import type { DatabaseState } from "../domain/consistency.ts";
 import type { UserId } from "../domain/users.ts";
 import { columnsOf, type FactsQuery, factsOf, pairsOf, type QueryColumns } from "./access.ts";
 import type { Tick } from "./change-log.ts";
-import { type ChangeRow, changeColumns, toChange } from "./change-rows.ts";
+import { blankRow, type ChangeRow, microsOf, toChange } from "./change-rows.ts";
 import { currentRun, currentState, parseRun, parseState } from "./consistency.ts";
 import type { SqlExecutor } from "./executor.ts";
 import { assertWritable, isWritable } from "./server-state.ts";
@@ -22,7 +22,7 @@ export interface ReadStart {
   readonly snapshot: string;
 }
 
-/** A change with the transaction that made it. */
+/** What a copy in memory keeps of a change, with the transaction that made it. */
 interface LoggedChange {
   readonly xid: bigint;
   readonly change: Change;
@@ -52,8 +52,14 @@ interface IndexRow {
   readonly session: string | null;
   readonly state: string;
   readonly now: string;
-  readonly changes: readonly (ChangeRow & { readonly xid: string })[] | null;
+  readonly changes: readonly KeptRow[] | null;
 }
+
+type KeptRow = Omit<ChangeRow, "cause" | "changed_at" | "created_at"> & { readonly xid: string };
+
+/** Without the times that no decision depends on: of a statement with very many changes they would be most of the work. */
+const keptColumns = sql`c.seq::text as version, c.xid::text as xid, c.kind, c.owner, c.target, c.present,
+  ${microsOf(sql`c.expires_at`)} as expires_at, c.scopes, c.setting, c.audience`;
 
 /** The setting of the server's session that tells it apart from every other one. */
 const sessionSetting = sql.lit("privacy.read_index");
@@ -79,7 +85,7 @@ const columnsFor = ([id, nonce]: StartColumns, changes: RawBuilder<unknown>) => 
   case when (select true from ticks where id = ${id}::bigint and nonce = ${nonce}::uuid) is not null
     then current_setting(${sessionSetting}, true) end as session,
   (extract(epoch from statement_timestamp()) * 1000000)::bigint::text as now,
-  (select json_agg(r) from (select ${changeColumns}, c.xid::text as xid from (${changes}) c) r) as changes`;
+  (select json_agg(r) from (select ${keptColumns} from (${changes}) c) r) as changes`;
 
 // No transaction ran at the earlier snapshot, as at most times.
 const readAfterIdle = queryTemplate(
@@ -204,6 +210,6 @@ function columnsOfStart({ base, snapshot }: ReadStart, limit: number): StartColu
 
 function inOrder(rows: NonNullable<IndexRow["changes"]>): LoggedChange[] {
   return rows
-    .map((row) => ({ xid: BigInt(row.xid), change: toChange(row) }))
+    .map((row) => ({ xid: BigInt(row.xid), change: toChange({ ...blankRow, ...row }) }))
     .sort((a, b) => (a.change.version < b.change.version ? -1 : 1));
 }

@@ -1,5 +1,5 @@
 import type { Change } from "../domain/changes.ts";
-import { type ChangeRow, toChange } from "./change-rows.ts";
+import { blankRow, type ChangeRow, toChange } from "./change-rows.ts";
 import type { SqlExecutor } from "./executor.ts";
 import { type StatePosition, TablePages } from "./table-pages.ts";
 
@@ -32,19 +32,5 @@ export async function readStatePage(
   signal: AbortSignal | undefined,
 ): Promise<StatePage> {
   const { kind, rows, next, server } = await pages.read(executor, { after, limit }, signal);
-  return { changes: rows.map((row) => toChange({ ...blank, ...row, kind })), next, server };
+  return { changes: rows.map((row) => toChange({ ...blankRow, ...row, kind })), next, server };
 }
-
-/** What a row of the state has by default. */
-const blank: Omit<ChangeRow, "owner" | "kind"> = {
-  version: "0",
-  cause: null,
-  changed_at: null,
-  target: null,
-  present: true,
-  created_at: null,
-  expires_at: null,
-  scopes: null,
-  setting: null,
-  audience: null,
-};

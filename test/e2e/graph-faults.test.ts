@@ -131,7 +131,7 @@ describe("the relationship graph of a server", function () {
   });
 
   it("whose connections are replaced: goes on without loading again", async () => {
-    const indexed = await open({ connections: { connectionMaxAgeSeconds: 1 } });
+    const indexed = await open({ connections: { connectionMaxAgeSeconds: 4 } });
     for (let round = 0; round < 3; round++) {
       const query = await newPair(indexed);
       await indexed.database.blocks.block(query.viewer, query.owner, forever);
