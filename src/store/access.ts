@@ -65,24 +65,15 @@ export const factsOf = (pairs: RawBuilder<unknown>, state: RawBuilder<unknown>) 
   ) chosen on true
   where ${isWritable}`;
 
-const factsOfOne = queryTemplate(
-  (viewer: UserId | null, owner: UserId, muteScope: number, setting: string | null) =>
-    factsOf(
-      sql`(select ${viewer}::uuid as viewer, ${owner}::uuid as owner, ${muteScope}::int2 as mute_scope,
-        ${setting}::text as setting) q`,
-      currentState,
-    ),
-);
+/** The columns of queries as arrays, for `pairsOf`. */
+export type QueryColumns = [viewers: string, owners: string, muteScopes: string, settings: string];
 
-/** The columns of many queries, for `pairsOf`. */
-export type QueryColumns = [viewers: Buffer, owners: Buffer, muteScopes: string, settings: string];
-
-/** Many queries as rows `q (viewer, owner, mute_scope, setting, n)`. */
+/** Queries as rows `q (viewer, owner, mute_scope, setting, n)`. */
 export const pairsOf = (...[viewers, owners, muteScopes, settings]: QueryColumns) => sql`
   unnest(${viewers}::uuid[], ${owners}::uuid[], ${muteScopes}::int2[], ${settings}::text[])
     with ordinality q (viewer, owner, mute_scope, setting, n)`;
 
-const factsOfMany = queryTemplate(
+const factsOfQueries = queryTemplate(
   (...columns: QueryColumns) =>
     sql<FactsRow>`${factsOf(pairsOf(...columns), sql`case when q.n = 1 then ${currentState} end`)}
     order by q.n`,
@@ -91,8 +82,6 @@ const factsOfMany = queryTemplate(
 /** Reads the facts that decisions rest on. */
 export class RelationshipFactsReader {
   readonly #executor: SqlExecutor;
-  /** Of the last statement: while nothing changes, that of the next one is the same. */
-  #lastState: { readonly text: string; readonly state: DatabaseState } | undefined;
 
   constructor(executor: SqlExecutor) {
     this.#executor = executor;
@@ -103,61 +92,29 @@ export class RelationshipFactsReader {
    * server is not a primary that takes changes.
    */
   async read(queries: readonly FactsQuery[], signal?: AbortSignal): Promise<FactsOfState[]> {
-    const rows = await this.#executor.read(statementOf(queries), signal);
+    const rows = await this.#executor.read(factsOfQueries(...columnsOf(queries)), signal);
     assertWritable(rows.length > 0 || queries.length === 0);
     if (rows.length !== queries.length)
       throw new Error(`${rows.length} rows of facts for ${queries.length} queries`);
     const [first] = rows;
     if (first === undefined) return [];
-    const state = this.#stateOf(String(first.state));
+    const state = parseState(String(first.state));
     for (const row of rows) row.state = state;
     return rows as FactsOfState[];
   }
-
-  #stateOf(text: string): DatabaseState {
-    if (this.#lastState?.text !== text) this.#lastState = { text, state: parseState(text) };
-    return this.#lastState.state;
-  }
-}
-
-function statementOf(queries: readonly FactsQuery[]) {
-  const [first] = queries;
-  // A lone pair needs no arrays and no order.
-  if (queries.length === 1 && first !== undefined)
-    return factsOfOne(first.viewer, first.owner, first.muteScope, first.setting);
-  return factsOfMany(...columnsOf(queries));
 }
 
 /** The columns of queries. */
 export function columnsOf(queries: readonly FactsQuery[]): QueryColumns {
   return [
-    uuidArray(queries.map(({ viewer }) => viewer)),
-    uuidArray(queries.map(({ owner }) => owner)),
-    // Words that need no quotes: the driver would look for characters to escape in each.
-    `{${queries.map(({ muteScope }) => muteScope).join(",")}}`,
-    `{${queries.map(({ setting }) => setting ?? "null").join(",")}}`,
+    arrayOf(queries.map(({ viewer }) => viewer)),
+    arrayOf(queries.map(({ owner }) => owner)),
+    arrayOf(queries.map(({ muteScope }) => muteScope)),
+    arrayOf(queries.map(({ setting }) => setting)),
   ];
 }
 
-const uuidOid = 2950;
-const uuidBytes = 16;
-const uuidTextBytes = 36;
-const lengthBytes = 4;
-
-/** An array of UUIDs in PostgreSQL's binary form: the server parses it much faster than text. */
-export function uuidArray(ids: readonly (string | null)[]): Buffer {
-  // Dimensions, whether there are nulls, element type, size, first index.
-  const header = [1, 1, uuidOid, ids.length, 1];
-  const array = Buffer.allocUnsafe(header.length * lengthBytes + ids.length * (lengthBytes + uuidBytes));
-  let end = 0;
-  for (const field of header) end = array.writeInt32BE(field, end);
-  for (const id of ids) {
-    end = array.writeInt32BE(id === null ? -1 : uuidBytes, end);
-    if (id === null) continue;
-    // Writing stops at a digit that is not hexadecimal, but takes only the low byte of a character beyond ASCII.
-    const written = array.write(id.replaceAll("-", ""), end, "hex");
-    if (written !== uuidBytes || Buffer.byteLength(id) !== uuidTextBytes) throw new Error("an id is no UUID");
-    end += uuidBytes;
-  }
-  return array.subarray(0, end);
+/** The text of an array. The driver would escape each value: none of these has a character that needs it. */
+function arrayOf(values: readonly (string | number | null)[]): string {
+  return `{${values.map((value) => (value === null ? "null" : `"${value}"`)).join(",")}}`;
 }

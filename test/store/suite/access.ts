@@ -4,7 +4,7 @@ import type { RelationshipFacts } from "../../../src/domain/access.ts";
 import { muteScopes } from "../../../src/domain/changes.ts";
 import { audiences, privacySettings } from "../../../src/domain/settings.ts";
 import type { UserId } from "../../../src/domain/users.ts";
-import { type FactsQuery, uuidArray } from "../../../src/store/access.ts";
+import type { FactsQuery } from "../../../src/store/access.ts";
 import { type TestStore, unknownId } from "./store.ts";
 
 const nothing: RelationshipFacts = {
@@ -37,7 +37,7 @@ export function describeAccess(store: () => TestStore): void {
       const found = await store().relationshipFacts.read(questions);
       return found.map(({ state, ...facts }) => facts);
     };
-    /** Asks together, and each alone, which is another statement. */
+    /** Asks together, twice, and each alone. */
     const read = async (...questions: FactsQuery[]) => {
       const together = await readTogether(...questions);
       const twice = await readTogether(...questions, ...questions);
@@ -224,17 +224,6 @@ export function describeAccess(store: () => TestStore): void {
       );
       const found = await readTogether(...all.map((kind) => kind?.[0] as FactsQuery));
       expect(found).to.eql(all.map((kind) => kind?.[1]));
-    });
-
-    it("are asked for by arrays of ids that the server reads as they are meant", async () => {
-      const [one, other] = [unknownId(), unknownId()];
-      const ids = [one, null, "00000000-0000-0000-0000-000000000000", null, other, other, null, other, one];
-      for (const some of [ids, ids.slice(0, 1), ids.slice(1, 2), []]) {
-        const [row] = await store().query(
-          sql<{ ids: string[] }>`select ${uuidArray(some)}::uuid[]::text[] as ids`,
-        );
-        expect(row?.ids).to.eql(some);
-      }
     });
 
     it("are all of one moment", async () => {
