@@ -20,7 +20,7 @@ import { inspectServer } from "./server-state.ts";
 
 /** For changes and lists. */
 const mainPool: PoolLimits = { maxConnections: 16, acquireTimeoutMs: 1_000, maxWaiting: 400 };
-/** For decisions: as many connections as statements of decisions run at once. */
+/** For decisions: one for the statement that calls share, and the others for large calls, explanations and lists. */
 const checkPool: PoolLimits = { ...mainPool, maxConnections: 4 };
 
 /** For the graph in memory: what it has seen is known by the session, so it has one connection. */
@@ -34,12 +34,11 @@ const connection = {
   connectionTimeoutMillis: 2_000,
   keepAlive: true,
   // Every statement reads by an index. At the server's default of 4 the planner expects that of a long list to cost
-  // more than to read it whole and sort it, for every page again. Nor does it gain by remembering whom it has looked
-  // up: the users of a page are all different.
-  options: "-c random_page_cost=1 -c enable_memoize=off",
+  // more than to read it whole and sort it, for every page again.
+  options: "-c random_page_cost=1",
 };
 
-/** The statement of a decision is planned once. The server would plan it for each lone pair, which takes longer than to run it. */
+/** The statements of the graph and of decisions are planned once. The server would plan them for each lone pair again. */
 const plannedOnce = {
   ...connection,
   options: `${connection.options} -c plan_cache_mode=force_generic_plan`,
