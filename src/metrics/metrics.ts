@@ -21,8 +21,6 @@ export interface Scrape {
 interface CheckBatching {
   /** Calls that wait for their statement to be sent. */
   readonly waiting: number;
-  /** Statements under way. */
-  readonly inFlight: number;
 }
 
 /** Follows the change log, for those who watch it. */
@@ -107,7 +105,6 @@ export class Metrics {
       "Calls whose checks wait for a statement to be sent.",
       () => checks.waiting,
     );
-    this.#gauge("check_statements_in_flight", "Statements of decisions under way.", () => checks.inFlight);
   }
 
   /** Shows how the change log is followed. */

@@ -1,108 +1,84 @@
-import { setImmediate as nextTurn } from "node:timers/promises";
 import { overloaded } from "../domain/errors.ts";
 
 /** Reads the results of some queries by one statement, in their order. */
-export type ReadBatch<Query, Result> = (queries: Query[], signal: AbortSignal) => Promise<Result[]>;
+export type ReadBatch<Query, Result> = (
+  queries: readonly Query[],
+  signal: AbortSignal,
+) => Promise<readonly Result[]>;
 
-/** How queries share batches. */
+/** How queries share statements. */
 export interface BatchLimits {
-  /** The most queries of one batch. */
+  /** The most queries of a statement that calls share. A large call has more, and a statement of its own. */
   readonly batchSize: number;
-  /** How much of each batch the large calls get while small ones wait; a call with more pending queries is large. */
-  readonly largeCallQuota: number;
-  /** The most batches running at once. */
-  readonly concurrency: number;
-  /** The most queries that wait for a batch, as a bound of memory: calls beyond it are refused. */
+  /** The most statements of large calls at once. */
+  readonly largeCalls: number;
+  /** The most queries in progress, as a bound of memory: calls beyond it are refused. */
   readonly maxPending: number;
 }
 
 /**
- * As many batches at once as the pool for checks has connections. `maxPending` has room for a burst of 300 calls of 100
- * queries.
+ * A large call leaves a connection of the pool for checks to the others. `maxPending` has room for a burst of 300 calls
+ * of 100 queries.
  */
-export const checkBatchLimits: BatchLimits = {
-  batchSize: 1_000,
-  largeCallQuota: 250,
-  concurrency: 4,
-  maxPending: 32_000,
-};
+export const checkBatchLimits: BatchLimits = { batchSize: 64, largeCalls: 3, maxPending: 32_000 };
 
-/** Observes batches. */
+/** Observes statements. */
 export interface BatchHooks<Trace = unknown> {
-  /** Called with the number of queries of each batch. */
+  /** Called with the number of queries of each statement. */
   readonly onSend?: (queries: number) => void;
-  /** Links each batch to the calls that it is sent for. */
+  /** Links each statement to the calls that it is sent for. */
   readonly tracer?: BatchTracer<Trace> | undefined;
 }
 
 interface BatchTracer<Trace> {
   /** The current call. */
   current(): Trace;
-  /** Sends the batch of some calls. */
+  /** Sends the statement of some calls. */
   shared<T>(calls: readonly Trace[], send: () => T): T;
 }
 
-/** A call that waits for results. */
+/** A call that waits for its results. */
 interface PendingCall<Query, Result> {
   readonly queries: readonly Query[];
-  readonly results: Result[];
   readonly trace: unknown;
-  /** The running batches with queries of this call. */
-  readonly batches: Set<Batch<Query, Result>>;
-  readonly resolve: () => void;
+  readonly resolve: (results: Result[]) => void;
   readonly reject: (reason: unknown) => void;
-  /** How many queries were sent, and how many have their result. */
-  sent: number;
-  received: number;
+  /** Called when the caller gives up. */
+  leave: () => void;
 }
 
-/** A part of a call's queries. */
-interface Part<Query, Result> {
-  readonly call: PendingCall<Query, Result>;
-  readonly from: number;
-  readonly to: number;
+/** Calls of one kind, in the order of arrival. */
+interface Lane<Query, Result> {
+  readonly waiting: Set<PendingCall<Query, Result>>;
+  readonly maxRunning: number;
+  running: number;
 }
-
-/** A running statement: its parts, and the calls that still wait for it. */
-interface Batch<Query, Result> {
-  readonly parts: readonly Part<Query, Result>[];
-  readonly calls: Set<PendingCall<Query, Result>>;
-  readonly cancel: AbortController;
-}
-
-/** So many results are handed out before other events are handled: answering callers takes time. */
-const resultsPerTurn = 250;
 
 /**
- * Answers the queries of many calls by few statements, as DataLoader does: the calls of one turn of the event loop share
- * batches. A call is sent at once when no batch is running.
+ * Answers the queries of many calls by few statements. A call is sent at once when no statement is running. Those that
+ * arrive meanwhile share the next one. Large calls do not share, and hold up no others.
  *
- * Nothing is cached: a query is sent after it was asked, and never joins a running batch. A batch that fails fails all of
- * its calls. It is cancelled only when none of its calls waits any more.
+ * Nothing is cached: a query is sent after it was asked. A statement that fails fails all of its calls. It is cancelled
+ * only when none of them waits any more.
  */
 export class CheckBatcher<Query, Result> {
   readonly #read: ReadBatch<Query, Result>;
   readonly #limits: BatchLimits;
   readonly #hooks: BatchHooks;
-  #waiting: PendingCall<Query, Result>[] = [];
+  readonly #small: Lane<Query, Result> = { waiting: new Set(), maxRunning: 1, running: 0 };
+  readonly #large: Lane<Query, Result>;
   #pendingQueries = 0;
-  #running = 0;
-  #isScheduled = false;
 
   constructor(read: ReadBatch<Query, Result>, limits: BatchLimits, hooks: BatchHooks = {}) {
     this.#read = read;
     this.#limits = limits;
     this.#hooks = hooks;
+    this.#large = { waiting: new Set(), maxRunning: limits.largeCalls, running: 0 };
   }
 
-  /** Gauge: calls with queries that wait for a batch. */
+  /** Gauge: calls that wait for their statement to be sent. */
   get waiting(): number {
-    return this.#waiting.length;
-  }
-
-  /** Gauge: queries that wait for a batch. */
-  get pendingQueries(): number {
-    return this.#pendingQueries;
+    return this.#small.waiting.size + this.#large.waiting.size;
   }
 
   /** Whether new calls are refused, to bound memory. */
@@ -110,148 +86,84 @@ export class CheckBatcher<Query, Result> {
     return this.#pendingQueries >= this.#limits.maxPending;
   }
 
-  /** Gauge: running batches. */
-  get inFlight(): number {
-    return this.#running;
-  }
-
   /**
    * Returns the result of each query. Rejects with the reason of the cancellation as soon as the caller gives up, and
    * with `OVERLOADED` beyond `maxPending`.
    */
-  load(queries: readonly Query[], signal: AbortSignal): Promise<Result[]> {
-    if (signal.aborted) return Promise.reject(signal.reason);
-    if (queries.length === 0) return Promise.resolve([]);
-    if (this.isFull) return Promise.reject(overloaded());
+  async load(queries: readonly Query[], signal: AbortSignal): Promise<Result[]> {
+    signal.throwIfAborted();
+    if (queries.length === 0) return [];
+    if (this.isFull) throw overloaded();
+    const lane = queries.length > this.#limits.batchSize ? this.#large : this.#small;
     const { promise, resolve, reject } = Promise.withResolvers<Result[]>();
-    const onAbort = () => call.reject(signal.reason);
     const call: PendingCall<Query, Result> = {
       queries,
-      results: new Array(queries.length),
       trace: this.#hooks.tracer?.current(),
-      batches: new Set(),
-      resolve: () => {
-        signal.removeEventListener("abort", onAbort);
-        resolve(call.results);
-      },
-      reject: (reason) => {
-        signal.removeEventListener("abort", onAbort);
-        this.#drop(call);
-        reject(reason);
-      },
-      sent: 0,
-      received: 0,
+      resolve,
+      reject,
+      leave: () => lane.waiting.delete(call),
+    };
+    const onAbort = () => {
+      call.leave();
+      reject(signal.reason);
     };
     signal.addEventListener("abort", onAbort);
-    this.#waiting.push(call);
     this.#pendingQueries += queries.length;
-    if (this.#running === 0) this.#flush();
-    else if (!this.#isScheduled) {
-      this.#isScheduled = true;
-      setImmediate(() => {
-        this.#isScheduled = false;
-        this.#flush();
-      });
-    }
-    return promise;
-  }
-
-  #flush(): void {
-    while (this.#waiting.length > 0 && this.#running < this.#limits.concurrency) {
-      const parts = planBatch(this.#waiting, this.#limits);
-      for (const { call, from, to } of parts) {
-        call.sent = to;
-        this.#pendingQueries -= to - from;
-      }
-      this.#waiting = this.#waiting.filter((call) => pending(call) > 0);
-      void this.#run({ parts, calls: new Set(parts.map(({ call }) => call)), cancel: new AbortController() });
-    }
-  }
-
-  async #run(batch: Batch<Query, Result>): Promise<void> {
-    const { parts, calls, cancel } = batch;
-    for (const call of calls) call.batches.add(batch);
-    this.#running++;
-    let results: Result[] = [];
+    lane.waiting.add(call);
+    this.#send(lane);
     try {
-      const queries = parts.flatMap(({ call, from, to }) => call.queries.slice(from, to));
+      return await promise;
+    } finally {
+      signal.removeEventListener("abort", onAbort);
+      this.#pendingQueries -= queries.length;
+    }
+  }
+
+  #send(lane: Lane<Query, Result>): void {
+    while (lane.running < lane.maxRunning && lane.waiting.size > 0)
+      void this.#run(lane, this.#takeBatch(lane.waiting));
+  }
+
+  /** Takes the calls that have waited longest and fit into one statement: at least one. */
+  #takeBatch(waiting: Set<PendingCall<Query, Result>>): PendingCall<Query, Result>[] {
+    const calls: PendingCall<Query, Result>[] = [];
+    let size = 0;
+    for (const call of waiting) {
+      size += call.queries.length;
+      if (calls.length > 0 && size > this.#limits.batchSize) break;
+      calls.push(call);
+      waiting.delete(call);
+    }
+    return calls;
+  }
+
+  async #run(lane: Lane<Query, Result>, calls: readonly PendingCall<Query, Result>[]): Promise<void> {
+    const cancel = new AbortController();
+    let callers = calls.length;
+    for (const call of calls)
+      call.leave = () => {
+        if (--callers === 0) cancel.abort();
+      };
+    lane.running++;
+    try {
+      const queries = calls.flatMap((call) => call.queries);
       const { onSend, tracer } = this.#hooks;
       onSend?.(queries.length);
       const send = () => this.#read(queries, cancel.signal);
-      const traces = () => Array.from(calls, ({ trace }) => trace);
-      results = await (tracer === undefined ? send() : tracer.shared(traces(), send));
+      const traces = () => calls.map(({ trace }) => trace);
+      const results = await (tracer === undefined ? send() : tracer.shared(traces(), send));
       if (results.length !== queries.length)
         throw new Error(`${results.length} results for ${queries.length} queries`);
+      let from = 0;
+      for (const { queries: asked, resolve } of calls) {
+        resolve(results.slice(from, from + asked.length));
+        from += asked.length;
+      }
     } catch (failure) {
       for (const call of calls) call.reject(failure);
-      return;
     } finally {
-      for (const call of calls) call.batches.delete(batch);
-      this.#running--;
-      this.#flush();
+      lane.running--;
+      this.#send(lane);
     }
-    await deliver(parts, results);
-  }
-
-  /** Forgets a call, and cancels the batches in which it was the last one. */
-  #drop(call: PendingCall<Query, Result>): void {
-    if (pending(call) > 0) {
-      this.#waiting = this.#waiting.filter((other) => other !== call);
-      this.#pendingQueries -= pending(call);
-    }
-    for (const batch of call.batches) {
-      batch.calls.delete(call);
-      if (batch.calls.size === 0) batch.cancel.abort();
-    }
-  }
-}
-
-/**
- * The parts of the next batch: all small calls, then the large ones, each in the order of arrival. While small calls could
- * fill the batch, the oldest large call still gets its quota. Large calls do not take turns: they would all end together,
- * and leave the database idle while they are answered.
- */
-function planBatch<Query, Result>(
-  waiting: readonly PendingCall<Query, Result>[],
-  { batchSize, largeCallQuota }: BatchLimits,
-): Part<Query, Result>[] {
-  const parts: Part<Query, Result>[] = [];
-  const fill = (calls: readonly PendingCall<Query, Result>[], room: number) => {
-    let left = room;
-    for (const call of calls) {
-      const size = Math.min(pending(call), left);
-      if (size === 0) break;
-      parts.push({ call, from: call.sent, to: call.sent + size });
-      left -= size;
-    }
-    return left;
-  };
-  const large = waiting.filter((call) => pending(call) > largeCallQuota);
-  const small = waiting.filter((call) => pending(call) <= largeCallQuota);
-  const reserved = large.length === 0 ? 0 : Math.min(largeCallQuota, batchSize);
-  fill(large, reserved + fill(small, batchSize - reserved));
-  return parts;
-}
-
-/** How many queries of a call wait for a batch. */
-function pending({ queries, sent }: PendingCall<unknown, unknown>): number {
-  return queries.length - sent;
-}
-
-/** Hands out the results of a batch, over several turns of the event loop when there are many. */
-async function deliver<Query, Result>(
-  parts: readonly Part<Query, Result>[],
-  results: readonly Result[],
-): Promise<void> {
-  let next = 0;
-  let turnEnd = resultsPerTurn;
-  for (const { call, from, to } of parts) {
-    if (next >= turnEnd) {
-      await nextTurn();
-      turnEnd = next + resultsPerTurn;
-    }
-    for (let i = from; i < to; i++) call.results[i] = results[next++] as Result;
-    call.received += to - from;
-    if (call.received === call.queries.length) call.resolve();
   }
 }

@@ -32,11 +32,10 @@ export class TableDecisions implements DecisionSource {
 
   async decide(queries: readonly AccessQuery[], _: Freshness, signal: AbortSignal): Promise<Decisions> {
     const found = await this.#facts.load(queries.map(factsQuery), signal);
-    const states: DatabaseState[] = [];
-    for (const { state } of found) if (state !== states.at(-1)) states.push(state);
     // A missing answer of the store is the strictest decision.
     const decisions = queries.map((query, i) => (found[i] ? decideAccess(query, found[i]) : unknownUser));
-    return { decisions, states };
+    // One statement read them all.
+    return { decisions, states: found.slice(0, 1).map(({ state }) => state) };
   }
 }
 

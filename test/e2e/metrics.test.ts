@@ -121,7 +121,6 @@ describe("the metrics", function () {
       expect([scraped.value(`${pairs}_count`), scraped.value(`${pairs}_sum`)]).to.eql([2, 71]);
       expect(scraped.value(`${pairs}_bucket`, { le: "64" })).to.equal(1);
       expect(scraped.value("privacy_control_checks_waiting")).to.equal(0);
-      expect(scraped.value("privacy_control_check_statements_in_flight")).to.equal(0);
       expect(scraped.types).not.to.include.keys("privacy_control_graph_mode");
     } finally {
       await byTables.stop(0);

@@ -14,7 +14,7 @@ import { accessHandlers } from "../../../src/service/access.ts";
 import { CheckBatcher, type ReadBatch } from "../../../src/service/check-batcher.ts";
 import { ConsistencyTokens } from "../../../src/service/consistency-tokens.ts";
 import { ConsistentReads } from "../../../src/service/consistent-reads.ts";
-import { TableDecisions } from "../../../src/service/decisions.ts";
+import { type DecisionSource, TableDecisions } from "../../../src/service/decisions.ts";
 import type { FactsOfState, FactsQuery } from "../../../src/store/access.ts";
 
 const viewer = { case: "viewerId" as const, value: "a11ce000-0000-4000-8000-000000000001" };
@@ -22,7 +22,7 @@ const ownerId = "b0b00000-0000-4000-8000-000000000002";
 const interaction = Interaction.VIEW_PROFILE;
 const check = { viewer, ownerId, interaction };
 
-const limits = { batchSize: 10, largeCallQuota: 10, concurrency: 1, maxPending: 1_000 };
+const limits = { batchSize: 10, largeCalls: 1, maxPending: 1_000 };
 
 const state: DatabaseState = { kind: "state", server: 1n, snapshot: { next: 1_000n, running: [] } };
 const tokens = new ConsistencyTokens(Buffer.alloc(32, 7));
@@ -45,8 +45,8 @@ const innocent: FactsOfState = {
 };
 
 /** Decides by what a database answers. */
-function byTables(read: ReadBatch<FactsQuery, FactsOfState>, of = limits): TableDecisions {
-  return new TableDecisions(new CheckBatcher(read, of));
+function byTables(read: ReadBatch<FactsQuery, FactsOfState>): TableDecisions {
+  return new TableDecisions(new CheckBatcher(read, limits));
 }
 
 /** What each method makes of a database that answers so: its answer, or what it rejects with. */
@@ -169,19 +169,14 @@ describe("the access handlers, asked for a state that is at least as fresh as a 
     expect(failure).to.be.instanceOf(PrivacyError).with.property("reason", "INVALID_CONSISTENCY_TOKEN");
   });
 
-  it("answer no token when the facts are of two servers, or of none", async () => {
-    let server = 0n;
-    const handlers = accessHandlers(
-      byTables(
-        async (queries) => {
-          server += 1n;
-          const read = { ...state, server };
-          return queries.map(() => ({ ...innocent, state: read }));
-        },
-        { ...limits, batchSize: 1 },
-      ),
-      noTokens,
-    );
+  it("answer no token when the decisions rest on states of two servers, or on none", async () => {
+    const source: DecisionSource = {
+      decide: async (queries) => ({
+        decisions: queries.map(() => ({ effect: "ALLOW", cause: null })),
+        states: queries.map((_, n) => ({ ...state, server: BigInt(n) })),
+      }),
+    };
+    const handlers = accessHandlers(source, noTokens);
     for (const [ownerIds, expected] of [
       [[ownerId], /^[\w-]{102}$/],
       [[ownerId, ownerId], /^$/],

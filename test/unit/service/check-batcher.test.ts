@@ -35,7 +35,7 @@ function start(limits: Partial<BatchLimits> = {}) {
       return promise;
     },
     {
-      ...{ batchSize: 1_000, largeCallQuota: 250, concurrency: 4, maxPending: 20_000 },
+      ...{ batchSize: 10, largeCalls: 2, maxPending: 20_000 },
       ...limits,
     },
     { onSend: (queries) => sizes.push(queries) },
@@ -66,61 +66,60 @@ const many = (count: number, name = "q") => Array.from({ length: count }, (_, i)
 const queriesOf = (sent: readonly Sent[]) => sent.map(({ queries }) => queries.join(" "));
 
 describe("the check batcher", () => {
-  it("refuses a call when too many queries are pending, not counting those sent or cancelled", async () => {
-    const { sent, batcher, load } = start({ batchSize: 2, largeCallQuota: 2, concurrency: 1, maxPending: 4 });
+  it("refuses a call when too many queries are pending, not counting those answered or cancelled", async () => {
+    const { sent, batcher, load } = start({ maxPending: 4 });
     const controller = new AbortController();
     const first = watch(load(["a", "b"]));
     const cancelled = watch(load(["c", "d", "e"], controller.signal));
-    const last = watch(load(["f"]));
     expect(batcher.isFull).to.equal(true);
-    const refused = watch(load(["g"]));
+    const refused = watch(load(["f"]));
     await turn();
     expect(refused.state).to.have.nested.property("reason.reason", "OVERLOADED");
     controller.abort("cancelled");
     await turn();
     expect(cancelled.state).to.eql({ reason: "cancelled" });
     expect(batcher.isFull).to.equal(false);
-    const taken = watch(load(["h", "i", "j"]));
+    const taken = watch(load(["g", "h"]));
+    expect(batcher.isFull).to.equal(true);
     await sent[0]?.answer();
+    expect(batcher.isFull).to.equal(false);
     await sent[1]?.answer();
-    await sent[2]?.answer();
-    expect(queriesOf(sent)).to.eql(["a b", "h i", "f j"]);
-    for (const { state } of [first, last, taken]) expect(state).to.be.an("array");
-    for (let i = 0; i < 4; i++) void load([`k${i}`]);
-    expect(watch(load(["l"])).state).to.equal("waits");
+    expect(queriesOf(sent)).to.eql(["a b", "g h"]);
+    expect([first.state, taken.state]).to.eql([
+      ["result of a", "result of b"],
+      ["result of g", "result of h"],
+    ]);
   });
 
-  it("accepts a burst of 300 calls of 100 queries, and counts what is pending", async () => {
+  it("accepts a burst of 300 calls of 100 queries", async () => {
     const { sent, batcher, load } = start(checkBatchLimits);
     const calls = Array.from({ length: 300 }, (_, i) => watch(load(many(100, `${i} `))));
-    await turn();
-    expect(batcher.pendingQueries).to.equal(
-      300 * 100 - sent.reduce((sum, { queries }) => sum + queries.length, 0),
-    );
     for (let i = 0; i < sent.length; i++) await sent[i]?.answer();
-    for (let i = 0; i < 10; i++) await turn();
     expect(calls.map(({ state }) => Array.isArray(state))).to.not.include(false);
-    expect(batcher.pendingQueries).to.equal(0);
+    expect(batcher.waiting).to.equal(0);
   });
 
-  it("sends a call at once when no batch is running", () => {
+  it("sends a call at once when no statement is running", () => {
     const { sent, load } = start();
     void load(["a"]);
     expect(queriesOf(sent)).to.eql(["a"]);
   });
 
-  it("answers a call without queries without a batch", async () => {
+  it("answers a call without queries without a statement", async () => {
     const { sent, load } = start();
     expect(await load([])).to.eql([]);
     expect(sent).to.eql([]);
   });
 
-  it("puts the calls of one turn into one batch", async () => {
+  it("sends the calls that arrive while a statement is running by one statement", async () => {
     const { sent, load } = start();
-    const calls = [load(["a"]), load(["b"]), load(["c", "d"]), load(["b"])];
+    const calls = [load(["a"]), load(["b"])];
     await turn();
+    calls.push(load(["c", "d"]), load(["b"]));
+    expect(queriesOf(sent)).to.eql(["a"]);
+    await sent[0]?.answer();
     expect(queriesOf(sent)).to.eql(["a", "b c d b"]);
-    for (const batch of sent) await batch.answer();
+    await sent[1]?.answer();
     expect(await Promise.all(calls)).to.eql([
       ["result of a"],
       ["result of b"],
@@ -129,102 +128,64 @@ describe("the check batcher", () => {
     ]);
   });
 
-  it("never adds a query to a running batch, and caches nothing", async () => {
+  it("never adds a query to a running statement, and caches nothing", async () => {
     const { sent, load } = start();
     const first = load(["a"]);
     const second = load(["a"]);
-    await turn();
-    const third = load(["a"]);
-    await turn();
-    expect(queriesOf(sent)).to.eql(["a", "a", "a"]);
+    expect(queriesOf(sent)).to.eql(["a"]);
     await sent[0]?.answerWith(["old"]);
-    await sent[2]?.answerWith(["new"]);
+    const third = load(["a"]);
+    expect(queriesOf(sent)).to.eql(["a", "a"]);
     await sent[1]?.answerWith(["middle"]);
+    await sent[2]?.answerWith(["new"]);
     expect([await first, await second, await third]).to.eql([["old"], ["middle"], ["new"]]);
     void load(["a"]);
     expect(sent).to.have.length(4);
   });
 
-  it("runs at most as many batches at once as allowed, and sends the next when one ends", async () => {
-    const { sent, load } = start({ concurrency: 2 });
-    for (const query of ["a", "b", "c", "d"]) {
-      void load([query]);
-      await turn();
-    }
-    expect(queriesOf(sent)).to.eql(["a", "b"]);
-    await sent[1]?.answer();
-    expect(queriesOf(sent)).to.eql(["a", "b", "c d"]);
-  });
-
-  it("reports the size of each batch, and what is waiting and running", async () => {
-    const { sent, sizes, batcher, load } = start({ concurrency: 1 });
+  it("reports the size of each statement, and how many calls wait", async () => {
+    const { sent, sizes, batcher, load } = start();
     const calls = [load(["a"]), load(["b", "c"]), load(["d"])];
-    await turn();
-    expect([sizes, batcher.waiting, batcher.inFlight]).to.eql([[1], 2, 1]);
+    expect([sizes, batcher.waiting]).to.eql([[1], 2]);
     await sent[0]?.answer();
-    expect([sizes, batcher.waiting, batcher.inFlight]).to.eql([[1, 3], 0, 1]);
+    expect([sizes, batcher.waiting]).to.eql([[1, 3], 0]);
     await sent[1]?.answer();
     await Promise.all(calls);
-    expect(batcher.inFlight).to.equal(0);
   });
 
-  it("splits a call that is larger than a batch", async () => {
-    const { sent, load } = start({ batchSize: 10, largeCallQuota: 4, concurrency: 2 });
-    void load(many(25));
-    await turn();
-    expect(sent.map(({ queries }) => queries.length)).to.eql([10, 10]);
+  it("sends the calls that have waited longest first, as many as fit", async () => {
+    const { sent, load } = start({ batchSize: 4 });
+    void load(["first"]);
+    for (const [size, name] of [
+      [2, "a"],
+      [1, "b"],
+      [3, "c"],
+      [1, "d"],
+    ] as const)
+      void load(many(size, name));
+    for (let i = 0; i < 3; i++) await sent[i]?.answer();
+    expect(queriesOf(sent)).to.eql(["first", "a0 a1 b0", "c0 c1 c2 d0"]);
+  });
+
+  it("gives each large call a statement of its own, a few at once, in the order of arrival", async () => {
+    const { sent, load } = start({ batchSize: 2, largeCalls: 2 });
+    const calls = ["a", "b", "c", "d"].map((name) => watch(load(many(3, name))));
+    const [a, b, c, d] = ["a", "b", "c", "d"].map((name) => many(3, name).join(" "));
+    expect(queriesOf(sent)).to.eql([a, b]);
+    await sent[1]?.answer();
+    expect(queriesOf(sent)).to.eql([a, b, c]);
     await sent[0]?.answer();
-    expect(queriesOf(sent.slice(2))).to.eql([many(25).slice(20).join(" ")]);
+    expect(queriesOf(sent)).to.eql([a, b, c, d]);
+    expect(calls.map(({ state }) => state !== "waits")).to.eql([true, true, false, false]);
   });
 
-  it("sends a single query with the next batch, however many large calls wait", async () => {
-    const { sent, load } = start({ concurrency: 1 });
-    void load(["running"]);
-    for (let i = 0; i < 9; i++) void load(many(1_000, `batch ${i} `));
+  it("sends a single query at once, however many large calls wait", async () => {
+    const { sent, load } = start();
+    for (let i = 0; i < 9; i++) void load(many(1_000, `large ${i} `));
     const single = watch(load(["single"]));
-    await sent[0]?.answer();
-    expect(sent[1]?.queries).to.include("single").and.to.have.length(1_000);
-    await sent[1]?.answer();
+    expect(sent.map(({ queries }) => queries.length)).to.eql([1_000, 1_000, 1]);
+    await sent[2]?.answer();
     expect(single.state).to.eql(["result of single"]);
-  });
-
-  it("finishes the oldest large call first", async () => {
-    const { sent, load } = start({ batchSize: 4, largeCallQuota: 2, concurrency: 1 });
-    void load(["first"]);
-    void load(many(5, "a"));
-    void load(many(4, "b"));
-    void load(many(2, "c"));
-    for (let i = 0; i < 4; i++) await sent[i]?.answer();
-    expect(queriesOf(sent)).to.eql(["first", "c0 c1 a0 a1", "a2 a3 a4 b0", "b1 b2 b3"]);
-  });
-
-  it("makes progress with a large call, however many small ones arrive", async () => {
-    const { sent, load } = start({ batchSize: 4, largeCallQuota: 2, concurrency: 1 });
-    void load(["first"]);
-    const large = watch(load(many(6, "a")));
-    for (let i = 0; i < 3; i++) {
-      void load(many(2, `b${i} `));
-      void load(many(2, `c${i} `));
-      await sent[i]?.answer();
-    }
-    await sent[3]?.answer();
-    expect(large.state).to.have.length(6);
-  });
-
-  it("handles other events between results of many calls", async () => {
-    const { sent, load } = start({ largeCallQuota: 1_000 });
-    void load(["running"]);
-    const calls = [many(200, "a"), many(100, "b"), many(400, "c"), ["d"]].map((asked) => ({
-      asked,
-      seen: watch(load(asked)),
-    }));
-    await turn();
-    const answered = () => calls.filter(({ seen }) => seen.state !== "waits").length;
-    const counts = [];
-    await sent[1]?.answer();
-    for (; answered() < calls.length; await turn()) counts.push(answered());
-    expect(counts).to.eql([2, 3]);
-    for (const { asked, seen } of calls) expect(seen.state).to.eql(asked.map(resultOf));
   });
 
   describe("a call that is cancelled", () => {
@@ -238,14 +199,14 @@ describe("the check batcher", () => {
       expect(sent).to.eql([]);
     });
 
-    it("while it waits is left out of the next batch", async () => {
-      const { sent, load } = start({ concurrency: 1 });
+    it("while it waits is left out of the next statement", async () => {
+      const { sent, load } = start();
       void load(["a"]);
       const controller = new AbortController();
       const cancelled = watch(load(["b"], controller.signal));
       const stays = watch(load(["c"]));
       controller.abort(reason);
-      await Promise.resolve();
+      await turn();
       expect(cancelled.state).to.eql({ reason });
       await sent[0]?.answer();
       await sent[1]?.answer();
@@ -253,15 +214,15 @@ describe("the check batcher", () => {
       expect(stays.state).to.eql(["result of c"]);
     });
 
-    it("while its batch runs does not affect the other calls of the batch", async () => {
+    it("while its statement runs does not affect the other calls", async () => {
       const { sent, load } = start();
       void load(["a"]);
       const controller = new AbortController();
       const cancelled = watch(load(["b"], controller.signal));
       const stays = watch(load(["c"]));
-      await turn();
+      await sent[0]?.answer();
       controller.abort(reason);
-      await Promise.resolve();
+      await turn();
       expect(cancelled.state).to.eql({ reason });
       expect(sent[1]?.signal.aborted).to.equal(false);
       await sent[1]?.answer();
@@ -269,29 +230,20 @@ describe("the check batcher", () => {
       expect(cancelled.state).to.eql({ reason });
     });
 
-    it("cancels a batch only when no other call waits for it", async () => {
+    it("cancels a statement only when no other call waits for it", async () => {
       const { sent, load } = start();
-      const alone = watch(load(["a"]));
+      void load(["a"]);
       const controller = [new AbortController(), new AbortController()];
       for (const { signal } of controller) watch(load(["b"], signal));
-      await turn();
+      await sent[0]?.answer();
       controller[0]?.abort(reason);
       expect(sent[1]?.signal.aborted).to.equal(false);
+      const next = watch(load(["c"]));
       controller[1]?.abort(reason);
       expect(sent.map(({ signal }) => signal.aborted)).to.eql([false, true]);
       await sent[1]?.fail(new Error("cancelled"));
-      await sent[0]?.answer();
-      expect(alone.state).to.eql(["result of a"]);
-    });
-
-    it("cancels every batch that it was alone in, and sends no more", async () => {
-      const { sent, load } = start({ batchSize: 2, largeCallQuota: 2, concurrency: 2 });
-      const controller = new AbortController();
-      watch(load(many(6), controller.signal));
-      controller.abort(reason);
-      expect(sent.map(({ signal }) => signal.aborted)).to.eql([true, true]);
-      for (const batch of [...sent]) await batch.fail(new Error("cancelled"));
-      expect(sent).to.have.length(2);
+      await sent[2]?.answer();
+      expect(next.state).to.eql(["result of c"]);
     });
 
     it("after it was answered changes nothing", async () => {
@@ -305,22 +257,22 @@ describe("the check batcher", () => {
     });
   });
 
-  describe("a batch that fails", () => {
+  describe("a statement that fails", () => {
     const failure = new Error("no connection");
 
     it("fails all of its calls and no others, and the next calls work", async () => {
       const { sent, load } = start();
       const before = watch(load(["a"]));
       const together = [watch(load(["b"])), watch(load(["c", "d"]))];
-      await turn();
-      await sent[1]?.fail(failure);
-      expect(together.map(({ state }) => state)).to.eql([{ reason: failure }, { reason: failure }]);
-      expect(before.state).to.equal("waits");
-      const after = watch(load(["e"]));
-      await turn();
+      const large = watch(load(many(11)));
       await sent[0]?.answer();
-      await sent[2]?.answer();
-      expect([before.state, after.state]).to.eql([["result of a"], ["result of e"]]);
+      const after = watch(load(["e"]));
+      await sent[2]?.fail(failure);
+      expect(together.map(({ state }) => state)).to.eql([{ reason: failure }, { reason: failure }]);
+      expect([before.state, large.state, after.state]).to.eql([["result of a"], "waits", "waits"]);
+      await sent[3]?.answer();
+      await sent[1]?.answer();
+      expect([after.state, large.state]).to.eql([["result of e"], many(11).map(resultOf)]);
     });
 
     it("synchronously fails its calls too", async () => {
@@ -328,20 +280,11 @@ describe("the check batcher", () => {
         () => {
           throw failure;
         },
-        { batchSize: 10, largeCallQuota: 10, concurrency: 1, maxPending: 1_000 },
+        { batchSize: 10, largeCalls: 1, maxPending: 1_000 },
       );
       const calls = ["a", "b"].map((query) => watch(broken.load([query], never)));
       await turn();
       expect(calls.map(({ state }) => state)).to.eql([{ reason: failure }, { reason: failure }]);
-    });
-
-    it("fails a call whose other batches succeed, and cancels those that no other call needs", async () => {
-      const { sent, load } = start({ batchSize: 2, largeCallQuota: 2, concurrency: 2 });
-      const call = watch(load(many(6)));
-      await sent[1]?.fail(failure);
-      expect(call.state).to.eql({ reason: failure });
-      expect(sent[0]?.signal.aborted).to.equal(true);
-      expect(sent).to.have.length(2);
     });
 
     it("is one with another number of results than queries", async () => {
@@ -354,12 +297,11 @@ describe("the check batcher", () => {
     });
   });
 
-  it("cancelAfter no listener on a signal", async () => {
+  it("leaves no listener on a signal", async () => {
     const { sent, load } = start();
     const { signal } = new AbortController();
     const controller = new AbortController();
     const calls = [load(["a"], signal), load(["b"], signal), load(["c"], controller.signal)].map(watch);
-    await turn();
     expect(getEventListeners(signal, "abort")).to.have.length(2);
     controller.abort();
     await sent[0]?.answer();
@@ -377,8 +319,7 @@ describe("the check batcher", () => {
     });
     const limits = fc.record({
       batchSize: fc.integer({ min: 1, max: 8 }),
-      largeCallQuota: fc.integer({ min: 1, max: 8 }),
-      concurrency: fc.integer({ min: 1, max: 3 }),
+      largeCalls: fc.integer({ min: 1, max: 3 }),
     });
     const often = fc.constantFrom(false, false, false, false, true);
     await fc.assert(
@@ -407,7 +348,9 @@ describe("the check batcher", () => {
           const pass = async (moment: number) => {
             await endOne(ends[moment] ?? { which: 0, fails: false });
             for (const { at, cancel } of cancellations) if (at === moment) cancel();
-            expect(running()).to.have.length.at.most(limits.concurrency);
+            const large = running().filter(({ queries }) => queries.length > limits.batchSize);
+            expect(large).to.have.length.at.most(limits.largeCalls);
+            expect(running()).to.have.length.at.most(large.length + 1);
           };
 
           for (const [i, { size, newTurn, cancelAfter }] of callers.entries()) {
@@ -430,7 +373,9 @@ describe("the check batcher", () => {
             else if (asked.some((query) => failed.has(query))) expect(seen.state).to.eql({ reason: failure });
             else expect(seen.state).to.eql(asked.map(resultOf));
           }
-          for (const { queries } of sent) expect(queries).to.have.length.within(1, limits.batchSize);
+          const callOf = (query: string) => query.slice(0, query.indexOf("-"));
+          for (const { queries } of sent.filter(({ queries }) => queries.length > limits.batchSize))
+            expect(new Set(queries.map(callOf)).size).to.equal(1);
           const all = sent.flatMap(({ queries }) => queries);
           expect(new Set(all).size).to.equal(all.length);
         },

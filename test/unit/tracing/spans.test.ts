@@ -128,7 +128,7 @@ describe("the spans of statements", () => {
           await held.promise;
           return questions;
         }),
-      { batchSize: 10, largeCallQuota: 10, concurrency: 1, maxPending: 10 },
+      { batchSize: 10, largeCalls: 1, maxPending: 10 },
       { tracer: statements },
     );
     const spans = [call(), call(), call(), call()];
