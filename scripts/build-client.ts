@@ -60,6 +60,9 @@ for (const stub of globSync("gen/**/*.{js,d.ts}", { cwd: sources })) {
   );
 }
 
+// Four spaces for each level, as tsc writes them, take 5% of the package.
+run("biome", "format", "--write", "--vcs-enabled=false", "--indent-style=tab", "--log-level=error", built);
+
 for (const file of ["package.json", "README.md", "service-config.json"])
   cpSync(`client/${file}`, `${built}/${file}`);
 cpSync("docs/decision-table.json", `${built}/decision-table.json`);
