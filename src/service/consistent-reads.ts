@@ -47,7 +47,7 @@ export class ConsistentReads {
     return { found, consistencyToken: all === undefined ? "" : tokens.write(all) };
   }
 
-  // The states themselves tell nothing of a write that was made before the server was started.
+  // The states themselves tell nothing of a write that was made before the present run of the server.
   async #countUnmet(token: ConsistencyToken, states: readonly DatabaseState[], signal: AbortSignal) {
     if (token.kind !== "write" || states.every((state) => includes(state, token))) return;
     if (!(await this.#options.reader.isSatisfied(token, signal))) this.#options.onUnmet();

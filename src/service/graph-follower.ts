@@ -111,7 +111,7 @@ export class GraphFollower {
     const follower = new GraphFollower(source, new GraphJournal(graph), to, run);
     await follower.#replay(from, to, signal);
     if ((await readIndex.serverRun(signal)) !== run)
-      throw new Error("the server was started anew while the graph was loaded");
+      throw new Error("the server was started anew, or has crashed, while the graph was loaded");
     follower.journal.settle();
     const ms = Math.round(performance.now() - begunAt);
     log.info({ ...graph.size, ms, follows: options.keepsFollows }, "the graph is loaded");
