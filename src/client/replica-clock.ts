@@ -1,14 +1,21 @@
+/** The two clocks differ by less while neither is set. */
+const roundingMs = 10;
+
 /**
  * Milliseconds that pass on this machine: by the monotonic clock, and by the wall clock where that shows more, as after the
  * machine was suspended. It never goes back, also when the wall clock is set back.
  */
 export class ElapsedClock {
+  /** By how much the wall clock is ahead of the monotonic one, had it never been set back. */
   #lead = Number.NEGATIVE_INFINITY;
+  #setBackMs = 0;
 
   now(): number {
     const monotonic = performance.now();
-    const lead = Date.now() - monotonic;
+    const lead = Date.now() + this.#setBackMs - monotonic;
     if (lead > this.#lead) this.#lead = lead;
+    // Later jumps forward are to count from here.
+    else if (this.#lead - lead > roundingMs) this.#setBackMs += this.#lead - lead;
     return monotonic + this.#lead;
   }
 }

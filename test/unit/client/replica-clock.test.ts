@@ -44,6 +44,27 @@ describe("the clock of a replica", () => {
     wall -= 10_000;
     expect(elapsed(clock, () => (monotonic += 70))).to.be.closeTo(70, 0.01);
   });
+
+  it("shows the time of a suspension also after the wall clock was set forward and back", () => {
+    const clock = new ElapsedClock();
+    clock.now();
+    wall += 3_600_000;
+    clock.now();
+    wall -= 3_600_000;
+    expect(elapsed(clock, () => (wall += 600_000))).to.be.closeTo(600_000, 0.01);
+  });
+
+  it("shows no time twice when the wall clock is coarse", () => {
+    const clock = new ElapsedClock();
+    const before = clock.now();
+    const begun = { wall, monotonic };
+    for (let ms = 0; ms < 2_000; ms += 0.1) {
+      monotonic = begun.monotonic + ms;
+      wall = begun.wall + Math.floor(ms);
+      clock.now();
+    }
+    expect(clock.now() - before).to.be.closeTo(2_000, 1);
+  });
 });
 
 describe("the clock of the database", () => {
