@@ -1,5 +1,5 @@
 import { type DescMessage, fromBinary, type MessageShape } from "@bufbuild/protobuf";
-import { anyUnpack } from "@bufbuild/protobuf/wkt";
+import { type Any, anyUnpack } from "@bufbuild/protobuf/wkt";
 import { BadRequestSchema, ErrorInfoSchema, RetryInfoSchema } from "../../gen/google/rpc/error_details_pb.ts";
 import { type Status, StatusSchema } from "../../gen/google/rpc/status_pb.ts";
 import { ErrorReason, ErrorReasonSchema } from "../../gen/nexgate/privacy/v1/error_reason_pb.ts";
@@ -115,7 +115,7 @@ function readServiceError(error: unknown): FailedCall | undefined {
     metadata: Object.fromEntries(
       Object.entries(all).flatMap(([name, value]) => (typeof value === "string" ? [[name, value]] : [])),
     ),
-    find: (schema) => status?.details.map((detail) => anyUnpack(detail, schema)).find(Boolean),
+    find: (schema) => status?.details.map((detail) => readDetail(detail, schema)).find(Boolean),
   };
 }
 
@@ -123,6 +123,14 @@ function readServiceError(error: unknown): FailedCall | undefined {
 function readStatus(bytes: Uint8Array): Status | undefined {
   try {
     return fromBinary(StatusSchema, bytes);
+  } catch {
+    return undefined;
+  }
+}
+
+function readDetail<Desc extends DescMessage>(detail: Any, schema: Desc): MessageShape<Desc> | undefined {
+  try {
+    return anyUnpack(detail, schema);
   } catch {
     return undefined;
   }

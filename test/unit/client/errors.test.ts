@@ -85,12 +85,16 @@ describe("callFailure", () => {
       reason: ErrorReason.UNSPECIFIED,
       retry: "uncertain",
     });
-    const broken = new Metadata();
-    broken.set("grpc-status-details-bin", Buffer.from("no message"));
-    expect(callFailure(withMetadata(broken, status.UNAVAILABLE, "refused"))).to.include({
-      reason: ErrorReason.UNSPECIFIED,
-      message: "refused",
-    });
+    const typeUrl = `type.googleapis.com/${ErrorInfoSchema.typeName}`;
+    const brokenDetail = create(StatusSchema, { details: [{ typeUrl, value: Buffer.from("no message") }] });
+    for (const bytes of [Buffer.from("no message"), toBinary(StatusSchema, brokenDetail)]) {
+      const broken = new Metadata();
+      broken.set("grpc-status-details-bin", Buffer.from(bytes));
+      expect(callFailure(withMetadata(broken, status.UNAVAILABLE, "refused"))).to.include({
+        reason: ErrorReason.UNSPECIFIED,
+        message: "refused",
+      });
+    }
   });
 
   it("reads nothing else", () => {
