@@ -301,7 +301,7 @@ describe("npm run example", function () {
       expect(await post(JSON.stringify({ text: "x".repeat(20_000) }))).to.eql([413, "TOO_LARGE"]);
       expect(await post("text=x", { ...json, "content-type": "text/plain" })).to.eql([415, "UNSUPPORTED"]);
       expect(await request("/feed", { method: "POST" })).to.eql([405, "METHOD_NOT_ALLOWED"]);
-      expect(await request("/posts/1/comment")).to.eql([404, "NOT_FOUND"]);
+      for (const path of ["/posts/1/comment", "//"]) expect(await request(path)).to.eql([404, "NOT_FOUND"]);
     });
 
     it("verifies tokens by published keys, and answers 503 while these cannot be had", async () => {

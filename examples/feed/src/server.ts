@@ -43,7 +43,8 @@ const comments = /^\/posts\/(\d{1,15})\/comments$/;
 /** The HTTP API: `GET /feed`, `POST /posts`, `POST /posts/ID/comments`, `GET /readyz`. */
 export function feedServer({ feed, viewerOf, isReady, logFailure }: ServerOptions): Server {
   async function answer(request: IncomingMessage, signal: AbortSignal): Promise<Reply> {
-    const url = new URL(request.url ?? "/", "http://feed");
+    const url = URL.parse(request.url ?? "/", "http://feed");
+    if (url === null) throw new HttpError(404, "NOT_FOUND", "there is nothing at this address");
     const [, post] = comments.exec(url.pathname) ?? [];
     if (url.pathname === "/readyz") {
       assertMethod(request, "GET");
