@@ -22,7 +22,7 @@ describe("the decision table in a replica", function () {
     replica = new PrivacyReplica({
       transport,
       token: () => token,
-      // A busy machine makes nobody wrong.
+      // On a busy machine the replica may be old for a moment.
       maxStalenessMs: 60_000,
     });
     await replica.ready();

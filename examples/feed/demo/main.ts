@@ -54,7 +54,7 @@ process.exit();
 async function demonstrate(): Promise<void> {
   say("Packing the client and installing it into examples/feed ...");
   installClient();
-  // Only now is there what these need.
+  // The packages that these import are installed only now.
   const { App, registerUsers, Tokens } = await import("./clients.ts");
 
   const secret = randomBytes(32).toString("base64url");

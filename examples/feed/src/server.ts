@@ -95,7 +95,7 @@ export function feedServer({ feed, viewerOf, isReady, logFailure }: ServerOption
       if (gone.signal.aborted) return;
       const error = toHttpError(failure);
       if (error.status >= 500) logFailure(failure);
-      // A body that nobody has read is in the way of the next request.
+      // The rest of a body that was not read would be taken for the next request.
       if (!request.complete) response.setHeader("connection", "close");
       send(
         response,
