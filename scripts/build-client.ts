@@ -65,6 +65,7 @@ run("biome", "format", "--write", "--vcs-enabled=false", "--indent-style=tab", "
 
 for (const file of ["package.json", "README.md", "service-config.json"])
   cpSync(`client/${file}`, `${built}/${file}`);
+cpSync("LICENSE", `${built}/LICENSE`);
 cpSync("docs/decision-table.json", `${built}/decision-table.json`);
 mkdirSync("dist", { recursive: true });
 for (const stale of globSync("dist/nexgate-privacy-control-client-*.tgz")) rmSync(stale);

@@ -178,6 +178,7 @@ export const wrong = (graph: GraphClient) => graph.getUser({ id: "" }, () => {})
         path.replace(/^((?:gen|src)\/(?:nexgate|google|\w+)\/).*?(\.js|\.d\.ts)$/, "$1*$2"),
       );
       expect([...new Set(kinds)].sort()).to.eql([
+        "LICENSE",
         "README.md",
         "decision-table.json",
         "gen/google/*.d.ts",
