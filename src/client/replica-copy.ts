@@ -2,6 +2,7 @@ import type { WatchChangesResponse } from "../../gen/nexgate/privacy/v1/change_s
 import type { Change } from "../domain/changes.ts";
 import { RelationshipGraph } from "../graph/relationship-graph.ts";
 import { microsOf, readChange } from "./replica-changes.ts";
+import { nextTurn } from "./replica-timers.ts";
 
 /** So many changes are applied before other events are handled: some milliseconds. */
 const changesPerTurn = 2_000;
@@ -93,9 +94,4 @@ export class ReplicaCopy {
     this.#keptBack = [];
     this.#applied = 0;
   }
-}
-
-/** Lets other events be handled. */
-export function nextTurn(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve));
 }

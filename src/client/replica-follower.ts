@@ -3,8 +3,9 @@ import type { WatchChangesResponse } from "../../gen/nexgate/privacy/v1/change_s
 import { ErrorReason } from "../../gen/nexgate/privacy/v1/error_reason_pb.ts";
 import { callFailure } from "./errors.ts";
 import { DatabaseClock, ElapsedClock } from "./replica-clock.ts";
-import { nextTurn, ReplicaCopy } from "./replica-copy.ts";
+import { ReplicaCopy } from "./replica-copy.ts";
 import { isLasting, type ReplicaService } from "./replica-service.ts";
+import { nextTurn, pause } from "./replica-timers.ts";
 
 /** What happens to a follower. Called after its state has changed. */
 interface FollowerListener {
@@ -36,6 +37,8 @@ const longestRetryAfterMs = 60_000;
 const shortStreamMs = 2_000;
 /** How often the clock of the database is looked at, in milliseconds. */
 const compareMs = 60_000;
+/** One that took longer is repeated soon. */
+const vagueComparisonMs = 250;
 /** How often at most: while it was never seen, and while the copy looks older than it should. */
 const firstCompareMs = 500;
 const soonCompareMs = 5_000;
@@ -76,6 +79,8 @@ export class ReplicaFollower {
   #silentTicks = 0;
   #comparedAt = Number.NEGATIVE_INFINITY;
   #isComparing = false;
+  /** How long the last comparison took: by so much the copy may look older than it is. */
+  #comparisonMs = 0;
 
   constructor(options: FollowerOptions) {
     this.#options = options;
@@ -117,13 +122,15 @@ export class ReplicaFollower {
    * consistency token, when the service does not answer, and when the clock of the database was set back.
    */
   async readTime(consistencyToken: string, signal: AbortSignal): Promise<number> {
+    return (await this.#readTime(consistencyToken, signal)).time;
+  }
+
+  async #readTime(consistencyToken: string, signal: AbortSignal): Promise<{ sentAt: number; time: number }> {
     const sentAt = this.clock.now();
     const through = this.#live?.throughMicros ?? Number.NEGATIVE_INFINITY;
     const time = await this.#options.service.readTime(consistencyToken, signal);
     if (time === undefined) throw passing("the service cannot read the change log");
-    this.#database.compare(sentAt, time);
-    this.#options.listener.onState();
-    if (time >= through) return time;
+    if (time >= through) return { sentAt, time };
     // A stream never goes back: another one begins with the present time. The copy may lack what its own time is later than.
     const failure = passing("the clock of the database was set back");
     this.#stream?.abort(failure);
@@ -175,7 +182,7 @@ export class ReplicaFollower {
       this.#noteFailure(failure);
       if (this.clock.now() - begunAt > shortStreamMs) pauseMs = firstPauseMs;
       const askedMs = Math.min(retryAfterMs, longestRetryAfterMs);
-      await this.#pause(Math.max(pauseMs * (0.5 + Math.random() / 2), askedMs));
+      await pause(Math.max(pauseMs * (0.5 + Math.random() / 2), askedMs), this.#closing.signal);
       pauseMs = Math.min(longestPauseMs, pauseMs * 2);
     }
   }
@@ -229,6 +236,8 @@ export class ReplicaFollower {
       }
     }
     this.#noteThrough(receivedAt);
+    // The service may have another database since.
+    if (!this.#isConnected) this.#comparedAt = Number.NEGATIVE_INFINITY;
     this.#noteConnected();
     listener.onState();
     this.#compareClocks();
@@ -277,12 +286,18 @@ export class ReplicaFollower {
     const looksOld = now - this.currentAt > 2 * this.#options.heartbeatMs;
     // A time that came before the clock can have shown it: that was set forward.
     const isWrong = this.#database.earliestAt(this.#throughMicros ?? 0) > this.#broughtAt;
-    const knownMs = looksOld || isWrong ? soonCompareMs : compareMs;
+    const isVague = this.#comparisonMs > vagueComparisonMs;
+    const knownMs = looksOld || isWrong || isVague ? soonCompareMs : compareMs;
     const interval = this.#database.isKnown ? knownMs : firstCompareMs;
     if (now - this.#comparedAt < interval) return;
     this.#comparedAt = now;
     this.#isComparing = true;
-    this.readTime("", this.#closing.signal)
+    this.#readTime("", this.#closing.signal)
+      .then(({ sentAt, time }) => {
+        this.#database.compare(sentAt, time);
+        this.#comparisonMs = this.clock.now() - sentAt;
+        this.#options.listener.onState();
+      })
       .catch((failure) => {
         // Once it is known, the stream tells what is wrong.
         if (!this.#database.isKnown && !this.#closing.signal.aborted) this.#noteFailure(failure);
@@ -290,21 +305,6 @@ export class ReplicaFollower {
       .finally(() => {
         this.#isComparing = false;
       });
-  }
-
-  /** Waits, or until it is closed. */
-  #pause(ms: number): Promise<void> {
-    const { signal } = this.#closing;
-    return new Promise((resolve) => {
-      const end = () => {
-        clearTimeout(timer);
-        signal.removeEventListener("abort", end);
-        resolve();
-      };
-      const timer = setTimeout(end, ms);
-      signal.addEventListener("abort", end);
-      if (signal.aborted) end();
-    });
   }
 }
 

@@ -17,6 +17,7 @@ import { unknownUser } from "../domain/access.ts";
 import type { UserId } from "../domain/users.ts";
 import { callFailure } from "./errors.ts";
 import { kindsWithoutFollows, microsOf } from "./replica-changes.ts";
+import { inTime } from "./replica-timers.ts";
 import type { AskOptions, ReplicaOptions } from "./replica-types.ts";
 
 const defaultTimeoutMs = 5_000;
@@ -119,7 +120,7 @@ export class ReplicaService {
   }
 
   async #headers(signal: AbortSignal | undefined): Promise<Record<string, string>> {
-    const token = await inTime(Promise.resolve(this.#token()), signal);
+    const token = await inTime(Promise.resolve(this.#token()), defaultTimeoutMs, signal);
     return { authorization: `Bearer ${token}` };
   }
 }
@@ -136,24 +137,6 @@ const effectNames = new Map<Effect, access.Effect>([
   [Effect.HIDE, "HIDE"],
   [Effect.DENY, "DENY"],
 ]);
-
-/** The token that a promise resolves to, unless the signal aborts before, or the time of a call is over. */
-function inTime(token: Promise<string>, signal: AbortSignal | undefined): Promise<string> {
-  return new Promise((resolve, reject) => {
-    const end = (settle: () => void) => {
-      clearTimeout(timer);
-      signal?.removeEventListener("abort", onAbort);
-      settle();
-    };
-    const fail = (reason: unknown) => end(() => reject(reason));
-    const onAbort = () => fail(signal?.reason);
-    const onTimeout = () => fail(new ConnectError("no token came in time", Code.DeadlineExceeded));
-    const timer = setTimeout(onTimeout, defaultTimeoutMs);
-    signal?.addEventListener("abort", onAbort);
-    if (signal?.aborted) onAbort();
-    token.then((text) => end(() => resolve(text)), fail);
-  });
-}
 
 function viewerOf(viewer: UserId | null) {
   return viewer === null

@@ -327,6 +327,21 @@ describe("a replica", function () {
       expect(replica.metrics.ageMs).to.be.at.least(5_000);
     });
 
+    it("looks at the clock of the database again soon when that took long", async () => {
+      service.now = () => {
+        passedMs += 1_000;
+        return databaseNow();
+      };
+      const stream = await opened();
+      service.now = databaseNow;
+      expect(replica.metrics.ageMs).to.be.at.least(990);
+      passedMs += 5_000;
+      await until(() => {
+        stream.send({ cursor: "a", complete: true, through: databaseNow() });
+        return replica.metrics.ageMs < 900;
+      });
+    });
+
     it("begins another stream when the clock of the database was set back", async () => {
       const stream = await opened();
       service.now = () => databaseNow() - 600_000;
