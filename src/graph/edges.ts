@@ -49,6 +49,16 @@ export class Edges {
     return this.#pairs.bytes + this.#terms.block.bytes + this.#terms.mute.bytes;
   }
 
+  /** The hash of two users, for `touch`. */
+  hashOf(user: number, other: number): number {
+    return this.#pairs.hashOf(Math.min(user, other), Math.max(user, other));
+  }
+
+  /** Has the processor fetch the memory that `between` reads first about two users. */
+  touch(hash: number): void {
+    this.#pairs.touch(hash);
+  }
+
   /** Everything between two users: the lower 16 bits are those of `user` with regard to `other`, the upper the reverse. */
   between(user: number, other: number): number {
     const at = this.#pairs.find(Math.min(user, other), Math.max(user, other));

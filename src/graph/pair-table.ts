@@ -14,7 +14,7 @@ export class PairTable extends SegmentedTable {
 
   /** Finds a pair. Returns the first word of its values, in `words`; -1 when it is not there. */
   find(first: number, second: number): number {
-    const hash = this.#hash(first, second);
+    const hash = this.hashOf(first, second);
     const words = this.segmentOf(hash);
     this.words = words;
     const width = this.#width;
@@ -33,7 +33,7 @@ export class PairTable extends SegmentedTable {
   findOrAdd(first: number, second: number): number {
     const found = this.find(first, second);
     if (found >= 0) return found;
-    const at = this.take(this.#hash(first, second));
+    const at = this.take(this.hashOf(first, second));
     const { words } = this;
     words[at] = first;
     words[at + 1] = second;
@@ -47,10 +47,10 @@ export class PairTable extends SegmentedTable {
   }
 
   protected override hashAt(words: Int32Array, at: number): number {
-    return this.#hash(words[at] as number, words[at + 1] as number);
+    return this.hashOf(words[at] as number, words[at + 1] as number);
   }
 
-  #hash(first: number, second: number): number {
+  hashOf(first: number, second: number): number {
     return hashWord(this.tabulation, 0, first) ^ hashWord(this.tabulation, 1, second);
   }
 }

@@ -66,6 +66,8 @@ export abstract class SegmentedTable {
   #shift = hashBits - 1;
   #segments = 2;
   #bytes = 0;
+  /** What `touch` has read, so that it must read it. */
+  #touched = 0;
 
   /** The random words of the hash: see `hashWord`. */
   protected readonly tabulation: Int32Array;
@@ -91,6 +93,12 @@ export abstract class SegmentedTable {
 
   protected segmentOf(hash: number): Int32Array {
     return this.#directory[hash >>> this.#shift] as Int32Array;
+  }
+
+  /** Has the processor fetch the memory in which a search for a hash begins, without waiting for it. */
+  touch(hash: number): void {
+    const words = this.segmentOf(hash);
+    this.#touched ^= words[homeOf(words, this.#width, hash)] as number;
   }
 
   /** Takes the slot of a new entry, all zero. Returns its first word, in `words`; the caller sets its key at once. */

@@ -12,13 +12,19 @@ export class UserTable extends SegmentedTable {
     super(width, uuidWords, options);
   }
 
-  /** Finds a user by the words of the id. Returns the place of the user until the next change; -1 when there is none. */
-  find(id: Int32Array): number {
+  hashOf(id: Int32Array): number {
+    return this.#hash(id[0] as number, id[1] as number, id[2] as number, id[3] as number);
+  }
+
+  /**
+   * Finds a user by the words of the id, and their hash. Returns the place of the user until the next change; -1 when there is
+   * none.
+   */
+  find(id: Int32Array, hash = this.hashOf(id)): number {
     const a = id[0] as number;
     const b = id[1] as number;
     const c = id[2] as number;
     const d = id[3] as number;
-    const hash = this.#hash(a, b, c, d);
     const words = this.segmentOf(hash);
     this.words = words;
     const end = words.length - tailWords;
@@ -33,7 +39,7 @@ export class UserTable extends SegmentedTable {
 
   /** Adds a user who is not there. Returns the place, as `find` does. */
   add(id: Int32Array, number: number, state: number): number {
-    const at = this.take(this.#hash(id[0] as number, id[1] as number, id[2] as number, id[3] as number));
+    const at = this.take(this.hashOf(id));
     const { words } = this;
     words[at] = number;
     words.set(id, at + idWord);

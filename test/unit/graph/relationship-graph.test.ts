@@ -140,6 +140,32 @@ describe("the relationship graph in memory", () => {
     expect(ask(graph, "a VIEW_CONTENT b @1")).to.equal("ALLOW null");
   });
 
+  it("decides many queries at once as one by one", () => {
+    const users = ["a", "b", "c", "d", "unknown", "z"];
+    const ids = [...users.map(idOf), "no id" as UserId, idOf("a").toUpperCase() as UserId];
+    const queries = [null, ...ids].flatMap((viewer) =>
+      ids.flatMap((owner) =>
+        (["FOLLOW", "VIEW_CONTENT", "VIEW_STATUS"] as const).map((interaction) => ({
+          viewer,
+          owner,
+          interaction,
+        })),
+      ),
+    );
+    // Neighbours that have nothing, a viewer or an owner in common.
+    const mixed = queries.map((_, n) => queries[(n * 7) % queries.length] as (typeof queries)[number]);
+    const history = `known a, known b, known c, known d, a block b until 5, c mute b, b audience contacts, b follow a,
+      erased b, known b, d block a, erased d`;
+    for (const follows of [true, false]) {
+      const graph = new RelationshipGraph({ follows });
+      for (const change of history.split(/,\s+/).flatMap(parseChange)) {
+        graph.apply(change);
+        for (const asked of [queries, mixed, mixed.slice(0, 1), []])
+          expect(graph.decideAll(asked, 4)).to.eql(asked.map((query) => graph.decide(query, 4)));
+      }
+    }
+  });
+
   it("ignores the settings of a later release", () => {
     const graph = new RelationshipGraph();
     const later = "mood" as PrivacySetting;
