@@ -14,11 +14,21 @@ describe("a replica under faults", function () {
   this.timeout(30_000);
   let service: FakeService;
   let replica: PrivacyReplica;
+  const clocks = { wall: Date.now, monotonic: performance.now };
+  /** By how much the clocks of this machine and of the database are ahead. */
+  let passedMs: number;
 
   beforeEach(() => {
     service = new FakeService();
+    passedMs = 0;
+    Date.now = () => clocks.wall() + passedMs;
+    performance.now = () => clocks.monotonic.call(performance) + passedMs;
   });
-  afterEach(() => replica.close());
+  afterEach(async () => {
+    await replica.close();
+    Date.now = clocks.wall;
+    performance.now = clocks.monotonic;
+  });
 
   const open = (options: Partial<ReplicaOptions> = {}) => {
     replica = new PrivacyReplica({
@@ -69,6 +79,30 @@ describe("a replica under faults", function () {
     await service.stream(2);
     ended.abort();
     expect(await wait).to.equal("failed");
+  });
+
+  it("knows how late a message came, however long the answer about the clock of the database took", async () => {
+    service.now = () => {
+      const shown = Date.now();
+      passedMs += 3_000;
+      return shown;
+    };
+    const stream = await opened();
+    const through = Date.now() - 2_000;
+    stream.send({ changes: [changesOf.block(ann, bob)], cursor: "a", complete: true, through });
+    await until(() => replica.check(query, anyAge).effect === "DENY");
+    expect(replica.metrics.ageMs).to.be.at.least(2_000);
+  });
+
+  it("gets older by signs of life of one time, also where the clock of the database was set forward", async () => {
+    const stream = await opened();
+    const through = Date.now() + 3_600_000;
+    stream.send({ changes: [changesOf.block(ann, bob)], cursor: "a", complete: true, through });
+    await until(() => replica.check(query, anyAge).effect === "DENY");
+    passedMs = 5_000;
+    stream.send({ changes: [changesOf.noBlock(ann, bob)], cursor: "b", complete: true, through });
+    await until(() => replica.check(query, anyAge).effect === "ALLOW");
+    expect(replica.metrics.ageMs).to.be.at.least(5_000);
   });
 
   it("closes at once in a listener of a failure", async () => {
