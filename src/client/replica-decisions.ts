@@ -52,6 +52,30 @@ export function decide(
   return decision;
 }
 
+/** Decides about owners as `decide` does, in their order; when they are many, in less time. */
+export function decideAll(
+  graph: RelationshipGraph,
+  nowMicros: number,
+  viewer: string | null,
+  owners: readonly string[],
+  interaction: Interaction,
+): Decision[] {
+  if (viewer !== null) assertId(viewer);
+  for (const owner of owners) assertId(owner);
+  const queries = owners.map((owner) => ({
+    viewer: viewer as UserId | null,
+    owner: owner as UserId,
+    interaction,
+  }));
+  return graph
+    .decideAll(queries, nowMicros)
+    .map((decision, at) =>
+      decision === undefined || decision.cause === "UNKNOWN_USER"
+        ? decide(graph, nowMicros, viewer, owners[at] as string, interaction)
+        : decision,
+    );
+}
+
 function assertId(id: string): void {
   if (typeof id !== "string") throw new TypeError("an id is no text");
 }

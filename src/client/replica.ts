@@ -1,7 +1,7 @@
 import type { Decision, Interaction } from "../domain/access.ts";
 import { explainAccess } from "../domain/explanation.ts";
 import type { ReplicaCopy } from "./replica-copy.ts";
-import { assertInteraction, decide, factsOf, lowerCase, readId } from "./replica-decisions.ts";
+import { assertInteraction, decide, decideAll, factsOf, lowerCase, readId } from "./replica-decisions.ts";
 import { type Listener, ReplicaEmitter } from "./replica-events.ts";
 import { ReplicaFollower } from "./replica-follower.ts";
 import { ReplicaService } from "./replica-service.ts";
@@ -106,7 +106,9 @@ export class PrivacyReplica {
   ): FilterAnswer {
     assertInteraction(interaction);
     const ageMs = this.#ageWithin(options);
-    const allowed = ownerIds.filter((owner) => this.#decide(viewer, owner, interaction).effect === "ALLOW");
+    const { graph, throughMicros } = this.#copy();
+    const decisions = decideAll(graph, throughMicros, viewer, ownerIds, interaction);
+    const allowed = ownerIds.filter((_, at) => decisions[at]?.effect === "ALLOW");
     return { ownerIds: allowed.map(lowerCase), ageMs };
   }
 

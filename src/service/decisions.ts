@@ -44,7 +44,7 @@ const maxTokenAgeMs = 60_000;
 /** So many queries are decided before other events are handled. */
 const queriesPerTurn = 250;
 
-type CurrentGraph = Pick<RelationshipIndex, "confirm" | "decide" | "includes" | "state" | "ageMs">;
+type CurrentGraph = Pick<RelationshipIndex, "confirm" | "decideAll" | "includes" | "state" | "ageMs">;
 
 /** Decides from memory what the graph can, as current as asked for, and the rest by the tables. */
 export class GraphDecisions implements DecisionSource {
@@ -66,16 +66,18 @@ export class GraphDecisions implements DecisionSource {
     const decisions: Decision[] = [];
     const states: DatabaseState[] = [];
     const undecided: number[] = [];
-    for (let i = 0; i < queries.length; i++) {
-      if (i > 0 && i % queriesPerTurn === 0) {
+    for (let from = 0; from < queries.length; from += queriesPerTurn) {
+      if (from > 0) {
         await nextTurn();
         signal.throwIfAborted();
       }
       const { state } = this.#index;
-      const decision = this.#index.decide(queries[i] as AccessQuery);
-      if (decision === undefined) undecided.push(i);
-      else if (state !== undefined && state !== states.at(-1)) states.push(state);
-      decisions.push(decision ?? unknownUser);
+      const decided = this.#index.decideAll(queries.slice(from, from + queriesPerTurn));
+      for (const [n, decision] of decided.entries()) {
+        if (decision === undefined) undecided.push(from + n);
+        else if (state !== undefined && state !== states.at(-1)) states.push(state);
+        decisions.push(decision ?? unknownUser);
+      }
     }
     if (undecided.length === 0) return { decisions, states };
     const rest = undecided.map((i) => queries[i] as AccessQuery);

@@ -150,6 +150,15 @@ export class RelationshipIndex {
     return this.#follower?.journal.graph.decide(query, this.#confirmed.read.now);
   }
 
+  /** Decides queries as `decide` does, in their order; when they are many, in less time. */
+  decideAll(queries: readonly AccessQuery[]): (Decision | undefined)[] {
+    if (queries.length === 1) return queries.map((query) => this.decide(query));
+    const graph = this.#follower?.journal.graph;
+    if (graph === undefined || this.#confirmed === undefined) return queries.map(() => undefined);
+    for (const query of queries) this.#audit.note(query);
+    return graph.decideAll(queries, this.#confirmed.read.now);
+  }
+
   /** Ends everything. Calls that wait are told to ask the tables. */
   async close(): Promise<void> {
     this.#closing.abort(new PrivacyError("UNAVAILABLE"));

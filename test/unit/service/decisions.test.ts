@@ -35,7 +35,8 @@ function decisionsOf({ confirms, ageMs }: Standing) {
     ageMs,
     state: ofIndex,
     includes: (token: ConsistencyToken) => token === covered,
-    decide: ({ interaction }: AccessQuery) => (interaction === "VIEW_STATUS" ? undefined : ofGraph),
+    decideAll: (queries: readonly AccessQuery[]) =>
+      queries.map(({ interaction }) => (interaction === "VIEW_STATUS" ? undefined : ofGraph)),
     confirm: async () => {
       seen.confirmed++;
       return confirms;
