@@ -28,13 +28,19 @@ export function buildClient(): { readonly tarball: string; readonly archive: str
   return { tarball: resolve(tarball), archive: resolve("dist/privacy-control-protos.tar.gz") };
 }
 
-/** Makes a folder with nothing but the client package and some packages, those that this project has in its version. */
-export function folderWithClient(packages: readonly string[]): string {
+/**
+ * Makes a folder with nothing but the client package and some packages: those that this project has in its version, unless
+ * another one is named.
+ */
+export function folderWithClient(
+  packages: readonly string[],
+  others: Readonly<Record<string, string>> = {},
+): string {
   const { tarball } = buildClient();
   const folder = mkdtempSync(join(tmpdir(), "privacy-control-client-"));
   writeFileSync(join(folder, "package.json"), '{ "private": true, "type": "module" }');
   const { dependencies, devDependencies } = JSON.parse(readFileSync("package.json", "utf8"));
-  const versions: Readonly<Record<string, string>> = { ...dependencies, ...devDependencies };
+  const versions: Readonly<Record<string, string>> = { ...dependencies, ...devDependencies, ...others };
   const named = packages.map((name) => `${name}@${versions[name]}`);
   install("npm", ["install", ...flags, tarball, ...named], { cwd: folder });
   return folder;
