@@ -71,8 +71,8 @@ export class ReplicaFollower {
   /** When the time of the live copy came first, by `clock`. */
   #throughMicros: number | undefined;
   #broughtAt = 0;
-  /** Ends the stream that is open. */
-  #stream: AbortController | undefined;
+  /** Gives up the stream that is open, for a reason. */
+  #endStream: ((reason: Error) => void) | undefined;
   #isConnected = false;
   #wasConnected = false;
   #isAwaiting = false;
@@ -133,7 +133,7 @@ export class ReplicaFollower {
     if (time >= through) return { sentAt, time };
     // A stream never goes back: another one begins with the present time. The copy may lack what its own time is later than.
     const failure = passing("the clock of the database was set back");
-    this.#stream?.abort(failure);
+    this.#endStream?.(failure);
     throw failure;
   }
 
@@ -157,8 +157,9 @@ export class ReplicaFollower {
   /** Ends everything. */
   async close(): Promise<void> {
     clearInterval(this.#timer);
-    this.#closing.abort(new Error("the replica is closed"));
-    this.#stream?.abort(this.#closing.signal.reason);
+    const reason = cancelled("the replica is closed");
+    this.#closing.abort(reason);
+    this.#endStream?.(reason);
     await this.#ended;
     this.#live = undefined;
     this.#loading = undefined;
@@ -191,18 +192,23 @@ export class ReplicaFollower {
   async #follow(): Promise<void> {
     const copy = this.#loading ?? (this.#live as ReplicaCopy);
     const stream = new AbortController();
-    this.#stream = stream;
+    let reason: Error | undefined;
+    this.#endStream = (why) => {
+      reason ??= why;
+      // With any other code the transport reports a failure of this process to the service.
+      stream.abort(cancelled(why.message));
+    };
     copy.beginStream();
     this.#awaitMessage();
     try {
       await this.#readStream(copy, stream.signal);
     } catch (failure) {
       // What the stream was given up for says more than how the transport reports it.
-      throw stream.signal.aborted ? stream.signal.reason : failure;
+      throw reason ?? failure;
     } finally {
       this.#isAwaiting = false;
-      this.#stream = undefined;
-      stream.abort(passing("the stream is over"));
+      this.#endStream = undefined;
+      stream.abort(cancelled("the stream is over"));
     }
   }
 
@@ -274,8 +280,7 @@ export class ReplicaFollower {
   #tick(): void {
     // A process that was frozen gets one tick for all that it missed, and then what came meanwhile.
     if (this.#isAwaiting) this.#silentTicks++;
-    if (this.#silentTicks > silentHeartbeats)
-      this.#stream?.abort(passing("the service gave no sign of life"));
+    if (this.#silentTicks > silentHeartbeats) this.#endStream?.(passing("the service gave no sign of life"));
     this.#options.listener.onTick();
   }
 
@@ -306,6 +311,11 @@ export class ReplicaFollower {
         this.#isComparing = false;
       });
   }
+}
+
+/** Why a call is given up. */
+function cancelled(message: string): ConnectError {
+  return new ConnectError(message, Code.Canceled);
 }
 
 /** A failure that may pass by itself. */

@@ -259,6 +259,20 @@ for (const { backend, databaseUrl } of [embedded, postgresql])
       });
     });
 
+    it("ends its stream as a call that is cancelled, not as one that failed", async () => {
+      const ended = async (code: string) => {
+        const labels = { method: "nexgate.privacy.v1.ChangeService/WatchChanges", protocol: "grpc", code };
+        return (await scrape(service.adminUrl)).value("privacy_control_calls_total", labels) ?? 0;
+      };
+      const replica = await open(overGrpc());
+      // Streams of earlier tests have ended.
+      await until(async () => (await scrape(service.adminUrl)).value(watchers) === 1);
+      const [cancelled, failed] = [await ended("canceled"), await ended("internal")];
+      await replica.close();
+      await until(async () => (await ended("canceled")) + (await ended("internal")) > cancelled + failed);
+      expect(await ended("internal")).to.equal(failed);
+    });
+
     it("lets the process end when it is closed", async () => {
       const script = `
         import { createGrpcTransport } from "@connectrpc/connect-node";
