@@ -3,8 +3,10 @@ import type { HandlerContext } from "@connectrpc/connect";
 import { expect } from "chai";
 import {
   BatchCheckAccessRequestSchema,
+  Cause,
   CheckAccessRequestSchema,
   ConsistencySchema,
+  Effect,
   FilterUsersRequestSchema,
   Interaction,
 } from "../../../gen/nexgate/privacy/v1/access_service_pb.ts";
@@ -195,5 +197,30 @@ describe("the access handlers, asked for a state that is at least as fresh as a 
     const consistency = create(ConsistencySchema, { requirement: { case: "fullyConsistent", value: true } });
     const request = create(BatchCheckAccessRequestSchema, { checks: [{ ...check, consistency }] });
     expect(() => handlers.batchCheckAccess(request, context)).to.throw(PrivacyError, "for the whole batch");
+  });
+
+  it("answer each check by its own decision and token, though replies are shared", async () => {
+    const states = [1n, 2n].map((server) => ({ ...state, server })) as [DatabaseState, DatabaseState];
+    const decided = [
+      { decision: { effect: "DENY", cause: "BLOCKING" }, state: states[0] },
+      { decision: { effect: "DENY", cause: "BLOCKED_BY" }, state: states[0] },
+      { decision: { effect: "HIDE", cause: "MUTING" }, state: states[0] },
+      { decision: { effect: "DENY", cause: "BLOCKING" }, state: states[1] },
+      { decision: { effect: "DENY", cause: "BLOCKING" }, state: states[0] },
+    ] as const;
+    let asked = 0;
+    const source: DecisionSource = {
+      decide: async () => {
+        const { decision, state: of } = decided[asked++ % decided.length] as (typeof decided)[number];
+        return { decisions: [decision], states: [of] };
+      },
+    };
+    const handlers = accessHandlers(source, noTokens);
+    const request = create(CheckAccessRequestSchema, check);
+    for (const { decision, state: of } of [...decided, ...decided]) {
+      const { effect, cause, consistencyToken: token } = await handlers.checkAccess(request, context);
+      expect([effect, cause]).to.eql([Effect[decision.effect], Cause[decision.cause]]);
+      expect(tokens.read(token ?? "")).to.eql(of);
+    }
   });
 });
