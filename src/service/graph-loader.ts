@@ -5,10 +5,10 @@ import type { RelationshipGraph } from "../graph/relationship-graph.ts";
 import type { StatePosition } from "../store/change-log.ts";
 import type { GraphPage, GraphPageReader } from "../store/graph-pages.ts";
 
-/** So many rows are read at once: fewer take longer for each, more are more memory. */
-const pageRows = 20_000;
+/** So many rows are read at once: more hold up the event loop for longer when they arrive, fewer take longer for each. */
+const pageRows = 5_000;
 /** So many rows are added before other events are handled. */
-const rowsPerTurn = 2_000;
+const rowsPerTurn = 500;
 
 const idBytes = 16;
 /** From the beginning of PostgreSQL's time, 2000-01-01T00:00:00Z, to that of Unix, in microseconds. */
