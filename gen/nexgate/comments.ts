@@ -194,7 +194,7 @@ export const comments: Readonly<Record<string, string>> = {
   "nexgate.privacy.v1.ReadChangesResponse.cursor": "Go on from here after applying them.",
   "nexgate.privacy.v1.ReadChangesResponse.complete": "Whether the copy, with these changes applied, equals the service's state at `through`. False while a snapshot or\nthe changes of one moment are under way.",
   "nexgate.privacy.v1.ReadChangesResponse.through": "Nothing that was committed before this time is missing, by the clock of the database. Unset while a snapshot is\nunder way.",
-  "nexgate.privacy.v1.ReadChangesResponse.read_at": "What the clock of the database showed when the change log was read, after the call began: everything that was\nacknowledged before the call is in a copy whose `through` is this time or a later one. Unset when the log could not\nbe read, or had not to be, since there were changes.",
+  "nexgate.privacy.v1.ReadChangesResponse.read_at": "What the clock of the database showed when the change log was read, after the call began: everything that was\nacknowledged before the call is in a copy whose `through` is this time or a later one. Unset when the log could not\nbe read, or had not to be, since there were changes. When it is earlier than a `through` that came before the call,\nthe clock of the database was set back, and the two cannot be compared: resume by another stream, and call again.",
   "nexgate.privacy.v1.Change": "One change: what holds from now on, and why. It names users by their ids alone.",
   "nexgate.privacy.v1.Change.version": "Grows with every change of the same key. 0 in a snapshot.",
   "nexgate.privacy.v1.Change.cause": "Who or what made it. Unset in a snapshot, and for a change by hand.",

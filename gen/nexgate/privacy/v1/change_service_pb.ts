@@ -228,7 +228,8 @@ export type ReadChangesResponse = Message<"nexgate.privacy.v1.ReadChangesRespons
   /**
    * What the clock of the database showed when the change log was read, after the call began: everything that was
    * acknowledged before the call is in a copy whose `through` is this time or a later one. Unset when the log could not
-   * be read, or had not to be, since there were changes.
+   * be read, or had not to be, since there were changes. When it is earlier than a `through` that came before the call,
+   * the clock of the database was set back, and the two cannot be compared: resume by another stream, and call again.
    *
    * @generated from field: google.protobuf.Timestamp read_at = 5;
    */
