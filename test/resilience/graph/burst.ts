@@ -4,6 +4,7 @@ import { Worker } from "node:worker_threads";
 import { decisionStatements, untilGraphReady } from "../../support/graph.ts";
 import { scrape } from "../../support/scrape.ts";
 import { startThrowawayServer } from "../../support/throwaway-server.ts";
+import { until } from "../../support/until.ts";
 import { startInstance } from "../support/instance.ts";
 import type { MutantName } from "../support/mutants.ts";
 import { openClient, type PairClient } from "../support/pair-client.ts";
@@ -76,17 +77,16 @@ export async function runBurst({ edges, calmMs, mutant }: BurstOptions): Promise
   const task: BurstImport = { internalUrl, token, users, edges };
   const busy = await burst.check(() => importAll(task, burst.acknowledged));
   const after = await decisionStatements(instance);
-  await untilGraphReady(instance);
-  const graph = await scrape(instance.adminUrl);
+  const inGraph = async () => (await scrape(instance.adminUrl)).value("privacy_control_graph_edges") ?? 0;
+  await until(async () => (await inGraph()) >= edges + blockedBefore);
   await burst.checkAll();
+  const graph = await scrape(instance.adminUrl);
 
   const figure = figuresOf("burst");
   const [calmP99, busyP99] = [percentile(calm, 99), percentile(busy, 99)];
   return {
     figures: [
-      figure("edges in the graph", graph.value("privacy_control_graph_edges") ?? 0, {
-        atLeast: mutant === undefined ? edges : 0,
-      }),
+      figure("edges in the graph", await inGraph(), { atLeast: edges }),
       figure("loads", graph.value("privacy_control_graph_loads_total") ?? 0, { atMost: 1 }),
       figure("checks meanwhile", busy.length, { atLeast: 10 }),
       figure("wrong decisions", burst.wrong, { atMost: 0 }),
