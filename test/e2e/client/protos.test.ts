@@ -87,9 +87,11 @@ describe("the archive of definitions", () => {
     });
 
     it("has a program that reads the details of errors", async () => {
-      expect(await check({ TOKEN: await service.serviceToken("graph.read") })).to.equal("SCOPE_MISSING");
+      expect(await check({ TOKEN: await service.serviceToken("graph.read") })).to.equal(
+        "PERMISSION_DENIED\nSCOPE_MISSING",
+      );
       expect(await check({ VIEWER_ID: "nobody" })).to.equal(
-        "INVALID_REQUEST\nviewer_id: must be a valid UUID",
+        "INVALID_ARGUMENT\nINVALID_REQUEST\nviewer_id: must be a valid UUID",
       );
     });
   });
