@@ -85,9 +85,9 @@ async function demonstrate(): Promise<void> {
   say(`alice reads the feed:      ${await authorsIn(ofAlice)}`);
   await showBlock(ofAlice, ofOversharer);
 
+  if (values.exit) return;
   say(`\nTry it, as alice:\n  TOKEN=${aliceToken}`);
   say(`  curl -H "Authorization: Bearer $TOKEN" ${url}/feed`);
-  if (values.exit) return;
   say("\nCtrl-C ends both.");
   await interrupted;
 }
