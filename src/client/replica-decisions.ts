@@ -7,17 +7,20 @@ import { parseUserId, type UserId } from "../domain/users.ts";
 import type { RelationshipGraph } from "../graph/relationship-graph.ts";
 import { FollowsNotKeptError } from "./replica-types.ts";
 
+/** What a user is in a query. */
+type Role = "viewer" | "owner";
+
 const interactions = new Set<string>(Object.keys(decisionTable));
 
 /** Throws for what no call of this language can be, but one of JavaScript. */
 export function assertInteraction(interaction: Interaction): void {
-  if (!interactions.has(interaction)) throw new TypeError("there is no such interaction");
+  if (!interactions.has(interaction)) throw new TypeError(`there is no interaction ${interaction}`);
 }
 
-/** Reads an id. Throws a `TypeError` for a text that is no UUID. */
-export function readId(text: string): UserId {
+/** Reads the id of a user in a role. Throws a `TypeError` for what is no UUID. */
+export function readId(text: string, role: Role): UserId {
   const id = typeof text === "string" ? parseUserId(text) : undefined;
-  if (id === undefined) throw new TypeError("an id is no UUID");
+  if (id === undefined) throw new TypeError(`the ${role} is no UUID`);
   return id;
 }
 
@@ -39,14 +42,14 @@ export function decide(
   owner: string,
   interaction: Interaction,
 ): Decision {
-  assertId(viewer === null ? owner : viewer);
-  assertId(owner);
+  if (viewer !== null) assertText(viewer, "viewer");
+  assertText(owner, "owner");
   const query = { viewer: viewer as UserId | null, owner: owner as UserId, interaction };
   let decision = graph.decide(query, nowMicros);
   // To the graph, what is no id in lower case is an unknown user.
   if (decision?.cause === "UNKNOWN_USER") {
-    const from = viewer === null ? null : readId(viewer);
-    decision = graph.decide({ viewer: from, owner: readId(owner), interaction }, nowMicros);
+    const from = viewer === null ? null : readId(viewer, "viewer");
+    decision = graph.decide({ viewer: from, owner: readId(owner, "owner"), interaction }, nowMicros);
   }
   if (decision === undefined) throw new FollowsNotKeptError();
   return decision;
@@ -60,8 +63,8 @@ export function decideAll(
   owners: readonly string[],
   interaction: Interaction,
 ): Decision[] {
-  if (viewer !== null) assertId(viewer);
-  for (const owner of owners) assertId(owner);
+  if (viewer !== null) assertText(viewer, "viewer");
+  for (const owner of owners) assertText(owner, "owner");
   const queries = owners.map((owner) => ({
     viewer: viewer as UserId | null,
     owner: owner as UserId,
@@ -76,8 +79,8 @@ export function decideAll(
     );
 }
 
-function assertId(id: string): void {
-  if (typeof id !== "string") throw new TypeError("an id is no text");
+function assertText(id: string, role: Role): void {
+  if (typeof id !== "string") readId(id, role);
 }
 
 /** The facts about a viewer and an owner as of a time, in microseconds since 1970. */

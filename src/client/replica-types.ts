@@ -124,7 +124,8 @@ export class ReplicaStaleError extends Error {
   readonly maxStalenessMs: number;
 
   constructor(ageMs: number, maxStalenessMs: number) {
-    super(`the replica is ${ageMs} ms old, and may be ${maxStalenessMs} ms old`);
+    const age = ageMs === Number.POSITIVE_INFINITY ? "has no copy" : `is ${Math.ceil(ageMs)} ms old`;
+    super(`the replica ${age}, and may be ${maxStalenessMs} ms old`);
     this.ageMs = ageMs;
     this.maxStalenessMs = maxStalenessMs;
   }

@@ -60,6 +60,8 @@ export class PrivacyReplica {
     if (!(maxStalenessMs >= 0)) throw new RangeError("maxStalenessMs must be 0 or more");
     if (!(heartbeatMs >= leastHeartbeatMs && heartbeatMs <= mostHeartbeatMs))
       throw new RangeError(`heartbeatMs must be from ${leastHeartbeatMs} to ${mostHeartbeatMs}`);
+    if (options.transport === undefined) throw new TypeError("transport must be given");
+    if (typeof options.token !== "function") throw new TypeError("token must be a function");
     this.#options = options;
     this.#maxStalenessMs = maxStalenessMs;
     this.#service = new ReplicaService(options.transport, options.token);
@@ -117,7 +119,7 @@ export class PrivacyReplica {
    * `check` does; without follows, always a `FollowsNotKeptError`.
    */
   explain(viewer: string | null, owner: string, options?: StalenessOptions): ReplicaExplanation {
-    const [from, to] = [viewer === null ? null : readId(viewer), readId(owner)];
+    const [from, to] = [viewer === null ? null : readId(viewer, "viewer"), readId(owner, "owner")];
     const ageMs = this.#ageWithin(options);
     if (this.#options.keepsFollows === false) throw new FollowsNotKeptError();
     const { graph, throughMicros } = this.#copy();
@@ -131,8 +133,8 @@ export class PrivacyReplica {
       () => this.check(query, options),
       async () => {
         const { viewer, owner, interaction } = query;
-        const from = viewer === null ? null : readId(viewer);
-        return this.#service.check(from, readId(owner), interaction, options);
+        const from = viewer === null ? null : readId(viewer, "viewer");
+        return this.#service.check(from, readId(owner, "owner"), interaction, options);
       },
     );
   }
@@ -147,9 +149,14 @@ export class PrivacyReplica {
     return this.#orAsk(
       () => this.filter(viewer, ownerIds, interaction, options),
       async () => {
-        const from = viewer === null ? null : readId(viewer);
+        const from = viewer === null ? null : readId(viewer, "viewer");
         return {
-          ownerIds: await this.#service.filter(from, ownerIds.map(readId), interaction, options),
+          ownerIds: await this.#service.filter(
+            from,
+            ownerIds.map((owner) => readId(owner, "owner")),
+            interaction,
+            options,
+          ),
         };
       },
     );

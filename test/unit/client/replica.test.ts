@@ -192,18 +192,18 @@ describe("a replica", function () {
         through: databaseNow(),
       });
       await until(() => replica.metrics.users === 3);
-      for (const wrong of [
-        { ...query, viewer: undefined },
-        { ...query, viewer: "bob" },
-        { ...query, owner: `${ann} ` },
-        { ...query, owner: undefined },
-        { ...query, owner: null },
-        { ...query, interaction: "toString" },
-        { ...query, interaction: undefined },
-      ])
-        expect(() => replica.check(wrong as never)).to.throw(TypeError);
-      expect(() => replica.filter(bob, ["ann"], "FOLLOW")).to.throw(TypeError);
-      expect(() => replica.explain(bob, "ann")).to.throw(TypeError);
+      for (const [wrong, message] of [
+        [{ viewer: undefined }, "the viewer is no UUID"],
+        [{ viewer: "bob" }, "the viewer is no UUID"],
+        [{ owner: `${ann} ` }, "the owner is no UUID"],
+        [{ owner: undefined }, "the owner is no UUID"],
+        [{ owner: null }, "the owner is no UUID"],
+        [{ interaction: "toString" }, "there is no interaction toString"],
+        [{ interaction: undefined }, "there is no interaction undefined"],
+      ] as const)
+        expect(() => replica.check({ ...query, ...wrong } as never)).to.throw(TypeError, message);
+      expect(() => replica.filter(bob, ["ann"], "FOLLOW")).to.throw(TypeError, "the owner is no UUID");
+      expect(() => replica.explain(bob, "ann")).to.throw(TypeError, "the owner is no UUID");
       expect(() => replica.check(query, { maxStalenessMs: Number.NaN })).to.throw(ReplicaStaleError);
     });
 
@@ -453,4 +453,18 @@ describe("a replica", function () {
       expect(() => open(wrong)).to.throw(RangeError);
       open();
     });
+
+  for (const missing of ["transport", "token"])
+    it(`is not made without a ${missing}`, async () => {
+      expect(() => open({ [missing]: undefined })).to.throw(TypeError, missing);
+      open();
+    });
+
+  it("says in a refusal how old it is", async () => {
+    open();
+    expect(() => replica.check(query)).to.throw("the replica has no copy, and may be 5000 ms old");
+    expect(new ReplicaStaleError(2_347.36, 2_000).message).to.equal(
+      "the replica is 2348 ms old, and may be 2000 ms old",
+    );
+  });
 });
