@@ -61,12 +61,14 @@ for (const stub of globSync("gen/**/*.{js,d.ts}", { cwd: sources })) {
 }
 
 // Four spaces for each level, as tsc writes them, take 5% of the package.
-run("biome", "format", "--write", "--vcs-enabled=false", "--indent-style=tab", "--log-level=error", built);
+const dense = ["--indent-style=tab", "--line-width=200"];
+run("biome", "format", "--write", "--vcs-enabled=false", "--log-level=error", ...dense, built);
 
 for (const file of ["package.json", "README.md", "service-config.json"])
   cpSync(`client/${file}`, `${built}/${file}`);
 cpSync("LICENSE", `${built}/LICENSE`);
-cpSync("docs/decision-table.json", `${built}/decision-table.json`);
+const table = JSON.parse(readFileSync("docs/decision-table.json", "utf8"));
+writeFileSync(`${built}/decision-table.json`, JSON.stringify(table));
 mkdirSync("dist", { recursive: true });
 for (const stale of globSync("dist/nexgate-privacy-control-client-*.tgz")) rmSync(stale);
 run("npm", "pack", `./${built}`, "--pack-destination", "dist");
@@ -90,3 +92,4 @@ for (const name of ["any", "descriptor", "duration", "field_mask", "timestamp"])
 const details = `${protos}/google/rpc/error_details.proto`;
 writeFileSync(details, readFileSync(details, "utf8").replaceAll(/^( +)optional (?=int64 )/gm, "$1"));
 run("tar", "-czf", `dist/${archive}.tar.gz`, "-C", "build", archive);
+process.stdout.write(`${archive}.tar.gz\n`);
