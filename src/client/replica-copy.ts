@@ -24,6 +24,8 @@ export class ReplicaCopy {
   #throughMicros: number | undefined;
   /** Up to when nothing came after the cursor of the copy, as far as that was asked since the stream began. */
   #confirmedMicros = Number.NEGATIVE_INFINITY;
+  /** The time of the last message of the stream. */
+  #toldMicros = Number.NEGATIVE_INFINITY;
   #hasState = false;
 
   constructor(keepsFollows: boolean) {
@@ -43,9 +45,10 @@ export class ReplicaCopy {
     return this.#throughMicros !== undefined;
   }
 
-  /** The next message is one of another stream: only those of one stream never go back in time. */
+  /** The next message is one of another stream: only those of one stream go back in time with the clock alone. */
   beginStream(): void {
     this.#confirmedMicros = Number.NEGATIVE_INFINITY;
+    this.#toldMicros = Number.NEGATIVE_INFINITY;
   }
 
   /** Nothing came after a cursor up to a time. Says nothing when the copy is at another place, or within a moment. */
@@ -73,7 +76,11 @@ export class ReplicaCopy {
     if (complete) {
       // In the turn in which the last changes were applied.
       if (through === undefined) throw new Error("a complete message has no time");
-      this.#throughMicros = Math.max(Number(microsOf(through)), this.#confirmedMicros);
+      const toldMicros = Number(microsOf(through));
+      // The clock of the database was set back.
+      if (toldMicros < this.#toldMicros) this.#confirmedMicros = Number.NEGATIVE_INFINITY;
+      this.#toldMicros = toldMicros;
+      this.#throughMicros = Math.max(toldMicros, this.#confirmedMicros);
       this.#hasState = true;
     }
     this.cursor = cursor;

@@ -131,7 +131,7 @@ export class ReplicaFollower {
     const time = await this.#options.service.readTime(consistencyToken, signal);
     if (time === undefined) throw passing("the service cannot read the change log");
     if (time >= through) return { sentAt, time };
-    // A stream never goes back: another one begins with the present time. The copy may lack what its own time is later than.
+    // The copy may lack what its own time is later than. Another stream tells the present time.
     const failure = passing("the clock of the database was set back");
     this.#endStream?.(failure);
     throw failure;

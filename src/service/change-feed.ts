@@ -118,6 +118,11 @@ export class ChangeFeed {
     return this.#through;
   }
 
+  /** What the clock of the database showed when the log was read last; undefined before. */
+  get clock(): bigint | undefined {
+    return this.#lastPoll?.now;
+  }
+
   /**
    * Adds a follower, for whom the log is read often, until the result is called. Throws `OVERLOADED` when there are too
    * many, of all or of those with a snapshot under way.

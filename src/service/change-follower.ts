@@ -92,9 +92,18 @@ export class ChangeFollower {
     return this.#snapshot !== undefined;
   }
 
-  /** What was committed before this time was received, of the log: in microseconds since 1970. Never goes back. */
+  /**
+   * What was committed before this time was received, of the log: in microseconds since 1970. Goes back only with the clock of the
+   * database.
+   */
   get through(): bigint {
-    if (this.#isAtHead() && this.#feed.through > this.#through) this.#through = this.#feed.through;
+    const { through, clock } = this.#feed;
+    const isAtHead = this.#isAtHead();
+    if (isAtHead && through > this.#through) this.#through = through;
+    if (clock === undefined || this.#through <= clock) return this.#through;
+    // The clock was set back: what is committed from now on has earlier times, and would be missing.
+    const present = isAtHead ? through : this.#place.from.at;
+    if (present <= clock) this.#through = present;
     return this.#through;
   }
 

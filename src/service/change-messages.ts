@@ -96,7 +96,7 @@ export class ChangeMessages {
   ofPart(part: Part, progress: FollowerProgress, isJson: boolean): WatchChangesResponse | undefined {
     const { page } = part;
     const make = () => this.#make(part, progress);
-    // A follower's `through` never goes back: that of a page may be earlier.
+    // A follower's `through` goes back only with the clock: that of a page may be earlier.
     if (isJson || page === undefined || page.through !== progress.through) return make();
     const byKinds = this.#shared.get(page) ?? new Map<KindMask, WatchChangesResponse | undefined>();
     this.#shared.set(page, byKinds);

@@ -13,6 +13,8 @@ export class FakeChangeLog {
   /** The run of the server. */
   server = 1n;
   readonly changes: { readonly tick: bigint; readonly change: Change }[] = [];
+  /** What the clock shows; by default the time of the newest tick. */
+  clock: bigint | undefined;
   /** The rows of the state. */
   stateRows = 0;
   /** How often it was asked for what. */
@@ -85,8 +87,8 @@ export class FakeChangeLog {
         await ask("ticksAfter");
         const { id } = find(name);
         const ticks = this.ticks.filter((tick) => tick.id > id).slice(0, limit);
-        const through = (ticks.at(-1) ?? find(name)).at;
-        return { ticks, through, now: through };
+        const now = this.clock ?? (ticks.at(-1) ?? find(name)).at;
+        return { ticks, through: now, now };
       },
       read: async (from, to, after, limit) => {
         await ask("read");

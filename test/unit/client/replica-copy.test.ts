@@ -61,6 +61,17 @@ describe("the copy of a replica", () => {
     expect(copy.throughMicros).to.equal(15_000_000);
   });
 
+  it("takes the time of a stream that goes back with the clock of the database", async () => {
+    const copy = await loaded();
+    copy.confirm(copy.cursor ?? "", 20_000_000);
+    await copy.take(message(11, true));
+    expect(copy.throughMicros).to.equal(20_000_000);
+    // A block that ends before what the clock showed earlier.
+    await copy.take(message(5, true, [changesOf.block(ann, bob, 8_000)]));
+    expect(copy.throughMicros).to.equal(5_000_000);
+    expect(decided(copy)).to.equal("DENY");
+  });
+
   it("has none of a moment before the last of its messages, and then all of it", async () => {
     const copy = await loaded(changesOf.block(ann, bob));
     // In between, neither would hold.

@@ -48,6 +48,26 @@ describe("the feed of changes", () => {
     expect(read).to.equal(3);
   });
 
+  it("tells an earlier time after the clock of the database was set back, and only then", async () => {
+    const log = new FakeChangeLog();
+    log.clock = 100_000_000n;
+    const feed = await start(log);
+    feed.follow(follower);
+    const [current, behind] = [await begin(feed, { at: "now" }), await begin(feed, { at: "now" })];
+    await until(() => feed.through === log.clock);
+    expect([current.through, behind.through]).to.eql([log.clock, log.clock]);
+    await reaches(feed, log.add(1));
+    // A time of before, for one that has not read on.
+    expect(behind.through).to.equal(log.clock);
+    log.clock = 40_000_000n;
+    await until(() => feed.through === log.clock);
+    await versionsOf(current);
+    expect(current.through).to.equal(log.clock);
+    expect(behind.through < 40_000_000n).to.equal(true);
+    await versionsOf(behind);
+    expect(behind.through).to.equal(log.clock);
+  });
+
   it("has a hundred snapshots under way at most, and as many others as without them", async () => {
     const log = new FakeChangeLog();
     log.stateRows = 10;
