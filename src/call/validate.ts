@@ -41,17 +41,27 @@ export function validate<Desc extends DescMessage>(schema: Desc, message: Messag
 }
 
 function invalidRequest(violations: readonly Violation[]): ConnectError {
-  return new ConnectError(describeViolations(violations), Code.InvalidArgument, undefined, [
+  return toInvalidRequest(
+    describeViolations(violations),
+    violations
+      .slice(0, maxNamed)
+      .map(({ field, message }) => ({ field: pathToString(field), description: message })),
+  );
+}
+
+/** The failure of a request whose field, such as `a.b_c`, breaks a rule that its definition does not state. */
+export function invalidField(field: string, description: string): ConnectError {
+  const jsonName = field.replace(/_(\w)/g, (_, letter: string) => letter.toUpperCase());
+  return toInvalidRequest(`${jsonName} ${description}`, [{ field, description }]);
+}
+
+function toInvalidRequest(
+  message: string,
+  fieldViolations: { readonly field: string; readonly description: string }[],
+): ConnectError {
+  return new ConnectError(message, Code.InvalidArgument, undefined, [
     { desc: ErrorInfoSchema, value: { reason: "INVALID_REQUEST", domain: errorDomain } },
-    {
-      desc: BadRequestSchema,
-      value: {
-        fieldViolations: violations.slice(0, maxNamed).map(({ field, message }) => ({
-          field: pathToString(field),
-          description: message,
-        })),
-      },
-    },
+    { desc: BadRequestSchema, value: { fieldViolations } },
   ]);
 }
 

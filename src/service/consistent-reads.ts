@@ -1,6 +1,6 @@
 import type { Consistency } from "../../gen/nexgate/privacy/v1/access_service_pb.ts";
+import { invalidField } from "../call/validate.ts";
 import { type ConsistencyToken, type DatabaseState, includes, union } from "../domain/consistency.ts";
-import { PrivacyError } from "../domain/errors.ts";
 import type { ConsistencyReader } from "../store/consistency.ts";
 import type { ConsistencyTokens } from "./consistency-tokens.ts";
 import type { Freshness } from "./decisions.ts";
@@ -62,9 +62,7 @@ function toFreshness(consistency: Consistency | undefined, tokens: ConsistencyTo
     const maxStalenessMs = Number(seconds) * 1_000 + nanos / 1_000_000;
     // Not a rule of the definition: the library interprets those of durations, which takes longer than the decision.
     if (!(maxStalenessMs >= 0 && maxStalenessMs <= longestStalenessMs))
-      throw new PrivacyError("INVALID_REQUEST", {
-        message: "consistency.maxStaleness must be from 0 to 60 seconds",
-      });
+      throw invalidField("consistency.max_staleness", "must be from 0 to 60 seconds");
     return { maxStalenessMs };
   }
   return {};

@@ -8,6 +8,7 @@ import {
   createGrpcWebTransport,
 } from "@connectrpc/connect-node";
 import { expect } from "chai";
+import { BadRequestSchema } from "../../gen/google/rpc/error_details_pb.ts";
 import { AccessService, Interaction } from "../../gen/nexgate/privacy/v1/access_service_pb.ts";
 import { GraphService } from "../../gen/nexgate/privacy/v1/graph_service_pb.ts";
 import { PrivacyControlService } from "../../gen/nexgate/privacy/v1/privacy_control_service_pb.ts";
@@ -205,6 +206,17 @@ describe("consistency tokens", () => {
         const call = access().checkAccess({ ...ask(), consistency: { requirement } }, options);
         expect(await failureOf(call)).to.eql(invalid);
       }
+    });
+
+    it("name the field of a staleness that is too long", async () => {
+      const consistency = {
+        requirement: { case: "maxStaleness" as const, value: { seconds: 61n, nanos: 0 } },
+      };
+      const call = access().checkAccess({ ...ask(), consistency }, await service.acting());
+      const error = ConnectError.from(await call.catch((failure) => failure));
+      expect(error.rawMessage).to.equal("consistency.maxStaleness must be from 0 to 60 seconds");
+      const [{ fieldViolations } = {}] = error.findDetails(BadRequestSchema);
+      expect(fieldViolations?.map(({ field }) => field)).to.eql(["consistency.max_staleness"]);
     });
 
     it("are as fresh as they can be when a write was lost, which is counted", async () => {
