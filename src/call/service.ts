@@ -32,3 +32,21 @@ export function service<Desc extends DescService>(
 
 /** A unary method with its handler. */
 export type UnaryEndpoint = MethodImplSpec<DescMessage, DescMessage> & { kind: "unary" };
+
+/** The messages that answer several calls. The frame of one is undefined until the first of them is answered. */
+const sharedFrames = new WeakMap<object, Uint8Array | undefined>();
+
+/** Marks a message as one that answers several calls: gRPC encodes it once. It must not be changed any more. */
+export function shareReply<Message extends object>(message: Message): Message {
+  sharedFrames.set(message, undefined);
+  return message;
+}
+
+/** The frame of a message, by `make`; made once for a message that several calls share. */
+export function frameOfReply(message: object, make: () => Uint8Array): Uint8Array {
+  const known = sharedFrames.get(message);
+  if (known !== undefined) return known;
+  const frame = make();
+  if (sharedFrames.has(message)) sharedFrames.set(message, frame);
+  return frame;
+}

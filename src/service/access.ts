@@ -10,7 +10,7 @@ import {
   Effect,
   Interaction,
 } from "../../gen/nexgate/privacy/v1/access_service_pb.ts";
-import { shareReply } from "../call/shared-replies.ts";
+import { shareReply } from "../call/service.ts";
 import * as access from "../domain/access.ts";
 import { PrivacyError } from "../domain/errors.ts";
 import type { UserId } from "../domain/users.ts";

@@ -1,5 +1,5 @@
 import { expect } from "chai";
-import { frameOfReply, shareReply } from "../../../src/call/shared-replies.ts";
+import { frameOfReply, shareReply } from "../../../src/call/service.ts";
 
 describe("the frame of a reply", () => {
   const frames = () => {
