@@ -114,7 +114,8 @@ describe("the files of src that one call runs through", () => {
       () => untilGraphReady(service),
     );
     expect(files).to.include.members(["service/access.ts", ...filesInSequence("A check over gRPC")]);
-    expect(files.length, files.join("\n")).to.be.at.most(48);
+    // With room for work that runs beside the call, such as a poll of the change log.
+    expect(files.length, files.join("\n")).to.be.at.most(52);
   });
 
   it("of a change until a follower has it include those that ARCHITECTURE.md shows", async () => {
