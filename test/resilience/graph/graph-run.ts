@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import pg from "pg";
 import { decisionStatements, untilGraphReady } from "../../support/graph.ts";
 import { startThrowawayServer, type ThrowawayServer } from "../../support/throwaway-server.ts";
+import { until } from "../../support/until.ts";
 import { type Instance, startInstance } from "../support/instance.ts";
 import type { MutantName } from "../support/mutants.ts";
 import { openClient, type PairClient } from "../support/pair-client.ts";
@@ -56,7 +57,12 @@ export async function runGraph({ rounds, mutant }: GraphRunOptions): Promise<Rep
     client,
     async expect(kind, pair, expected) {
       checks++;
-      const answer = await client.act("check", ...pair).catch(String);
+      let answer: string | undefined;
+      // A call that fails, as one may right after a crash, is no decision.
+      await until(async () => {
+        answer = await client.act("check", ...pair).catch(String);
+        return answer !== undefined;
+      });
       if (!wrong.has(kind)) wrong.set(kind, 0);
       if (answer === expected) return;
       wrong.set(kind, (wrong.get(kind) ?? 0) + 1);
