@@ -47,7 +47,7 @@ interface Measured {
 
 const { options, folder, say } = beginBenchmark(
   "bench:scale",
-  "Measures decisions by 1, 2 and 4 instances, all on one core, amid blocks. Takes about 4 minutes.",
+  "Measures decisions by 1, 2 and 4 instances on one core. Takes about 4 minutes.",
   ["--size", "small", "--rounds", "5"],
 );
 await moveToCore(process.pid, otherCore);

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
-import { parseArgs } from "node:util";
+import { readCommandLine } from "../../../src/command.ts";
 import type { App } from "./clients.ts";
 import { installClient } from "./install.ts";
 import { Program } from "./program.ts";
@@ -18,11 +18,7 @@ Packs the client, installs it into examples/feed, starts Privacy Control with an
 embedded database and the feed, and shows how a block takes effect. Both go on
 running until Ctrl-C; with --exit they end at once.
 `;
-const { values } = parseArgs({ options: { exit: { type: "boolean" }, help: { type: "boolean" } } });
-if (values.help) {
-  process.stdout.write(usage);
-  process.exit();
-}
+const { values } = readCommandLine(usage, { options: { exit: { type: "boolean" } } });
 
 const fileOf = (path: string) => fileURLToPath(new URL(path, import.meta.url));
 const say = (text: string) => process.stdout.write(`${text}\n`);
