@@ -24,7 +24,7 @@ const candidates = 1_000;
 
 const { options, folder, say } = beginBenchmark(
   "bench:replica",
-  "Measures the replica of the client package. Takes about 4 minutes with ten million edges.",
+  "Measures the replica of the client package, with ten million edges in 4 minutes.",
   ["--size", "full"],
 );
 await moveToCore(process.pid, otherCore);
