@@ -3,7 +3,7 @@ import { goalText } from "./harness/statistics.ts";
 import type { Report } from "./report.ts";
 
 const title = "This service against its peers, in the same run";
-const width = 960;
+const width = 980;
 const barsFrom = 400;
 const barsWidth = 440;
 const rowHeight = 34;
@@ -51,7 +51,7 @@ function bar({ work, peer, ratio, goal, met, figure }: Row, top: number): string
     goalAt === undefined
       ? ""
       : `<line x1="${goalAt}" y1="${top + 4}" x2="${goalAt}" y2="${top + rowHeight - 4}" stroke="#cf222e" stroke-dasharray="3 2"/>`,
-    text(width - 100, middle + 4, `${ratio.median.toFixed(2)}×`, { size: 13, weight: "bold" }),
+    text(width - 120, middle + 4, `${ratio.median.toFixed(2)}×`, { size: 13, weight: "bold" }),
     text(width - 50, middle + 4, goalText(goal), { size: 11, fill: "#57606a" }),
   ].join("");
 }
