@@ -4,7 +4,7 @@ import { type Audience, audiences, type PrivacySetting, privacySettings } from "
 import type { UserId } from "../src/domain/users.ts";
 import { RelationshipGraph } from "../src/graph/relationship-graph.ts";
 
-/** Who asks: a user, nobody, or the owner. */
+/** The viewer: a signed-in user, a signed-out one, or the owner. */
 export const viewers = ["signed_in", "signed_out", "self"] as const;
 export type MuteScope = keyof typeof muteScopes;
 
@@ -47,7 +47,7 @@ interface VectorQuestion {
   readonly facts: VectorFacts;
 }
 
-/** What is stored, who asks, and the effect and cause of every interaction that is asked about. */
+/** The stored facts, the viewer, and the effect and cause of each interaction of the vector. */
 interface DecisionVector extends Pick<VectorQuestion, "viewer" | "facts"> {
   readonly name: string;
   readonly answers: Partial<Record<Interaction, [effect: Decision["effect"], cause: Cause | null]>>;

@@ -318,7 +318,7 @@ function cancelled(message: string): ConnectError {
   return new ConnectError(message, Code.Canceled);
 }
 
-/** A failure that may pass by itself. */
+/** A transient failure. */
 function passing(message: string): ConnectError {
   return new ConnectError(message, Code.Unavailable);
 }

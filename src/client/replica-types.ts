@@ -9,7 +9,7 @@ export type { ExplainedDecision, ExplainedFacts } from "../domain/explanation.ts
 
 /** The question whether a viewer may do something with regard to an owner. Ids are UUIDs in either case. */
 export interface Query {
-  /** Null for a viewer who is not signed in. */
+  /** Null for a signed-out viewer. */
   readonly viewer: string | null;
   readonly owner: string;
   readonly interaction: Interaction;

@@ -3,7 +3,7 @@ import type { UserTable } from "./user-table.ts";
 import { parseUuid, uuidWords } from "./uuid.ts";
 
 /**
- * A user who is looked up, in two steps: `begin` asks for the memory that `end` reads. Where several users are looked up, all
+ * The lookup of a user, in two steps: `begin` asks for the memory that `end` reads. Where several users are looked up, all
  * are begun first, so that the processor fetches the memory of all at once.
  */
 export class FoundUser {

@@ -132,7 +132,8 @@ const sampleEdges = queryTemplate((after: string, limit: number) => {
  * what comes, is as current as the tables.
  *
  * Only within one session of the server: after a crash a transaction id that a snapshot has seen may be given to another
- * transaction. A session is told by a value that only it has, since a pool or a pooler may take another one unnoticed.
+ * transaction. A random value in its settings identifies a session, since a pool or a pooler may
+ * change to another session without an error.
  */
 export class ReadIndex {
   readonly #executor: SqlExecutor;

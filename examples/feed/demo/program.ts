@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { createInterface } from "node:readline";
 
-/** How long a program may take to end by itself. */
+/** How long a program may take to exit after SIGTERM, in milliseconds. */
 const stopMs = 20_000;
 /** Lines that an error shows when a program ends before it listens. */
 const shownLines = 20;

@@ -7,7 +7,7 @@ import { InvalidTokenError, KeysUnavailableError } from "./viewers.ts";
 
 interface ServerOptions {
   readonly feed: Feed;
-  /** Reads who makes a request; null for one who is not signed in. */
+  /** Reads the user of a request; null when it has no token. */
   readonly viewerOf: (authorization: string | undefined) => Promise<string | null>;
   /** Whether decisions can be made. */
   readonly isReady: () => boolean;
@@ -118,7 +118,7 @@ function send(response: ServerResponse, status: number, body: unknown, headers: 
   response.end(JSON.stringify(body));
 }
 
-/** What a caller is told. Why a decision fell as it did is never part of it. */
+/** An error as a caller gets it. It never has the cause of a decision. */
 function toHttpError(failure: unknown): HttpError {
   if (failure instanceof HttpError) return failure;
   if (failure instanceof InvalidTokenError)

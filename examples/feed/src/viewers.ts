@@ -29,7 +29,7 @@ const aboutKeys = new Set([
 ]);
 const uuid = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
-/** Returns the function that reads who makes a request, from its header `Authorization`; null for one who is not signed in. */
+/** Returns the function that reads the user of a request from its header `Authorization`; null without a token. */
 export function viewersOf({
   jwksUrl,
   secret,

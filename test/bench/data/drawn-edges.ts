@@ -49,7 +49,7 @@ export class DrawnEdges {
     return draw(edge, 3, this.users);
   }
 
-  /** When an edge ends, in microseconds since 1970; `Infinity` for never. One block or mute in twenty ends by itself. */
+  /** When an edge ends, in microseconds since 1970; `Infinity` for never. One block or mute in twenty has an expiry. */
   endOf(edge: number): number {
     if (this.kindOf(edge) === "follow" || draw(edge, 4, 20) !== 0) return Number.POSITIVE_INFINITY;
     return drawnNow + draw(edge, 5, 1e9);
